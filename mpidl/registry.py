@@ -1,0 +1,78 @@
+"""A dictionary of named builders that explains itself when a name is wrong."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, create_model
+
+from mpidl.faults import Fault
+
+Builder = Callable[..., Any]
+F = TypeVar("F", bound=Builder)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say which of the known names comes nearest, or list them all."""
+    known = sorted(known)
+    match = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {match[0]!r}?" if match else f"known: {', '.join(known)}."
+
+
+class Registry(dict[str, Builder]):
+    """Named builders of one kind, filled by the files that define them.
+
+    A builder takes what the program gives it as positional-only arguments, and what a run file may
+    set as the others: their annotations (``Annotated[int, Field(ge=1)]``) are what is allowed.
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def add(self, function: F) -> F:
+        """Register a function under its own name."""
+        self[function.__name__.rstrip("_")] = function
+        return function
+
+    def __missing__(self, name: str) -> Builder:
+        raise Fault(f"Unknown {self.kind} {name!r}; {nearest(name, self)}")
+
+    def settings(self, name: str) -> type[BaseModel]:
+        """The parameters of one builder that a run file may set, as a pydantic model."""
+        return _settings(self[name])
+
+    def build(self, section: Any, *given: Any) -> Any:
+        """Call the builder that ``section.name`` names with the parameters of the section."""
+        return self[section.name](*given, **self.parameters(section))
+
+    def parameters(self, section: Any) -> dict[str, Any]:
+        """The parameters of the builder that ``section.name`` names, as the section has them."""
+        return {key: getattr(section, key) for key in self.settings(section.name).model_fields}
+
+    def describe(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """For each name the first line of its docstring and its parameters with defaults."""
+        return {
+            name: (
+                (inspect.getdoc(self[name]) or "").split("\n")[0],
+                {key: field.default for key, field in self.settings(name).model_fields.items()},
+            )
+            for name in sorted(self)
+        }
+
+
+@cache
+def _settings(function: Builder) -> type[BaseModel]:
+    fields: dict[str, Any] = {
+        key: (
+            parameter.annotation,
+            ... if parameter.default is parameter.empty else parameter.default,
+        )
+        for key, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is not parameter.POSITIONAL_ONLY
+    }
+    return create_model(
+        function.__name__, __config__=ConfigDict(extra="forbid", strict=True), **fields
+    )

@@ -1,0 +1,23 @@
+"""Random streams named by purpose, so a draw added in one place never shifts another."""
+
+from zlib import crc32
+
+import numpy as np
+
+
+def stream(seed: int, purpose: str, *keys: int) -> np.random.Generator:
+    """A generator that depends on what it is for, never on who draws first.
+
+    ``stream(seed, "placement")`` is the same on all ranks; ``stream(seed, "batches", device,
+    round)`` differs between devices and rounds.
+    """
+    return np.random.Generator(np.random.Philox(_sequence(seed, purpose, *keys)))
+
+
+def integer(seed: int, purpose: str, *keys: int) -> int:
+    """A 63-bit seed for generators that are not numpy's, such as torch's."""
+    return int(_sequence(seed, purpose, *keys).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _sequence(seed: int, purpose: str, *keys: int) -> np.random.SeedSequence:
+    return np.random.SeedSequence([seed, crc32(purpose.encode()), *keys])
