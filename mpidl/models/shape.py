@@ -1,0 +1,82 @@
+"""What a model is given and what it gives back, and the registry of models."""
+
+from dataclasses import dataclass
+from math import prod
+
+from mpidl.faults import Fault
+from mpidl.registry import Registry
+
+MODELS = Registry("model")
+"""Builders ``(shape, /, **parameters) -> nn.Module``; the caller seeds torch's generator."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One sample, and how many numbers a model answers it with.
+
+    Attributes:
+        inputs: ``(channels, height, width)`` of an image, or ``(L,)`` of a sequence of tokens.
+        outputs: ``C`` classes, or the number of different tokens.
+        vocabulary: The number of different tokens; 0 where samples are no tokens.
+    """
+
+    inputs: tuple[int, ...]
+    outputs: int
+    vocabulary: int = 0
+
+    def numbers(self, model: str) -> int:
+        """How many numbers one sample has, for a model that takes it flat.
+
+        Raises:
+            Fault: If samples are tokens.
+        """
+        if self.vocabulary:
+            raise self._fault(model, "images")
+        return prod(self.inputs)
+
+    def image(self, model: str, least: int = 1, multiple: int = 1) -> tuple[int, int, int]:
+        """Channels, height and width, for a model that takes images.
+
+        Args:
+            model: The name of the model, for the message.
+            least: The smallest height and width that the model can take, in pixels.
+            multiple: What height and width must be multiples of, in pixels.
+
+        Raises:
+            Fault: If samples are no images, too small, or no multiple.
+        """
+        if self.vocabulary or len(self.inputs) != 3:
+            raise self._fault(model, "images")
+        channels, height, width = self.inputs
+        if min(height, width) < least:
+            raise self._fault(model, f"images of at least {least}x{least} pixels")
+        if height % multiple or width % multiple:
+            raise self._fault(model, f"images with sides that are multiples of {multiple} pixels")
+        return channels, height, width
+
+    def tokens(self, model: str) -> int:
+        """The length ``L`` of a sequence, for a model that predicts the next token.
+
+        Raises:
+            Fault: If samples are no tokens, or if something else is asked for than tokens.
+        """
+        if not self.vocabulary or len(self.inputs) != 1 or self.outputs != self.vocabulary:
+            raise self._fault(model, "sequences of tokens, of which it predicts the next")
+        return self.inputs[0]
+
+    def _fault(self, model: str, need: str) -> Fault:
+        size = "x".join(map(str, self.inputs))
+        kind = "images" if len(self.inputs) == 3 else "samples"
+        given = f"sequences of {size} tokens" if self.vocabulary else f"{kind} of {size}"
+        task = f" and {self.outputs} classes" if self.vocabulary not in (0, self.outputs) else ""
+        return Fault(f"model.name = {model!r}: needs {need}; the data set has {given}{task}.")
+
+
+def divide(width: int, heads: int) -> None:
+    """Check that attention heads can share a width.
+
+    Raises:
+        Fault: If they cannot.
+    """
+    if width % heads:
+        raise Fault(f"model.heads = {heads}: must divide model.width, which is {width}.")

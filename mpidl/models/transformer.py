@@ -1,0 +1,26 @@
+"""The small language model of the paper's TinyMem task."""
+
+from typing import TYPE_CHECKING
+
+from mpidl.models.shape import MODELS, Shape, divide
+from mpidl.runfile import Count
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@MODELS.add
+def transformer(
+    shape: Shape, /, layers: Count = 4, heads: Count = 4, width: Count = 128
+) -> "nn.Module":
+    """GPT-2 style transformer that predicts the next token, with ReLU and tied embeddings.
+
+    814,336 parameters on TinyMem (14 tokens, 150 positions), 219,520 with one layer. Maps integers
+    ``(B, L)`` to logits ``(B, L, V)``. After Radford et al., "Language models are unsupervised
+    multitask learners" (2019), without dropout and with the larger first weights of TinyMem.
+    """
+    positions = shape.tokens("transformer")
+    divide(width, heads)
+    from mpidl.models.attention import LanguageModel
+
+    return LanguageModel(shape.vocabulary, positions, layers, heads, width)
