@@ -1,0 +1,70 @@
+"""Communication backends: own parameters in, the neighborhood's readable, mixed parameters out.
+
+A backend is a builder here, ``(wiring, /) -> Exchange``, and a file of its own beside. Builders
+import torch when called, because a run file is checked before torch is loaded.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+
+from mpidl.faults import Fault
+from mpidl.registry import Registry
+from mpidl.world import Comm
+
+if TYPE_CHECKING:
+    import torch
+
+    from mpidl.exchange.memory import Exchange
+
+BACKENDS = Registry("exchange backend")
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What every backend is built from.
+
+    Attributes:
+        comm: All ranks.
+        hosts: Device to rank, ``(N,)``.
+        graph: An edge j -> i wherever i may read the vector of j.
+        size: P, the length of a vector.
+        device: The accelerator whose memory holds the vectors.
+        complete: Whether the strategy gives every device the mean of all.
+        accelerator_aware: Whether MPI takes accelerator memory: ``auto``, ``yes`` or ``no``.
+    """
+
+    comm: Comm
+    hosts: npt.NDArray[np.int64]
+    graph: nx.DiGraph
+    size: int
+    device: "torch.device"
+    complete: bool
+    accelerator_aware: str = "auto"
+
+
+@BACKENDS.add
+def auto(wiring: Wiring, /) -> "Exchange":
+    """allreduce where every device takes the mean of all, mpi otherwise."""
+    return allreduce(wiring) if wiring.complete else mpi(wiring)
+
+
+@BACKENDS.add
+def mpi(wiring: Wiring, /) -> "Exchange":
+    """MPI neighborhood collectives, persistent where the MPI has them; any graph, any MPI."""
+    from mpidl.exchange.neighborhoods import Neighborhoods
+
+    return Neighborhoods(wiring)
+
+
+@BACKENDS.add
+def allreduce(wiring: Wiring, /) -> "Exchange":
+    """One all-reduce, for strategies that give every device the mean of all (federated)."""
+    from mpidl.exchange.mean import Mean
+
+    if not wiring.complete:
+        raise Fault("exchange.backend = 'allreduce' needs strategy.name = 'federated'.")
+    return Mean(wiring)

@@ -1,0 +1,84 @@
+"""The layout of a results file: every name, shape and unit, said once, for writer and reader."""
+
+from dataclasses import dataclass
+
+VERSION = 1
+"""Of the layout; a reader refuses a newer one."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One data set of a results file.
+
+    ``dims`` name its axes, each of which has a scale in the same group. Unwritten rows hold NaN,
+    or -1 where the type is an integer.
+    """
+
+    dims: tuple[str, ...]
+    text: str
+    unit: str = "1"
+    dtype: str = "f8"
+
+
+PER_DEVICE = ("round", "device")
+PER_CLASS = ("round", "device", "class")
+
+SERIES = {
+    "train_loss": Variable(PER_DEVICE, "mean training loss over the round's samples"),
+    "consensus_distance": Variable(PER_DEVICE, "2-norm of x_i - mean_j x_j after mixing"),
+    "bytes_sent": Variable(PER_DEVICE, "parameter bytes sent to other ranks", "byte", "i8"),
+    "bytes_received": Variable(
+        PER_DEVICE, "parameter bytes received from other ranks", "byte", "i8"
+    ),
+    "seconds_train": Variable(PER_DEVICE, "local training", "s"),
+    "seconds_wait": Variable(PER_DEVICE, "waiting for slower ranks", "s"),
+    "seconds_exchange": Variable(PER_DEVICE, "the exchange of parameters", "s"),
+    "seconds_mix": Variable(PER_DEVICE, "the weighted sum", "s"),
+    "seconds_evaluate": Variable(PER_DEVICE, "evaluation and consensus distance", "s"),
+    "seconds_record": Variable(PER_DEVICE, "writing the rounds before this one", "s"),
+}
+"""What is recorded each round for each device, beside the scores below."""
+
+MOMENTS = {"trained": "after training, before mixing", "mixed": "after mixing"}
+KINDS = {"iid": "in-distribution test set", "ood": "out-of-distribution test set"}
+
+for _moment, _when in MOMENTS.items():
+    for _kind, _which in KINDS.items():
+        SERIES[f"{_kind}_loss_{_moment}"] = Variable(PER_DEVICE, f"loss on the {_which} {_when}")
+        SERIES[f"{_kind}_accuracy_{_moment}"] = Variable(
+            PER_DEVICE, f"share of correct predictions on the {_which} {_when}"
+        )
+    SERIES[f"iid_class_accuracy_{_moment}"] = Variable(
+        PER_CLASS, f"accuracy by class on the {KINDS['iid']} {_when}", dtype="f4"
+    )
+
+SCALARS = tuple(key for key, variable in SERIES.items() if variable.dims == PER_DEVICE)
+"""The series with one number a device and round, in order."""
+
+GRAPH = {
+    "edges": Variable(("edge", "end"), "source and destination of each link", dtype="i8"),
+    "probability": Variable(("edge",), "probability that the link works in a round"),
+    "W": Variable(("device", "member"), "mixing matrix of round 0: x_i <- sum_j W[i, j] x_j"),
+    "centrality": Variable(("device",), "the centrality the strategy weighs by, or degree"),
+    "stationary": Variable(("device",), "long-run influence: left Perron vector of W"),
+    "eigenvalue": Variable(("mode",), "moduli of the eigenvalues of W, descending"),
+    "hops": Variable(
+        ("device",), "links from the nearest OOD source; -1 if none reaches", dtype="i8"
+    ),
+}
+
+PLACEMENT = {
+    "samples": Variable(("device",), "training samples", dtype="i8"),
+    "ood_samples": Variable(("device",), "out-of-distribution training samples", dtype="i8"),
+    "source": Variable(("device",), "1 where out-of-distribution data sits", dtype="i8"),
+    "rank": Variable(("device",), "the MPI rank that hosts the device", dtype="i8"),
+    "labels": Variable(("device", "class"), "training samples by label", dtype="i8"),
+}
+
+GROUPS = {"series": SERIES, "graph": GRAPH, "placement": PLACEMENT}
+
+ROUNDS_DONE = "rounds_done"
+"""Scalar: how many rounds are whole in the file; written after their rows."""
+
+COMPLETED = "completed"
+"""Scalar: 1 once the run came to its end."""

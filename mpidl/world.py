@@ -1,0 +1,234 @@
+"""MPI start-up: the communicator, the accelerator of this rank, and how an error ends the job."""
+
+import ctypes
+import os
+import platform
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mpidl.faults import Fault
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
+Array = npt.NDArray[Any]
+
+LAUNCHED = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+"""Variables in which launchers say how many ranks they started."""
+
+RANKED = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "SLURM_PROCID")
+"""The same launchers' variables for the number of this rank."""
+
+LOCAL_RANKS = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_STEP_TASKS_PER_NODE")
+
+
+def _told(names: Sequence[str]) -> int | None:
+    return next((int(os.environ[n]) for n in names if os.environ.get(n, "").isdigit()), None)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# Read by MPICH when it starts: where ranks outnumber cores, a waiting rank must give its core away.
+if (_told(LOCAL_RANKS) or 1) > cores():
+    os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
+# MPI-IO takes no lock, readers do; without this a reader could stop the writer (alcf.md 6.4).
+os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
+
+from mpi4py import MPI  # noqa: E402
+
+Comm = MPI.Intracomm
+
+
+def library() -> str:
+    """Name and version of the MPI library, on one line."""
+    text = MPI.Get_library_version().strip("\x00").strip()
+    first = text.splitlines()[0].replace("\t", " ")
+    return " ".join(first.replace("Version:", "").split())
+
+
+@contextmanager
+def world() -> Iterator[Comm]:
+    """Collective. Yield a private world communicator; an error on one rank ends all of them.
+
+    A :class:`Fault`, raised by every rank alike, is told once by rank 0 and ends with exit code 2.
+    Any other exception prints its traceback with the rank and aborts the job.
+    """
+    try:
+        _check_launcher()
+        comm = MPI.COMM_WORLD.Dup()
+    except Fault as fault:
+        if (_told(RANKED) or 0) == 0:
+            tell(fault)
+        sys.exit(2)
+    try:
+        yield comm
+    except Fault as fault:
+        if comm.rank == 0:
+            tell(fault)
+        comm.Barrier()
+        sys.exit(2)
+    except SystemExit:
+        raise
+    except BaseException:
+        print(f"[rank {comm.rank}] {traceback.format_exc()}", file=sys.stderr, end="", flush=True)
+        comm.Abort(1)
+
+
+def tell(fault: Fault) -> None:
+    """Print the sentences of a user's fault."""
+    for sentence in fault.sentences:
+        print(f"mpidl: {sentence}", file=sys.stderr, flush=True)
+
+
+def _check_launcher() -> None:
+    launched = _told(LAUNCHED)
+    if launched is not None and launched != MPI.COMM_WORLD.size:
+        raise Fault(
+            f"The launcher started {launched} ranks but MPI sees {MPI.COMM_WORLD.size}: mpi4py "
+            f"runs on another MPI library ({library()}) than this mpiexec; use that library's mpiexec."
+        )
+
+
+def check_hdf5() -> bool:
+    """Whether h5py writes in parallel, through the same MPI library as mpi4py.
+
+    Raises:
+        Fault: If h5py was built for another MPI library than the one mpi4py runs on.
+    """
+    import h5py
+
+    if not h5py.get_config().mpi:
+        return False
+    symbols = [_address(MPI.__file__), _address(h5py.h5.__file__)]
+    if None not in symbols and symbols[0] != symbols[1]:
+        raise Fault(
+            f"h5py's HDF5 runs on another MPI library than mpi4py ({library()}); "
+            "build h5py and its HDF5 with that library, or set record.writer to 'gather'."
+        )
+    return True
+
+
+def _address(path: str) -> int | None:
+    """Where the MPI that a shared object is linked to keeps one of its functions."""
+    try:
+        function = ctypes.CDLL(path).MPI_Get_library_version
+    except (OSError, AttributeError):
+        return None
+    return ctypes.cast(function, ctypes.c_void_p).value
+
+
+def agree(comm: Comm, action: Callable[[], T]) -> T:
+    """Collective. Do something that may fail on some ranks only, and let all ranks know.
+
+    Raises:
+        Fault: On every rank, with the sentences of all ranks, if any rank raised one.
+    """
+    result: T | None = None
+    sentences: tuple[str, ...] = ()
+    try:
+        result = action()
+    except Fault as fault:
+        sentences = fault.sentences
+    told = dict.fromkeys(s for rank in comm.allgather(sentences) for s in rank)
+    if told:
+        raise Fault(*told)
+    return result  # type: ignore[return-value]
+
+
+def node(comm: Comm) -> Comm:
+    """Collective. The communicator of the ranks that share memory with this one."""
+    return MPI.Intracomm(comm.Split_type(MPI.COMM_TYPE_SHARED))
+
+
+def name() -> str:
+    """The name of this host."""
+    return platform.node()
+
+
+class Shared:
+    """Collective. Arrays that exist once per node, in a window of shared memory.
+
+    Args:
+        comm: The ranks of one node.
+        arrays: What rank 0 of ``comm`` has, by name; the other ranks give None.
+    """
+
+    def __init__(self, comm: Comm, arrays: Mapping[str, Array] | None) -> None:
+        shapes = {k: (a.shape, a.dtype) for k, a in arrays.items()} if arrays is not None else None
+        self._windows: list[MPI.Win] = []
+        self.arrays: dict[str, Array] = {}
+        for key, (shape, dtype) in comm.bcast(shapes).items():
+            size = int(np.prod(shape)) * dtype.itemsize
+            window = MPI.Win.Allocate_shared(
+                size if comm.rank == 0 else 0, dtype.itemsize, comm=comm
+            )
+            memory, _ = window.Shared_query(0)
+            self._windows.append(window)
+            count = int(np.prod(shape))
+            self.arrays[key] = np.frombuffer(memory, dtype, count)  # type: ignore[call-overload].reshape(shape)
+            if arrays is not None:
+                self.arrays[key][...] = arrays[key]
+            window.Fence()
+
+    def free(self) -> None:
+        """Collective. Give the memory back; the arrays must not be used any more."""
+        self.arrays.clear()
+        while self._windows:
+            self._windows.pop().Free()
+
+
+def accelerator(comm: Comm, wanted: str) -> "torch.device":
+    """Choose the hardware this rank computes on, and make it current.
+
+    Args:
+        comm: The ranks of this node.
+        wanted: ``auto``, ``cpu``, ``cuda`` or ``xpu``.
+
+    Raises:
+        Fault: If the wanted kind is not there.
+    """
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "xpu": torch.xpu.is_available(), "cpu": True}
+    kind = next(k for k, found in there.items() if found) if wanted == "auto" else wanted
+    if not there[kind]:
+        found = ", ".join(k for k, yes in there.items() if yes)
+        raise Fault(
+            f"training.accelerator = {wanted!r}: torch finds none on {name()}; found: {found}."
+        )
+    if kind == "cpu":
+        return torch.device("cpu")
+    module = getattr(torch, kind)
+    index = accelerator_index(comm.rank, comm.size, module.device_count())
+    module.set_device(index)
+    return torch.device(kind, index)
+
+
+def accelerator_index(rank: int, ranks: int, count: int) -> int:
+    """Which of a node's ``count`` accelerators a node-local rank takes.
+
+    One visible accelerator is a launcher's mask: everyone takes it. Otherwise ranks take one each
+    in order, or, where they outnumber accelerators, share them in blocks (alcf.md 1.5).
+    """
+    return rank if ranks <= count else rank * count // ranks
+
+
+def takes(kind: str) -> bool:
+    """Whether this MPI is known to take memory of an accelerator kind (alcf.md 3).
+
+    Read from the MPI-4.1 info key, or from what a site sets for Cray MPICH and Aurora's MPICH.
+    """
+    spoken = MPI.COMM_WORLD.Get_info().Get("mpi_memory_alloc_kinds") or ""
+    runtime = {"cuda": "cuda", "xpu": "level_zero"}.get(kind, kind)
+    switches = ("MPICH_GPU_SUPPORT_ENABLED", "MPIR_CVAR_ENABLE_GPU")
+    return runtime in spoken or any(os.environ.get(s) == "1" for s in switches)
