@@ -1,0 +1,153 @@
+"""From plan and data to the parts of a run, made once and in order on every rank."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mpidl import graphs, provenance, recorder, schema, seeds, world
+from mpidl.device import Device, Samples
+from mpidl.exchange import BACKENDS, Wiring
+from mpidl.exchange.average import Average
+from mpidl.models import MODELS
+from mpidl.plan import Plan
+from mpidl.recorder import Recorder
+from mpidl.rounds import Parts
+from mpidl.shards import Stock
+from mpidl.world import Comm
+
+Array = npt.NDArray[Any]
+
+
+@contextmanager
+def parts(comm: Comm, plan: Plan, stock: Stock, path: Path, parallel: bool) -> Iterator[Parts]:
+    """Collective. Build all parts, and give communicators and memory back at the end.
+
+    Raises:
+        Fault: If the model does not fit the data, or the accelerator is not there.
+    """
+    training = plan.file.training
+    torch.set_num_threads(training.threads)
+    node = world.node(comm)
+    hardware = world.agree(comm, lambda: world.accelerator(node, training.accelerator))
+    devices = world.agree(comm, lambda: make_devices(plan, stock, comm.rank, hardware))
+    size = next(iter(devices.values())).size
+    aware = plan.file.exchange.accelerator_aware
+    wiring = Wiring(comm, plan.hosts, plan.mixing_graph, size, hardware, plan.complete, aware)
+    exchange = world.agree(comm, lambda: BACKENDS[plan.file.exchange.backend](wiring))
+    for number, vector in exchange.vectors.items():
+        devices[number].adopt(vector)
+    attributes = provenance.attributes(comm, plan, type(exchange).__name__.lower())
+    if comm.rank == 0:
+        lay_out(path, plan, stock, attributes, size)
+    comm.Barrier()
+    record = plan.file.record
+    book = Recorder(comm, path, list(devices), record.every, record.seconds, parallel)
+    tests = {kind: _samples(stock, *stock.tests[kind], hardware) for kind in schema.KINDS}
+    average = Average(comm, plan.hosts, size)
+    classes = len(stock.traits.classes)
+    yield Parts(comm, plan, devices, exchange, average, tests, classes, book)
+    exchange.close()
+    del tests
+    stock.close()
+
+
+def make_model(plan: Plan, stock: Stock, device: int) -> torch.nn.Module:
+    """The initial model of a device: the same for all, or its own, as the run file says."""
+    training = plan.file.training
+    keys = [device] if training.init == "per_device" else []
+    torch.manual_seed(seeds.integer(training.seed, "init", *keys))
+    model: torch.nn.Module = MODELS.build(plan.file.model, stock.traits.shape)
+    return model
+
+
+def vector_size(plan: Plan, stock: Stock) -> int:
+    """P: how many floating numbers a model of this run has.
+
+    Raises:
+        Fault: If the model does not fit the data.
+    """
+    model = make_model(plan, stock, 0)
+    floating = [b for b in model.buffers() if b.is_floating_point()]
+    return sum(t.numel() for t in [*model.parameters(), *floating])
+
+
+def make_devices(plan: Plan, stock: Stock, rank: int, hardware: torch.device) -> dict[int, Device]:
+    """The devices of a rank with their models and shards."""
+    return {
+        number: Device(
+            number,
+            make_model(plan, stock, number).to(hardware),
+            _samples(stock, *stock.shards[number], hardware),
+            plan.file.training,
+        )
+        for number in plan.hosted(rank)
+    }
+
+
+def _samples(stock: Stock, inputs: Array, labels: Array, to: torch.device) -> Samples:
+    return Samples(
+        torch.from_numpy(inputs).to(to),
+        torch.from_numpy(labels).to(to),
+        sequence=stock.traits.sequence,
+        padding=stock.traits.padding,
+    )
+
+
+def lay_out(path: Path, plan: Plan, stock: Stock, attributes: dict[str, object], size: int) -> None:
+    """Create the results file with everything that is known before the first round."""
+    moment = plan.file.evaluation.moment
+    wanted = list(schema.MOMENTS) if moment == "both" else [moment]
+    series = [
+        key
+        for key in schema.SERIES
+        if not key.endswith(tuple(schema.MOMENTS)) or key.endswith(tuple(wanted))
+    ]
+    sizes = {
+        "round": plan.file.training.rounds,
+        "device": plan.devices,
+        "class": len(stock.traits.classes),
+    }
+    recorder.create(
+        path,
+        sizes,
+        series,
+        {"graph": graph_arrays(plan), "placement": placement_arrays(plan, stock)},
+        {"class": list(stock.traits.classes)},
+        {**attributes, "parameters": size},
+    )
+
+
+def graph_arrays(plan: Plan) -> dict[str, Array]:
+    """The variables of the group ``graph``; the dense ones only where N allows."""
+    graph = plan.graph
+    edges = sorted(graph.edges)
+    name = plan.file.strategy.name
+    by = name if name in graphs.CENTRALITIES else "degree"
+    arrays: dict[str, Array] = {
+        "edges": np.array(edges, np.int64).reshape(len(edges), 2),
+        "probability": np.array([graph.edges[edge]["probability"] for edge in edges]),
+        "centrality": graphs.centrality(graph, by),
+        "hops": plan.hops(),
+    }
+    if plan.small:
+        matrix = plan.matrix()
+        arrays["W"] = matrix
+        arrays["stationary"] = graphs.stationary(matrix)
+        arrays["eigenvalue"] = -np.sort(-np.abs(np.linalg.eigvals(matrix)))
+    return arrays
+
+
+def placement_arrays(plan: Plan, stock: Stock) -> dict[str, Array]:
+    """The variables of the group ``placement``."""
+    return {
+        "samples": stock.label_counts.sum(axis=1),
+        "ood_samples": stock.ood_samples,
+        "source": np.isin(np.arange(plan.devices), plan.sources).astype(np.int64),
+        "rank": plan.hosts,
+        "labels": stock.label_counts,
+    }

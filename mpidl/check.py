@@ -1,0 +1,176 @@
+"""What a run would do, printed without doing it; and what can be named in a run file."""
+
+import inspect
+import json
+from typing import Any
+
+import networkx as nx
+import numpy as np
+
+from mpidl import graphs, shards
+from mpidl.plan import KINDS, Plan
+from mpidl.registry import Registry
+from mpidl.shards import Stock
+from mpidl.world import Comm
+
+PICTURED = 40
+"""Devices. A larger graph is not drawn, and its devices are not listed one by one."""
+
+FLOAT = 4
+"""Bytes of a parameter."""
+
+
+def listing(as_json: bool) -> str:
+    """Every name of every kind with its parameters and one line each."""
+    kinds = {section: registry.describe() for section, registry in KINDS.items()}
+    if as_json:
+        return json.dumps(kinds, indent=2, default=str) + "\n"
+    lines = []
+    for section, registry in KINDS.items():
+        lines.append(f"[{section}] {_namer(registry)}")
+        for name, (told, parameters) in kinds[section].items():
+            given = ", ".join(f"{k} = {json.dumps(v, default=str)}" for k, v in parameters.items())
+            lines.append(f"  {name:24} {told}" + (f"\n{'':27}{given}" if given else ""))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _namer(registry: Registry) -> str:
+    return "backend" if registry.kind == "exchange backend" else "name"
+
+
+def check(comm: Comm, plan: Plan, as_json: bool) -> int:
+    """Collective. Build everything, train nothing, print what would run on rank 0; exit code 0."""
+    stock = shards.provide(comm, plan)
+    if comm.rank == 0:
+        found = facts(plan, stock, comm.size)
+        print(json.dumps(found, indent=2) if as_json else report(plan, found))
+    stock.close()
+    return 0
+
+
+def facts(plan: Plan, stock: Stock, ranks: int) -> dict[str, Any]:
+    """What a check tells, as plain values."""
+    from mpidl import build
+
+    graph = plan.graph
+    strong = graphs.components(graph) == 1
+    size = build.vector_size(plan, stock)
+    sent, received = traffic(plan, ranks, size)
+    hosted = np.bincount(plan.hosts, minlength=ranks)
+    samples = [graph.nodes[device]["samples"] for device in graph]
+    found: dict[str, Any] = {
+        "name": plan.file.name,
+        "devices": plan.devices,
+        "ranks": ranks,
+        "links": graph.number_of_edges(),
+        "components": graphs.components(graph),
+        "diameter": int(nx.diameter(graph)) if strong and plan.devices <= 2000 else None,
+        "sources": plan.sources,
+        "samples": samples,
+        "ood_samples": stock.ood_samples.tolist(),
+        "test_samples": {kind: len(labels) for kind, (_, labels) in stock.tests.items()},
+        "parameters": size,
+        "bytes_sent_per_rank": sent.tolist(),
+        "bytes_received_per_rank": received.tolist(),
+        "memory_per_rank": memory(plan, stock, hosted, received, size).tolist(),
+    }
+    if plan.small:
+        matrix = plan.matrix()
+        found["spectral_gap"] = float(graphs.spectral_gap(matrix))
+        found["stationary"] = graphs.stationary(matrix).tolist()
+    if plan.devices <= PICTURED:
+        rows = plan.rows(0, range(plan.devices))
+        found["weights"] = {
+            i: {int(j): float(w) for j, w in zip(*row, strict=True)} for i, row in rows.items()
+        }
+    found["run_file"] = plan.file.text()
+    return found
+
+
+def traffic(plan: Plan, ranks: int, size: int) -> tuple[Any, Any]:
+    """Parameter bytes that each rank sends and receives in a round, ``(ranks,)`` each."""
+    sent, received = np.zeros(ranks, np.int64), np.zeros(ranks, np.int64)
+    if plan.complete:
+        away = size * FLOAT * (ranks - 1) // ranks
+        sent += (np.bincount(plan.hosts, minlength=ranks) + 1) * away
+        return sent, sent.copy()
+    pairs = {(j, int(plan.hosts[i])) for j, i in plan.mixing_graph.edges}
+    for source, target in pairs:
+        if plan.hosts[source] != target:
+            sent[plan.hosts[source]] += size * FLOAT
+            received[target] += size * FLOAT
+    return sent, received
+
+
+def memory(plan: Plan, stock: Stock, hosted: Any, received: Any, size: int) -> Any:
+    """Bytes that each rank holds beside torch itself and activations, ``(ranks,)``."""
+    training = plan.file.training
+    states = 2 if training.optimizer != "sgd" else int(training.momentum > 0)
+    anchor = int(training.proximal > 0)
+    sample = int(np.prod(stock.traits.shape.inputs)) * (1 if stock.traits.sequence else FLOAT) + 8
+    counts = np.array([plan.graph.nodes[device]["samples"] for device in plan.graph])
+    shards_held = np.bincount(plan.hosts, weights=counts, minlength=len(hosted)) * sample
+    # Two buffers, one gradient, and the optimizer's state for each hosted device.
+    return (hosted * size * FLOAT * (3 + states + anchor) + received + shards_held).astype(np.int64)
+
+
+def report(plan: Plan, found: dict[str, Any]) -> str:
+    """The facts as a page of text."""
+    links, parts = found["links"], found["components"]
+    whole = "connected" if parts == 1 else f"{parts} components"
+    wide = f", diameter {found['diameter']}" if found["diameter"] is not None else ""
+    lines = [
+        f"{found['name']}: {plan.file.topology.file or plan.file.topology.name} graph of "
+        f"{found['devices']} devices on {found['ranks']} ranks, {links} directed links, {whole}{wide}",
+    ]
+    if plan.devices <= PICTURED:
+        lines += ["", graphs.picture(plan.graph), ""]
+    lines += _devices(plan, found) if plan.devices <= PICTURED else _ranges(found)
+    if "spectral_gap" in found:
+        influence = np.array(found["stationary"])
+        first = np.argsort(-influence, kind="stable")[:3]
+        leaders = ", ".join(f"{d} ({influence[d]:.3f})" for d in first)
+        lines.append(f"spectral gap {found['spectral_gap']:.4g}; consensus is led by {leaders}")
+    tests = found["test_samples"]
+    lines += [
+        f"OOD data on {found['sources'] or 'no device'}; "
+        f"tests: {tests['iid']} IID and {tests['ood']} OOD samples",
+        f"{plan.file.model.name}: {found['parameters']:,} parameters, {_bytes(found['parameters'] * FLOAT)}",
+        f"a round sends {_span(found['bytes_sent_per_rank'])} and receives "
+        f"{_span(found['bytes_received_per_rank'])} per rank; memory per rank "
+        f"{_span(found['memory_per_rank'])} beside torch and activations",
+        "",
+        inspect.cleandoc(found["run_file"]),
+    ]
+    return "\n".join(lines)
+
+
+def _devices(plan: Plan, found: dict[str, Any]) -> list[str]:
+    lines = ["device  rank  samples (OOD)  influence  weights"]
+    influence = found.get("stationary", [float("nan")] * plan.devices)
+    for device, weights in found["weights"].items():
+        told = "  ".join(f"{j}:{w:.3f}" for j, w in weights.items())
+        ood = found["ood_samples"][device]
+        held = f"{found['samples'][device]}" + (f" ({ood})" if ood else "")
+        rank = plan.hosts[device]
+        lines.append(f"{device:6}  {rank:4}  {held:>13}  {influence[device]:9.4f}  {told}")
+    return [*lines, ""]
+
+
+def _ranges(found: dict[str, Any]) -> list[str]:
+    samples = found["samples"]
+    return [f"samples per device {min(samples)} to {max(samples)}"]
+
+
+def _span(values: list[int]) -> str:
+    low, high = _bytes(min(values)), _bytes(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return ""

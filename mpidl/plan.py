@@ -1,0 +1,213 @@
+"""What follows from a run file alone: graph, weights, hosts, data; the same on every rank."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+
+from mpidl import graphs, placement, runfile, seeds, strategies
+from mpidl.datasets import DATASETS
+from mpidl.exchange import BACKENDS
+from mpidl.faults import Fault
+from mpidl.models import MODELS
+from mpidl.ood import OODS
+from mpidl.runfile import RunFile
+
+Array = npt.NDArray[Any]
+Rows = dict[int, tuple[list[int], Array]]
+
+KINDS = {
+    "topology": graphs.TOPOLOGIES,
+    "strategy": strategies.STRATEGIES,
+    "schedule": strategies.SCHEDULES,
+    "data": DATASETS,
+    "ood": OODS,
+    "placement": placement.PLACEMENTS,
+    "model": MODELS,
+    "exchange": BACKENDS,
+}
+"""By section of a run file, what can be named there."""
+
+SPECTRUM = 2048
+"""Devices. Above this the dense mixing matrix is neither stored nor decomposed."""
+
+
+def read(source: Path | None, overrides: Sequence[str], ranks: int) -> RunFile:
+    """Read a run file against everything that can be named in it.
+
+    Args:
+        source: A TOML file; None means the embedded default, sized to the number of ranks.
+        overrides: ``section.key=value`` each.
+        ranks: How many ranks were started.
+
+    Raises:
+        Fault: With one sentence for every setting that is wrong.
+    """
+    if source is not None:
+        return runfile.read(source, overrides, KINDS)
+    text = Path(__file__).with_name("default.toml").read_text(encoding="utf-8")
+    wanted = _devices(overrides) or ranks
+    # Barabasi and Albert's growth needs more devices than links per new device.
+    small = ["topology.name=complete"] if wanted <= 2 else []
+    return runfile.read(text, [*small, *overrides], KINDS)
+
+
+def _devices(overrides: Sequence[str]) -> int | None:
+    for override in reversed(overrides):
+        key, _, value = override.partition("=")
+        if key.strip() == "topology.devices" and value.strip().isdigit():
+            return int(value)
+    return None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before any parameter exists.
+
+    Attributes:
+        file: The run file, with the number of devices filled in.
+        graph: The topology: an edge j -> i means that the parameters of j arrive at i.
+        sources: The devices that hold out-of-distribution data, ascending.
+        hosts: Device to rank, ``(N,)``.
+    """
+
+    file: RunFile
+    graph: nx.DiGraph
+    sources: list[int]
+    hosts: npt.NDArray[np.int64]
+
+    @property
+    def devices(self) -> int:
+        """N."""
+        return len(self.graph)
+
+    def hosted(self, rank: int) -> list[int]:
+        """The devices of a rank, ascending."""
+        return [int(device) for device in np.flatnonzero(self.hosts == rank)]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the strategy gives every device the mean of all."""
+        return self.file.strategy.name in strategies.COMPLETE
+
+    @cached_property
+    def sequence(self) -> list[int] | None:
+        """The order in which devices mix in place, or None where all mix at once."""
+        if self.file.exchange.mixing == "synchronous":
+            return None
+        return self.file.exchange.sequence or list(range(self.devices))
+
+    @cached_property
+    def mixing_graph(self) -> nx.DiGraph:
+        """An edge j -> i wherever i may read the vector of j in some round."""
+        if self.complete:
+            return graphs.completed(self.graph)
+        if self.sequence is None:
+            return self.graph
+        reach = nx.to_numpy_array(self.graph, weight=None).T + np.eye(self.devices)
+        read = strategies.sequential(reach, self.sequence) > 0
+        np.fill_diagonal(read, False)
+        return nx.from_numpy_array(read.T, create_using=nx.DiGraph)
+
+    @cached_property
+    def steady(self) -> bool:
+        """Whether every round has the same rows."""
+        return (
+            self.file.strategy.name != "random"
+            and self.file.schedule.name == "constant"
+            and self.file.training.participation == 1
+            and graphs.links(self.graph, self.file.training.seed, 0) is self.graph
+        )
+
+    def active(self, round_: int) -> set[int]:
+        """The devices that take part in a round."""
+        share = self.file.training.participation
+        if share == 1:
+            return set(range(self.devices))
+        draw = seeds.stream(self.file.training.seed, "participation", round_)
+        count = max(1, round(share * self.devices))
+        return {int(i) for i in draw.choice(self.devices, count, replace=False)}
+
+    def round_graph(self, round_: int) -> nx.DiGraph:
+        """The links that work in a round, between devices that take part in it."""
+        base = graphs.completed(self.graph) if self.complete else self.graph
+        working = graphs.links(base, self.file.training.seed, round_)
+        active = self.active(round_)
+        if len(active) == self.devices:
+            return working
+        part = nx.DiGraph()
+        part.graph.update(working.graph, whole=graphs.whole(working))
+        part.add_nodes_from(working.nodes(data=True))
+        part.add_edges_from(e for e in working.edges(data=True) if {e[0], e[1]} <= active)
+        return part
+
+    def rows(self, round_: int, devices: Sequence[int]) -> Rows:
+        """Members and weights ``(K,)`` of some devices in a round."""
+        if self.sequence is not None:
+            return self._swept(round_, devices)
+        graph = self.round_graph(round_)
+        rows: Rows = {}
+        for device in devices:
+            view = graphs.Neighborhood(graph, device, round_, self.file.training.seed)
+            rows[device] = view.members, self._row(view)
+        return rows
+
+    def _row(self, view: graphs.Neighborhood) -> Array:
+        return strategies.row(self.file.strategy, self.file.schedule, view)
+
+    def _swept(self, round_: int, devices: Sequence[int]) -> Rows:
+        matrix = self.matrix(round_)
+        members = {i: [i, *sorted(self.mixing_graph.predecessors(i))] for i in devices}
+        return {i: (list(m), matrix[i, m]) for i, m in members.items()}
+
+    def matrix(self, round_: int = 0) -> Array:
+        """The mixing matrix of a round, ``(N, N)``: ``x_i <- sum_j W[i, j] x_j``."""
+        file, graph = self.file, self.round_graph(round_)
+        matrix = strategies.mixing_matrix(
+            graph, file.strategy, file.schedule, round_, file.training.seed
+        )
+        return matrix if self.sequence is None else strategies.sequential(matrix, self.sequence)
+
+    @property
+    def small(self) -> bool:
+        """Whether the dense mixing matrix is worth its memory."""
+        return self.devices <= SPECTRUM
+
+    def hops(self) -> npt.NDArray[np.int64]:
+        """Links from the nearest OOD source to each device, ``(N,)``; -1 where none leads."""
+        hops = np.full(self.devices, -1)
+        if self.sources:
+            found = nx.multi_source_dijkstra_path_length(self.graph, set(self.sources), weight=None)
+            hops[list(found)] = list(found.values())
+        return hops
+
+
+def make(file: RunFile, ranks: int) -> Plan:
+    """Build all that needs no data.
+
+    Raises:
+        Fault: If graph, sources, hosts and number of ranks do not fit together.
+    """
+    graph = graphs.build(file.topology, ranks)
+    devices = len(graph)
+    topology = file.topology.model_copy(update={"devices": devices})
+    file = replace(file, topology=topology)
+    hosts = placement.hosts(file.placement.hosts, devices, ranks)
+    none = file.ood.name == "none"
+    sources = [] if none else placement.sources(file.ood.sources, graph, file.training.seed)
+    sequence = file.exchange.sequence
+    if sequence is not None and sorted(sequence) != list(range(devices)):
+        raise Fault(
+            f"exchange.sequence = {sequence}: must name each device from 0 to {devices - 1} once."
+        )
+    if file.checkpoint.every:
+        raise Fault(
+            f"checkpoint.every = {file.checkpoint.every}: this version writes no checkpoints; "
+            "0 is allowed."
+        )
+    return Plan(file, graph, sources, hosts)

@@ -1,0 +1,79 @@
+"""Where a result comes from: versions, machine and choices, for the file and for the reader."""
+
+import datetime
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mpidl
+from mpidl import kernels, world
+from mpidl.plan import Plan
+from mpidl.world import Comm
+
+if TYPE_CHECKING:
+    from mpidl.exchange.memory import Exchange
+
+
+def commit() -> str:
+    """The git commit of the program, ``+`` if files changed since; empty outside a checkout."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return ""
+    git = ["git", "-C", str(root)]
+    try:
+        found = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        )
+        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return found.stdout.strip() + ("+" if changed.stdout else "")
+
+
+def attributes(comm: Comm, plan: Plan, backend: str) -> dict[str, Any]:
+    """Collective. Attributes of a results file that say how it was made; on rank 0, else empty."""
+    import h5py
+    import numpy as np
+    import torch
+
+    hosts = comm.gather(world.name())
+    if hosts is None:
+        return {}
+    return {
+        "mpidl": mpidl.__version__,
+        "commit": commit(),
+        "run_file": plan.file.text(),
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": " ".join(sys.argv),
+        "ranks": comm.size,
+        "hosts": ",".join(dict.fromkeys(hosts)),
+        "cores": world.cores(),
+        "mpi": world.library(),
+        "hdf5": h5py.version.hdf5_version,
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "kernel": kernels.NAME,
+        "backend": backend,
+    }
+
+
+def notes(comm: Comm, plan: Plan, exchange: "Exchange", parallel: bool) -> list[str]:
+    """What a reader should know before the first round, a line each."""
+    sources = ", ".join(map(str, plan.sources)) or "none"
+    hosting = f"{plan.devices} devices on {comm.size} ranks, {world.cores()} cores"
+    how = "in parallel (MPI-IO)" if parallel else "through rank 0"
+    if not parallel and plan.file.record.writer != "gather":
+        how += ", as this h5py was built without MPI"
+    lines = [
+        f"mpidl {mpidl.__version__}: {plan.file.name}, {plan.file.topology.name} graph, "
+        f"{plan.file.strategy.name} weights, OOD data on device {sources}",
+        f"{hosting}; {world.library()}; exchange {type(exchange).__name__.lower()}, "
+        f"kernel {kernels.NAME}, accelerator {exchange.device.type}; recording {how}",
+    ]
+    if os.environ.get("MPIR_CVAR_ENABLE_HEAVY_YIELD") == "1":
+        lines.append("ranks outnumber cores: MPICH gives its core away while it waits")
+    return lines

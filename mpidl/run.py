@@ -1,0 +1,132 @@
+"""The command: read the run file, build the parts in order, run the rounds, close the file."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from mpidl import check, plan, provenance, recorder, shards, world
+from mpidl.faults import Fault
+from mpidl.plan import Plan
+from mpidl.progress import Display
+from mpidl.world import Comm
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaint is a :class:`Fault`, so that one rank tells it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing on every rank."""
+        raise Fault(f"{message[0].upper()}{message[1:]}; see python -m mpidl.run --help.")
+
+
+def parser() -> Parser:
+    """The command line of ``python -m mpidl.run``."""
+    parser = Parser(
+        prog="mpiexec -n N python -m mpidl.run",
+        description="Train one model per device on a graph, gossip, and record.",
+        add_help=False,
+    )
+    add = parser.add_argument
+    add("file", nargs="?", type=Path, help="a run file (TOML); without one the embedded default")
+    add(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting"
+    )
+    add("--out", type=Path, default=Path("results"), metavar="DIR", help="where NAME.h5 goes")
+    add("--overwrite", action="store_true", help="replace a completed results file")
+    add(
+        "--check", action="store_true", help="build everything, train nothing, print what would run"
+    )
+    add("--json", action="store_true", help="with --check or --list: for programs")
+    add(
+        "--list",
+        action="store_true",
+        help="all topologies, strategies, data sets, models, backends",
+    )
+    add("-h", "--help", action="store_true", help="this text")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Collective. Run the command; the exit code is 0, or 130 after Ctrl-C.
+
+    A user's fault ends with exit code 2, a program's fault with 1; see :func:`mpidl.world.world`.
+    """
+    with world.world() as comm:
+        options = parser().parse_args(arguments)
+        if options.help or options.list:
+            if comm.rank == 0:
+                print(
+                    parser().format_help() if options.help else check.listing(options.json), end=""
+                )
+            return 0
+        file = world.agree(comm, lambda: plan.read(options.file, options.set, comm.size))
+        made = world.agree(comm, lambda: plan.make(file, comm.size))
+        if options.check:
+            return check.check(comm, made, options.json)
+        path = options.out / f"{file.name}.h5"
+        world.agree(comm, lambda: recorder.claim(path, options.overwrite, comm.rank == 0))
+        return run(comm, made, path)
+    return 1
+
+
+def run(comm: Comm, made: Plan, path: Path) -> int:
+    """Collective. Build the parts in order, run the rounds, close the file; the exit code."""
+    parallel = world.agree(comm, lambda: writer(made))
+    stock = shards.provide(comm, made)
+
+    from mpidl import build, rounds
+
+    with build.parts(comm, made, stock, path, parallel) as parts:
+        display = Display(made.file.training.rounds, quiet=comm.rank != 0)
+        for line in provenance.notes(comm, made, parts.exchange, parallel):
+            display.console.print(line)
+        interrupted = _listen()
+        try:
+            finished = rounds.run_rounds(parts, display.watch, interrupted)
+        finally:
+            display.close()
+        parts.recorder.close(completed=finished)
+        if finished:
+            display.console.print(display.table(made.hops()))
+        state = "results" if finished else "interrupted; the rounds so far are"
+        display.console.print(f"{state} in {path}")
+    return 0 if finished else INTERRUPTED
+
+
+def writer(made: Plan) -> bool:
+    """Whether the results file is written in parallel.
+
+    Raises:
+        Fault: If the run file asks for it and h5py cannot.
+    """
+    wanted = made.file.record.writer
+    able = wanted != "gather" and world.check_hdf5()
+    if wanted == "parallel" and not able:
+        raise Fault(
+            "record.writer = 'parallel': this h5py was built without MPI; 'auto' and 'gather' work."
+        )
+    return able
+
+
+def _listen() -> Callable[[], bool]:
+    """Let the first Ctrl-C end the run after its round, and the second end it at once."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    signal.signal(signal.SIGINT, ask)
+    return lambda: bool(asked)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

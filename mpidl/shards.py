@@ -1,0 +1,165 @@
+"""Loads the data set once on every node, and cuts the test sets and each device's shard."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mpidl import datasets, models, ood, placement, seeds, world
+from mpidl.plan import Plan
+from mpidl.runfile import RunFile
+from mpidl.world import Comm, Shared
+
+Array = npt.NDArray[Any]
+Pair = tuple[Array, Array]
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What must be known of a data set beside its arrays.
+
+    Attributes:
+        shape: What a model is given and gives back.
+        ood: What a kind of OOD data must know.
+        classes: C names.
+        sequence: Whether samples are sequences whose next token is predicted.
+        padding: The token that is never a target, -1 for none.
+    """
+
+    shape: models.Shape
+    ood: ood.Shape
+    classes: tuple[str, ...]
+    sequence: bool
+    padding: int
+
+
+@dataclass(frozen=True)
+class Stock:
+    """The data of a run, as one rank sees them.
+
+    Attributes:
+        traits: Of the data set.
+        tests: Inputs and labels of the test sets ``iid`` and ``ood``, in memory the node shares.
+        shards: For each own device its inputs ``(n, *shape)`` and labels ``(n,)``.
+        label_counts: Training samples by device and label before any is turned, ``(N, C)``.
+        ood_samples: Out-of-distribution training samples by device, ``(N,)``.
+    """
+
+    traits: Traits
+    tests: dict[str, Pair]
+    shards: dict[int, Pair]
+    label_counts: Array
+    ood_samples: Array
+    shared: Shared
+
+    def close(self) -> None:
+        """Collective. Give the shared memory back; the test sets must not be used any more."""
+        self.tests.clear()
+        self.shared.free()
+
+
+def provide(comm: Comm, plan: Plan) -> Stock:
+    """Collective. Load on one rank of each node, share, and cut this rank's shards.
+
+    Also tells the graph how many samples each device has (node attribute ``samples``).
+
+    Raises:
+        Fault: If the data set is missing, damaged or too small, or if kind of OOD data,
+            placement and data set do not fit together.
+    """
+    node = world.node(comm)
+    loaded = world.agree(comm, lambda: load(plan.file) if node.rank == 0 else None)
+    traits: Traits = node.bcast(loaded[0] if loaded else None)
+    train = Shared(node, loaded[1] if loaded else None)
+    tests = Shared(node, loaded[2] if loaded else None)
+    del loaded
+    own, counts = world.agree(comm, lambda: cut(plan, traits, train.arrays, comm.rank))
+    train.free()
+    node.Free()
+    for device, samples in enumerate(counts.sum(axis=1)):
+        plan.graph.nodes[device]["samples"] = int(samples)
+    turned = np.zeros(plan.devices, np.int64)
+    turned[list(own)] = [int(mask.sum()) for _, _, mask in own.values()]
+    total = np.zeros_like(turned)
+    comm.Allreduce(turned, total)
+    return Stock(
+        traits=traits,
+        tests={kind: _pair(tests.arrays, kind) for kind in ("iid", "ood")},
+        shards={device: (inputs, labels) for device, (inputs, labels, _) in own.items()},
+        label_counts=counts,
+        ood_samples=total,
+        shared=tests,
+    )
+
+
+def _pair(arrays: Mapping[str, Array], kind: str) -> Pair:
+    return arrays[f"{kind}_inputs"], arrays[f"{kind}_labels"]
+
+
+def load(file: RunFile) -> tuple[Traits, dict[str, Array], dict[str, Array]]:
+    """Load a data set and split its test set; traits, training arrays, test arrays.
+
+    Raises:
+        Fault: If files are missing or damaged, or the kind of OOD data does not fit.
+    """
+    seed = file.training.seed
+    folder = Path(file.data.dir).expanduser() if file.data.dir is not None else None
+    data = datasets.DATASETS.build(file.data, folder, seed)
+    data = datasets.subset(data, file.data.train_samples, file.data.test_samples, seed)
+    classes = len(data.classes)
+    outputs = data.vocabulary or classes
+    traits = Traits(
+        shape=models.Shape(data.shape, outputs, data.vocabulary),
+        ood=ood.Shape(data.shape, classes, data.vocabulary, data.span),
+        classes=data.classes,
+        sequence=data.task == "next_token",
+        padding=data.padding,
+    )
+    shift = ood.OODS.build(file.ood, traits.ood)
+    draw = seeds.stream(seed, "ood_test")
+    halves = ood.split_test(shift, data.test_inputs, data.test_labels, file.ood.test_share, draw)
+    keys = ("iid_inputs", "iid_labels", "ood_inputs", "ood_labels")
+    return (
+        traits,
+        {"inputs": data.train_inputs, "labels": data.train_labels},
+        dict(zip(keys, halves, strict=True)),
+    )
+
+
+def cut(
+    plan: Plan, traits: Traits, train: Mapping[str, Array], rank: int
+) -> tuple[dict[int, tuple[Array, Array, Array]], Array]:
+    """Inputs, labels and OOD mask of each device of a rank, and label counts ``(N, C)`` of all.
+
+    Raises:
+        Fault: If the placement cannot be made, such as for fewer samples than devices.
+    """
+    file, seed = plan.file, plan.file.training.seed
+    inputs, labels = train["inputs"], train["labels"]
+    shift = ood.OODS.build(file.ood, traits.ood)
+    reserved = shift.reserved(labels)
+    open_to_all, kept_back = np.flatnonzero(~reserved), np.flatnonzero(reserved)
+    parts = placement.PLACEMENTS.build(file.placement, labels[open_to_all], plan.graph, seed)
+    parts = [open_to_all[part] for part in parts]
+    counts = placement.label_counts(parts, labels, len(traits.classes))
+    own = {}
+    for device in plan.hosted(rank):
+        part = parts[device]
+        mask = np.zeros(len(part), bool)
+        shard = inputs[part], labels[part], mask
+        if device in plan.sources:
+            draw = seeds.stream(seed, "ood", device)
+            pool = kept_back[plan.sources.index(device) :: len(plan.sources)]
+            lent = inputs[pool], labels[pool]
+            shard = ood.turn(shift, *shard[:2], file.ood.proportion, draw, lent)
+        own[device] = _last(*shard) if file.training.order == "fixed" else shard
+    return own, counts
+
+
+def _last(inputs: Array, labels: Array, mask: Array) -> tuple[Array, Array, Array]:
+    """Out-of-distribution samples behind all others, as the published testbed appends them."""
+    order = np.argsort(mask, kind="stable")
+    return inputs[order], labels[order], mask[order]
