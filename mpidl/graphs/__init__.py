@@ -1,0 +1,116 @@
+"""Topologies by name or from a file, what one device sees of them, centralities, spectra."""
+
+from pathlib import Path
+
+import networkx as nx
+
+from mpidl.faults import Fault
+from mpidl.graphs.centralities import CENTRALITIES, centrality, ranking, symmetric
+from mpidl.graphs.drawing import picture
+from mpidl.graphs.families import TOPOLOGIES
+from mpidl.graphs.files import DEVICES, read
+from mpidl.graphs.neighborhood import Neighborhood, links, whole
+from mpidl.graphs.spectra import spectral_gap, stationary
+from mpidl.runfile import Topology
+
+__all__ = [
+    "CENTRALITIES",
+    "TOPOLOGIES",
+    "Neighborhood",
+    "build",
+    "centrality",
+    "completed",
+    "components",
+    "links",
+    "picture",
+    "ranking",
+    "read",
+    "spectral_gap",
+    "stationary",
+    "symmetric",
+    "whole",
+]
+
+
+def build(section: Topology, ranks: int) -> nx.DiGraph:
+    """The graph that a run file asks for, on devices 0..N-1 in order.
+
+    An edge ``j -> i`` means that the parameters of device j arrive at device i; undirected links
+    become one edge each way. Edge attribute ``probability`` is the chance that the link works in
+    a round: the file's where it says less than 1, else ``link_probability``. A stored graph of
+    the paper has ``graph.graph["published"]``, the devices that held the published OOD data.
+
+    Args:
+        section: The settings; those of the named family are part of it.
+        ranks: N, where neither the settings nor a file say how many devices there are.
+
+    Raises:
+        Fault: If the family has no such graph, the file is bad or of another size than
+            ``devices``, or some device cannot reach another and ``allow_disconnected`` is false.
+    """
+    found = _named(section, ranks) if section.file is None else _stored(section, section.file)
+    graph = nx.DiGraph()
+    graph.add_nodes_from((device, found.nodes[device]) for device in range(len(found)))
+    graph.graph.update({key: found.graph[key] for key in ("published",) if key in found.graph})
+    for i, j, chance in found.edges(data="probability", default=1.0):
+        chance = chance if chance < 1 else section.link_probability
+        graph.add_edge(i, j, probability=chance)
+        if not found.is_directed():
+            graph.add_edge(j, i, probability=chance)
+    if not section.allow_disconnected:
+        _check_connected(graph, section)
+    return graph
+
+
+def components(graph: nx.DiGraph) -> int:
+    """How many groups of devices there are in which each reaches each, along links."""
+    return int(nx.number_strongly_connected_components(graph))
+
+
+def completed(graph: nx.DiGraph) -> nx.DiGraph:
+    """The graph with a link from each device to each other, all of which always work."""
+    full = nx.complete_graph(len(graph), create_using=nx.DiGraph)
+    full.add_nodes_from(graph.nodes(data=True))
+    nx.set_edge_attributes(full, 1.0, "probability")
+    full.graph.update(graph.graph)
+    full.graph.pop("whole", None)
+    return full
+
+
+def _named(section: Topology, ranks: int) -> nx.Graph:
+    devices = ranks if section.devices is None else section.devices
+    if not 1 <= devices <= DEVICES:
+        raise Fault(f"topology.devices = {devices}: must be from 1 to {DEVICES:,}.")
+    return TOPOLOGIES.build(section, devices, section.seed)
+
+
+def _stored(section: Topology, file: str) -> nx.DiGraph:
+    graph = read(Path(file))
+    if section.devices not in (None, len(graph)):
+        raise Fault(
+            f"topology.devices = {section.devices}: the graph file {file} has {len(graph)} devices."
+        )
+    return graph
+
+
+def _check_connected(graph: nx.DiGraph, section: Topology) -> None:
+    count = components(graph)
+    if count == 1:
+        return
+    if section.file is not None:
+        source, remedy = f"The graph of {section.file}", "link them"
+    else:
+        source = f"The {section.name} graph with topology.seed = {section.seed}"
+        remedy = _REMEDIES.get(section.name, "take another topology.seed")
+    raise Fault(
+        f"{source} falls apart into {count} components that cannot all reach each other: "
+        f"{remedy}, or set topology.allow_disconnected = true."
+    )
+
+
+_REMEDIES = {
+    "erdos_renyi": "take a larger topology.probability or another topology.seed",
+    "random_geometric": "take a larger topology.radius or another topology.seed",
+    "random_regular": "take a larger topology.degree or another topology.seed",
+    "stochastic_block_model": "take a larger topology.between or another topology.seed",
+}

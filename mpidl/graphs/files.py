@@ -1,0 +1,243 @@
+"""Graphs from files: an adjacency matrix, an edge list, or GraphML.
+
+Which of them a file is, its suffix says (``.graphml``, ``.xml``; ``.edges``, ``.edgelist``), else
+its content: text that starts with ``<`` is GraphML; text with a line ``# devices: N`` or
+``# directed`` is an edge list; a square block of numbers is an adjacency matrix; rows of two or
+three numbers are an edge list. Lines that start with ``#`` are comments, blank ones are skipped,
+numbers are separated by whitespace or commas.
+
+Adjacency matrix: row i, column j is the probability that the link works by which device i hears
+device j, in the order of the mixing matrix ``W[i, j]``; 0 means no link. The diagonal is 0.
+
+Edge list: ``i j`` or ``i j probability`` a line links devices i and j both ways; after a
+``# directed`` line only from i to j. ``# devices: N`` says how many there are, else the largest
+number does.
+
+GraphML: nodes are numbered in the order of the file, or by their names where these are 0..N-1; edge
+attribute ``probability``; other attributes are ignored.
+
+A line ``# published ood ranks: 3 0 4 6`` lists devices, kept as ``graph.graph["published"]``.
+"""
+
+import re
+import warnings
+from pathlib import Path
+
+import networkx as nx
+
+from mpidl.faults import Fault
+from mpidl.graphs.families import LINKS
+
+BYTES = 256 * 2**20
+"""Size up to which a file is read."""
+
+DEVICES = 1_000_000
+"""Devices that a graph may have."""
+
+
+def read(path: Path) -> nx.DiGraph:
+    """The graph in a file, on nodes 0..N-1, with edge attribute ``probability`` in (0, 1].
+
+    Raises:
+        Fault: If the file is missing, unreadable, too large or damaged; the sentence names it.
+    """
+    text = _text(path)
+    suffix = path.suffix.lower()
+    if suffix in {".graphml", ".xml"} or text.lstrip().startswith("<"):
+        return _graphml(path)
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
+    comments = [line[1:].strip() for _, line in lines if line.startswith("#")]
+    rows = [
+        (number, line.replace(",", " ").split())
+        for number, line in lines
+        if line and not line.startswith("#")
+    ]
+    devices, directed = _header(path, comments)
+    if suffix in {".edges", ".edgelist"} or devices is not None or directed:
+        graph = _edge_list(path, rows, devices, directed)
+    elif not rows:
+        raise Fault(f"Graph file {path}: holds no graph.")
+    elif all(len(row) == len(rows) for _, row in rows):
+        graph = _adjacency(path, rows)
+    elif all(len(row) in (2, 3) for _, row in rows):
+        graph = _edge_list(path, rows, None, False)
+    else:
+        raise _ragged(path, rows)
+    _publish(path, graph, comments)
+    return graph
+
+
+Rows = list[tuple[int, list[str]]]
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.exists() and not path.is_file():
+            raise Fault(f"Graph file {path}: is not a regular file.")
+        size = path.stat().st_size
+        if size > BYTES:
+            raise Fault(f"Graph file {path}: has {size:,} bytes; at most {BYTES:,} are read.")
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise Fault(f"Graph file {path}: is not UTF-8 text.") from None
+    except OSError as error:
+        raise Fault(f"Cannot read the graph file {path}: {error.strerror}.") from None
+    except ValueError as error:
+        if isinstance(error, Fault):
+            raise
+        raise Fault(f"Cannot read the graph file {str(path)!r}: {error}.") from None
+
+
+def _header(path: Path, comments: list[str]) -> tuple[int | None, bool]:
+    devices = None
+    for comment in comments:
+        if found := re.fullmatch(r"devices:\s*(\S*)", comment):
+            devices = _device(path, found[1], f"the line '# {comment}'", 1, DEVICES)
+    return devices, "directed" in comments
+
+
+def _adjacency(path: Path, rows: Rows) -> nx.DiGraph:
+    links: dict[tuple[int, int], float] = {}
+    for i, (number, row) in enumerate(rows):
+        for j, entry in enumerate(row):
+            if entry in {"0", "1"}:
+                chance = float(entry)
+            else:
+                chance = _probability(path, entry, f"line {number}, column {j + 1}")
+            if chance == 0:
+                continue
+            if i == j:
+                raise Fault(
+                    f"Graph file {path}: line {number} links device {i} to itself; write 0."
+                )
+            links[j, i] = chance
+        _affordable(path, len(links))
+    return _graph(len(rows), links)
+
+
+def _ragged(path: Path, rows: Rows) -> Fault:
+    first = len(rows[0][1])
+    for number, row in rows:
+        if len(row) != first:
+            return Fault(
+                f"Graph file {path}: line {number} has {len(row)} numbers where the first has "
+                f"{first}; an adjacency matrix is square, an edge list has rows of 2 or 3."
+            )
+    return Fault(
+        f"Graph file {path}: {len(rows)} rows of {first} numbers; an adjacency matrix must be "
+        "square, an edge list has rows of 2 or 3."
+    )
+
+
+def _edge_list(path: Path, rows: Rows, devices: int | None, directed: bool) -> nx.DiGraph:
+    _affordable(path, len(rows))
+    links: dict[tuple[int, int], float] = {}
+    for number, row in rows:
+        where = f"line {number} of the edge list"
+        if len(row) not in (2, 3):
+            raise Fault(f"Graph file {path}: {where} must be 'i j' or 'i j probability'.")
+        i, j = (_device(path, entry, where, 0, (devices or DEVICES) - 1) for entry in row[:2])
+        chance = _probability(path, row[2], where) if len(row) == 3 else 1.0
+        _link(path, links, (i, j), chance, where)
+        if not directed:
+            links[j, i] = chance
+    if devices is None:
+        if not links:
+            raise Fault(f"Graph file {path}: holds no graph.")
+        devices = 1 + max(max(link) for link in links)
+    return _graph(devices, links)
+
+
+def _graphml(path: Path) -> nx.DiGraph:
+    from xml.etree.ElementTree import ParseError
+
+    if b"<!DOCTYPE" in path.read_bytes():
+        raise Fault(f"Graph file {path}: GraphML with a document type is refused.")
+    try:
+        with warnings.catch_warnings():
+            # Whatever it warns of is nothing that a topology uses.
+            warnings.simplefilter("ignore")
+            found = nx.read_graphml(path)
+    except (ParseError, nx.NetworkXException, LookupError, ValueError, TypeError, AttributeError):
+        raise Fault(f"Graph file {path}: is not valid GraphML.") from None
+    if not len(found):
+        raise Fault(f"Graph file {path}: holds no graph.")
+    if found.is_multigraph():
+        raise Fault(f"Graph file {path}: links two devices more than once.")
+    names = {name: index for index, name in enumerate(found)}
+    if set(names) == {str(index) for index in range(len(names))}:
+        names = {name: int(name) for name in names}
+    links: dict[tuple[int, int], float] = {}
+    for a, b, chance in found.edges(data="probability", default=1.0):
+        where = f"the edge from {a!r} to {b!r}"
+        chance = _probability(path, str(chance), where)
+        _link(path, links, (names[a], names[b]), chance, where)
+        if not found.is_directed():
+            links[names[b], names[a]] = chance
+    return _graph(len(names), links)
+
+
+def _link(
+    path: Path,
+    links: dict[tuple[int, int], float],
+    link: tuple[int, int],
+    chance: float,
+    where: str,
+) -> None:
+    i, j = link
+    if i == j:
+        raise Fault(f"Graph file {path}: {where} links device {i} to itself.")
+    if chance == 0:
+        raise Fault(f"Graph file {path}: {where} has probability 0; leave the link out.")
+    if link in links:
+        raise Fault(
+            f"Graph file {path}: {where} repeats the link of {i} and {j}; a list in which each "
+            "line is one direction needs a line '# directed'."
+        )
+    links[link] = chance
+
+
+def _affordable(path: Path, links: int) -> None:
+    if links > LINKS:
+        raise Fault(f"Graph file {path}: has more links than the {LINKS:,} that are allowed.")
+
+
+def _graph(devices: int, links: dict[tuple[int, int], float]) -> nx.DiGraph:
+    graph = nx.empty_graph(devices, create_using=nx.DiGraph)
+    graph.add_edges_from((i, j, {"probability": chance}) for (i, j), chance in links.items())
+    return graph
+
+
+def _publish(path: Path, graph: nx.DiGraph, comments: list[str]) -> None:
+    for comment in comments:
+        if found := re.fullmatch(r"published ood ranks:\s*(.*)", comment, re.IGNORECASE):
+            where = f"the line '# {comment}'"
+            ranks = [
+                _device(path, entry, where, 0, len(graph) - 1)
+                for entry in found[1].replace(",", " ").split()
+            ]
+            if not ranks or len(set(ranks)) < len(ranks):
+                raise Fault(f"Graph file {path}: {where} must list different devices.")
+            graph.graph["published"] = ranks
+
+
+def _device(path: Path, entry: str, where: str, least: int, most: int) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", entry) or not least <= int(entry) <= most:
+        raise Fault(
+            f"Graph file {path}: {where} has {entry[:40]!r} where a whole number from {least} "
+            f"to {most} is needed."
+        )
+    return int(entry)
+
+
+def _probability(path: Path, entry: str, where: str) -> float:
+    try:
+        value = float(entry)
+    except ValueError:
+        value = float("nan")
+    if not 0 <= value <= 1:
+        raise Fault(
+            f"Graph file {path}: {where} has {entry[:40]!r} where a probability from 0 to 1 "
+            "is needed."
+        )
+    return value

@@ -1,0 +1,94 @@
+"""What one device sees of a graph, and which links work in a round."""
+
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+
+from mpidl import seeds
+
+
+@dataclass(frozen=True)
+class Neighborhood:
+    """The closed neighborhood of one device in the directed graph of one round.
+
+    An edge ``j -> i`` means that the parameters of device j arrive at device i. ``seed`` is that
+    of the run, for strategies that draw.
+    """
+
+    graph: nx.DiGraph
+    device: int
+    round: int = 0
+    seed: int = 0
+
+    @property
+    def in_neighbors(self) -> list[int]:
+        """Devices whose parameters arrive here, ascending."""
+        return sorted(self.graph.predecessors(self.device))
+
+    @property
+    def out_neighbors(self) -> list[int]:
+        """Devices at which the parameters of this one arrive, ascending."""
+        return sorted(self.graph.successors(self.device))
+
+    @property
+    def members(self) -> list[int]:
+        """The order of every weight row and every inbox: self first, then the in-neighbors."""
+        return [self.device, *self.in_neighbors]
+
+
+@dataclass(frozen=True)
+class _Flaky:
+    """The E directed links that may fail, ascending, and which of the draws decides each."""
+
+    links: list[tuple[int, int]]
+    probability: npt.NDArray[np.float64]
+    draw: npt.NDArray[np.int64]
+
+
+_flaky: WeakKeyDictionary[nx.DiGraph, _Flaky] = WeakKeyDictionary()
+
+
+def links(graph: nx.DiGraph, seed: int, round: int) -> nx.DiGraph:
+    """The graph of one round: each link works with its ``probability``, drawn anew each round.
+
+    A pair of devices linked in both directions with the same probability is drawn once, so both
+    directions work or neither does. Nodes and attributes are kept; :func:`whole` leads back to
+    the graph itself, which is what is returned where every link always works.
+    """
+    if graph not in _flaky:
+        _flaky[graph] = _find_flaky(graph)
+    flaky = _flaky[graph]
+    if not flaky.links:
+        return graph
+    uniform = seeds.stream(seed, "links", round).random(int(flaky.draw.max()) + 1)
+    failing = np.flatnonzero(uniform[flaky.draw] >= flaky.probability)
+    failed = {flaky.links[index] for index in failing.tolist()}
+    working = nx.DiGraph()
+    working.graph.update(graph.graph, whole=whole(graph))
+    working.add_nodes_from(graph.nodes(data=True))
+    working.add_edges_from(edge for edge in graph.edges(data=True) if edge[:2] not in failed)
+    return working
+
+
+def whole(graph: nx.DiGraph) -> nx.DiGraph:
+    """The graph with all its links that a graph of one round came from, or the graph itself."""
+    return graph.graph.get("whole", graph)
+
+
+def _find_flaky(graph: nx.DiGraph) -> _Flaky:
+    chances = {(i, j): p for i, j, p in graph.edges(data="probability", default=1.0) if p < 1}
+    found = sorted(chances)
+    draws: dict[tuple[int, int, bool], int] = {}
+    draw = []
+    for i, j in found:
+        shared = chances.get((j, i)) == chances[i, j]
+        key = (min(i, j), max(i, j), True) if shared else (i, j, False)
+        draw.append(draws.setdefault(key, len(draws)))
+    return _Flaky(
+        links=found,
+        probability=np.array([chances[link] for link in found], dtype=np.float64),
+        draw=np.array(draw, dtype=np.int64),
+    )

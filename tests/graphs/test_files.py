@@ -1,0 +1,194 @@
+"""Graph files in each form, and a sentence for each damage."""
+
+import os
+
+import networkx as nx
+import pytest
+
+from mpidl.faults import Fault
+from mpidl.graphs import read
+
+BOTH = {(0, 1), (1, 0), (1, 2), (2, 1)}
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(content, name="graph.txt"):
+        file = tmp_path / name
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return file
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "0 1 0\n1 0 1\n0 1 0\n",
+        "0 1 0\r\n1 0 1\r\n0 1 0",
+        "0,1,0\n1,0,1\n0,1,0\n",
+        "0, 1.0, 0\n\n# a comment\n1, 0, 1e0\n  0\t1 0.000\n",
+        "\ufeff0 1 0\n1 0 1\n0 1 0\n",
+        "# devices: 3\n0 1\n1 2\n",
+        "0 1 1\n2 1 1\n",
+        "# devices: 3\n0,1,1\n1,2\n",
+    ],
+)
+def test_one_graph_in_many_forms(written, content):
+    graph = read(written(content))
+    assert list(graph) == [0, 1, 2]
+    assert set(graph.edges) == BOTH
+    assert {p for *_, p in graph.edges(data="probability")} == {1.0}
+
+
+def test_row_i_lists_whom_device_i_hears(written):
+    graph = read(written("0 0.25 0\n0 0 .5\n1 0 0\n"))
+    assert dict(graph.edges) == {
+        (1, 0): {"probability": 0.25},
+        (2, 1): {"probability": 0.5},
+        (0, 2): {"probability": 1.0},
+    }
+
+
+def test_fractions_survive(written):
+    graph = read(written("0 .7 .8\n.7 0 .9\n.8 .9 0\n"))
+    assert graph.number_of_edges() == 6
+    assert sorted(p for *_, p in graph.edges(data="probability")) == [0.7, 0.7, 0.8, 0.8, 0.9, 0.9]
+
+
+def test_edge_lists(written):
+    assert set(read(written("1 2\n0 1\n", "a.edges")).edges) == BOTH
+    assert set(read(written("0 1\n1 0\n# directed\n", "b.txt")).edges) == {(0, 1), (1, 0)}
+    assert list(read(written("# devices: 5\n")).nodes) == list(range(5))
+    one_way = read(written("# directed\n2 0 0.5\n"))
+    assert dict(one_way.edges) == {(2, 0): {"probability": 0.5}}
+    assert list(one_way) == [0, 1, 2]
+
+
+def test_one_device(written):
+    graph = read(written("0\n"))
+    assert (len(graph), graph.number_of_edges()) == (1, 0)
+
+
+@pytest.mark.parametrize("kind", [nx.Graph, nx.DiGraph])
+def test_graphml(tmp_path, kind):
+    graph = nx.gnp_random_graph(9, 0.4, seed=1, directed=kind is nx.DiGraph)
+    nx.set_edge_attributes(graph, 0.5, "probability")
+    named = nx.relabel_nodes(graph, {i: f"device {i}" for i in graph})
+    numbered = nx.empty_graph(0, create_using=kind)
+    numbered.add_nodes_from(reversed(range(9)))
+    numbered.add_edges_from(graph.edges(data=True))
+    for number, source in enumerate((graph, named, numbered)):
+        file = tmp_path / f"{number}.graphml"
+        nx.write_graphml(source, file)
+        assert set(read(file).edges) == set(nx.DiGraph(graph).edges)
+        assert list(read(file)) == list(range(9))
+        assert {p for *_, p in read(file).edges(data="probability")} == {0.5}
+        assert set(read(file.rename(tmp_path / f"{number}.txt")).edges) == set(
+            nx.DiGraph(graph).edges
+        )
+
+
+def test_published_ranks(written):
+    assert read(written("# published ood ranks: 1 0\n0 1\n1 0\n")).graph["published"] == [1, 0]
+    assert "published" not in read(written("# published nothing\n0 1\n1 0\n")).graph
+
+
+XML = '<graphml><graph edgedefault="undirected">{}</graph></graphml>'
+NODES = '<node id="a"/><node id="b"/>'
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("", "holds no graph"),
+        ("# only a comment\n\n", "holds no graph"),
+        ("0 1 0\n1 0 1\n", "line 1 of the edge list has probability 0"),
+        ("0 1 0 1\n1 0 1 1\n", "2 rows of 4 numbers; an adjacency matrix must be square"),
+        ("0 1 0 1\n1 0 1\n0 1 0\n", "line 2 has 3 numbers where the first has 4"),
+        ("0 1 0\n1 0 1\n0 1\n", "line 1 of the edge list has probability 0"),
+        ("0 1\n1 nan\n", "line 2, column 2 has 'nan' where a probability from 0 to 1"),
+        ("0 1\ninf 0\n", "line 2, column 1 has 'inf'"),
+        ("0 -0.1\n1 0\n", "line 1, column 2 has '-0.1'"),
+        ("0 1.5\n1 0\n", "line 1, column 2 has '1.5'"),
+        ("0 x\n1 0\n", "line 1, column 2 has 'x'"),
+        ("0 1\n1 1\n", "line 2 links device 1 to itself; write 0"),
+        ("1\n", "line 1 links device 0 to itself"),
+        (b"\xff\xfe\x00\x01", "is not UTF-8 text"),
+        (b"0 1\n1 \x00\n", "line 2, column 2 has"),
+        (b"\x1f\x8b\x08", "is not UTF-8 text"),
+        ("# devices: 0\n", "'0' where a whole number from 1 to 1000000"),
+        ("# devices: many\n0 1\n", "'many' where a whole number from 1 to 1000000"),
+        ("# devices: 99999999999999999999\n0 1\n", "whole number from 1 to 1000000"),
+        (
+            "# devices: 2\n0 2\n",
+            "line 2 of the edge list has '2' where a whole number from 0 to 1 is needed",
+        ),
+        ("# devices: 2\n0 1 .5 7\n", "line 2 of the edge list must be 'i j' or 'i j probability'"),
+        ("# devices: 3\n0 1 0\n", "line 2 of the edge list has probability 0; leave the link out"),
+        ("# devices: 3\n0 1 2\n", "line 2 of the edge list has '2' where a probability"),
+        ("# devices: 3\n0 0\n", "line 2 of the edge list links device 0 to itself"),
+        ("# devices: 3\n0 1\n1 0\n", "line 3 of the edge list repeats the link of 1 and 0"),
+        ("# directed\n0 1\n0 1\n", "line 3 of the edge list repeats the link of 0 and 1"),
+        ("0 1\n1 2\n-1 2\n", "line 3 of the edge list has '-1' where a whole number"),
+        ("0 1\n1 2.0\n2 3\n", "line 2 of the edge list has '2.0' where a whole number"),
+        ("0 999999999999\n1 2\n2 3\n", "'999999999999' where a whole number from 0 to 999999"),
+        ("# published ood ranks: 0 2\n0 1\n1 0\n", "has '2' where a whole number from 0 to 1"),
+        ("# published ood ranks: 0 0\n0 1\n1 0\n", "must list different devices"),
+        ("# published ood ranks:\n0 1\n1 0\n", "must list different devices"),
+        ("<graphml>", "is not valid GraphML"),
+        ("<html></html>", "is not valid GraphML"),
+        ("<graphml></graphml>", "is not valid GraphML"),
+        ("<!DOCTYPE lolz><graphml/>", "document type is refused"),
+        (XML.format(""), "holds no graph"),
+        (XML.format(NODES + '<edge source="a" target="a"/>'), "to itself"),
+        (XML.format(NODES + '<edge source="a" target="b"/>' * 2), "more than once"),
+    ],
+)
+def test_a_damaged_file_is_one_sentence_that_names_it(written, content, sentence):
+    file = written(content)
+    with pytest.raises(Fault, match=sentence) as fault:
+        read(file)
+    assert str(file) in str(fault.value)
+    assert len(fault.value.sentences) == 1
+
+
+def test_graphml_probability_is_checked(written):
+    key = '<key id="d0" for="edge" attr.name="probability" attr.type="string"/>'
+    namespace = '<graphml xmlns="http://graphml.graphdrawing.org/xmlns">'
+    edge = '<edge source="a" target="b"><data key="d0">often</data></edge>'
+    graph = f'{namespace}{key}<graph edgedefault="directed">{NODES}{edge}</graph></graphml>'
+    with pytest.raises(Fault, match="the edge from 'a' to 'b' has 'often' where a probability"):
+        read(written(graph))
+    assert dict(read(written(graph.replace("often", "0.5"))).edges) == {
+        (0, 1): {"probability": 0.5}
+    }
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    with pytest.raises(Fault, match=r"Cannot read the graph file .*none.txt: No such file"):
+        read(tmp_path / "none.txt")
+    with pytest.raises(Fault, match="is not a regular file"):
+        read(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(Fault, match="is not a regular file"):
+        read(tmp_path / "pipe")
+    with pytest.raises(Fault, match="null"):
+        read(tmp_path / "a\0b")
+    with pytest.raises(Fault, match="name too long"):
+        read(tmp_path / ("a" * 5000))
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
+    file = tmp_path / "huge.txt"
+    with file.open("wb") as stream:
+        stream.truncate(2**40)
+    with pytest.raises(Fault, match="bytes; at most 268,435,456 are read"):
+        read(file)
+
+
+def test_more_links_than_allowed(written, monkeypatch):
+    monkeypatch.setattr("mpidl.graphs.files.LINKS", 3)
+    for content in ("0 1 1\n1 0 1\n1 1 0\n", "# devices: 9\n0 1\n1 2\n2 3\n3 4\n"):
+        with pytest.raises(Fault, match="more links than the 3"):
+            read(written(content))
