@@ -1,0 +1,77 @@
+"""Strategies: rows of the mixing matrix, schedules of the temperature, and the whole matrix."""
+
+import math
+from collections.abc import Sequence
+
+import networkx as nx
+import numpy as np
+
+from mpidl.graphs import Neighborhood
+from mpidl.runfile import Schedule, Strategy
+from mpidl.strategies.schedules import SCHEDULES
+from mpidl.strategies.weights import STRATEGIES, Array, softmax
+
+__all__ = [
+    "COMPLETE",
+    "SCHEDULES",
+    "STRATEGIES",
+    "mixing_matrix",
+    "row",
+    "sequential",
+    "softmax",
+    "temperature",
+]
+
+COMPLETE = frozenset({"federated"})
+"""Strategies that replace the graph by the complete one; their mixture is one mean of all."""
+
+EXTREME = 1e300
+"""Coefficients are cut off here, so that one over a tiny temperature stays finite."""
+
+
+def temperature(strategy: Strategy, schedule: Schedule, round: int) -> float:
+    """The temperature of one round; infinite where the schedule's coefficient is 0."""
+    coefficient = np.clip(1.0 / strategy.temperature, -EXTREME, EXTREME)
+    coefficient = float(SCHEDULES.build(schedule, round, float(coefficient)))
+    return 1.0 / coefficient if coefficient else math.inf
+
+
+def row(strategy: Strategy, schedule: Schedule, view: Neighborhood) -> Array:
+    """Weights over ``view.members``, ``(K,)``, in the round of the view; they sum to 1.
+
+    The temperature of the strategy, where it has one, follows the schedule.
+    """
+    parameters = STRATEGIES.parameters(strategy)
+    if "temperature" in parameters:
+        parameters["temperature"] = temperature(strategy, schedule, view.round)
+    weights: Array = STRATEGIES[strategy.name](view, **parameters)
+    return weights
+
+
+def mixing_matrix(
+    graph: nx.DiGraph, strategy: Strategy, schedule: Schedule, round: int = 0, seed: int = 0
+) -> Array:
+    """Stack the rows of all devices: ``W``, ``(N, N)``, row-stochastic.
+
+    ``graph`` is that of the round. A strategy in :data:`COMPLETE` has one value everywhere.
+    """
+    devices = len(graph)
+    if strategy.name in COMPLETE:
+        return np.full((devices, devices), 1.0 / devices)
+    matrix = np.zeros((devices, devices))
+    for device in range(devices):
+        view = Neighborhood(graph, device, round, seed)
+        matrix[device, view.members] = row(strategy, schedule, view)
+    return matrix
+
+
+def sequential(matrix: Array, order: Sequence[int]) -> Array:
+    """The matrix ``(N, N)`` of a sweep in which each device mixes in place, in the given order.
+
+    A later device reads what earlier ones have already mixed, so knowledge crosses several links
+    in one round: what the published testbed did by accident. Devices left out do not mix.
+    """
+    swept = np.eye(len(matrix))
+    for device in order:
+        swept[device] = matrix[device] @ swept
+    return swept

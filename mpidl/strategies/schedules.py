@@ -1,0 +1,58 @@
+"""Schedules of the coefficient, which is one over the temperature, from round to round."""
+
+import math
+from typing import Annotated
+
+from pydantic import Field
+
+from mpidl.registry import Registry
+
+SCHEDULES = Registry("schedule")
+"""``builder(round, coefficient, /, ...)``: the coefficient in that round; rounds count from 0."""
+
+Count = Annotated[int, Field(ge=1)]
+
+
+@SCHEDULES.add
+def constant(round: int, coefficient: float, /) -> float:
+    """The same in every round."""
+    return coefficient
+
+
+@SCHEDULES.add
+def exponential(
+    round: int,
+    coefficient: float,
+    /,
+    gamma: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.95,
+    floor: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0,
+) -> float:
+    """Shrinks by a factor gamma each round, down to a floor; a negative one keeps its sign."""
+    return math.copysign(max(abs(coefficient) * gamma**round, floor), coefficient)
+
+
+@SCHEDULES.add
+def cosine(
+    round: int,
+    coefficient: float,
+    /,
+    eta_min: Annotated[float, Field(allow_inf_nan=False)] = 1.0,
+    period: Count = 66,
+    multiplier: Count = 1,
+) -> float:
+    """Falls along half a cosine to ``eta_min``, then restarts; each period is longer by a factor.
+
+    Round 0 has the full coefficient. ``eta_min`` may be negative: late in each period devices of
+    low centrality are then preferred. Source: Loshchilov and Hutter, 2017, arXiv 1608.03983.
+    """
+    while round >= period:
+        round -= period
+        period *= multiplier
+    fall = (1 + math.cos(math.pi * round / period)) / 2
+    return eta_min + (coefficient - eta_min) * fall
+
+
+@SCHEDULES.add
+def oscillating(round: int, coefficient: float, /, period: Count = 10) -> float:
+    """Flips the sign every period: devices of high and of low centrality are preferred in turn."""
+    return -coefficient if round // period % 2 else coefficient
