@@ -95,7 +95,7 @@ def _check_launcher() -> None:
     if launched is not None and launched != MPI.COMM_WORLD.size:
         raise Fault(
             f"The launcher started {launched} ranks but MPI sees {MPI.COMM_WORLD.size}: mpi4py "
-            f"runs on another MPI library ({library()}) than this mpiexec; use that library's mpiexec."
+            f"runs on another MPI library ({library()}) than this mpiexec; use that one's mpiexec."
         )
 
 
@@ -175,7 +175,8 @@ class Shared:
             memory, _ = window.Shared_query(0)
             self._windows.append(window)
             count = int(np.prod(shape))
-            self.arrays[key] = np.frombuffer(memory, dtype, count)  # type: ignore[call-overload].reshape(shape)
+            flat: Array = np.frombuffer(memory, dtype, count)  # type: ignore[call-overload]
+            self.arrays[key] = flat.reshape(shape)
             if arrays is not None:
                 self.arrays[key][...] = arrays[key]
             window.Fence()

@@ -48,7 +48,7 @@ class Wiring:
 
 @BACKENDS.add
 def auto(wiring: Wiring, /) -> "Exchange":
-    """allreduce where every device takes the mean of all, mpi otherwise."""
+    """Allreduce where every device takes the mean of all, mpi otherwise."""
     return allreduce(wiring) if wiring.complete else mpi(wiring)
 
 

@@ -1,5 +1,6 @@
 """The mean of all devices' vectors, the same bits however devices are hosted."""
 
+import itertools
 from collections.abc import Mapping
 
 from mpi4py import MPI
@@ -52,7 +53,7 @@ class Average:
         ranks, rank = self._comm.size, self._comm.rank
         cuts = np.linspace(0, len(out), ranks + 1).astype(int)
         widths = np.diff(cuts)
-        sent = torch.cat([v[a:b] for a, b in zip(cuts, cuts[1:], strict=False) for v in own])
+        sent = torch.cat([v[a:b] for a, b in itertools.pairwise(cuts) for v in own])
         counts = widths * len(own), self._hosted * widths[rank]
         arrived = torch.empty(int(counts[1].sum()))
         self._comm.Alltoallv([sent, counts[0], MPI.FLOAT], [arrived, counts[1], MPI.FLOAT])
