@@ -120,10 +120,9 @@ def report(plan: Plan, found: dict[str, Any]) -> str:
     links, parts = found["links"], found["components"]
     whole = "connected" if parts == 1 else f"{parts} components"
     wide = f", diameter {found['diameter']}" if found["diameter"] is not None else ""
-    lines = [
-        f"{found['name']}: {plan.file.topology.file or plan.file.topology.name} graph of "
-        f"{found['devices']} devices on {found['ranks']} ranks, {links} directed links, {whole}{wide}",
-    ]
+    size = f"{found['devices']} devices on {found['ranks']} ranks"
+    graph = plan.file.topology.file or plan.file.topology.name
+    lines = [f"{found['name']}: {graph} graph of {size}, {links} directed links, {whole}{wide}"]
     if plan.devices <= PICTURED:
         lines += ["", graphs.picture(plan.graph), ""]
     lines += _devices(plan, found) if plan.devices <= PICTURED else _ranges(found)
@@ -132,11 +131,11 @@ def report(plan: Plan, found: dict[str, Any]) -> str:
         first = np.argsort(-influence, kind="stable")[:3]
         leaders = ", ".join(f"{d} ({influence[d]:.3f})" for d in first)
         lines.append(f"spectral gap {found['spectral_gap']:.4g}; consensus is led by {leaders}")
-    tests = found["test_samples"]
+    tests, count = found["test_samples"], found["parameters"]
     lines += [
         f"OOD data on {found['sources'] or 'no device'}; "
         f"tests: {tests['iid']} IID and {tests['ood']} OOD samples",
-        f"{plan.file.model.name}: {found['parameters']:,} parameters, {_bytes(found['parameters'] * FLOAT)}",
+        f"{plan.file.model.name}: {count:,} parameters, {_bytes(count * FLOAT)}",
         f"a round sends {_span(found['bytes_sent_per_rank'])} and receives "
         f"{_span(found['bytes_received_per_rank'])} per rank; memory per rank "
         f"{_span(found['memory_per_rank'])} beside torch and activations",

@@ -95,7 +95,7 @@ def _check_launcher() -> None:
     if launched is not None and launched != MPI.COMM_WORLD.size:
         raise Fault(
             f"The launcher started {launched} ranks but MPI sees {MPI.COMM_WORLD.size}: mpi4py "
-            f"runs on another MPI library ({library()}) than this mpiexec; use that one's mpiexec."
+            f"runs on {library()}, this mpiexec on another library; use the mpiexec of the former."
         )
 
 
