@@ -34,10 +34,11 @@ def parts(comm: Comm, plan: Plan, stock: Stock, path: Path, parallel: bool) -> I
     torch.set_num_threads(training.threads)
     node = world.node(comm)
     hardware = world.agree(comm, lambda: world.accelerator(node, training.accelerator))
+    node.Free()
     devices = world.agree(comm, lambda: make_devices(plan, stock, comm.rank, hardware))
     size = next(iter(devices.values())).size
     aware = plan.file.exchange.accelerator_aware
-    wiring = Wiring(comm, plan.hosts, plan.mixing_graph, size, hardware, plan.complete, aware)
+    wiring = Wiring(comm, plan.hosts, plan.mixing_graph, size, hardware, plan.uniform, aware)
     exchange = world.agree(comm, lambda: BACKENDS[plan.file.exchange.backend](wiring))
     for number, vector in exchange.vectors.items():
         devices[number].adopt(vector)

@@ -91,7 +91,7 @@ def facts(plan: Plan, stock: Stock, ranks: int) -> dict[str, Any]:
 def traffic(plan: Plan, ranks: int, size: int) -> tuple[Any, Any]:
     """Parameter bytes that each rank sends and receives in a round, ``(ranks,)`` each."""
     sent, received = np.zeros(ranks, np.int64), np.zeros(ranks, np.int64)
-    if plan.complete:
+    if plan.uniform:
         away = size * FLOAT * (ranks - 1) // ranks
         sent += (np.bincount(plan.hosts, minlength=ranks) + 1) * away
         return sent, sent.copy()

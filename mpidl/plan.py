@@ -92,8 +92,14 @@ class Plan:
 
     @property
     def complete(self) -> bool:
-        """Whether the strategy gives every device the mean of all."""
+        """Whether the strategy replaces the graph by the complete one."""
         return self.file.strategy.name in strategies.COMPLETE
+
+    @property
+    def uniform(self) -> bool:
+        """Whether every device takes the mean of all, at once, in every round."""
+        everyone = self.file.training.participation == 1
+        return self.complete and everyone and self.sequence is None
 
     @cached_property
     def sequence(self) -> list[int] | None:
@@ -103,13 +109,16 @@ class Plan:
         return self.file.exchange.sequence or list(range(self.devices))
 
     @cached_property
+    def open_graph(self) -> nx.DiGraph:
+        """The links over which the strategy mixes, if all of them work."""
+        return graphs.completed(self.graph) if self.complete else self.graph
+
+    @cached_property
     def mixing_graph(self) -> nx.DiGraph:
         """An edge j -> i wherever i may read the vector of j in some round."""
-        if self.complete:
-            return graphs.completed(self.graph)
         if self.sequence is None:
-            return self.graph
-        reach = nx.to_numpy_array(self.graph, weight=None).T + np.eye(self.devices)
+            return self.open_graph
+        reach = nx.to_numpy_array(self.open_graph, weight=None).T + np.eye(self.devices)
         read = strategies.sequential(reach, self.sequence) > 0
         np.fill_diagonal(read, False)
         return nx.from_numpy_array(read.T, create_using=nx.DiGraph)
@@ -121,7 +130,7 @@ class Plan:
             self.file.strategy.name != "random"
             and self.file.schedule.name == "constant"
             and self.file.training.participation == 1
-            and graphs.links(self.graph, self.file.training.seed, 0) is self.graph
+            and graphs.links(self.open_graph, self.file.training.seed, 0) is self.open_graph
         )
 
     def active(self, round_: int) -> set[int]:
@@ -135,8 +144,7 @@ class Plan:
 
     def round_graph(self, round_: int) -> nx.DiGraph:
         """The links that work in a round, between devices that take part in it."""
-        base = graphs.completed(self.graph) if self.complete else self.graph
-        working = graphs.links(base, self.file.training.seed, round_)
+        working = graphs.links(self.open_graph, self.file.training.seed, round_)
         active = self.active(round_)
         if len(active) == self.devices:
             return working

@@ -65,7 +65,7 @@ class Display:
         """The last scores of all devices, by their distance from the OOD source."""
         table = Table(title=r"after the last round: mean over devices \[min, max]")
         moment = "mixed" if "iid_accuracy_mixed" in self._last else "trained"
-        table.add_column("hops from the OOD source")
+        table.add_column("hops from OOD data", no_wrap=True)
         for column in ("devices", "IID accuracy", "OOD accuracy"):
             table.add_column(column, justify="right")
         groups = [("all", np.ones(len(hops), bool))]

@@ -81,6 +81,21 @@ def create(
         attributes: Attributes of the whole file.
     """
     draft = _draft(path)
+    try:
+        _lay_out(draft, sizes, series, static, labels, attributes)
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _lay_out(
+    draft: Path,
+    sizes: Mapping[str, int],
+    series: list[str],
+    static: Mapping[str, Mapping[str, Array]],
+    labels: Mapping[str, list[str]],
+    attributes: Mapping[str, Any],
+) -> None:
     with h5py.File(draft, "w", libver=("v108", "v110")) as file:
         file.attrs["schema"] = schema.VERSION
         for key, value in attributes.items():
@@ -96,7 +111,6 @@ def create(
             for key, value in variables.items():
                 layout = schema.GROUPS[name][key]
                 _variable(group, key, layout, np.shape(value), value, labels)
-    os.replace(draft, path)
 
 
 def _variable(

@@ -33,7 +33,7 @@ class Wiring:
         graph: An edge j -> i wherever i may read the vector of j.
         size: P, the length of a vector.
         device: The accelerator whose memory holds the vectors.
-        complete: Whether the strategy gives every device the mean of all.
+        uniform: Whether every device takes the mean of all in every round.
         accelerator_aware: Whether MPI takes accelerator memory: ``auto``, ``yes`` or ``no``.
     """
 
@@ -42,14 +42,14 @@ class Wiring:
     graph: nx.DiGraph
     size: int
     device: "torch.device"
-    complete: bool
+    uniform: bool
     accelerator_aware: str = "auto"
 
 
 @BACKENDS.add
 def auto(wiring: Wiring, /) -> "Exchange":
     """Allreduce where every device takes the mean of all, mpi otherwise."""
-    return allreduce(wiring) if wiring.complete else mpi(wiring)
+    return allreduce(wiring) if wiring.uniform else mpi(wiring)
 
 
 @BACKENDS.add
@@ -65,6 +65,9 @@ def allreduce(wiring: Wiring, /) -> "Exchange":
     """One all-reduce, for strategies that give every device the mean of all (federated)."""
     from mpidl.exchange.mean import Mean
 
-    if not wiring.complete:
-        raise Fault("exchange.backend = 'allreduce' needs strategy.name = 'federated'.")
+    if not wiring.uniform:
+        raise Fault(
+            "exchange.backend = 'allreduce' needs strategy.name = 'federated', synchronous mixing "
+            "and the participation of all; 'auto' and 'mpi' work."
+        )
     return Mean(wiring)

@@ -53,11 +53,10 @@ def mixing_matrix(
 ) -> Array:
     """Stack the rows of all devices: ``W``, ``(N, N)``, row-stochastic.
 
-    ``graph`` is that of the round. A strategy in :data:`COMPLETE` has one value everywhere.
+    ``graph`` is that of the round; for a strategy in :data:`COMPLETE` give it
+    :func:`mpidl.graphs.completed`.
     """
     devices = len(graph)
-    if strategy.name in COMPLETE:
-        return np.full((devices, devices), 1.0 / devices)
     matrix = np.zeros((devices, devices))
     for device in range(devices):
         view = Neighborhood(graph, device, round, seed)

@@ -21,7 +21,7 @@ def make(comm, devices, settings=()):
 
 
 def exchange_of(comm, made, size, backend="auto"):
-    wiring = Wiring(comm, made.hosts, made.mixing_graph, size, CPU, made.complete)
+    wiring = Wiring(comm, made.hosts, made.mixing_graph, size, CPU, made.uniform)
     return BACKENDS[backend](wiring)
 
 
@@ -100,7 +100,7 @@ def test_two_components_never_mix(comm):
     graph.add_edges_from((i, j) for i in range(devices) for j in range(devices) if i % 2 == j % 2)
     graph.remove_edges_from([(i, i) for i in range(devices)])
     hosts = placement.hosts("blocks", devices, comm.size)
-    exchange = BACKENDS["mpi"](Wiring(comm, hosts, graph, 2, CPU, complete=False))
+    exchange = BACKENDS["mpi"](Wiring(comm, hosts, graph, 2, CPU, uniform=False))
     for device, vector in exchange.vectors.items():
         vector.fill_(device % 2)
     for _ in range(6):

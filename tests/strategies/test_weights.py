@@ -146,7 +146,7 @@ def test_metropolis_hastings_stays_doubly_stochastic_when_links_fail():
 
 def test_federated_is_the_mean_of_all():
     assert {"federated"} == COMPLETE
-    np.testing.assert_array_equal(matrix(named("ring", 8), "federated"), 1 / 8)
+    np.testing.assert_array_equal(matrix(completed(named("ring", 8)), "federated"), 1 / 8)
     for name in ("federated", "unweighted"):
         view = Neighborhood(completed(named("ring", 8)), 3)
         np.testing.assert_array_equal(row(strategy(name), SCHEDULE, view), 1 / 8)
