@@ -1,17 +1,29 @@
 """What a run shows on rank 0: a line a round, and a short table at the end."""
 
+import os
+import shutil
+import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 Values = Mapping[str, npt.NDArray[Any]]
+ANCESTORS = 6
+"""How far up the launcher may be: a proxy or a shell stands between it and the ranks."""
+
+LAUNCHERS = ("mpiexec", "mpirun", "srun")
+
+SEEN = 0.005
+"""Seconds under which a phase is not shown."""
+
 PHASES = ("train", "wait", "exchange", "mix", "evaluate", "record")
 
 
@@ -25,7 +37,14 @@ class Display:
 
     def __init__(self, rounds: int, quiet: bool) -> None:
         self._rounds, self._quiet = rounds, quiet
-        self.console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+        seen = None if quiet else terminal()
+        self.console = Console(
+            quiet=quiet,
+            highlight=False,
+            soft_wrap=True,
+            force_terminal=seen is not None,
+            width=seen,
+        )
         self._started = time.monotonic()
         self._last: Values = {}
         self._bar: Progress | None = None
@@ -35,12 +54,12 @@ class Display:
                 TextColumn("round"),
                 MofNCompleteColumn(),
                 BarColumn(),
+                TextColumn("left"),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[told]}"),
                 console=self.console,
             )
-            self._task = self._bar.add_task("rounds", total=rounds, told="")
-            self._live = Live(self._bar, console=self.console, refresh_per_second=4)
+            self._task = self._bar.add_task("rounds", total=rounds)
+            self._live = Live(self._view(), console=self.console, refresh_per_second=4)
             self._live.start()
 
     def watch(self, round_: int, values: Values) -> None:
@@ -48,13 +67,17 @@ class Display:
         self._last = {**self._last, **{k: v for k, v in values.items() if not np.isnan(v).all()}}
         if self._quiet:
             return
-        told = summary(values)
-        if self._bar is not None:
-            self._bar.update(self._task, completed=round_ + 1, told=told)
+        told = f"{scores(self._last)}  {seconds(values)}"
+        if self._bar is not None and self._live is not None:
+            self._bar.update(self._task, completed=round_ + 1)
+            self._live.update(self._view(told))
             return
         elapsed = time.monotonic() - self._started
         left = elapsed / (round_ + 1) * (self._rounds - round_ - 1)
         self.console.print(f"round {round_ + 1}/{self._rounds}  {told}  left {clock(left)}")
+
+    def _view(self, told: str = "starting") -> Group:
+        return Group(self._bar or "", told)
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -93,23 +116,56 @@ def spread(values: npt.NDArray[Any]) -> str:
     return f"{np.nanmean(values):.3f} [{np.nanmin(values):.3f}, {np.nanmax(values):.3f}]"
 
 
-def summary(values: Values) -> str:
-    """One line of a round: accuracies, consensus distance, seconds by phase of the slowest rank."""
+def scores(values: Values) -> str:
+    """Mean ± standard deviation over devices of the accuracies, and the consensus distance.
+
+    Args:
+        values: For each series that has been measured its last values, ``(N,)``.
+    """
     parts = []
     for kind in ("iid", "ood"):
-        for moment in ("mixed", "trained"):
-            found = values[f"{kind}_accuracy_{moment}"]
-            if not np.isnan(found).all():
-                parts.append(f"{kind.upper()} {np.nanmean(found):.3f} ± {np.nanstd(found):.3f}")
-                break
-    distance = values["consensus_distance"]
-    if not np.isnan(distance).all():
-        parts.append(f"consensus {np.sqrt(np.nanmean(distance**2)):.3g}")
-    seconds = [f"{phase} {values[f'seconds_{phase}'].max():.2f}" for phase in PHASES]
-    return "  ".join([*parts, " ".join(seconds) + " s"])
+        moments = [f"{kind}_accuracy_{moment}" for moment in ("mixed", "trained")]
+        found = next((values[key] for key in moments if key in values), None)
+        if found is not None:
+            parts.append(f"{kind.upper()} {np.nanmean(found):.3f} ± {np.nanstd(found):.3f}")
+    if "consensus_distance" in values:
+        distance = np.sqrt(np.nanmean(values["consensus_distance"] ** 2))
+        parts.append(f"consensus {distance:.3g}")
+    return "  ".join(parts)
+
+
+def seconds(values: Values) -> str:
+    """Seconds of each phase on the slowest rank, where they can be seen."""
+    slowest = {phase: values[f"seconds_{phase}"].max() for phase in PHASES}
+    shown = [f"{phase} {spent:.2f}" for phase, spent in slowest.items() if spent >= SEEN]
+    return " ".join([*shown, "s"])
 
 
 def clock(seconds: float) -> str:
-    """Seconds as h:mm:ss."""
+    """Seconds as m:ss, or h:mm:ss from an hour on."""
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+    hours = f"{minutes // 60}:{minutes % 60:02}" if minutes >= 60 else f"{minutes}"
+    return f"{hours}:{rest:02}"
+
+
+def terminal() -> int | None:
+    """Width in columns of the terminal that the user watches; None where there is none.
+
+    A launcher hands ranks a pipe and passes on what they write, so on this machine the question
+    is whether the launcher itself, a parent of this process, writes to a terminal.
+    """
+    if sys.stdout.isatty():
+        return shutil.get_terminal_size().columns
+    process = os.getppid()
+    try:
+        for _ in range(ANCESTORS):
+            place = Path(f"/proc/{process}")
+            if (place / "comm").read_text().startswith(LAUNCHERS):
+                output = Path(os.readlink(place / "fd/1"))
+                if output.parts[:2] == ("/", "dev") and output.parts[2:3] in (("pts",), ("tty",)):
+                    with output.open("rb") as tty:
+                        return os.get_terminal_size(tty.fileno()).columns
+            process = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        pass
+    return None
