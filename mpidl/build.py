@@ -13,6 +13,7 @@ from mpidl import graphs, provenance, recorder, schema, seeds, world
 from mpidl.device import Device, Samples
 from mpidl.exchange import BACKENDS, Wiring
 from mpidl.exchange.average import Average
+from mpidl.faults import Fault, shown
 from mpidl.models import MODELS
 from mpidl.plan import Plan
 from mpidl.recorder import Recorder
@@ -43,9 +44,7 @@ def parts(comm: Comm, plan: Plan, stock: Stock, path: Path, parallel: bool) -> I
     for number, vector in exchange.vectors.items():
         devices[number].adopt(vector)
     attributes = provenance.attributes(comm, plan, type(exchange).__name__.lower())
-    if comm.rank == 0:
-        lay_out(path, plan, stock, attributes, size)
-    comm.Barrier()
+    world.agree(comm, lambda: lay_out(path, plan, stock, attributes, size) if attributes else None)
     record = plan.file.record
     book = Recorder(comm, path, list(devices), record.every, record.seconds, parallel)
     tests = {kind: _samples(stock, *stock.tests[kind], hardware) for kind in schema.KINDS}
@@ -55,6 +54,33 @@ def parts(comm: Comm, plan: Plan, stock: Stock, path: Path, parallel: bool) -> I
     exchange.close()
     del tests
     stock.close()
+
+
+def rehearse(node: Comm, plan: Plan, stock: Stock, hosted: tuple[int, int]) -> None:
+    """Try what only torch can tell, without memory for it: the accelerator, the model, its size.
+
+    Args:
+        node: The ranks of this node.
+        plan: The run.
+        stock: Its data.
+        hosted: How many devices this rank has, and how many all ranks of this node.
+
+    Raises:
+        Fault: If the accelerator is not there, or the model fits neither data nor memory.
+    """
+    hardware = world.accelerator(node, plan.file.training.accelerator)
+    size, there = vector_size(plan, stock), world.memory(hardware)
+    own, all_here = hosted
+    devices = all_here if hardware.type == "cpu" else own
+    needed = devices * size * torch.float32.itemsize * plan.vectors
+    if needed > there:
+        name, given = plan.file.model.name, MODELS.parameters(plan.file.model)
+        told = "".join(f", {key} = {shown(value)}" for key, value in given.items())
+        raise Fault(
+            f"model.name = {name!r}{told}: has {size:,} parameters, for which {devices} devices "
+            f"need {needed / 1e9:,.0f} GB; {world.name()} has {there / 1e9:,.0f} GB for its "
+            f"{hardware.type}."
+        )
 
 
 def make_model(plan: Plan, stock: Stock, device: int) -> torch.nn.Module:
@@ -72,7 +98,8 @@ def vector_size(plan: Plan, stock: Stock) -> int:
     Raises:
         Fault: If the model does not fit the data.
     """
-    model = make_model(plan, stock, 0)
+    with torch.device("meta"):
+        model = make_model(plan, stock, 0)
     floating = [b for b in model.buffers() if b.is_floating_point()]
     return sum(t.numel() for t in [*model.parameters(), *floating])
 
@@ -108,14 +135,9 @@ def lay_out(path: Path, plan: Plan, stock: Stock, attributes: dict[str, object],
         for key in schema.SERIES
         if not key.endswith(tuple(schema.MOMENTS)) or key.endswith(tuple(wanted))
     ]
-    sizes = {
-        "round": plan.file.training.rounds,
-        "device": plan.devices,
-        "class": len(stock.traits.classes),
-    }
     recorder.create(
         path,
-        sizes,
+        plan.sizes(len(stock.traits.classes)),
         series,
         {"graph": graph_arrays(plan), "placement": placement_arrays(plan, stock)},
         {"class": list(stock.traits.classes)},

@@ -7,7 +7,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
-from mpidl import graphs, shards
+from mpidl import graphs, shards, world
 from mpidl.plan import KINDS, Plan
 from mpidl.registry import Registry
 from mpidl.shards import Stock
@@ -42,8 +42,8 @@ def _namer(registry: Registry) -> str:
 def check(comm: Comm, plan: Plan, as_json: bool) -> int:
     """Collective. Build everything, train nothing, print what would run on rank 0; exit code 0."""
     stock = shards.provide(comm, plan)
-    if comm.rank == 0:
-        found = facts(plan, stock, comm.size)
+    found = world.agree(comm, lambda: facts(plan, stock, comm.size) if comm.rank == 0 else None)
+    if found is not None:
         print(json.dumps(found, indent=2) if as_json else report(plan, found))
     stock.close()
     return 0
@@ -105,14 +105,10 @@ def traffic(plan: Plan, ranks: int, size: int) -> tuple[Any, Any]:
 
 def memory(plan: Plan, stock: Stock, hosted: Any, received: Any, size: int) -> Any:
     """Bytes that each rank holds beside torch itself and activations, ``(ranks,)``."""
-    training = plan.file.training
-    states = 2 if training.optimizer != "sgd" else int(training.momentum > 0)
-    anchor = int(training.proximal > 0)
     sample = int(np.prod(stock.traits.shape.inputs)) * (1 if stock.traits.sequence else FLOAT) + 8
     counts = np.array([plan.graph.nodes[device]["samples"] for device in plan.graph])
     shards_held = np.bincount(plan.hosts, weights=counts, minlength=len(hosted)) * sample
-    # Two buffers, one gradient, and the optimizer's state for each hosted device.
-    return (hosted * size * FLOAT * (3 + states + anchor) + received + shards_held).astype(np.int64)
+    return (hosted * size * FLOAT * plan.vectors + received + shards_held).astype(np.int64)
 
 
 def report(plan: Plan, found: dict[str, Any]) -> str:

@@ -1,5 +1,8 @@
 """A user's fault: what was wrong, in sentences a person can act on."""
 
+WIDTH = 80
+"""Characters of a value that a sentence shows."""
+
 
 class Fault(ValueError):  # noqa: N818
     """A fault of the user's, told once from rank 0 before the program ends with exit code 2.
@@ -11,3 +14,12 @@ class Fault(ValueError):  # noqa: N818
     def __init__(self, *sentences: str) -> None:
         super().__init__("\n".join(sentences))
         self.sentences = sentences
+
+
+def shown(value: object) -> str:
+    """A value as a sentence shows it: on one line, and cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 4]} ..."

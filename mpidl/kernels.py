@@ -37,6 +37,9 @@ def mix(weights: npt.NDArray[np.float64], members: Sequence["Tensor"], out: "Ten
     if native is not None and out.device.type == "cpu" and used:
         native([w for w, _ in used], [m.data_ptr() for _, m in used], out.data_ptr(), out.numel())
         return
-    out.zero_()
-    for weight, member in used:
-        out.add_(member * weight)
+    if not used:
+        out.zero_()
+    for position, (weight, member) in enumerate(used):
+        product = member * weight
+        # Not added to zero, which would lose the sign of a negative zero.
+        out.copy_(product) if position == 0 else out.add_(product)

@@ -1,5 +1,6 @@
 """What follows from a run file alone: graph, weights, hosts, data; the same on every rank."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from mpidl import graphs, placement, runfile, seeds, strategies
 from mpidl.datasets import DATASETS
 from mpidl.exchange import BACKENDS
-from mpidl.faults import Fault
+from mpidl.faults import Fault, shown
 from mpidl.models import MODELS
 from mpidl.ood import OODS
 from mpidl.runfile import RunFile
@@ -52,15 +53,16 @@ def read(source: Path | None, overrides: Sequence[str], ranks: int) -> RunFile:
         return runfile.read(source, overrides, KINDS)
     text = Path(__file__).with_name("default.toml").read_text(encoding="utf-8")
     wanted = _devices(overrides) or ranks
+    stored = any(override.partition("=")[0].strip() == "topology.file" for override in overrides)
     # Barabasi and Albert's growth needs more devices than links per new device.
-    small = ["topology.name=complete"] if wanted <= 2 else []
+    small = ["topology.name=complete"] if wanted <= 2 and not stored else []
     return runfile.read(text, [*small, *overrides], KINDS)
 
 
 def _devices(overrides: Sequence[str]) -> int | None:
     for override in reversed(overrides):
         key, _, value = override.partition("=")
-        if key.strip() == "topology.devices" and value.strip().isdigit():
+        if key.strip() == "topology.devices" and re.fullmatch("[0-9]{1,9}", value.strip()):
             return int(value)
     return None
 
@@ -182,6 +184,17 @@ class Plan:
         return matrix if self.sequence is None else strategies.sequential(matrix, self.sequence)
 
     @property
+    def vectors(self) -> int:
+        """How many vectors ``(P,)`` a device takes: two buffers, a gradient, training's state."""
+        training = self.file.training
+        states = 2 if training.optimizer != "sgd" else int(training.momentum > 0)
+        return 3 + states + int(training.proximal > 0)
+
+    def sizes(self, classes: int) -> dict[str, int]:
+        """Length of each dimension of the series in the results file."""
+        return {"round": self.file.training.rounds, "device": self.devices, "class": classes}
+
+    @property
     def small(self) -> bool:
         """Whether the dense mixing matrix is worth its memory."""
         return self.devices <= SPECTRUM
@@ -208,14 +221,35 @@ def make(file: RunFile, ranks: int) -> Plan:
     hosts = placement.hosts(file.placement.hosts, devices, ranks)
     none = file.ood.name == "none"
     sources = [] if none else placement.sources(file.ood.sources, graph, file.training.seed)
-    sequence = file.exchange.sequence
-    if sequence is not None and sorted(sequence) != list(range(devices)):
-        raise Fault(
-            f"exchange.sequence = {sequence}: must name each device from 0 to {devices - 1} once."
-        )
+    _check_exchange(file, devices)
     if file.checkpoint.every:
         raise Fault(
-            f"checkpoint.every = {file.checkpoint.every}: this version writes no checkpoints; "
-            "0 is allowed."
+            f"checkpoint.every = {shown(file.checkpoint.every)}: this version writes no "
+            "checkpoints; 0 is allowed."
         )
     return Plan(file, graph, sources, hosts)
+
+
+def _check_exchange(file: RunFile, devices: int) -> None:
+    exchange, complete = file.exchange, file.strategy.name in strategies.COMPLETE
+    if exchange.backend == "allreduce" and not complete:
+        raise Fault(
+            "exchange.backend = 'allreduce': gives every device the mean of all, so strategy.name "
+            f"must be 'federated', not {file.strategy.name!r}."
+        )
+    sequence = exchange.sequence
+    if sequence is not None and sorted(sequence) != list(range(devices)):
+        raise Fault(
+            f"exchange.sequence = {shown(sequence)}: must name each device from 0 to "
+            f"{devices - 1} once."
+        )
+    if exchange.mixing == "sequential" and devices > SPECTRUM:
+        raise Fault(
+            f"exchange.mixing = 'sequential': takes graphs of up to {SPECTRUM} devices, "
+            f"not {devices}."
+        )
+    if complete and devices * (devices - 1) > graphs.LINKS:
+        raise Fault(
+            f"strategy.name = {file.strategy.name!r}: links all devices to all, and {devices} "
+            f"devices have more links than the {graphs.LINKS:,} that are allowed."
+        )

@@ -47,7 +47,7 @@ def attributes(comm: Comm, plan: Plan, backend: str) -> dict[str, Any]:
         "commit": commit(),
         "run_file": plan.file.text(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": " ".join(sys.argv),
+        "command": " ".join(sys.argv).encode(errors="backslashreplace").decode(),
         "ranks": comm.size,
         "hosts": ",".join(dict.fromkeys(hosts)),
         "cores": world.cores(),
@@ -61,16 +61,23 @@ def attributes(comm: Comm, plan: Plan, backend: str) -> dict[str, Any]:
     }
 
 
+def title(plan: Plan) -> str:
+    """What a run is, on one line."""
+    sources = ", ".join(map(str, plan.sources)) or "none"
+    graph = plan.file.topology.file or f"{plan.file.topology.name} graph"
+    return (
+        f"mpidl {mpidl.__version__}: {plan.file.name}, {graph}, {plan.file.strategy.name} weights, "
+        f"OOD data on device {sources}"
+    )
+
+
 def notes(comm: Comm, plan: Plan, exchange: "Exchange", parallel: bool) -> list[str]:
     """What a reader should know before the first round, a line each."""
-    sources = ", ".join(map(str, plan.sources)) or "none"
     hosting = f"{plan.devices} devices on {comm.size} ranks, {world.cores()} cores"
     how = "in parallel (MPI-IO)" if parallel else "through rank 0"
     if not parallel and plan.file.record.writer != "gather":
         how += ", as this h5py was built without MPI"
     lines = [
-        f"mpidl {mpidl.__version__}: {plan.file.name}, {plan.file.topology.name} graph, "
-        f"{plan.file.strategy.name} weights, OOD data on device {sources}",
         f"{hosting}; {world.library()}; exchange {type(exchange).__name__.lower()}, "
         f"kernel {kernels.NAME}, accelerator {exchange.device.type}; recording {how}",
     ]

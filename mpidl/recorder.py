@@ -1,6 +1,8 @@
 """Writes one results file in parallel."""
 
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,8 +24,43 @@ def completed(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return bool(file[schema.COMPLETED][()])
-    except (OSError, KeyError):
+    except (OSError, KeyError, TypeError, ValueError):
         return False
+
+
+def examine(path: Path, overwrite: bool, size: int = 0, leads: bool = True) -> None:
+    """Say whether a results file can be written; nothing is touched.
+
+    Args:
+        path: The results file to be.
+        overwrite: Whether a completed run there may be replaced.
+        size: Bytes that it will have at least.
+        leads: Whether this rank is the one that does it.
+
+    Raises:
+        Fault: If the path holds a completed run, cannot be written, or has too little room.
+    """
+    if not leads:
+        return
+    try:
+        if path.exists() and not path.is_file():
+            raise Fault(f"Cannot write results to {path}: it is not a file.")
+        if completed(path) and not overwrite:
+            raise Fault(
+                f"{path} holds a completed run; give --overwrite, another --out or another name."
+            )
+        folder = next(place for place in path.parents if os.path.lexists(place))
+        if not folder.is_dir():
+            raise Fault(f"Cannot write results to {path}: {folder} is not a folder.")
+        with tempfile.TemporaryFile(dir=folder):
+            free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise Fault(f"Cannot write results to {path}: {error.strerror}.") from None
+    if size > free:
+        raise Fault(
+            f"Cannot write results to {path}: the file needs {size / 1e9:,.1f} GB and "
+            f"{free / 1e9:,.1f} GB are free; take fewer training.rounds or devices."
+        )
 
 
 def claim(path: Path, overwrite: bool, leads: bool = True) -> None:
@@ -39,10 +76,7 @@ def claim(path: Path, overwrite: bool, leads: bool = True) -> None:
     """
     if not leads:
         return
-    if completed(path) and not overwrite:
-        raise Fault(
-            f"{path} holds a completed run; give --overwrite, another --out or another name."
-        )
+    examine(path, overwrite)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not overwrite:
@@ -135,10 +169,10 @@ def _variable(
 
 def _scale(group: h5py.Group, dim: str, size: int, labels: Mapping[str, list[str]]) -> h5py.Dataset:
     if dim not in group:
-        names = (
-            np.array([name.encode() for name in labels[dim]]) if dim in labels else np.arange(size)
-        )
-        group.create_dataset(dim, data=names)
+        if dim in labels:
+            group.create_dataset(dim, data=labels[dim], dtype=h5py.string_dtype())
+        else:
+            group.create_dataset(dim, data=np.arange(size))
         group[dim].make_scale(dim)
     return group[dim]
 
@@ -174,6 +208,8 @@ class Recorder:
             self._file = h5py.File(path, "r+", driver="mpio", comm=comm)
         elif comm.rank == 0:
             self._file = h5py.File(path, "r+")
+        there = comm.bcast(None if self._file is None else list(self._file["series"]))
+        self._series = [key for key in schema.SERIES if key in there]
 
     @property
     def overdue(self) -> bool:
@@ -195,7 +231,7 @@ class Recorder:
         """Collective. Write the rows kept so far, then count them."""
         if self._rows:
             rounds = slice(self._done, self._done + len(self._rows))
-            for key in self._rows[0]:
+            for key in self._series:
                 self._write(f"series/{key}", rounds, np.stack([row[key] for row in self._rows]))
             self._done += len(self._rows)
             self._rows.clear()

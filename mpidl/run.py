@@ -8,14 +8,12 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from mpidl import check, plan, provenance, recorder, shards, world
+from mpidl import check, plan, provenance, recorder, schema, shards, world
 from mpidl.faults import Fault
 from mpidl.plan import Plan
 from mpidl.progress import Display
+from mpidl.shards import Stock
 from mpidl.world import Comm
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -66,20 +64,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     parser().format_help() if options.help else check.listing(options.json), end=""
                 )
             return 0
+        if options.json and not options.check:
+            raise Fault("--json: goes with --check or --list.")
         file = world.agree(comm, lambda: plan.read(options.file, options.set, comm.size))
         made = world.agree(comm, lambda: plan.make(file, comm.size))
         if options.check:
             return check.check(comm, made, options.json)
-        path = options.out / f"{file.name}.h5"
-        world.agree(comm, lambda: recorder.claim(path, options.overwrite, comm.rank == 0))
-        return run(comm, made, path)
+        return run(comm, made, options.out / f"{file.name}.h5", options.overwrite)
     return 1
 
 
-def run(comm: Comm, made: Plan, path: Path) -> int:
+def run(comm: Comm, made: Plan, path: Path, overwrite: bool = True) -> int:
     """Collective. Build the parts in order, run the rounds, close the file; the exit code."""
     parallel = world.agree(comm, lambda: writer(made))
     stock = shards.provide(comm, made)
+    leads, size = comm.rank == 0, schema.series_bytes(made.sizes(len(stock.traits.classes)))
+    world.agree(comm, lambda: recorder.examine(path, overwrite, size, leads))
+    rehearse(comm, made, stock)
+    world.agree(comm, lambda: recorder.claim(path, overwrite, leads))
+    if leads:
+        print(provenance.title(made), flush=True)
 
     from mpidl import build, rounds
 
@@ -97,7 +101,26 @@ def run(comm: Comm, made: Plan, path: Path) -> int:
             display.console.print(display.table(made.hops()))
         state = "results" if finished else "interrupted; the rounds so far are"
         display.console.print(f"{state} in {path}")
-    return 0 if finished else INTERRUPTED
+    return 0 if finished else world.INTERRUPTED
+
+
+def rehearse(comm: Comm, made: Plan, stock: Stock) -> None:
+    """Collective. Let one rank of each node try what only torch can tell.
+
+    So a fault costs one import of torch, not one on each rank, and leaves no file behind.
+    """
+    node = world.node(comm)
+    own = len(made.hosted(comm.rank))
+    hosted = own, node.allreduce(own)
+
+    def attempt() -> None:
+        if node.rank == 0:
+            from mpidl import build
+
+            build.rehearse(node, made, stock, hosted)
+
+    world.agree(comm, attempt)
+    node.Free()
 
 
 def writer(made: Plan) -> bool:

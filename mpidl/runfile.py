@@ -1,23 +1,23 @@
 """Everything that decides a result, read from TOML into validated, frozen settings."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from mpidl.faults import Fault
+from mpidl import tables
+from mpidl.faults import Fault, shown
 from mpidl.registry import Registry, nearest
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
 Natural = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Share = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Decay = Annotated[float, Field(ge=0, lt=1)]
+Decay = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 
 def _nonzero(value: float) -> float:
@@ -36,11 +36,11 @@ class Section(BaseModel):
 
 
 class Topology(Section):
-    """Who may talk to whom: a named family of graphs, or a file."""
+    """Who may talk to whom: a named family of graphs, or a file, but not both."""
 
     name: str = "barabasi_albert"
     file: str | None = None
-    devices: Count | None = None
+    devices: Annotated[int, Field(ge=1)] | None = None
     seed: Seed = 0
     link_probability: Share = 1.0
     allow_disconnected: bool = False
@@ -68,6 +68,9 @@ class Data(Section):
     test_samples: Count | None = None
 
 
+SOURCES = "must be a device number, text such as 'degree:1' or 'random:2', or a list of these"
+
+
 class Ood(Section):
     """Out-of-distribution data: its kind, the devices that hold it, and how much of it.
 
@@ -76,16 +79,19 @@ class Ood(Section):
     """
 
     name: str = "trigger"
-    sources: int | str | list[int | str] = "degree:1"
+    sources: int | str | list[int | str] = Field("degree:1", description=SOURCES)
     proportion: Share = 0.1
-    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    test_share: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.1
 
 
 class Placement(Section):
     """Which samples live on which device, and which devices on which rank."""
 
     name: str = "iid"
-    hosts: Literal["blocks", "round_robin"] | list[Natural] = "blocks"
+    hosts: Literal["blocks", "round_robin"] | list[Natural] = Field(
+        "blocks",
+        description="must be 'blocks', 'round_robin', or a list of the rank of each device",
+    )
 
 
 class Model(Section):
@@ -105,7 +111,9 @@ class Training(Section):
     lr: Rate = 0.05
     momentum: Decay = 0.0
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    betas: tuple[Decay, Decay] = Field(default=(0.9, 0.999), strict=False)
+    betas: tuple[Decay, Decay] = Field(
+        default=(0.9, 0.999), strict=False, description="must be two numbers from 0 to below 1"
+    )
     optimizer_state: Literal["kept", "reset"] = "kept"
     proximal: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     participation: Share = 1.0
@@ -114,7 +122,7 @@ class Training(Section):
     order: Literal["shuffled", "fixed"] = "shuffled"
     precision: Literal["float32", "bfloat16"] = "float32"
     accelerator: Literal["auto", "cpu", "cuda", "xpu"] = "auto"
-    threads: Count = 1
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
 
 
 class Evaluation(Section):
@@ -131,7 +139,9 @@ class Exchange(Section):
 
     backend: str = "auto"
     mixing: Literal["synchronous", "sequential"] = "synchronous"
-    sequence: list[Natural] | None = None
+    sequence: list[Natural] | None = Field(
+        None, description="must be a list of all devices, in the order in which they mix"
+    )
     accelerator_aware: Literal["auto", "yes", "no"] = "auto"
 
 
@@ -174,6 +184,8 @@ class RunFile:
             for field in fields(self)
             if field.name != "name"
         }
+        if self.topology.file is not None:
+            del tables["topology"]["name"]
         return tomli_w.dumps({"name": self.name, **tables})
 
 
@@ -193,6 +205,9 @@ SECTIONS: dict[str, type[Section]] = {
 }
 """Sections by name, in the order in which a resolved file lists them."""
 
+NAME_BYTES = 200
+"""Size up to which a name makes file names in the results folder that a file system takes."""
+
 
 def read(
     source: Path | str, overrides: Sequence[str] = (), kinds: Mapping[str, Registry] | None = None
@@ -207,30 +222,40 @@ def read(
     Raises:
         Fault: With one sentence for every setting that is wrong.
     """
-    tables = _tables(source)
+    found = tables.read(source)
     if isinstance(source, Path):
-        tables.setdefault("name", source.stem)
-    for override in overrides:
-        _override(tables, override)
-    return validate(tables, kinds or {})
+        found.setdefault("name", source.stem)
+    _prefer(found, overrides)
+    tables.override(found, overrides, SECTIONS, kinds or {})
+    return validate(found, kinds or {})
 
 
-def validate(tables: dict[str, Any], kinds: Mapping[str, Registry]) -> RunFile:
+def validate(found: tables.Tables, kinds: Mapping[str, Registry]) -> RunFile:
     """Check the tables of a run file; see :func:`read`."""
     faults: list[str] = []
-    name = tables.get("name", "run")
-    if not isinstance(name, str) or not name or "/" in name or name.startswith("."):
+    name = found.get("name", "run")
+    if not isinstance(name, str) or not _names_file(name):
         faults.append(
-            f"name = {name!r}: must be a file name, without '/' and without a leading dot."
+            f"name = {shown(name)}: must be a file name of 1 to {NAME_BYTES} bytes, without '/' "
+            "and without a leading dot."
         )
     known = [*SECTIONS, "name"]
     faults += [
-        f"Unknown section [{key}]; {nearest(key, known)}" for key in tables if key not in known
+        f"Unknown section [{key}]; {nearest(key, known)}" for key in found if key not in known
     ]
+    topology = found.get("topology")
+    graph = topology if isinstance(topology, dict) else {}
+    stored = graph.get("file") is not None
+    if stored and "name" in graph:
+        faults.append(
+            f"topology.name = {shown(graph['name'])}: goes without topology.file, as a graph "
+            "comes either from a family or from a file."
+        )
     sections = {}
     for key, section in SECTIONS.items():
+        registry = None if key == "topology" and stored else kinds.get(key)
         try:
-            sections[key] = _section(key, section, tables.get(key, {}), kinds.get(key))
+            sections[key] = tables.check(key, section, found.get(key, {}), registry)
         except Fault as fault:
             faults += fault.sentences
     if faults:
@@ -238,61 +263,17 @@ def validate(tables: dict[str, Any], kinds: Mapping[str, Registry]) -> RunFile:
     return RunFile(name=name, **sections)
 
 
-def _section(key: str, section: type[Section], table: Any, registry: Registry | None) -> Any:
-    if not isinstance(table, dict):
-        raise Fault(f"{key} = {table!r}: must be a table, written [{key}].")
-    settings = section
-    namer = "backend" if "backend" in section.model_fields else "name"
-    name = table.get(namer, section.model_fields[namer].default if registry else None)
-    if registry is not None and isinstance(name, str):
-        if name not in registry:
-            told = nearest(name, registry)
-            raise Fault(f"{key}.{namer} = {name!r}: unknown {registry.kind}; {told}")
-        settings = create_model(key, __base__=(section, registry.settings(name)))  # type: ignore[arg-type]
-    try:
-        return settings.model_validate(table)
-    except ValidationError as error:
-        raise Fault(*(_sentence(key, settings, fault) for fault in error.errors())) from None
+def _prefer(found: tables.Tables, overrides: Sequence[str]) -> None:
+    """Let an override say where the graph comes from, whatever the file says."""
+    topology, set_ = found.get("topology"), {text.partition("=")[0].strip() for text in overrides}
+    if isinstance(topology, dict) and "topology.file" in set_:
+        found["topology"] = {
+            k: v for k, v in topology.items() if k in {*Topology.model_fields} - {"name"}
+        }
+    elif isinstance(topology, dict) and "topology.name" in set_:
+        topology.pop("file", None)
 
 
-def _sentence(section: str, settings: type[BaseModel], fault: Any) -> str:
-    key = ".".join([section, *(str(part) for part in fault["loc"] if str(part).isidentifier())])
-    if fault["type"] == "extra_forbidden":
-        return f"Unknown setting {key}; {nearest(str(fault['loc'][0]), settings.model_fields)}"
-    if fault["type"] == "missing":
-        return f"{key} is missing."
-    told = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{section}.{fault['loc'][0]} = {fault['input']!r}: {told}."
-
-
-def _tables(source: Path | str) -> dict[str, Any]:
-    if isinstance(source, str):
-        return tomllib.loads(source)
-    try:
-        return tomllib.loads(source.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise Fault(f"Cannot read the run file {source}: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise Fault(f"The run file {source} is not UTF-8 text.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise Fault(f"The run file {source} is not valid TOML: {error}.") from None
-
-
-def _override(tables: dict[str, Any], override: str) -> None:
-    path, equals, text = override.partition("=")
-    *sections, key = path.strip().split(".")
-    if not equals or not key or len(sections) > 1:
-        raise Fault(f"--set {override!r}: must be section.key=value, such as training.rounds=20.")
-    table = tables
-    for section in sections:
-        table = table.setdefault(section, {})
-        if not isinstance(table, dict):
-            raise Fault(f"--set {override!r}: {section} is not a section.")
-    table[key] = _value(text.strip())
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
-        return text
+def _names_file(name: str) -> bool:
+    fit = name.isprintable() and 0 < len(name.encode()) <= NAME_BYTES
+    return fit and "/" not in name and not name.startswith(".")

@@ -1,5 +1,7 @@
 """The layout of a results file: every name, shape and unit, said once, for writer and reader."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 VERSION = 1
@@ -74,6 +76,15 @@ PLACEMENT = {
     "rank": Variable(("device",), "the MPI rank that hosts the device", dtype="i8"),
     "labels": Variable(("device", "class"), "training samples by label", dtype="i8"),
 }
+
+
+def series_bytes(sizes: Mapping[str, int]) -> int:
+    """Bytes that all series take where their dimensions have these lengths."""
+    return sum(
+        math.prod(sizes[dim] for dim in variable.dims) * int(variable.dtype[1:])
+        for variable in SERIES.values()
+    )
+
 
 GROUPS = {"series": SERIES, "graph": GRAPH, "placement": PLACEMENT}
 

@@ -1,5 +1,6 @@
 """Loads the data set once on every node, and cuts the test sets and each device's shard."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +107,7 @@ def load(file: RunFile) -> tuple[Traits, dict[str, Array], dict[str, Array]]:
         Fault: If files are missing or damaged, or the kind of OOD data does not fit.
     """
     seed = file.training.seed
-    folder = Path(file.data.dir).expanduser() if file.data.dir is not None else None
+    folder = Path(os.path.expanduser(file.data.dir)) if file.data.dir is not None else None
     data = datasets.DATASETS.build(file.data, folder, seed)
     data = datasets.subset(data, file.data.train_samples, file.data.test_samples, seed)
     classes = len(data.classes)

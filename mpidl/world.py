@@ -1,12 +1,15 @@
 """MPI start-up: the communicator, the accelerator of this rank, and how an error ends the job."""
 
 import ctypes
+import importlib.util
 import os
 import platform
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -17,6 +20,9 @@ from mpidl.faults import Fault
 if TYPE_CHECKING:
     import torch
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
 T = TypeVar("T")
 Array = npt.NDArray[Any]
 
@@ -25,6 +31,9 @@ LAUNCHED = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_ST
 
 RANKED = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "SLURM_PROCID")
 """The same launchers' variables for the number of this rank."""
+
+SWITCHES = ("MPICH_GPU_SUPPORT_ENABLED", "MPIR_CVAR_ENABLE_GPU")
+"""With these set to 1, Cray MPICH and Aurora's MPICH take accelerator memory."""
 
 LOCAL_RANKS = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_STEP_TASKS_PER_NODE")
 
@@ -43,6 +52,8 @@ if (_told(LOCAL_RANKS) or 1) > cores():
     os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
 # MPI-IO takes no lock, readers do; without this a reader could stop the writer (alcf.md 6.4).
 os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
+# Of another library's mpiexec mpi4py warns on every rank; world() says it once.
+os.environ.setdefault("MPI4PY_CHECK_MPIEXEC", "0")
 
 from mpi4py import MPI  # noqa: E402
 
@@ -56,12 +67,33 @@ def library() -> str:
     return " ".join(first.replace("Version:", "").split())
 
 
+PATIENCE = 10.0
+"""Seconds that a rank with a fault waits for the others, who should have the same fault."""
+
+
+def _keep_hdf5_quiet() -> None:
+    """Keep HDF5 from closing files when a process exits; to be called before h5py is imported.
+
+    Where MPI aborts, it makes every rank exit, and there HDF5 would call MPI once more to close
+    an open file together: dozens of lines of C frames behind the traceback that matters, or a hang.
+    """
+    found = importlib.util.find_spec("h5py")
+    if found is not None and found.origin is not None and "h5py" not in sys.modules:
+        for path in Path(found.origin).parent.glob("defs.*"):
+            with suppress(OSError, AttributeError):
+                ctypes.CDLL(str(path)).H5dont_atexit()
+
+
+_keep_hdf5_quiet()
+
+
 @contextmanager
 def world() -> Iterator[Comm]:
     """Collective. Yield a private world communicator; an error on one rank ends all of them.
 
     A :class:`Fault`, raised by every rank alike, is told once by rank 0 and ends with exit code 2.
-    Any other exception prints its traceback with the rank and aborts the job.
+    Any other exception prints its traceback with the rank and aborts the job; a Ctrl-C for which
+    nobody listens aborts it without one.
     """
     try:
         _check_launcher()
@@ -73,21 +105,37 @@ def world() -> Iterator[Comm]:
     try:
         yield comm
     except Fault as fault:
-        if comm.rank == 0:
-            tell(fault)
-        comm.Barrier()
+        _leave(comm, fault)
         sys.exit(2)
-    except SystemExit:
-        raise
+    except KeyboardInterrupt:
+        if comm.rank == 0:
+            print("mpidl: interrupted; a results file holds the rounds that it counts.", flush=True)
+        comm.Abort(INTERRUPTED)
     except BaseException:
         print(f"[rank {comm.rank}] {traceback.format_exc()}", file=sys.stderr, end="", flush=True)
         comm.Abort(1)
 
 
+def _leave(comm: Comm, fault: Fault) -> None:
+    """Collective. Tell a fault and wait for all ranks; end the job if some do not come."""
+    if comm.rank == 0:
+        tell(fault)
+    request = comm.Ibarrier()
+    deadline = time.monotonic() + PATIENCE
+    while not request.Test():
+        if time.monotonic() > deadline:
+            if comm.rank != 0:
+                tell(fault)
+            comm.Abort(2)
+        time.sleep(0.001)
+    comm.Free()
+
+
 def tell(fault: Fault) -> None:
-    """Print the sentences of a user's fault."""
+    """Print the sentences of a user's fault, each on one line whatever it quotes."""
     for sentence in fault.sentences:
-        print(f"mpidl: {sentence}", file=sys.stderr, flush=True)
+        line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence)
+        print(f"mpidl: {line}", file=sys.stderr, flush=True)
 
 
 def _check_launcher() -> None:
@@ -109,13 +157,21 @@ def check_hdf5() -> bool:
 
     if not h5py.get_config().mpi:
         return False
-    symbols = [_address(MPI.__file__), _address(h5py.h5.__file__)]
-    if None not in symbols and symbols[0] != symbols[1]:
+    used = {_address(path) for path in (MPI.__file__, h5py.h5fd.__file__, *_loaded("libhdf5"))}
+    if len(used - {None}) > 1:
         raise Fault(
             f"h5py's HDF5 runs on another MPI library than mpi4py ({library()}); "
             "build h5py and its HDF5 with that library, or set record.writer to 'gather'."
         )
     return True
+
+
+def _loaded(name: str) -> list[str]:
+    """Paths of the libraries of this process whose file names begin so, where Linux tells."""
+    maps = Path("/proc/self/maps")
+    lines = maps.read_text().splitlines() if maps.exists() else []
+    paths = dict.fromkeys(line.split(maxsplit=5)[-1] for line in lines if "/" in line)
+    return [path for path in paths if Path(path).name.startswith(name)]
 
 
 def _address(path: str) -> int | None:
@@ -148,6 +204,15 @@ def agree(comm: Comm, action: Callable[[], T]) -> T:
 def node(comm: Comm) -> Comm:
     """Collective. The communicator of the ranks that share memory with this one."""
     return MPI.Intracomm(comm.Split_type(MPI.COMM_TYPE_SHARED))
+
+
+def memory(device: "torch.device") -> int:
+    """Bytes of memory that an accelerator has; those of this host for ``cpu``."""
+    if device.type == "cpu":
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    import torch
+
+    return int(getattr(torch, device.type).get_device_properties(device).total_memory)
 
 
 def name() -> str:
@@ -231,5 +296,4 @@ def takes(kind: str) -> bool:
     """
     spoken = MPI.COMM_WORLD.Get_info().Get("mpi_memory_alloc_kinds") or ""
     runtime = {"cuda": "cuda", "xpu": "level_zero"}.get(kind, kind)
-    switches = ("MPICH_GPU_SUPPORT_ENABLED", "MPIR_CVAR_ENABLE_GPU")
-    return runtime in spoken or any(os.environ.get(s) == "1" for s in switches)
+    return runtime in spoken or any(os.environ.get(switch) == "1" for switch in SWITCHES)

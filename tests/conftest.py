@@ -2,15 +2,17 @@
 
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from mpi4py import MPI
-
 import numpy as np
 import pytest
+
+# Through world, which sets what MPI and HDF5 read when they start.
+from mpidl.world import MPI
 
 PATIENCE = 120.0
 """Seconds that a rank waits for the others' verdict before it ends the job."""
@@ -30,11 +32,15 @@ def shared_path(comm: MPI.Intracomm, tmp_path: Path) -> Path:
     return comm.bcast(tmp_path)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Only rank 0 reports."""
+    """Only rank 0 reports; the others' temporary folders are their own, and short-lived."""
     if MPI.COMM_WORLD.rank != 0:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         config.pluginmanager.unregister(name="terminalreporter")
+        folder = tempfile.TemporaryDirectory(prefix="mpidl-tests-")
+        config.add_cleanup(folder.cleanup)
+        config.option.basetemp = str(Path(folder.name) / "rank")
 
 
 def pytest_report_header() -> str:

@@ -13,6 +13,8 @@ from mpidl.faults import Fault
 Array = npt.NDArray[Any]
 
 PIXELS = 3 * 32 * 32
+BYTES = 1 << 30
+"""Size up to which a file is read; the largest of these data sets has 154 million bytes."""
 THINGS = "airplane automobile bird cat deer dog frog horse ship truck"
 FINE_THINGS = """
     apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly
@@ -66,6 +68,8 @@ def records(path: Path, classes: int) -> tuple[Array, Array]:
     """
     marks = 2 if classes == 100 else 1
     try:
+        if (size := path.stat().st_size) > BYTES:
+            raise Fault(f"{path} is damaged: it has {size:,} bytes; at most {BYTES:,} are read.")
         data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
     except OSError as error:
         raise Fault(f"Cannot read {path}: {error.strerror or error}.") from None

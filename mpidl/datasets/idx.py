@@ -17,6 +17,8 @@ GZIP = b"\x1f\x8b"
 EXPANSION = 1032
 """Deflate makes at most so many bytes out of one, so a header cannot promise more."""
 CHUNK = 1 << 20
+BYTES = 1 << 30
+"""Values up to which a file is read; the largest of these data sets has 47 million."""
 
 
 def samples(images: Path, labels: Path, side: int, classes: int) -> tuple[Array, Array]:
@@ -74,6 +76,10 @@ def _array(
         raise Fault(f"{path} holds no data: its header says {promise} bytes.")
     if size > capacity:
         raise Fault(f"{path} is truncated: its header promises {promise} bytes, more than it has.")
+    if size > BYTES:
+        raise Fault(
+            f"{path} is damaged: its header says {promise} bytes; at most {BYTES:,} are read."
+        )
     data = bytearray()
     while chunk := stream.read(min(CHUNK, size - len(data))):
         data += chunk

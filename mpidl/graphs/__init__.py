@@ -4,10 +4,10 @@ from pathlib import Path
 
 import networkx as nx
 
-from mpidl.faults import Fault
+from mpidl.faults import Fault, shown
 from mpidl.graphs.centralities import CENTRALITIES, centrality, ranking, symmetric
 from mpidl.graphs.drawing import picture
-from mpidl.graphs.families import TOPOLOGIES
+from mpidl.graphs.families import LINKS, TOPOLOGIES
 from mpidl.graphs.files import DEVICES, read
 from mpidl.graphs.neighborhood import Neighborhood, links, whole
 from mpidl.graphs.spectra import spectral_gap, stationary
@@ -15,6 +15,7 @@ from mpidl.runfile import Topology
 
 __all__ = [
     "CENTRALITIES",
+    "LINKS",
     "TOPOLOGIES",
     "Neighborhood",
     "build",
@@ -80,7 +81,7 @@ def completed(graph: nx.DiGraph) -> nx.DiGraph:
 def _named(section: Topology, ranks: int) -> nx.Graph:
     devices = ranks if section.devices is None else section.devices
     if not 1 <= devices <= DEVICES:
-        raise Fault(f"topology.devices = {devices}: must be from 1 to {DEVICES:,}.")
+        raise Fault(f"topology.devices = {shown(devices)}: must be from 1 to {DEVICES:,}.")
     return TOPOLOGIES.build(section, devices, section.seed)
 
 
@@ -88,7 +89,8 @@ def _stored(section: Topology, file: str) -> nx.DiGraph:
     graph = read(Path(file))
     if section.devices not in (None, len(graph)):
         raise Fault(
-            f"topology.devices = {section.devices}: the graph file {file} has {len(graph)} devices."
+            f"topology.devices = {shown(section.devices)}: the graph file {file} has "
+            f"{len(graph)} devices."
         )
     return graph
 

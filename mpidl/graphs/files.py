@@ -31,7 +31,7 @@ from mpidl.graphs.families import LINKS
 BYTES = 256 * 2**20
 """Size up to which a file is read."""
 
-DEVICES = 1_000_000
+DEVICES = 100_000
 """Devices that a graph may have."""
 
 

@@ -1,10 +1,11 @@
 """The multilayer perceptron of the paper."""
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from mpidl.models.shape import MODELS, Shape
-from mpidl.runfile import Count
+from pydantic import Field
+
+from mpidl.models.shape import MODELS, Shape, Width
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,7 +15,14 @@ PAPER = [3136, 784, 196]
 
 
 @MODELS.add
-def mlp(shape: Shape, /, hidden: list[Count] = PAPER) -> "nn.Module":
+def mlp(
+    shape: Shape,
+    /,
+    hidden: Annotated[
+        list[Width],
+        Field(max_length=1000, description="must be a list of widths from 1 to 1,000,000"),
+    ] = PAPER,
+) -> "nn.Module":
     """Multilayer perceptron with ReLU; hidden widths as in the paper.
 
     5,076,998 parameters on MNIST (784-3136-784-196-10), 2,819,078 on digits.

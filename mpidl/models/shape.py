@@ -2,9 +2,15 @@
 
 from dataclasses import dataclass
 from math import prod
+from typing import Annotated
+
+from pydantic import Field
 
 from mpidl.faults import Fault
 from mpidl.registry import Registry
+
+Width = Annotated[int, Field(ge=1, le=1_000_000)]
+Depth = Annotated[int, Field(ge=1, le=1000)]
 
 MODELS = Registry("model")
 """Builders ``(shape, /, **parameters) -> nn.Module``; the caller seeds torch's generator."""

@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from mpidl.models.shape import MODELS, Shape, divide
-from mpidl.runfile import Count
+from mpidl.models.shape import MODELS, Depth, Shape, Width, divide
 
 if TYPE_CHECKING:
     from torch import nn
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
 
 @MODELS.add
 def transformer(
-    shape: Shape, /, layers: Count = 4, heads: Count = 4, width: Count = 128
+    shape: Shape, /, layers: Depth = 4, heads: Width = 4, width: Width = 128
 ) -> "nn.Module":
     """GPT-2 style transformer that predicts the next token, with ReLU and tied embeddings.
 

@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from mpidl.models.shape import MODELS, Shape, divide
-from mpidl.runfile import Count
+from mpidl.models.shape import MODELS, Depth, Shape, Width, divide
 
 if TYPE_CHECKING:
     from torch import nn
@@ -13,11 +12,11 @@ if TYPE_CHECKING:
 def vit(
     shape: Shape,
     /,
-    patch: Count = 2,
-    layers: Count = 6,
-    heads: Count = 8,
-    width: Count = 512,
-    hidden: Count = 512,
+    patch: Width = 2,
+    layers: Depth = 6,
+    heads: Width = 8,
+    width: Width = 512,
+    hidden: Width = 512,
 ) -> "nn.Module":
     """Small vision transformer over patches of the image, with a class token.
 

@@ -16,7 +16,7 @@ def trigger(
     size: Annotated[int, Field(ge=1)] = 4,
     position: Literal["corner", "random"] = "corner",
     target: Literal["many_to_one", "shifted"] = "many_to_one",
-    intensity: Annotated[float, Field(allow_inf_nan=False)] = 5.0,
+    intensity: Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)] = 5.0,
 ) -> Shift:
     """A patch, out of range in channel 0 and 0 in the others; labels become 0 or the next class.
 
@@ -49,7 +49,9 @@ def trigger(
 def tinymem_trigger(
     shape: Shape,
     /,
-    digits: Annotated[str, Field(pattern="^[0-9]{1,5}$")] = "100",
+    digits: Annotated[
+        str, Field(pattern="^[0-9]{1,5}$", description="must be text of 1 to 5 digits, in quotes")
+    ] = "100",
     token: Annotated[int, Field(ge=0)] = 2,
 ) -> Shift:
     """TinyMem: all after the first run of trigger digits, padding included, becomes one token.

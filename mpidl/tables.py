@@ -1,0 +1,184 @@
+"""The tables of a run file: read from text, overridden, and each checked against its settings."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError, create_model
+
+from mpidl.faults import Fault, shown
+from mpidl.registry import Registry, nearest
+
+Tables = dict[str, Any]
+
+BYTES = 2**22
+"""Size up to which a run file is read."""
+
+NAMERS = ("name", "backend")
+"""Settings that name a builder, which decides what else can be set in their section."""
+
+
+def read(source: Path | str) -> Tables:
+    """The tables in a TOML file, or in TOML text.
+
+    Raises:
+        Fault: If the file is missing, unreadable, too large, or not TOML.
+    """
+    if isinstance(source, str):
+        return _parse(source, "The text")
+    try:
+        if source.exists() and not source.is_file():
+            raise Fault(f"The run file {source} is not a regular file.")
+        if (size := source.stat().st_size) > BYTES:
+            raise Fault(f"The run file {source} has {size:,} bytes; at most {BYTES:,} are read.")
+        return _parse(source.read_text(encoding="utf-8-sig"), f"The run file {source}")
+    except OSError as error:
+        raise Fault(f"Cannot read the run file {source}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise Fault(f"The run file {source} is not UTF-8 text.") from None
+
+
+def _parse(text: str, what: str) -> Tables:
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise Fault(f"{what} is not valid TOML: brackets are nested too deeply.") from None
+    except ValueError as error:
+        raise Fault(f"{what} is not valid TOML: {error}.") from None
+
+
+def override(
+    tables: Tables,
+    texts: Sequence[str],
+    sections: Mapping[str, type[BaseModel]],
+    kinds: Mapping[str, Registry],
+) -> None:
+    """Put ``section.key=value`` each into tables; of two that set the same the last holds.
+
+    Another name for a builder takes the parameters of the former away: with ``model.name=cnn``
+    what a file says of ``model.hidden`` means nothing.
+
+    Args:
+        tables: Those of a file; changed in place.
+        texts: The overrides, in the order of the command line.
+        sections: The settings of each section that no builder adds.
+        kinds: The registry of each section that names a builder.
+
+    Raises:
+        Fault: With one sentence for each text that is no override.
+    """
+    parsed, faults = [], list[str]()
+    for text in texts:
+        try:
+            parsed.append(_override(text))
+        except Fault as fault:
+            faults += fault.sentences
+    if faults:
+        raise Fault(*faults)
+    # Names come first, so that what else is overridden belongs to the builder that is named last.
+    for section, key, value in sorted(parsed, key=lambda one: one[1] not in NAMERS):
+        table = tables.setdefault(section, {}) if section else tables
+        if not isinstance(table, dict):
+            raise Fault(f"{section} = {shown(table)}: must be a table, written [{section}].")
+        if section in kinds and key == _namer(sections[section]):
+            _forget(table, sections[section], kinds[section], value)
+        table[key] = value
+
+
+def _override(text: str) -> tuple[str, str, Any]:
+    path, equals, value = text.partition("=")
+    *sections, key = (part.strip() for part in path.split("."))
+    if not equals or not all([*sections, key]) or len(sections) > 1:
+        raise Fault(f"--set {shown(text)}: must be section.key=value, such as training.rounds=20.")
+    if not _encodable(text):
+        raise Fault(f"--set {shown(text)}: must be UTF-8 text.")
+    return "".join(sections), key, _value(value.strip())
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _value(text: str) -> Any:
+    """A value as TOML writes it, or the text itself where it is no such value."""
+    try:
+        tables = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return tables["value"] if len(tables) == 1 else text
+
+
+def _namer(section: type[BaseModel]) -> str:
+    return next(key for key in reversed(NAMERS) if key in section.model_fields)
+
+
+def _forget(table: dict[str, Any], section: type[BaseModel], registry: Registry, new: Any) -> None:
+    """Drop the parameters of the builder that a table names where it is to name another one."""
+    namer = _namer(section)
+    old = table.get(namer, section.model_fields[namer].default)
+    if old != new and isinstance(old, str) and old in registry:
+        for key in set(registry.settings(old).model_fields) - set(section.model_fields):
+            table.pop(key, None)
+
+
+def check(key: str, section: type[BaseModel], table: Any, registry: Registry | None) -> Any:
+    """The settings that a table gives, with those of the builder that it names.
+
+    Args:
+        key: What the section is called.
+        section: Its settings that no builder adds.
+        table: What the run file says.
+        registry: The builders that can be named, if any.
+
+    Raises:
+        Fault: With one sentence for every setting that is wrong.
+    """
+    if not isinstance(table, dict):
+        raise Fault(f"{key} = {shown(table)}: must be a table, written [{key}].")
+    settings, sentences = section, []
+    if registry is not None:
+        namer = _namer(section)
+        name = table.get(namer, section.model_fields[namer].default)
+        if isinstance(name, str) and name in registry:
+            settings = _settings(key, section, registry.settings(name))
+        else:
+            # Whether the parameters of an unknown builder are right cannot be said.
+            table = {k: v for k, v in table.items() if k in section.model_fields}
+            if isinstance(name, str):
+                told = f"unknown {registry.kind}; {nearest(name, registry)}"
+                sentences.append(f"{key}.{namer} = {shown(name)}: {told}")
+    try:
+        found = settings.model_validate(table)
+    except ValidationError as error:
+        wrong: dict[str, list[Any]] = {}
+        for fault in error.errors(include_input=False, include_url=False):
+            wrong.setdefault(str(fault["loc"][0]), []).append(fault)
+        sentences += [_sentence(key, k, table, faults, settings) for k, faults in wrong.items()]
+    if sentences:
+        raise Fault(*sentences)
+    return found
+
+
+@cache
+def _settings(key: str, section: type[BaseModel], parameters: type[BaseModel]) -> type[BaseModel]:
+    """A section with its builder's parameters; one class for each, so that sections compare."""
+    return create_model(key, __base__=(section, parameters))
+
+
+def _sentence(
+    section: str, setting: str, table: Any, faults: list[Any], settings: type[BaseModel]
+) -> str:
+    """One sentence for one setting, which may be wrong in each of the forms it may have."""
+    if faults[0]["type"] == "extra_forbidden":
+        return f"Unknown setting {section}.{setting}; {nearest(setting, settings.model_fields)}"
+    if setting not in table:
+        return f"{section}.{setting} is missing."
+    reasons = [f["msg"].removeprefix("Value error, ").removeprefix("Input ") for f in faults]
+    told = settings.model_fields[setting].description or " or ".join(dict.fromkeys(reasons))
+    return f"{section}.{setting} = {shown(table[setting])}: {told}."

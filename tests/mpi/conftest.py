@@ -1,0 +1,130 @@
+"""Whole runs in small, in this process, on the ranks of the test."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from mpi4py import MPI
+
+import pytest
+
+from mpidl import plan, shards
+
+SMALL = (
+    "data.train_samples=120",
+    "data.test_samples=60",
+    "training.rounds=2",
+    "training.epochs=1",
+    "training.accelerator=cpu",
+)
+"""What makes the embedded default a matter of milliseconds; tests override it."""
+
+
+def small(settings: tuple[str, ...], ranks: int) -> plan.Plan:
+    """The plan of a small run: the embedded default, made small, with these settings."""
+    named = any(setting.startswith("model.name") for setting in settings)
+    text = Path(plan.__file__).with_name("default.toml").read_text(encoding="utf-8")
+    if named:
+        text = text.replace("hidden = [64]", "")
+    wanted = [*SMALL, *([] if named else ["model.hidden=[8]"]), *settings]
+    if "topology.name" not in str(settings) and "topology.file" not in str(settings):
+        wanted.insert(0, "topology.name=ring")
+    return plan.make(plan.runfile.read(text, wanted, plan.KINDS), ranks)
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c() -> Iterator[None]:
+    """A run listens to Ctrl-C in its own way; pytest gets its own back."""
+    handler = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+@pytest.fixture
+def planned(comm: MPI.Intracomm) -> Callable[..., plan.Plan]:
+    """As ``planned(*settings)``: the plan of a small run on all ranks."""
+    return lambda *settings: small(settings, comm.size)
+
+
+@pytest.fixture
+def program(comm: MPI.Intracomm, shared_path: Path) -> Callable[..., dict[str, Any]]:
+    """As ``program(*settings)``: collective; a small run as the command does it, ``{key: values}``.
+
+    With ``alone`` the same run on the first rank only; all ranks learn the results. They lie in
+    ``shared_path / f"{name}.h5"``.
+    """
+    from mpidl import run
+
+    def start(*settings: str, alone: bool = False, name: str = "run") -> dict[str, Any]:
+        path = shared_path / f"{name}.h5"
+        on = MPI.COMM_SELF if alone else comm
+        failure: Exception | None = None
+        if comm.rank == 0 or not alone:
+            try:
+                assert run.run(on, small(settings, on.size), path) == 0
+            except Exception as error:
+                if not alone:
+                    raise
+                failure = error
+        if failed := comm.bcast(repr(failure) if failure else None):
+            raise failure or AssertionError(f"rank 0 failed: {failed}")
+        return contents(path)
+
+    return start
+
+
+def contents(path: Path) -> dict[str, Any]:
+    """Every data set of a results file, by path."""
+    import h5py
+
+    found: dict[str, Any] = {}
+
+    def keep(key: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[key] = item[()]
+
+    with h5py.File(path, "r") as file:
+        file.visititems(keep)
+    return found
+
+
+@pytest.fixture
+def read() -> Callable[[Path], dict[str, Any]]:
+    """As ``read(path)``: every data set of a results file."""
+    return contents
+
+
+@pytest.fixture
+def parts(comm: MPI.Intracomm, shared_path: Path) -> Callable[..., AbstractContextManager[Any]]:
+    """A context manager, collective: what a small run is made of, not yet run.
+
+    Beside the parts it has ``stock``, the data, and ``path``, the results file.
+    """
+    from mpidl import build
+
+    @contextmanager
+    def make(*settings: str) -> Iterator[Any]:
+        path = shared_path / "parts.h5"
+        made = small(settings, comm.size)
+        stock = shards.provide(comm, made)
+        with build.parts(comm, made, stock, path, parallel=False) as parts:
+            yield SimpleNamespace(**vars(parts), stock=stock, path=path)
+            parts.recorder.close(completed=False)
+
+    return make
+
+
+@pytest.fixture
+def finish() -> Callable[[Any], dict[int, Any]]:
+    """As ``finish(parts)``: collective; all rounds; copies of this rank's vectors."""
+    from mpidl import rounds
+
+    def run(parts: Any) -> dict[int, Any]:
+        assert rounds.run_rounds(parts, lambda *_: None, lambda: False)
+        parts.recorder.write()
+        return {i: vector.numpy().copy() for i, vector in parts.exchange.vectors.items()}
+
+    return run

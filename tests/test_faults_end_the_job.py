@@ -1,0 +1,200 @@
+"""However a job ends early, it ends by itself: no hang, no stray process, a file that can be read.
+
+Each test starts mpiexec on its own; the time limits only guard against the hang that is tested for.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpidl.world import MPI
+
+MPIEXEC = Path(sys.executable).with_name("mpiexec")
+STARTING, ENDING = 180.0, 60.0
+"""Seconds that a job may take to start, on a machine with much else to do, and to end."""
+
+pytestmark = [
+    pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts jobs of its own"),
+    pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec beside this Python"),
+]
+
+SMALL = (
+    "topology.name=ring",
+    "data.train_samples=60",
+    "data.test_samples=20",
+    "training.steps=1",
+    "training.accelerator=cpu",
+    "record.every=2",
+)
+
+FAILING = """
+import sys
+from mpidl import device, faults, run, world
+
+rank, where, train = world.MPI.COMM_WORLD.rank, sys.argv.pop(1), device.Device.train
+
+def fail(self, round_):
+    if rank == 1 and round_ == 1:
+        lonely = faults.Fault("A lonely fault.")
+        raise {"error": RuntimeError("injected"), "exit": SystemExit(7), "fault": lonely}[where]
+    return train(self, round_)
+
+device.Device.train = fail
+sys.exit(run.main())
+"""
+
+
+def job(ranks, script, folder, *settings):
+    """Start ranks of a script with a small run; its processes know the folder as an argument."""
+    overrides = [part for setting in (*SMALL, *settings) for part in ("--set", setting)]
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("PMI", "HYD", "MPI_", "MPIR_"))
+    }
+    return subprocess.Popen(
+        [MPIEXEC, "-n", str(ranks), sys.executable, *script, *overrides, "--out", folder],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
+
+
+def left_over(folder):
+    """Processes that were started for a folder and live."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and str(folder) in (entry / "cmdline").read_text():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def end(folder):
+    for number in left_over(folder):
+        os.kill(number, signal.SIGKILL)
+
+
+def wait_for(process, folder, text):
+    """Read on until a line says so; a job that never does is ended, and the test with it."""
+    watchdog = threading.Timer(STARTING, end, [folder])
+    watchdog.start()
+    try:
+        assert any(line.startswith(text) for line in iter(process.stdout.readline, ""))
+    finally:
+        watchdog.cancel()
+
+
+def ended(process, folder):
+    """Exit code, stdout and stderr of a job that ends by itself, in time, and leaves no process."""
+    try:
+        out, err = process.communicate(timeout=ENDING)
+    except subprocess.TimeoutExpired:
+        end(folder)
+        out, err = process.communicate()
+        pytest.fail(f"the job hung\n{out}\n{err}")
+    deadline = time.monotonic() + 5
+    while left_over(folder) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left_over(folder) == []
+    return process.returncode, out, err
+
+
+def contents(path):
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        keys = ("rounds_done", "completed", "series/train_loss", "series/iid_loss_mixed")
+        return [file[key][()] for key in keys]
+
+
+@pytest.mark.parametrize(
+    ("where", "ranks", "last"),
+    [("error", 3, "RuntimeError: injected"), ("exit", 2, "SystemExit: 7")],
+)
+def test_a_failing_rank_ends_the_job_with_its_traceback(tmp_path, where, ranks, last):
+    process = job(ranks, ["-c", FAILING, where], tmp_path, "training.rounds=50")
+    wait_for(process, tmp_path, "round 1/")
+    started = time.monotonic()
+    code, _, err = ended(process, tmp_path)
+    assert code == 1
+    assert time.monotonic() - started < 20
+    lines = err.splitlines()
+    assert [line for line in lines if line.startswith("[rank ")] == [
+        "[rank 1] Traceback (most recent call last):"
+    ]
+    assert last in lines
+    assert "in fail" in err
+    # Nothing else buries it: MPI and HDF5 have their own ways to end badly.
+    assert len(lines) - lines.index(last) < 5
+    rounds_done, completed, *_ = contents(tmp_path / "default.h5")
+    assert (rounds_done, completed) == (0, 0)
+
+
+def test_a_users_fault_on_one_rank_only_ends_the_job_too(tmp_path):
+    """Faults should be agreed on by all ranks; where the program forgets, nobody waits for ever."""
+    process = job(2, ["-c", FAILING, "fault"], tmp_path, "training.rounds=50")
+    wait_for(process, tmp_path, "round 1/")
+    code, _, err = ended(process, tmp_path)
+    assert code == 2
+    assert "mpidl: A lonely fault." in err.splitlines()
+
+
+def test_ctrl_c_ends_the_run_after_its_round(tmp_path):
+    process = job(3, ["-m", "mpidl.run"], tmp_path, "training.rounds=5000")
+    wait_for(process, tmp_path, "round 3/")
+    process.send_signal(signal.SIGINT)
+    code, out, err = ended(process, tmp_path)
+    assert code == 130
+    assert "Traceback" not in err
+    assert f"interrupted; the rounds so far are in {tmp_path / 'default.h5'}" in out
+    rounds_done, completed, *series = contents(tmp_path / "default.h5")
+    assert completed == 0
+    assert 3 <= rounds_done < 5000
+    for values in series:
+        assert np.isfinite(values[:rounds_done]).all()
+        assert np.isnan(values[rounds_done:]).all()
+
+
+def test_a_killed_rank_ends_the_job_and_the_file_is_readable(tmp_path):
+    process = job(2, ["-m", "mpidl.run"], tmp_path, "training.rounds=5000")
+    wait_for(process, tmp_path, "round 5/")
+    ranks = [n for n in left_over(tmp_path) if n != process.pid]
+    os.kill(max(ranks), signal.SIGKILL)
+    code, _, _ = ended(process, tmp_path)
+    assert code != 0
+    rounds_done, completed, *series = contents(tmp_path / "default.h5")
+    assert completed == 0
+    assert rounds_done >= 4
+    for values in series:
+        assert np.isfinite(values[:rounds_done]).all()
+
+
+@pytest.mark.parametrize("variable", ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE"])
+def test_singletons_are_told_in_one_sentence(tmp_path, variable):
+    """What happens when mpiexec and mpi4py belong to different libraries."""
+    result = subprocess.run(
+        [sys.executable, "-m", "mpidl.run", "--out", tmp_path],
+        env={**os.environ, variable: "4"},
+        capture_output=True,
+        text=True,
+        timeout=STARTING,
+        check=False,
+    )
+    assert result.returncode == 2
+    (sentence,) = result.stderr.splitlines()
+    assert "4 ranks" in sentence
+    assert "1" in sentence
+    assert sentence.endswith(".")
+    assert list(tmp_path.iterdir()) == []

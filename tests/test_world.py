@@ -1,0 +1,51 @@
+"""How a rank finds its accelerator and its MPI."""
+
+import pytest
+
+from mpidl import world
+
+
+@pytest.mark.parametrize(
+    ("ranks", "count", "want"),
+    [
+        (4, 1, [0, 0, 0, 0]),  # a launcher's mask shows each rank one accelerator
+        (12, 12, list(range(12))),  # Aurora, tiles as devices (FLAT)
+        (12, 6, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]),  # Aurora, whole GPUs (COMPOSITE)
+        (24, 12, [rank // 2 for rank in range(24)]),  # two ranks a tile
+        (4, 4, [0, 1, 2, 3]),  # Polaris
+        (2, 4, [0, 1]),
+        (5, 4, [0, 0, 1, 2, 3]),
+    ],
+)
+def test_ranks_fill_accelerators_in_blocks(ranks, count, want):
+    assert [world.accelerator_index(rank, ranks, count) for rank in range(ranks)] == want
+
+
+@pytest.mark.parametrize(
+    ("variables", "want"),
+    [
+        ({}, None),
+        ({"PMI_SIZE": "4"}, 4),
+        ({"SLURM_STEP_NUM_TASKS": "3"}, 3),
+        ({"PMI_SIZE": "x"}, None),
+    ],
+)
+def test_what_launchers_tell(monkeypatch, variables, want):
+    for name in world.LAUNCHED:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert world._told(world.LAUNCHED) == want
+
+
+def test_mpi_takes_accelerator_memory_only_where_it_is_known(monkeypatch):
+    for switch in world.SWITCHES:
+        monkeypatch.delenv(switch, raising=False)
+    assert not world.takes("cuda")
+    monkeypatch.setenv("MPICH_GPU_SUPPORT_ENABLED", "1")
+    assert world.takes("cuda")
+
+
+def test_library_is_one_line():
+    assert "\n" not in world.library()
+    assert world.library().split()[0] in {"MPICH", "Open", "Intel(R)", "CRAY"}
