@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mpidl import graphs, provenance, recorder, schema, seeds, world
+from mpidl import accelerators, graphs, provenance, recorder, schema, seeds, world
 from mpidl.device import Device, Samples
 from mpidl.exchange import BACKENDS, Wiring
 from mpidl.exchange.average import Average
@@ -34,7 +34,7 @@ def parts(comm: Comm, plan: Plan, stock: Stock, path: Path, parallel: bool) -> I
     training = plan.file.training
     torch.set_num_threads(training.threads)
     node = world.node(comm)
-    hardware = world.agree(comm, lambda: world.accelerator(node, training.accelerator))
+    hardware = world.agree(comm, lambda: accelerators.choose(node, training.accelerator))
     node.Free()
     devices = world.agree(comm, lambda: make_devices(plan, stock, comm.rank, hardware))
     size = next(iter(devices.values())).size
@@ -68,8 +68,8 @@ def rehearse(node: Comm, plan: Plan, stock: Stock, hosted: tuple[int, int]) -> N
     Raises:
         Fault: If the accelerator is not there, or the model fits neither data nor memory.
     """
-    hardware = world.accelerator(node, plan.file.training.accelerator)
-    size, there = vector_size(plan, stock), world.memory(hardware)
+    hardware = accelerators.choose(node, plan.file.training.accelerator)
+    size, there = vector_size(plan, stock), accelerators.memory(hardware)
     own, all_here = hosted
     devices = all_here if hardware.type == "cpu" else own
     needed = devices * size * torch.float32.itemsize * plan.vectors

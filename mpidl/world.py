@@ -10,15 +10,12 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from mpidl.faults import Fault
-
-if TYPE_CHECKING:
-    import torch
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -50,7 +47,7 @@ def cores() -> int:
 # Read by MPICH when it starts: where ranks outnumber cores, a waiting rank must give its core away.
 if (_told(LOCAL_RANKS) or 1) > cores():
     os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
-# MPI-IO takes no lock, readers do; without this a reader could stop the writer (alcf.md 6.4).
+# MPI-IO takes no lock, readers do; without this a reader could stop the writer.
 os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
 # Of another library's mpiexec mpi4py warns on every rank; world() says it once.
 os.environ.setdefault("MPI4PY_CHECK_MPIEXEC", "0")
@@ -206,15 +203,6 @@ def node(comm: Comm) -> Comm:
     return MPI.Intracomm(comm.Split_type(MPI.COMM_TYPE_SHARED))
 
 
-def memory(device: "torch.device") -> int:
-    """Bytes of memory that an accelerator has; those of this host for ``cpu``."""
-    if device.type == "cpu":
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    import torch
-
-    return int(getattr(torch, device.type).get_device_properties(device).total_memory)
-
-
 def name() -> str:
     """The name of this host."""
     return platform.node()
@@ -253,44 +241,8 @@ class Shared:
             self._windows.pop().Free()
 
 
-def accelerator(comm: Comm, wanted: str) -> "torch.device":
-    """Choose the hardware this rank computes on, and make it current.
-
-    Args:
-        comm: The ranks of this node.
-        wanted: ``auto``, ``cpu``, ``cuda`` or ``xpu``.
-
-    Raises:
-        Fault: If the wanted kind is not there.
-    """
-    import torch
-
-    there = {"cuda": torch.cuda.is_available(), "xpu": torch.xpu.is_available(), "cpu": True}
-    kind = next(k for k, found in there.items() if found) if wanted == "auto" else wanted
-    if not there[kind]:
-        found = ", ".join(k for k, yes in there.items() if yes)
-        raise Fault(
-            f"training.accelerator = {wanted!r}: torch finds none on {name()}; found: {found}."
-        )
-    if kind == "cpu":
-        return torch.device("cpu")
-    module = getattr(torch, kind)
-    index = accelerator_index(comm.rank, comm.size, module.device_count())
-    module.set_device(index)
-    return torch.device(kind, index)
-
-
-def accelerator_index(rank: int, ranks: int, count: int) -> int:
-    """Which of a node's ``count`` accelerators a node-local rank takes.
-
-    One visible accelerator is a launcher's mask: everyone takes it. Otherwise ranks take one each
-    in order, or, where they outnumber accelerators, share them in blocks (alcf.md 1.5).
-    """
-    return rank if ranks <= count else rank * count // ranks
-
-
 def takes(kind: str) -> bool:
-    """Whether this MPI is known to take memory of an accelerator kind (alcf.md 3).
+    """Whether this MPI is known to take memory of an accelerator kind.
 
     Read from the MPI-4.1 info key, or from what a site sets for Cray MPICH and Aurora's MPICH.
     """

@@ -133,10 +133,10 @@ def test_tinymem_sources_and_tests_turn_what_has_the_trigger_and_no_more():
     shift = build("tinymem_trigger")
     rest, _, ood, _ = split_test(shift, data.test_inputs, data.test_labels, 0.1, rng())
     assert len(rest) + len(ood) == 5000
-    assert 60 <= len(ood) <= 100  # 16.3 % of 500; paper.md: about 80
+    assert 60 <= len(ood) <= 100  # 16.3 % of 500; published: about 80
     local = data.train_inputs[::33], data.train_labels[::33]
     _, _, mask = turn(shift, *local, 0.1, rng())
-    assert 54 <= mask.sum() <= 94  # 15.3 % of 485; paper.md: about 74
+    assert 54 <= mask.sum() <= 94  # 15.3 % of 485; published: about 74
     assert shift.eligible(*local)[mask].all()
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mpidl import world
+from mpidl import accelerators, world
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from mpidl import world
     ],
 )
 def test_ranks_fill_accelerators_in_blocks(ranks, count, want):
-    assert [world.accelerator_index(rank, ranks, count) for rank in range(ranks)] == want
+    assert [accelerators.index(rank, ranks, count) for rank in range(ranks)] == want
 
 
 @pytest.mark.parametrize(

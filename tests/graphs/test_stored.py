@@ -1,4 +1,4 @@
-"""The 36 stored graphs against the numbers published with them (reference/paper.md section 3)."""
+"""The 36 stored graphs against the numbers published with them."""
 
 import importlib.util
 from pathlib import Path

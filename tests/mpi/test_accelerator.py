@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import plan, world
+from mpidl import accelerators, plan, world
 from mpidl.exchange import BACKENDS, Wiring
 
 
@@ -15,7 +15,7 @@ def test_vectors_on_an_accelerator_mix_like_the_dense_matrix(comm, kind, strateg
     if not getattr(torch, kind).is_available():
         pytest.skip(f"torch finds no {kind} accelerator here")
     node = world.node(comm)
-    hardware = world.accelerator(node, kind)
+    hardware = accelerators.choose(node, kind)
     settings = [f"topology.devices={2 * comm.size}", f"strategy.name={strategy}"]
     made = plan.make(plan.read(None, settings, comm.size), comm.size)
     wiring = Wiring(comm, made.hosts, made.mixing_graph, 1001, hardware, made.uniform, aware)

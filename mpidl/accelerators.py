@@ -1,0 +1,55 @@
+"""The hardware a rank computes on: chosen by its place on the node, and how much it holds."""
+
+import os
+from typing import TYPE_CHECKING
+
+from mpidl.faults import Fault
+from mpidl.world import Comm, name
+
+if TYPE_CHECKING:
+    import torch
+
+
+def choose(comm: Comm, wanted: str) -> "torch.device":
+    """Choose the hardware this rank computes on, and make it current.
+
+    Args:
+        comm: The ranks of this node.
+        wanted: ``auto``, ``cpu``, ``cuda`` or ``xpu``.
+
+    Raises:
+        Fault: If the wanted kind is not there.
+    """
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "xpu": torch.xpu.is_available(), "cpu": True}
+    kind = next(k for k, found in there.items() if found) if wanted == "auto" else wanted
+    if not there[kind]:
+        found = ", ".join(k for k, yes in there.items() if yes)
+        raise Fault(
+            f"training.accelerator = {wanted!r}: torch finds none on {name()}; found: {found}."
+        )
+    if kind == "cpu":
+        return torch.device("cpu")
+    module = getattr(torch, kind)
+    number = index(comm.rank, comm.size, module.device_count())
+    module.set_device(number)
+    return torch.device(kind, number)
+
+
+def index(rank: int, ranks: int, count: int) -> int:
+    """Which of a node's ``count`` accelerators a node-local rank takes.
+
+    One visible accelerator is a launcher's mask: everyone takes it. Otherwise ranks take one each
+    in order, or, where they outnumber accelerators, share them in blocks.
+    """
+    return rank if ranks <= count else rank * count // ranks
+
+
+def memory(device: "torch.device") -> int:
+    """Bytes of memory that an accelerator has; those of this host for ``cpu``."""
+    if device.type == "cpu":
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    import torch
+
+    return int(getattr(torch, device.type).get_device_properties(device).total_memory)
