@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mpidl import accelerators, graphs, provenance, recorder, schema, seeds, world
+from mpidl import accelerators, graphs, provenance, results, schema, seeds, world
 from mpidl.device import Device, Samples
 from mpidl.exchange import BACKENDS, Wiring
 from mpidl.exchange.average import Average
@@ -135,14 +135,14 @@ def lay_out(path: Path, plan: Plan, stock: Stock, attributes: dict[str, object],
         for key in schema.SERIES
         if not key.endswith(tuple(schema.MOMENTS)) or key.endswith(tuple(wanted))
     ]
-    recorder.create(
-        path,
-        plan.sizes(len(stock.traits.classes)),
-        series,
-        {"graph": graph_arrays(plan), "placement": placement_arrays(plan, stock)},
-        {"class": list(stock.traits.classes)},
-        {**attributes, "parameters": size},
+    contents = results.Contents(
+        sizes=plan.sizes(len(stock.traits.classes)),
+        series=series,
+        static={"graph": graph_arrays(plan), "placement": placement_arrays(plan, stock)},
+        labels={"class": stock.traits.classes},
+        attributes={**attributes, "parameters": size},
     )
+    results.create(path, contents)
 
 
 def graph_arrays(plan: Plan) -> dict[str, Array]:

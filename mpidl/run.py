@@ -8,7 +8,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from mpidl import check, plan, provenance, recorder, schema, shards, world
+from mpidl import check, plan, provenance, results, schema, shards, world
 from mpidl.faults import Fault
 from mpidl.plan import Plan
 from mpidl.progress import Display
@@ -79,9 +79,9 @@ def run(comm: Comm, made: Plan, path: Path, overwrite: bool = True) -> int:
     parallel = world.agree(comm, lambda: writer(made))
     stock = shards.provide(comm, made)
     leads, size = comm.rank == 0, schema.series_bytes(made.sizes(len(stock.traits.classes)))
-    world.agree(comm, lambda: recorder.examine(path, overwrite, size, leads))
+    world.agree(comm, lambda: results.examine(path, overwrite, size, leads))
     rehearse(comm, made, stock)
-    world.agree(comm, lambda: recorder.claim(path, overwrite, leads))
+    world.agree(comm, lambda: results.claim(path, overwrite, leads))
     if leads:
         print(provenance.title(made), flush=True)
 

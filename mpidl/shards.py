@@ -104,7 +104,7 @@ def load(file: RunFile) -> tuple[Traits, dict[str, Array], dict[str, Array]]:
     """Load a data set and split its test set; traits, training arrays, test arrays.
 
     Raises:
-        Fault: If files are missing or damaged, or the kind of OOD data does not fit.
+        Fault: If files are missing or damaged, or model or kind of OOD data do not take them.
     """
     seed = file.training.seed
     folder = Path(os.path.expanduser(file.data.dir)) if file.data.dir is not None else None
@@ -119,6 +119,7 @@ def load(file: RunFile) -> tuple[Traits, dict[str, Array], dict[str, Array]]:
         sequence=data.task == "next_token",
         padding=data.padding,
     )
+    models.MODELS.fit(file.model, traits.shape)
     shift = ood.OODS.build(file.ood, traits.ood)
     draw = seeds.stream(seed, "ood_test")
     halves = ood.split_test(shift, data.test_inputs, data.test_labels, file.ood.test_share, draw)

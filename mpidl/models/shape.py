@@ -1,8 +1,9 @@
 """What a model is given and what it gives back, and the registry of models."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
@@ -12,8 +13,7 @@ from mpidl.registry import Registry
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
 Depth = Annotated[int, Field(ge=1, le=1000)]
 
-MODELS = Registry("model")
-"""Builders ``(shape, /, **parameters) -> nn.Module``; the caller seeds torch's generator."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Shape:
         """
         if self.vocabulary:
             raise self._fault(model, "images")
-        return prod(self.inputs)
+        return self._answer(prod(self.inputs))
 
     def image(self, model: str, least: int = 1, multiple: int = 1) -> tuple[int, int, int]:
         """Channels, height and width, for a model that takes images.
@@ -58,7 +58,7 @@ class Shape:
             raise self._fault(model, f"images of at least {least}x{least} pixels")
         if height % multiple or width % multiple:
             raise self._fault(model, f"images with sides that are multiples of {multiple} pixels")
-        return channels, height, width
+        return self._answer((channels, height, width))
 
     def tokens(self, model: str) -> int:
         """The length ``L`` of a sequence, for a model that predicts the next token.
@@ -68,7 +68,10 @@ class Shape:
         """
         if not self.vocabulary or len(self.inputs) != 1 or self.outputs != self.vocabulary:
             raise self._fault(model, "sequences of tokens, of which it predicts the next")
-        return self.inputs[0]
+        return self._answer(self.inputs[0])
+
+    def _answer(self, answer: T) -> T:
+        return answer
 
     def _fault(self, model: str, need: str) -> Fault:
         size = "x".join(map(str, self.inputs))
@@ -76,6 +79,36 @@ class Shape:
         given = f"sequences of {size} tokens" if self.vocabulary else f"{kind} of {size}"
         task = f" and {self.outputs} classes" if self.vocabulary not in (0, self.outputs) else ""
         return Fault(f"model.name = {model!r}: needs {need}; the data set has {given}{task}.")
+
+
+class Fits(Exception):  # noqa: N818
+    """What is raised in place of a model that takes the data."""
+
+
+class Trial(Shape):
+    """A shape that ends a builder as soon as it knows that its model takes the data."""
+
+    def _answer(self, answer: T) -> T:
+        raise Fits
+
+
+class Models(Registry):
+    """Builders ``(shape, /, **parameters) -> nn.Module``; the caller seeds torch's generator.
+
+    A builder checks its parameters, then asks its shape, then imports torch.
+    """
+
+    def fit(self, section: Any, shape: Shape) -> None:
+        """Check without torch that the model which ``section.name`` names takes the data.
+
+        Raises:
+            Fault: If it does not.
+        """
+        with suppress(Fits):
+            self.build(section, Trial(shape.inputs, shape.outputs, shape.vocabulary))
+
+
+MODELS = Models("model")
 
 
 def divide(width: int, heads: int) -> None:

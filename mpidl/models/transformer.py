@@ -18,8 +18,8 @@ def transformer(
     ``(B, L)`` to logits ``(B, L, V)``. After Radford et al., "Language models are unsupervised
     multitask learners" (2019), without dropout and with the larger first weights of TinyMem.
     """
-    positions = shape.tokens("transformer")
     divide(width, heads)
+    positions = shape.tokens("transformer")
     from mpidl.models.attention import LanguageModel
 
     return LanguageModel(shape.vocabulary, positions, layers, heads, width)

@@ -23,8 +23,8 @@ def vit(
     9,612,810 parameters on CIFAR-10 as it stands; the sides of an image must be multiples of
     ``patch`` pixels. ``hidden`` is the width inside the perceptron of each block.
     """
-    image = shape.image("vit", multiple=patch)
     divide(width, heads)
+    image = shape.image("vit", multiple=patch)
     from mpidl.models.attention import VisionTransformer
 
     return VisionTransformer(image, shape.outputs, patch, layers, heads, width, hidden)

@@ -43,7 +43,7 @@ def test_a_common_start_is_the_default(planned):
 
 CHAINS = {
     "exchange.mixing=synchronous": [1 / 2, 1 / 3, 0, 0, 0],
-    # The published testbed's numbers: .5 .1667 .0556 .0185 .0093 (reference/paper.md, D1).
+    # The published testbed's numbers: .5 .1667 .0556 .0185 .0093.
     "exchange.mixing=sequential": [1 / 2, 1 / 6, 1 / 18, 1 / 54, 1 / 108],
     "exchange.sequence=[4, 3, 2, 1, 0]": [2 / 3, 1 / 3, 0, 0, 0],
     "exchange.sequence=[1, 0, 2, 4, 3]": [2 / 3, 1 / 3, 1 / 9, 1 / 27, 0],
