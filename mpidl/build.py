@@ -86,8 +86,8 @@ def rehearse(node: Comm, plan: Plan, stock: Stock, hosted: tuple[int, int]) -> N
 def make_model(plan: Plan, stock: Stock, device: int) -> torch.nn.Module:
     """The initial model of a device: the same for all, or its own, as the run file says."""
     training = plan.file.training
-    keys = [device] if training.init == "per_device" else []
-    torch.manual_seed(seeds.integer(training.seed, "init", *keys))
+    own = ("init of one device", device) if training.init == "per_device" else ("init",)
+    torch.manual_seed(seeds.integer(training.seed, *own))
     model: torch.nn.Module = MODELS.build(plan.file.model, stock.traits.shape)
     return model
 

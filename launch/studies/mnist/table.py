@@ -23,7 +23,9 @@ def main(paths: list[str]) -> None:
     """Print how the files were made, the mean by round, and the last round by hops."""
     files = {Path(path).stem: h5py.File(path) for path in paths}
     for name, file in files.items():
-        told = {key: file.attrs[key] for key in ("started", "commit", "mpi", "torch", "ranks", "cores")}
+        told = {
+            key: file.attrs[key] for key in ("started", "commit", "mpi", "torch", "ranks", "cores")
+        }
         print(f"- `{name}`: {', '.join(f'{k} {v}' for k, v in told.items())}")
     print("\nMean over devices [least, greatest] after mixing:\n")
     columns = [f"{name} {key.split('_')[0].upper()}" for name in files for key in SHOWN[:2]]
