@@ -37,6 +37,7 @@ def launch(folder, *arguments, ranks=4):
         (["--set", "topology.devices=3"], "mpiexec started 4 ranks but the graph has 3 devices"),
         (["--set", "data.name=mnist", "--set", "data.dir=."], "mnist needs the file train-images"),
         (["--set", "model.name=vgg16"], "model.name = 'vgg16': needs images of at least 32x32"),
+        (["--set", "model.hidden=[1000000, 1000000]"], "model.name = 'mlp', hidden = [1000000, 1"),
         (["--check", "--set", "model.name=vgg16"], "model.name = 'vgg16': needs images of at lea"),
     ],
 )

@@ -26,7 +26,7 @@ def test_what_fits_by_its_parameters():
     MODELS.fit(plan.read(None, ["model.name=vit", "model.patch=4"], 4).model, SMALL)
     with pytest.raises(Fault, match="multiples of 3 pixels"):
         MODELS.fit(plan.read(None, ["model.name=vit", "model.patch=3"], 4).model, SMALL)
-    with pytest.raises(Fault, match="model.heads = 7: must divide"):
+    with pytest.raises(Fault, match=r"model\.heads = 7: must divide"):
         MODELS.fit(plan.read(None, ["model.name=vit", "model.heads=7"], 4).model, SMALL)
 
 

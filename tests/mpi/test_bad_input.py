@@ -175,9 +175,12 @@ SETTINGS = [
     ("ood.name=held_out_class ood.held_out=10", "ood.held_out = 10: classes are 0 to 9."),
     ("ood.name=tinymem_trigger", "ood.name = 'tinymem_trigger' needs the data set tinymem."),
     ("ood.name=tinymem_trigger ood.digits=100", "ood.digits = 100: must be text of 1 to 5 digits"),
-    ("data.name=tinymem", "ood.name = 'trigger' needs images; this data set has sequences of"),
     (
-        "data.name=tinymem ood.name=tinymem_trigger ood.token=14",
+        "data.name=tinymem model.name=transformer",
+        "ood.name = 'trigger' needs images; this data set has sequences of",
+    ),
+    (
+        "data.name=tinymem model.name=transformer ood.name=tinymem_trigger ood.token=14",
         "ood.token = 14: must be below 14.",
     ),
     # What learns
