@@ -128,7 +128,8 @@ def test_a_failing_rank_ends_the_job_with_its_traceback(tmp_path, where, ranks, 
     wait_for(process, tmp_path, "round 1/")
     started = time.monotonic()
     code, _, err = ended(process, tmp_path)
-    assert code == 1
+    # Hydra joins the codes of all ranks bit by bit, and 9 is that of those it had to kill.
+    assert code in (1, 9)
     assert time.monotonic() - started < 20
     lines = err.splitlines()
     assert [line for line in lines if line.startswith("[rank ")] == [
