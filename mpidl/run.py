@@ -8,6 +8,10 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+if __name__ == "__main__":
+    # While modules load, Ctrl-C ends a rank without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 from mpidl import check, plan, provenance, results, schema, shards, world
 from mpidl.faults import Fault
 from mpidl.plan import Plan
@@ -152,4 +156,5 @@ def _listen() -> Callable[[], bool]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

@@ -2,6 +2,7 @@
 
 import ctypes
 import importlib.util
+import math
 import os
 import platform
 import sys
@@ -117,15 +118,25 @@ def _leave(comm: Comm, fault: Fault) -> None:
     """Collective. Tell a fault and wait for all ranks; end the job if some do not come."""
     if comm.rank == 0:
         tell(fault)
-    request = comm.Ibarrier()
-    deadline = time.monotonic() + PATIENCE
+    if not _gathered(comm, PATIENCE):
+        if comm.rank != 0:
+            tell(fault)
+        comm.Abort(2)
+    comm.Free()
+
+
+def _gathered(comm: Comm, patience: float = math.inf) -> bool:
+    """Collective. Sleep until all ranks are here; whether they came within so many seconds.
+
+    A barrier would take a core from a rank that still works: torch then loads half as fast.
+    """
+    request, deadline, pause = comm.Ibarrier(), time.monotonic() + patience, 1e-4
     while not request.Test():
         if time.monotonic() > deadline:
-            if comm.rank != 0:
-                tell(fault)
-            comm.Abort(2)
-        time.sleep(0.001)
-    comm.Free()
+            return False
+        time.sleep(pause)
+        pause = min(2 * pause, 0.01)
+    return True
 
 
 def tell(fault: Fault) -> None:
@@ -192,6 +203,7 @@ def agree(comm: Comm, action: Callable[[], T]) -> T:
         result = action()
     except Fault as fault:
         sentences = fault.sentences
+    _gathered(comm)
     told = dict.fromkeys(s for rank in comm.allgather(sentences) for s in rank)
     if told:
         raise Fault(*told)
