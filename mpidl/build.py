@@ -52,7 +52,6 @@ def parts(comm: Comm, plan: Plan, stock: Stock, path: Path, parallel: bool) -> I
     classes = len(stock.traits.classes)
     yield Parts(comm, plan, devices, exchange, average, tests, classes, book)
     exchange.close()
-    del tests
     stock.close()
 
 

@@ -164,16 +164,14 @@ class Plan:
         rows: Rows = {}
         for device in devices:
             view = graphs.Neighborhood(graph, device, round_, self.file.training.seed)
-            rows[device] = view.members, self._row(view)
+            weights = strategies.row(self.file.strategy, self.file.schedule, view)
+            rows[device] = view.members, weights
         return rows
-
-    def _row(self, view: graphs.Neighborhood) -> Array:
-        return strategies.row(self.file.strategy, self.file.schedule, view)
 
     def _swept(self, round_: int, devices: Sequence[int]) -> Rows:
         matrix = self.matrix(round_)
-        members = {i: [i, *sorted(self.mixing_graph.predecessors(i))] for i in devices}
-        return {i: (list(m), matrix[i, m]) for i, m in members.items()}
+        members = {i: graphs.Neighborhood(self.mixing_graph, i).members for i in devices}
+        return {i: (m, matrix[i, m]) for i, m in members.items()}
 
     def matrix(self, round_: int = 0) -> Array:
         """The mixing matrix of a round, ``(N, N)``: ``x_i <- sum_j W[i, j] x_j``."""

@@ -1,4 +1,4 @@
-"""MPI start-up: the communicator, the accelerator of this rank, and how an error ends the job."""
+"""MPI start-up: the communicator, memory that a node shares, and how an error ends the job."""
 
 import ctypes
 import importlib.util
