@@ -1,0 +1,58 @@
+"""The same bits as torch.optim."""
+
+import pytest
+import torch
+
+from mpidl.optimizers import Optimizer
+from mpidl.runfile import Training
+
+KINDS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+SETTINGS = [
+    {},
+    {"weight_decay": 0.01},
+    {"momentum": 0.9},
+    {"momentum": 0.5, "weight_decay": 0.1},
+    {"optimizer": "adam"},
+    {"optimizer": "adam", "weight_decay": 0.1, "betas": (0.5, 0.99)},
+    {"optimizer": "adamw", "weight_decay": 0.1},
+    {"optimizer": "adamw", "betas": (0.0, 0.0)},
+]
+
+
+def reference(training, weights):
+    own = {"momentum": training.momentum} if training.optimizer == "sgd" else {}
+    own |= {} if training.optimizer == "sgd" else {"betas": training.betas}
+    return KINDS[training.optimizer](
+        weights, lr=training.lr, weight_decay=training.weight_decay, foreach=False, **own
+    )
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("reset", [False, True])
+def test_steps_are_those_of_torch(settings, reset):
+    training = Training(lr=0.03, **settings)
+    torch.manual_seed(0)
+    shapes = [(7, 5), (31,), ()]
+    found = [torch.randn(shape) for shape in shapes]
+    want = [torch.nn.Parameter(weight.clone()) for weight in found]
+    ours, theirs = Optimizer(training), reference(training, want)
+    for step in range(6):
+        if reset and step == 3:
+            ours.reset()
+            theirs = reference(training, want)
+        gradients = [torch.randn(shape) for shape in shapes]
+        ours.step(found, gradients)
+        for weight, gradient in zip(want, gradients, strict=True):
+            weight.grad = gradient.clone()
+        theirs.step()
+    for one, other in zip(found, want, strict=True):
+        assert torch.equal(one, other.detach())
+
+
+def test_gradients_are_left_as_they_are():
+    gradients = [torch.ones(3)]
+    optimizer = Optimizer(Training(momentum=0.9, weight_decay=0.1))
+    weights = [torch.ones(3)]
+    for _ in range(2):
+        optimizer.step(weights, gradients)
+    assert gradients[0].tolist() == [1.0] * 3
