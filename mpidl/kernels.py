@@ -1,5 +1,6 @@
-"""The weighted sum over a neighborhood: native when built, torch otherwise."""
+"""X <- W X over neighborhoods: native when built, torch otherwise."""
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,29 +18,138 @@ if TYPE_CHECKING:
 NAME = "torch" if _native is None else "native"
 """Which kernel mixes on the CPU."""
 
+TILE = 4096
+"""Columns whose squared distances are summed together, whoever mixes them."""
 
-def mix(weights: npt.NDArray[np.float64], members: Sequence["Tensor"], out: "Tensor") -> None:
-    """Write ``sum_k weights[k] * members[k]`` into ``out``.
+BLOCK = 1 << 15
+"""Columns that torch mixes at a time, so that vectors stay in the cache."""
 
-    Members of weight zero are not read, so what a dropped link left behind cannot reach the sum.
+Array = npt.NDArray[np.float64]
+
+
+def _last_level() -> int:
+    try:
+        return max(os.sysconf("SC_LEVEL3_CACHE_SIZE"), os.sysconf("SC_LEVEL2_CACHE_SIZE"))
+    except (OSError, ValueError):
+        return 0
+
+
+CACHE = _last_level() or 32 << 20
+"""Bytes of the last cache. What is larger is written past it."""
+
+
+class Mixture:
+    """Rows of W over fixed members, prepared once; weights are given each time.
+
+    Members of weight zero are not read, so what a dropped link left behind cannot reach a sum.
     Native and torch give the same bits: products and sums are rounded one after the other, in the
-    order of the members.
+    order of the members, in float32 for 16-bit numbers and in their own type for others.
+
+    Args:
+        members: For each of I rows its K vectors ``(P,)``, contiguous, of one floating type, on
+            one accelerator.
+        outs: I vectors ``(P,)``, none of them a member.
+        stream: Whether mixtures are written past the cache; None where they outgrow it.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Sequence["Tensor"]],
+        outs: Sequence["Tensor"],
+        stream: bool | None = None,
+    ) -> None:
+        self._members, self._outs = members, outs
+        self.offsets = np.cumsum([0, *map(len, members)])
+        """Where the weights of each row begin, ``(I + 1,)``."""
+        self._columns = len(outs[0]) if outs else 0
+        self._native = None
+        if outs and outs[0].device.type == "cpu":
+            self._native = getattr(_native, f"mix_{str(outs[0].dtype).rpartition('.')[2]}", None)
+        bytes_ = 2 * len(outs) * self._columns * (outs[0].itemsize if outs else 0)
+        self._stream = bytes_ > CACHE if stream is None else stream
+        if self._native is not None:
+            flat = [vector.data_ptr() for row in members for vector in row]
+            self._addresses = np.array(flat, np.uintp)
+            self._targets = np.array([vector.data_ptr() for vector in outs], np.uintp)
+
+    def __call__(self, weights: Array, squares: Array | None = None) -> None:
+        """Write ``sum_k W[i, k] * members[i][k]`` into every ``outs[i]``.
+
+        Args:
+            weights: All rows' weights behind each other, ``(sum K,)``.
+            squares: Takes, for each tile of columns and each row, the squared distance between the
+                mixture and the mean of all mixtures, ``(ceil(P / TILE), I)``.
+        """
+        if len(weights) != self.offsets[-1]:
+            raise ValueError(f"{len(weights)} weights for {self.offsets[-1]} members")
+        if not self._outs or not self._columns:
+            return
+        if self._native is None:
+            self._by_torch(weights, squares)
+            return
+        self._native(
+            self.offsets.ctypes.data,
+            self._addresses.ctypes.data,
+            weights.ctypes.data,
+            self._targets.ctypes.data,
+            len(self._outs),
+            0,
+            self._columns,
+            self._stream,
+            0 if squares is None else squares.ctypes.data,
+        )
+
+    def _by_torch(self, weights: Array, squares: Array | None) -> None:
+        on_cpu = self._outs[0].device.type == "cpu"
+        step = BLOCK if on_cpu else self._columns
+        for start in range(0, self._columns, step):
+            part = slice(start, start + step)
+            for row, out in enumerate(self._outs):
+                own = weights[self.offsets[row] : self.offsets[row + 1]]
+                _sum(own, [m[part] for m in self._members[row]], out[part])
+        if squares is not None:
+            for tile in range(len(squares)):
+                part = slice(tile * TILE, (tile + 1) * TILE)
+                squares[tile] = _squares([out[part] for out in self._outs])
+
+
+def _sum(weights: Array, members: Sequence["Tensor"], out: "Tensor") -> None:
+    total: Tensor | None = None
+    for weight, member in zip(weights.tolist(), members, strict=True):
+        if weight:
+            product = (member.float() if member.itemsize < 4 else member) * weight
+            # Not added to zero, which would lose the sign of a negative zero.
+            total = product if total is None else total.add_(product)
+    if total is None:
+        out.zero_()
+    else:
+        out.copy_(total)
+
+
+def _squares(vectors: Sequence["Tensor"]) -> list[float]:
+    import torch
+
+    mean = torch.empty(len(vectors[0]), dtype=torch.promote_types(vectors[0].dtype, torch.float32))
+    mean = mean.to(vectors[0].device)
+    _sum(np.full(len(vectors), 1 / len(vectors)), vectors, mean)
+    norms = [torch.linalg.vector_norm(vector - mean, dtype=torch.float64) for vector in vectors]
+    return [float(norm) ** 2 for norm in norms]
+
+
+def mix(weights: Array, members: Sequence["Tensor"], out: "Tensor") -> None:
+    """Write ``sum_k weights[k] * members[k]`` into ``out``; see :class:`Mixture`.
 
     Args:
         weights: One row over the members, ``(K,)``.
         members: ``K`` vectors ``(P,)``, contiguous, of one floating type, on one accelerator.
         out: ``(P,)``, none of the members.
     """
-    used = [
-        (float(weight), member) for weight, member in zip(weights, members, strict=True) if weight
-    ]
-    native = getattr(_native, f"mix_{str(out.dtype).removeprefix('torch.')}", None)
-    if native is not None and out.device.type == "cpu" and used:
-        native([w for w, _ in used], [m.data_ptr() for _, m in used], out.data_ptr(), out.numel())
-        return
-    if not used:
-        out.zero_()
-    for position, (weight, member) in enumerate(used):
-        product = member * weight
-        # Not added to zero, which would lose the sign of a negative zero.
-        out.copy_(product) if position == 0 else out.add_(product)
+    Mixture([members], [out])(np.ascontiguousarray(weights, np.float64))
+
+
+def cut(size: int, parts: int, number: int) -> slice:
+    """The columns of one of several parts: whole tiles, but for the end of the vector."""
+    tiles = -(-size // TILE)
+    edges = [min(size, tiles * at // parts * TILE) for at in (number, number + 1)]
+    return slice(*edges)
+

@@ -6,13 +6,20 @@ import torch
 
 from mpidl import kernels
 
-TYPES = {"float32": torch.float32, "float64": torch.float64}
+TYPES = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 def members(count, size, dtype, seed=5):
     """Vectors with ordinary, tiny, huge and signed-zero entries."""
     draw = np.random.default_rng(seed)
     rows = draw.normal(size=(count, size)) * 10.0 ** draw.integers(-30, 30, size=(count, size))
+    if dtype == "float16":
+        rows = draw.normal(size=(count, size)) * 10.0 ** draw.integers(-8, 5, size=(count, size))
     rows[:, ::7] = -0.0
     return list(torch.from_numpy(rows).to(TYPES[dtype]))
 
@@ -23,7 +30,7 @@ def row(count):
 
 
 def bits(vector):
-    return vector.numpy().view(f"i{vector.element_size()}")
+    return vector.view(getattr(torch, f"int{8 * vector.element_size()}")).numpy()
 
 
 def mixed(weights, vectors):
@@ -42,7 +49,7 @@ def kernel(request, monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("size", [1, 2047, 2048, 2049, 5000])
+@pytest.mark.parametrize("size", [1, 63, 64, 65, 4095, 4097, 9000])
 @pytest.mark.parametrize("count", range(1, 8))
 def test_native_and_torch_give_the_same_bits(monkeypatch, count, size, dtype):
     if kernels._native is None:
@@ -53,7 +60,7 @@ def test_native_and_torch_give_the_same_bits(monkeypatch, count, size, dtype):
     np.testing.assert_array_equal(bits(native), bits(mixed(row(count), vectors)))
 
 
-@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_products_are_rounded_and_added_in_order(kernel, count, dtype):
     vectors, weights = members(count, 100, dtype), row(count).astype(dtype)
@@ -61,6 +68,35 @@ def test_products_are_rounded_and_added_in_order(kernel, count, dtype):
     for weight, vector in zip(weights[1:], vectors[1:], strict=True):
         want = want + weight * vector.numpy()
     np.testing.assert_array_equal(bits(mixed(weights, vectors)), want.view(f"i{want.itemsize}"))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_numbers_of_16_bits_are_summed_in_32_and_rounded_once(kernel, dtype):
+    vectors, weights = members(4, 3000, dtype), row(4)
+    products = [v.float() * weight for weight, v in zip(weights.tolist(), vectors, strict=True)]
+    want = products[0]
+    for product in products[1:]:
+        want = want + product
+    np.testing.assert_array_equal(bits(mixed(weights, vectors)), bits(want.to(TYPES[dtype])))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_every_number_of_16_bits_survives_a_copy(kernel, dtype):
+    every = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(TYPES[dtype])
+    copy = mixed([1.0], [every])
+    assert torch.equal(copy.isnan(), every.isnan())
+    there = ~every.isnan().numpy()
+    np.testing.assert_array_equal(bits(copy)[there], bits(every)[there])
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_16_bits_round_as_torch_rounds(kernel, dtype):
+    """Halves of numbers are ties, and those of the smallest and of the largest special."""
+    every = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(TYPES[dtype])
+    for weight in (0.5, 1.5, 3.0, 2.0**-9):
+        found, want = mixed([weight], [every]), (every.float() * weight).to(TYPES[dtype])
+        there = ~want.isnan().numpy()
+        np.testing.assert_array_equal(bits(found)[there], bits(want)[there])
 
 
 def test_a_mean_of_two(kernel):
@@ -99,5 +135,47 @@ def test_views_of_larger_memory(kernel):
 
 
 def test_as_many_weights_as_members(kernel):
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="3 weights for 2 members"):
         mixed([0.5, 0.25, 0.25], members(2, 3, "float32"))
+
+
+def squares_of(vectors, columns):
+    mean = sum(v.double() for v in vectors) / len(vectors)
+    return [float(((v.double() - mean)[columns] ** 2).sum()) for v in vectors]
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("size", [1, 5000, 3 * kernels.TILE])
+def test_rows_mixed_together_and_their_distances(kernel, size, dtype):
+    vectors = [torch.randn(size).to(TYPES[dtype]) for _ in range(5)]
+    members_ = [[0, 1, 2], [1, 0], [2], [2], [0, 1, 2, 3, 4]]
+    weights = [row(len(m)) for m in members_]
+    outs = [torch.empty_like(vectors[0]) for _ in members_]
+    squares = np.zeros((-(-size // kernels.TILE), len(outs)))
+    mixture = kernels.Mixture([[vectors[j] for j in m] for m in members_], outs)
+    mixture(np.concatenate(weights), squares)
+    for out, own, m in zip(outs, weights, members_, strict=True):
+        np.testing.assert_array_equal(bits(out), bits(mixed(own, [vectors[j] for j in m])))
+    for tile, found in enumerate(squares):
+        part = slice(tile * kernels.TILE, (tile + 1) * kernels.TILE)
+        tolerance = 1e-5 if dtype != "float64" else 1e-12
+        np.testing.assert_allclose(found, squares_of(outs, part), rtol=tolerance, atol=1e-6)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("offset", [0, 1, 4])
+def test_past_the_cache_or_not_is_the_same(kernel, stream, offset):
+    vectors = members(3, 10_000, "float32")
+    memory = torch.full((10_010,), 7.0)
+    out = memory[offset : offset + 10_000]
+    kernels.Mixture([vectors], [out], stream=stream)(row(3))
+    np.testing.assert_array_equal(bits(out), bits(mixed(row(3), vectors)))
+    assert memory[:offset].eq(7.0).all()
+    assert memory[offset + 10_000 :].eq(7.0).all()
+
+
+@pytest.mark.parametrize(("size", "parts"), [(1, 3), (4096, 2), (100_000, 7), (12_288, 3)])
+def test_parts_of_columns_are_whole_tiles_and_everything(size, parts):
+    cuts = [kernels.cut(size, parts, number) for number in range(parts)]
+    assert [c for part in cuts for c in range(size)[part]] == list(range(size))
+    assert all(part.start % kernels.TILE == 0 or part.start == size for part in cuts)
