@@ -2,8 +2,8 @@
 
 import argparse
 import signal
-import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -11,6 +11,9 @@ from typing import NoReturn
 if __name__ == "__main__":
     # While modules load, Ctrl-C ends a rank without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from mpidl import start
+
+    start.fork_from_one("mpidl.run")
 
 from mpidl import check, plan, provenance, results, schema, shards, world
 from mpidl.faults import Fault
@@ -53,6 +56,17 @@ def parser() -> Parser:
     )
     add("-h", "--help", action="store_true", help="this text")
     return parser
+
+
+def prepare(arguments: Sequence[str]) -> None:
+    """Import what ranks need; torch only where the run file lets them get so far."""
+    with suppress(Fault):
+        options = parser().parse_args(arguments)
+        if not (options.help or options.list):
+            ranks = world.launched()
+            plan.make(plan.read(options.file, options.set, ranks), ranks)
+
+            from mpidl import build, rounds  # noqa: F401
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -157,4 +171,4 @@ def _listen() -> Callable[[], bool]:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.exit(main())
+    start.end_with(main)

@@ -45,13 +45,23 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-# Read by MPICH when it starts: where ranks outnumber cores, a waiting rank must give its core away.
-if (_told(LOCAL_RANKS) or 1) > cores():
-    os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
-# MPI-IO takes no lock, readers do; without this a reader could stop the writer.
-os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
-# Of another library's mpiexec mpi4py warns on every rank; world() says it once.
-os.environ.setdefault("MPI4PY_CHECK_MPIEXEC", "0")
+def launched() -> int:
+    """How many ranks the launcher started; 1 without a launcher."""
+    return _told(LAUNCHED) or 1
+
+
+def _advise() -> None:
+    """Set what MPI and HDF5 read from the environment when they start."""
+    # Where ranks outnumber cores, a waiting rank must give its core away.
+    if (_told(LOCAL_RANKS) or 1) > cores():
+        os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
+    # MPI-IO takes no lock, readers do; without this a reader could stop the writer.
+    os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
+    # Of another library's mpiexec mpi4py warns on every rank; world() says it once.
+    os.environ.setdefault("MPI4PY_CHECK_MPIEXEC", "0")
+
+
+_advise()
 
 from mpi4py import MPI  # noqa: E402
 
@@ -93,6 +103,26 @@ def world() -> Iterator[Comm]:
     Any other exception prints its traceback with the rank and aborts the job; a Ctrl-C for which
     nobody listens aborts it without one.
     """
+    with _mpi(), _world() as comm:
+        yield comm
+
+
+@contextmanager
+def _mpi() -> Iterator[None]:
+    """Start and end MPI in a process forked from one that imported this module without it."""
+    if MPI.Is_initialized():
+        yield
+        return
+    _advise()
+    MPI.Init_thread()
+    try:
+        yield
+    finally:
+        MPI.Finalize()
+
+
+@contextmanager
+def _world() -> Iterator[Comm]:
     try:
         _check_launcher()
         comm = MPI.COMM_WORLD.Dup()

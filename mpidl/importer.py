@@ -1,0 +1,213 @@
+"""The one process of a node that imports for all its ranks, and forks them.
+
+It lives as long as they do, asleep, and tells each stand-in (see :mod:`mpidl.start`) how its rank
+ended. Ranks whose stand-in is gone it kills; if it is gone itself, the kernel kills all of them.
+"""
+
+import gc
+import importlib
+import marshal
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+from contextlib import suppress
+
+GRACE = 1000
+"""Milliseconds to wait for stand-ins that do not come."""
+
+HANDED = 5
+"""Descriptors that a stand-in hands over: three streams, process-manager socket, folder."""
+
+PASSED_ON = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGTSTP,
+    signal.SIGCONT,
+)
+"""Signals that a stand-in passes on to its rank."""
+
+PR_SET_PDEATHSIG = 1
+
+forked = False
+"""Whether this process is a forked rank."""
+
+
+def serve(module: str, listening: socket.socket, proxy: int, stand_in: int) -> None:
+    """Import a module, then fork a rank for each stand-in; return in the ranks only.
+
+    Args:
+        module: Has a function ``prepare`` that takes the arguments of the command.
+        listening: Where stand-ins connect.
+        proxy: The parent of all stand-ins.
+        stand_in: The parent of this process.
+    """
+    try:
+        _withdraw(listening, stand_in)
+        gc.disable()
+        importlib.import_module(module).prepare(sys.argv[1:])
+        gc.freeze()
+        # Who reads what ranks write would wait for this process too.
+        os.dup2(0, 1)
+        os.dup2(0, 2)
+        _die_with_parent(None)
+    except BaseException:
+        # The stand-ins become ranks, and tell it.
+        os._exit(1)
+    _fork_all(listening, proxy)
+
+
+def akin(peer: socket.socket, proxy: int) -> bool:
+    """Whether the process at the other end is this user's, and of this job."""
+    told = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    process, user, _ = struct.unpack("3i", told)
+    try:
+        with open(f"/proc/{process}/stat") as stat:
+            parent = int(stat.read().rpartition(")")[2].split()[1])
+    except OSError:
+        return False
+    return user == os.geteuid() and parent == proxy
+
+
+def _withdraw(listening: socket.socket, stand_in: int) -> None:
+    """Keep nothing of what the launcher gave the parent but standard output and error."""
+    os.setpgid(0, 0)
+    _die_with_parent(stand_in)
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        if descriptor > 2 and descriptor != listening.fileno():
+            with suppress(OSError):
+                os.close(descriptor)
+    # Not for the ranks, which have the environments of their stand-ins.
+    os.environ["MPI4PY_RC_INITIALIZE"] = "0"
+
+
+def _die_with_parent(parent: int | None) -> None:
+    """Let the kernel kill this process when its parent ends; with None no more."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL if parent else 0, 0, 0, 0)
+    if parent not in (None, os.getppid()):
+        os._exit(1)
+
+
+def _fork_all(listening: socket.socket, proxy: int) -> None:
+    importer, missing = os.getpid(), int(os.environ["MPI_LOCALNRANKS"])
+    # What is sent to every process of a job reaches a rank through its stand-in.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
+    # The first ranks wait for the last: at work they would take the cores from the forking.
+    gate, latch = socket.socketpair()
+    ranks = Ranks(listening)
+    while ranks.known or missing:
+        ready = ranks.poll.poll(GRACE if missing else None)
+        # One at a time: a descriptor that is closed here may be another's in the next.
+        if ready and ready[0][0] != listening.fileno():
+            ranks.attend(ready[0][0])
+            continue
+        if ready:
+            link, _ = listening.accept()
+            parcel = _receive(link) if akin(link, proxy) else None
+            if parcel is None:
+                link.close()
+                continue
+            process = os.fork()
+            if process == 0:
+                for other in (listening, latch, link):
+                    other.close()
+                ranks.forget()
+                _become(importer, *parcel)
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+                gate.recv(1)
+                gate.close()
+                return
+            ranks.add(process, link)
+            for descriptor in parcel[1]:
+                os.close(descriptor)
+        missing = max(missing - 1, 0) if ready else 0
+        if not missing:
+            latch.close()
+    os._exit(0)
+
+
+def _receive(link: socket.socket) -> tuple[bytes, list[int]] | None:
+    """What a stand-in hands over; None if it is gone."""
+    handed: list[int] = []
+    with suppress(OSError):
+        size, handed, _, _ = socket.recv_fds(link, struct.calcsize("q"), HANDED)
+        parcel = link.recv(struct.unpack("q", size)[0], socket.MSG_WAITALL) if size else b""
+        if parcel and len(handed) == HANDED:
+            return parcel, handed
+    for descriptor in handed:
+        os.close(descriptor)
+    return None
+
+
+def _become(importer: int, parcel: bytes, handed: list[int]) -> None:
+    """Take the place of the process that the launcher started."""
+    import ctypes
+
+    global forked
+    forked = True
+    # The session stays the importer's: the kernel then shares cores fairly among ranks that wait.
+    os.setpgid(0, 0)
+    _die_with_parent(importer)
+    *streams, manager, folder = handed
+    for own, stream in enumerate(streams):
+        os.dup2(stream, own)
+        os.close(stream)
+    os.fchdir(folder)
+    os.close(folder)
+    sys.argv, environment, cores = marshal.loads(parcel)
+    os.environ.clear()
+    os.environ.update(environment, PMI_FD=str(manager))
+    os.sched_setaffinity(0, cores)
+    gc.enable()
+    # Exit handlers run last in, first out: MPI's, then this one, and none of what was imported.
+    library = ctypes.CDLL(None)
+    with suppress(AttributeError):
+        library.on_exit(library._exit, None)
+
+
+class Ranks:
+    """The ranks of a node: processes, their handles, and the links to their stand-ins."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self.poll = select.poll()
+        self.poll.register(listening, select.POLLIN)
+        self.known: dict[int, tuple[int, int, socket.socket]] = {}
+
+    def add(self, process: int, link: socket.socket) -> None:
+        """Watch a rank, and give its stand-in the handle."""
+        handle = os.pidfd_open(process)
+        with suppress(OSError):
+            socket.send_fds(link, [b"1"], [handle])
+        for descriptor in (handle, link.fileno()):
+            self.known[descriptor] = process, handle, link
+            self.poll.register(descriptor, select.POLLIN)
+
+    def attend(self, descriptor: int) -> None:
+        """A rank has ended, or its stand-in: tell the one, or kill the other."""
+        process, handle, link = self.known.pop(descriptor)
+        self.poll.unregister(descriptor)
+        if descriptor != handle:
+            os.kill(process, signal.SIGKILL)
+            return
+        _, status = os.waitpid(process, 0)
+        with suppress(OSError):
+            link.send(struct.pack("i", status))
+        if self.known.pop(link.fileno(), None) is not None:
+            self.poll.unregister(link)
+        link.close()
+        os.close(handle)
+
+    def forget(self) -> None:
+        """In a rank: close what belongs to the others."""
+        for _, handle, link in set(self.known.values()):
+            link.close()
+            os.close(handle)
