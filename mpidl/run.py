@@ -59,12 +59,13 @@ def parser() -> Parser:
 
 
 def prepare(arguments: Sequence[str]) -> None:
-    """Import what ranks need; torch only where the run file lets them get so far."""
+    """Import what ranks need; torch only if they get so far, so that a fault is told soon."""
     with suppress(Fault):
         options = parser().parse_args(arguments)
         if not (options.help or options.list):
             ranks = world.launched()
-            plan.make(plan.read(options.file, options.set, ranks), ranks)
+            made = plan.make(plan.read(options.file, options.set, ranks), ranks)
+            shards.foresee(made.file)
 
             from mpidl import build, rounds  # noqa: F401
 

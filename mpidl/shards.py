@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl import datasets, models, ood, placement, seeds, world
+from mpidl.datasets.sources import SOURCES, look
 from mpidl.plan import Plan
 from mpidl.runfile import RunFile
 from mpidl.world import Comm, Shared
@@ -107,8 +108,7 @@ def load(file: RunFile) -> tuple[Traits, dict[str, Array], dict[str, Array]]:
         Fault: If files are missing or damaged, or model or kind of OOD data do not take them.
     """
     seed = file.training.seed
-    folder = Path(os.path.expanduser(file.data.dir)) if file.data.dir is not None else None
-    data = datasets.DATASETS.build(file.data, folder, seed)
+    data = datasets.DATASETS.build(file.data, _folder(file), seed)
     data = datasets.subset(data, file.data.train_samples, file.data.test_samples, seed)
     classes = len(data.classes)
     outputs = data.vocabulary or classes
@@ -129,6 +129,22 @@ def load(file: RunFile) -> tuple[Traits, dict[str, Array], dict[str, Array]]:
         {"inputs": data.train_inputs, "labels": data.train_labels},
         dict(zip(keys, halves, strict=True)),
     )
+
+
+def foresee(file: RunFile) -> None:
+    """Find what :func:`load` would complain of, as far as that is quick: files are not read.
+
+    Raises:
+        Fault: As :func:`load`.
+    """
+    if file.data.name in SOURCES:
+        look(file.data.name, _folder(file))
+    else:
+        load(file)
+
+
+def _folder(file: RunFile) -> Path | None:
+    return Path(os.path.expanduser(file.data.dir)) if file.data.dir is not None else None
 
 
 def cut(

@@ -50,6 +50,17 @@ def locate(dataset: str, folder: Path | None, *places: str) -> Path:
     )
 
 
+def look(dataset: str, folder: Path | None) -> None:
+    """See whether all files of a data set are there.
+
+    Raises:
+        Fault: If one is not.
+    """
+    for source in SOURCES[dataset]:
+        for content in source.contents:
+            locate(dataset, folder, *source.places(content))
+
+
 def _idx(homes: tuple[str, ...], files: dict[str, tuple[str, str]]) -> tuple[Source, ...]:
     return tuple(
         Source(f"{name}.gz", tuple(f"{home}{name}.gz" for home in homes), packed, {name: plain})
