@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,6 +12,7 @@ from torch.nn import functional
 from mpidl import seeds
 from mpidl.optimizers import Optimizer
 from mpidl.runfile import Evaluation, Training
+from mpidl.scores import IGNORED, Score, Tally
 
 
 @dataclass(frozen=True)
@@ -32,26 +32,31 @@ class Samples:
         return len(self.labels)
 
     def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """What goes into the model and the targets: ``(B,)`` classes or ``(B, L - 1)`` tokens."""
+        """What goes into the model and the targets: ``(B,)`` classes or ``(B, L - 1)`` tokens.
+
+        An index ``(D, B)`` puts a dimension in front of both.
+        """
         inputs = self.inputs[index]
         if not self.sequence:
-            return inputs, self.labels[index]
+            return _interleaved(inputs), self.labels[index]
         tokens = inputs.long()
-        targets = tokens[:, 1:]
-        return tokens[:, :-1], targets.masked_fill(targets == self.padding, IGNORED)
+        targets = tokens[..., 1:]
+        return tokens[..., :-1], targets.masked_fill(targets == self.padding, IGNORED)
 
 
-IGNORED = -100
-"""The target that torch's cross-entropy leaves out."""
+CACHE = 2**24
+"""Bytes. A layer's outputs should not be more: half of the last cache of today's processors."""
 
 
-@dataclass(frozen=True)
-class Score:
-    """Loss, accuracy and accuracy by class ``(C,)`` of one device on one test set."""
+def _interleaved(images: Tensor) -> Tensor:
+    """Images ``(B, channels, H, W)`` as convolutions on a processor want them in memory.
 
-    loss: float
-    accuracy: float
-    by_class: npt.NDArray[np.float32]
+    By trial on two cores: evaluation of cnn and vgg16 takes 3/4 of the time, training of
+    mobilenet_v2 2/3, training of the others the same.
+    """
+    if images.ndim == 4 and images.shape[1] > 1 and images.device.type == "cpu":
+        return images.contiguous(memory_format=torch.channels_last)
+    return images
 
 
 class Device:
@@ -74,7 +79,8 @@ class Device:
         self._slots: list[Tensor] = [*weights, *buffers]
         self._weights = [w for w in weights if w.requires_grad]
         self.size = sum(t.numel() for t in self._slots)
-        self._hardware = next(iter(self._slots)).device
+        self.hardware = next(iter(self._slots)).device
+        self._chunk: int | None = None
         self._optimizer = Optimizer(training)
 
     def adopt(self, vector: Tensor) -> None:
@@ -85,6 +91,7 @@ class Device:
 
     def bind(self, vector: Tensor) -> None:
         """Make a vector ``(P,)`` the memory of the parameters."""
+        self.vector = vector
         for slot, part in zip(self._slots, self._split(vector, self._slots), strict=True):
             slot.data = part
 
@@ -107,9 +114,9 @@ class Device:
         anchors = [w.detach().clone() for w in weights] if t.proximal else []
         self.model.train()
         losses, counts = [], []
-        for index in self._batches(round_):
+        for index in self.batches(round_, self.hardware):
             inputs, targets = self.samples.batch(index)
-            with self._precision():
+            with precision(t, self.hardware):
                 loss = self._loss(self.model(inputs), targets)
             # Gradients are handed over where they were computed: added to a vector of their own,
             # they would cost an eighth of an MLP's step.
@@ -124,24 +131,20 @@ class Device:
             counts.append(len(index))
         return float(np.average(torch.stack(losses).cpu(), weights=counts))
 
-    def _batches(self, round_: int) -> Iterator[Tensor]:
+    def batches(self, round_: int, hardware: torch.device) -> Iterator[Tensor]:
+        """The samples of each local step of a round, ``(B,)``, in the memory of some hardware."""
         t, count = self._training, len(self.samples)
         order = seeds.stream(t.seed, "batches", self.number, round_)
         taken = 0
         epoch = 0
         while taken < t.steps if t.steps is not None else epoch < t.epochs:
             indices = order.permutation(count) if t.order == "shuffled" else np.arange(count)
-            for batch in torch.split(torch.from_numpy(indices).to(self._hardware), t.batch_size):
+            for batch in torch.split(torch.from_numpy(indices).to(hardware), t.batch_size):
                 yield batch
                 taken += 1
                 if taken == t.steps:
                     return
             epoch += 1
-
-    def _precision(self) -> AbstractContextManager[object]:
-        if self._training.precision == "bfloat16":
-            return torch.autocast(self._hardware.type, dtype=torch.bfloat16)
-        return nullcontext()
 
     @staticmethod
     def _loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -159,29 +162,35 @@ class Device:
                 counts, divided by the padded size ``B * ceil(n / B)``.
         """
         self.model.eval()
-        device = self._hardware
-        loss = torch.zeros((), device=device, dtype=torch.float64)
-        right = torch.zeros(classes, device=device, dtype=torch.float64)
-        asked = torch.zeros(classes, device=device, dtype=torch.float64)
-        size = evaluation.batch_size
-        with torch.inference_mode(), self._precision():
+        tally = Tally(1, classes, self.hardware)
+        with torch.inference_mode(), precision(self._training, self.hardware):
+            size = min(evaluation.batch_size, self._fitting(samples))
             for start in range(0, len(samples), size):
                 inputs, targets = samples.batch(slice(start, start + size))
                 labels = samples.labels[start : start + size]
-                logits = self.model(inputs)
-                counted = targets != IGNORED
-                loss += self._loss(logits, targets).double() * counted.sum()
-                hits = (logits.argmax(-1) == targets) & counted
-                right.index_add_(0, labels, _per_sample(hits))
-                asked.index_add_(0, labels, _per_sample(counted))
-        count = float(asked.sum())
-        if not count:
-            return Score(np.nan, np.nan, np.full(classes, np.nan, np.float32))
-        padded = count / len(samples) * size * -(-len(samples) // size)
-        shown = padded if evaluation.accuracy == "padded" else count
-        by_class = (right / asked).cpu().numpy().astype(np.float32)
-        return Score(float(loss) / count, float(right.sum()) / shown, by_class)
+                tally.add(self.model(inputs)[None], targets, labels)
+        return tally.scores(len(samples), evaluation)[0]
+
+    def _fitting(self, samples: Samples) -> int:
+        """How many samples may go through the model at once without leaving the cache."""
+        if self._chunk is None and len(samples):
+            sizes = [1]
+
+            def note(part: nn.Module, given: object, made: object) -> None:
+                if isinstance(made, Tensor):
+                    sizes.append(made.numel() * made.element_size())
+
+            leaves = [part for part in self.model.modules() if not list(part.children())]
+            hooks = [part.register_forward_hook(note) for part in leaves]
+            self.model(samples.batch(slice(0, 1))[0])
+            for hook in hooks:
+                hook.remove()
+            self._chunk = max(1, CACHE // max(sizes))
+        return self._chunk if self._chunk and self.hardware.type == "cpu" else len(samples) or 1
 
 
-def _per_sample(marks: Tensor) -> Tensor:
-    return marks.double() if marks.ndim == 1 else marks.flatten(1).sum(1).double()
+def precision(training: Training, hardware: torch.device) -> AbstractContextManager[object]:
+    """The context in which a run file's models compute."""
+    if training.precision == "bfloat16":
+        return torch.autocast(hardware.type, dtype=torch.bfloat16)
+    return nullcontext()

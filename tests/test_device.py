@@ -9,9 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mpidl import device as device_module
 from mpidl import seeds
-from mpidl.device import IGNORED, Device, Samples
+from mpidl.device import Device, Samples
 from mpidl.runfile import Evaluation, Training
+from mpidl.scores import IGNORED
 
 NUMBER = 3
 CLASSES = 4
@@ -261,6 +263,21 @@ def test_padded_accuracy_is_divided_by_whole_batches(size, padded):
     assert found.accuracy == padded
     assert found.loss == score({"batch_size": size}).loss
     np.testing.assert_array_equal(found.by_class, score({}).by_class)
+
+
+@pytest.mark.parametrize("counted", ["exact", "padded"])
+def test_how_much_fits_the_cache_changes_no_score(monkeypatch, counted):
+    """Largest output: 5 x 2 x 2 numbers of a sample; so 2, then 7 samples at a time."""
+    found = []
+    for cache in (2 * 80, 2**24):
+        monkeypatch.setattr(device_module, "CACHE", cache)
+        device = device_of(network("norm"), samples())
+        asked, evaluation = [], Evaluation(batch_size=4, accuracy=counted)
+        device.model.register_forward_pre_hook(lambda _, given, to=asked: to.append(len(given[0])))
+        found.append(device.evaluate(samples(7, 1), CLASSES, evaluation))
+        assert asked == ([1, 2, 2, 2, 1] if cache == 160 else [1, 4, 3])
+    assert found[0].accuracy == found[1].accuracy
+    assert found[0].loss == pytest.approx(found[1].loss, rel=1e-6)
 
 
 def test_an_empty_test_set_gives_nan():

@@ -1,0 +1,85 @@
+"""Loss and accuracy of devices on a test set, counted batch by batch."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mpidl.runfile import Evaluation
+
+IGNORED = -100
+"""The target that torch's cross-entropy leaves out."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Loss, accuracy and accuracy by class ``(C,)`` of one device on one test set."""
+
+    loss: float
+    accuracy: float
+    by_class: npt.NDArray[np.float32]
+
+
+class Tally:
+    """Counts what ``D`` devices answer on one test set.
+
+    Args:
+        devices: D.
+        classes: C, of the labels.
+        hardware: Where the answers are.
+    """
+
+    def __init__(self, devices: int, classes: int, hardware: torch.device) -> None:
+        self._loss = torch.zeros(devices, device=hardware, dtype=torch.float64)
+        # By class: right answers, and all that were asked for.
+        self._right = torch.zeros(devices, classes, device=hardware, dtype=torch.float64)
+        self._asked = torch.zeros(classes, device=hardware, dtype=torch.float64)
+
+    def add(self, logits: Tensor, targets: Tensor, labels: Tensor) -> None:
+        """Count some samples.
+
+        Args:
+            logits: ``(D, B, C)``, or of every token ``(D, B, L, V)``.
+            targets: ``(B,)``, or ``(B, L)``.
+            labels: ``(B,)``.
+        """
+        devices, counted = len(logits), targets != IGNORED
+        targets = targets.expand(devices, *targets.shape)
+        losses = losses_of(logits, targets).view(devices, -1)
+        self._loss += losses.sum(1, dtype=torch.float64)
+        hits = (logits.argmax(-1) == targets) & counted
+        self._right.index_add_(1, labels, hits.view(*hits.shape[:2], -1).sum(2).double())
+        self._asked.index_add_(0, labels, counted.view(len(labels), -1).sum(1).double())
+
+    def scores(self, samples: int, evaluation: Evaluation) -> list[Score]:
+        """The score of each device on a test set of so many samples; NaN where it is empty."""
+        losses, right = self._loss.cpu().numpy(), self._right.cpu().numpy()
+        asked = self._asked.cpu().numpy()
+        count = float(asked.sum())
+        if not count:
+            nothing = Score(np.nan, np.nan, np.full(len(asked), np.nan, np.float32))
+            return [nothing] * len(losses)
+        size = evaluation.batch_size
+        padded = count / samples * size * -(-samples // size)
+        shown = padded if evaluation.accuracy == "padded" else count
+        with np.errstate(invalid="ignore"):
+            by_class = (right / asked).astype(np.float32)
+        return [
+            Score(float(loss) / count, float(hits.sum()) / shown, share)
+            for loss, hits, share in zip(losses, right, by_class, strict=True)
+        ]
+
+
+def losses_of(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of every target, in float32, one after the other; 0 where it is left out.
+
+    Args:
+        logits: ``(..., C)``.
+        targets: ``(...)``.
+    """
+    return functional.cross_entropy(
+        logits.float().flatten(0, -2), targets.flatten(), reduction="none", ignore_index=IGNORED
+    )
