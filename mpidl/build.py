@@ -12,12 +12,12 @@ import torch
 from mpidl import accelerators, graphs, provenance, results, schema, seeds, world
 from mpidl.device import Device, Samples
 from mpidl.exchange import BACKENDS, Wiring
-from mpidl.exchange.average import Average
 from mpidl.faults import Fault, shown
 from mpidl.models import MODELS
+from mpidl.node import Board, Node
 from mpidl.plan import Plan
 from mpidl.recorder import Recorder
-from mpidl.rounds import Parts
+from mpidl.rounds import Parts, width
 from mpidl.shards import Stock
 from mpidl.world import Comm
 
@@ -33,25 +33,34 @@ def parts(comm: Comm, plan: Plan, stock: Stock, path: Path, parallel: bool) -> I
     """
     training = plan.file.training
     torch.set_num_threads(training.threads)
-    node = world.node(comm)
-    hardware = world.agree(comm, lambda: accelerators.choose(node, training.accelerator))
-    node.Free()
+    node = Node(comm)
+    hardware = world.agree(comm, lambda: accelerators.choose(node.inner, training.accelerator))
     devices = world.agree(comm, lambda: make_devices(plan, stock, comm.rank, hardware))
     size = next(iter(devices.values())).size
-    aware = plan.file.exchange.accelerator_aware
-    wiring = Wiring(comm, plan.hosts, plan.mixing_graph, size, hardware, plan.uniform, aware)
+    wiring = Wiring(
+        node,
+        plan.hosts,
+        plan.mixing_graph,
+        size,
+        hardware,
+        torch.float32,
+        uniform=plan.uniform,
+        delayed=plan.file.exchange.mixing == "delayed",
+        accelerator_aware=plan.file.exchange.accelerator_aware,
+    )
     exchange = world.agree(comm, lambda: BACKENDS[plan.file.exchange.backend](wiring))
     for number, vector in exchange.vectors.items():
         devices[number].adopt(vector)
     attributes = provenance.attributes(comm, plan, type(exchange).__name__.lower())
     world.agree(comm, lambda: lay_out(path, plan, stock, attributes, size) if attributes else None)
     record = plan.file.record
-    book = Recorder(comm, path, list(devices), record.every, record.seconds, parallel)
+    book = Recorder(node, path, plan.hosts, record.every, record.seconds, parallel)
     tests = {kind: _samples(stock, *stock.tests[kind], hardware) for kind in schema.KINDS}
-    average = Average(comm, plan.hosts, size)
     classes = len(stock.traits.classes)
-    yield Parts(comm, plan, devices, exchange, average, tests, classes, book)
+    board = Board(node, plan.hosts, width(classes))
+    yield Parts(comm, plan, devices, exchange, board, tests, classes, book)
     exchange.close()
+    node.close()
     stock.close()
 
 

@@ -152,4 +152,3 @@ def cut(size: int, parts: int, number: int) -> slice:
     tiles = -(-size // TILE)
     edges = [min(size, tiles * at // parts * TILE) for at in (number, number + 1)]
     return slice(*edges)
-

@@ -101,12 +101,13 @@ class Plan:
     def uniform(self) -> bool:
         """Whether every device takes the mean of all, at once, in every round."""
         everyone = self.file.training.participation == 1
-        return self.complete and everyone and self.sequence is None
+        at_once = self.file.exchange.mixing == "synchronous"
+        return self.complete and everyone and at_once
 
     @cached_property
     def sequence(self) -> list[int] | None:
         """The order in which devices mix in place, or None where all mix at once."""
-        if self.file.exchange.mixing == "synchronous":
+        if self.file.exchange.mixing != "sequential":
             return None
         return self.file.exchange.sequence or list(range(self.devices))
 
@@ -183,10 +184,11 @@ class Plan:
 
     @property
     def vectors(self) -> int:
-        """How many vectors ``(P,)`` a device takes: two buffers, a gradient, training's state."""
+        """How many vectors ``(P,)`` a device takes: buffers, a gradient, training's state."""
         training = self.file.training
         states = 2 if training.optimizer != "sgd" else int(training.momentum > 0)
-        return 3 + states + int(training.proximal > 0)
+        buffers = 3 if self.file.exchange.mixing == "delayed" else 2
+        return buffers + 1 + states + int(training.proximal > 0)
 
     def sizes(self, classes: int) -> dict[str, int]:
         """Length of each dimension of the series in the results file."""
@@ -234,6 +236,11 @@ def _check_exchange(file: RunFile, devices: int) -> None:
         raise Fault(
             "exchange.backend = 'allreduce': gives every device the mean of all, so strategy.name "
             f"must be 'federated', not {file.strategy.name!r}."
+        )
+    if exchange.mixing == "delayed" and exchange.backend not in ("auto", "mpi"):
+        raise Fault(
+            f"exchange.mixing = 'delayed': moves vectors while devices train, which "
+            f"exchange.backend = {exchange.backend!r} does not; 'auto' and 'mpi' do."
         )
     sequence = exchange.sequence
     if sequence is not None and sorted(sequence) != list(range(devices)):

@@ -63,7 +63,7 @@ class Display:
             self._live.start()
 
     def watch(self, round_: int, values: Values) -> None:
-        """Show one finished round; ``values`` holds ``(N,)`` for each scalar series."""
+        """Show one finished round; ``values`` holds ``(N,)`` or ``(N, C)`` for each series."""
         self._last = {**self._last, **{k: v for k, v in values.items() if not np.isnan(v).all()}}
         if self._quiet:
             return

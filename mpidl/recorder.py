@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl import schema
-from mpidl.world import Comm
+from mpidl.node import Node
 
 Array = npt.NDArray[Any]
 
@@ -18,83 +19,86 @@ Array = npt.NDArray[Any]
 class Recorder:
     """Collective. Keeps rows in memory and writes them into a created file every few rounds.
 
+    One rank of each node writes for its node, and no other rank waits for it.
+
     Args:
-        comm: All ranks.
+        node: The ranks of this node.
         path: A file that :func:`mpidl.results.create` made.
-        devices: The devices of this rank, ascending.
+        hosts: Device to rank, ``(N,)``.
         every: Rounds between writes.
         seconds: Seconds after which rows are written although fewer rounds are due.
-        parallel: Whether ranks write together (MPI-IO) or through rank 0.
+        parallel: Whether nodes write together (MPI-IO) or rank 0 writes for all.
     """
 
     def __init__(
         self,
-        comm: Comm,
+        node: Node,
         path: Path,
-        devices: list[int],
+        hosts: npt.NDArray[np.int64],
         every: int,
         seconds: float,
         parallel: bool,
     ) -> None:
-        self._comm, self._devices, self._parallel = comm, devices, parallel
-        self._every, self._seconds = every, seconds
+        self._parallel, self._every, self._seconds = parallel, every, seconds
+        self._node, self._writers = node, node.leaders
+        here = node.ranks[hosts] == node.ranks[node.comm.rank]
+        self._devices = np.flatnonzero(here) if parallel else np.arange(len(hosts))
         self._rows: list[Mapping[str, Array]] = []
         self._done = 0
         self._written_at = time.monotonic()
         self._file = None
-        if parallel:
-            self._file = h5py.File(path, "r+", driver="mpio", comm=comm)
-        elif comm.rank == 0:
+        self._marks = node.comm.rank == 0
+        if parallel and self._writers is not None:
+            self._file = h5py.File(path, "r+", driver="mpio", comm=self._writers)
+        elif not parallel and self._marks:
             self._file = h5py.File(path, "r+")
-        there = comm.bcast(None if self._file is None else list(self._file["series"]))
+        there = [] if self._file is None else list(self._file["series"])
         self._series = [key for key in schema.SERIES if key in there]
 
     @property
     def overdue(self) -> bool:
-        """Whether this rank's clock says that rows should be written."""
-        return time.monotonic() - self._written_at > self._seconds
+        """Whether this rank writes, and its clock says that rows should be written."""
+        late = time.monotonic() - self._written_at > self._seconds
+        return self._file is not None and late
 
     def record(self, row: Mapping[str, Array], now: bool) -> None:
-        """Collective. Keep one round; write if due or if ``now``, which every rank says alike.
+        """Keep one round; write if due or if ``now``, which every rank says alike.
 
         Args:
-            row: For each series its values on this rank's devices, ``(D,)`` or ``(D, C)``.
+            row: For each series the values of all devices, ``(N,)`` or ``(N, C)``.
             now: Write at once.
         """
+        if self._file is None:
+            return
         self._rows.append(row)
         if now or len(self._rows) >= self._every:
             self.write()
 
     def write(self) -> None:
-        """Collective. Write the rows kept so far, then count them."""
-        if self._rows:
+        """Collective on those that write. Write the rows kept so far, then count them."""
+        if self._rows and self._file is not None:
             rounds = slice(self._done, self._done + len(self._rows))
             for key in self._series:
-                self._write(f"series/{key}", rounds, np.stack([row[key] for row in self._rows]))
+                values = np.stack([row[key][self._devices] for row in self._rows])
+                self._write(self._file[f"series/{key}"], rounds, values)
             self._done += len(self._rows)
             self._rows.clear()
-            if not self._parallel and self._file is not None:
+            if self._parallel and self._writers is not None:
+                self._writers.Barrier()
+            else:
                 self._file.flush()
-            self._comm.Barrier()
             self._mark(schema.ROUNDS_DONE, self._done)
         self._written_at = time.monotonic()
 
-    def _write(self, key: str, rounds: slice, values: Array) -> None:
-        if not self._parallel:
-            parts = self._comm.gather((self._devices, values))
-            if self._file is not None:
-                for devices, part in parts or ():
-                    self._file[key][rounds, devices] = part
-            return
-        dataset = self._file[key]  # type: ignore[index]
+    def _write(self, dataset: h5py.Dataset, rounds: slice, values: Array) -> None:
         first, last = self._devices[0], self._devices[-1]
         block = last - first + 1 == len(self._devices)
-        with dataset.collective:
-            columns = slice(first, last + 1) if block else self._devices
+        columns = slice(first, last + 1) if block else self._devices
+        with dataset.collective if self._parallel else nullcontext():
             dataset[rounds, columns] = values.astype(dataset.dtype)
 
     def _mark(self, key: str, value: int) -> None:
-        if self._comm.rank == 0 and self._file is not None:
+        if self._marks and self._file is not None:
             self._file[key][()] = value
             if not self._parallel:
                 self._file.flush()
@@ -106,3 +110,4 @@ class Recorder:
             self._mark(schema.COMPLETED, 1)
         if self._file is not None:
             self._file.close()
+        self._node.meet()

@@ -8,15 +8,26 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import metrics, schema
+from mpidl import schema
 from mpidl.device import Device, Samples
-from mpidl.exchange.average import Average
 from mpidl.exchange.memory import Exchange
+from mpidl.node import Board
 from mpidl.plan import Plan
 from mpidl.recorder import Recorder
 from mpidl.world import Comm
 
-Table = dict[str, npt.NDArray[np.float64]]
+Array = npt.NDArray[np.float64]
+Table = dict[str, Array]
+
+
+FLAGS = 2
+"""Columns behind the series: whether a rank wants to stop, and whether it wants to write."""
+
+
+def width(classes: int) -> int:
+    """S, the columns of a row: all series and the flags."""
+    last: int = max(columns.stop for columns in schema.columns(classes).values())
+    return last + FLAGS
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,7 @@ class Parts:
         plan: What the run file says.
         devices: The devices hosted here, by number, ascending.
         exchange: Moves and mixes their vectors.
-        average: The mean over all devices.
+        board: Shows every rank the rows of all.
         tests: The test sets, ``iid`` and ``ood``.
         classes: C.
         recorder: Keeps the rows.
@@ -38,7 +49,7 @@ class Parts:
     plan: Plan
     devices: Mapping[int, Device]
     exchange: Exchange
-    average: Average
+    board: Board
     tests: Mapping[str, Samples]
     classes: int
     recorder: Recorder
@@ -51,8 +62,8 @@ def run_rounds(
 
     Args:
         parts: What was built from the run file.
-        watch: Called on every rank after each round with its number and, for each scalar series,
-            the values of all devices, ``(N,)``.
+        watch: Called on every rank after each round with its number and, for each series, the
+            values of all devices, ``(N,)`` or ``(N, C)``.
         interrupted: Whether this rank was asked to stop; all then stop after the same round.
     """
     plan, exchange, rounds = parts.plan, parts.exchange, parts.plan.file.training.rounds
@@ -70,19 +81,20 @@ def run_rounds(
                     row.set("train_loss", number, device.train(round_))
         evaluate(parts, row, "trained", due)
 
+        rows = steady or plan.rows(round_, list(parts.devices))
         with row.clock("wait"):
-            parts.comm.Barrier()
+            exchange.arrive(rows)
         with row.clock("exchange"):
             exchange.share()
         with row.clock("mix"):
-            exchange.mix(steady or plan.rows(round_, list(parts.devices)))
+            exchange.mix(measure=due)
             for number, vector in exchange.vectors.items():
                 parts.devices[number].bind(vector)
 
         evaluate(parts, row, "mixed", due)
         stop, write, table = gather(parts, row, interrupted())
         started = time.perf_counter()
-        parts.recorder.record(row.values, now=write or stop)
+        parts.recorder.record(table, now=write or stop)
         spent_recording = time.perf_counter() - started
         watch(round_, table)
         if stop and round_ < rounds - 1:
@@ -91,25 +103,29 @@ def run_rounds(
 
 
 class Row:
-    """One round of every series on the devices of this rank, NaN until set."""
+    """One round of every series on the devices of this rank, NaN until set.
+
+    Attributes:
+        table: All of it, ``(D, S)``.
+        values: For each series its part of the table, ``(D,)`` or ``(D, C)``.
+        flags: Two more columns, for what a rank wants of all.
+    """
 
     def __init__(self, devices: list[int], classes: int) -> None:
         self._place = {number: i for i, number in enumerate(devices)}
-        sizes = {"device": len(devices), "class": classes}
-        self.values = {
-            key: np.full([sizes[dim] for dim in variable.dims[1:]], np.nan)
-            for key, variable in schema.SERIES.items()
-        }
+        self.table = np.full((len(devices), width(classes)), np.nan)
+        self.values = _series(self.table, classes)
+        self.flags = self.table[:, -FLAGS:]
         for key in self.values:
             if key.startswith("seconds_"):
                 self.values[key][:] = 0.0
 
-    def set(self, key: str, device: int, value: object) -> None:
+    def set(self, key: str, device: int, value: npt.ArrayLike) -> None:
         """Set one device's value."""
-        self.values[key][self._place[device]] = value
+        self.values[key][self._place[device]] = np.asarray(value)
 
-    def __setitem__(self, key: str, value: object) -> None:
-        self.values[key][:] = value
+    def __setitem__(self, key: str, value: npt.ArrayLike) -> None:
+        self.values[key][:] = np.asarray(value)
 
     @contextmanager
     def clock(self, phase: str, device: int | None = None) -> Iterator[None]:
@@ -134,20 +150,24 @@ def evaluate(parts: Parts, row: Row, moment: str, due: bool) -> None:
                         row.set(f"iid_class_accuracy_{moment}", number, score.by_class)
     if due and moment == "mixed":
         with row.clock("evaluate"):
-            vectors = parts.exchange.vectors
-            distances = metrics.consensus_distance(vectors, parts.average(vectors))
-            row["consensus_distance"] = distances
+            row["consensus_distance"] = parts.exchange.distances()
 
 
 def gather(parts: Parts, row: Row, stop: bool) -> tuple[bool, bool, Table]:
-    """Collective. Whether any rank wants to stop, or to write, and all devices' scalar series."""
-    exchange, comm = parts.exchange, parts.comm
-    row["bytes_sent"] = list(exchange.bytes_sent.values())
-    row["bytes_received"] = list(exchange.bytes_received.values())
-    flags = np.full((len(parts.devices), 2), [stop, parts.recorder.overdue], dtype=float)
-    own = np.column_stack([*(row.values[key] for key in schema.SCALARS), flags])
-    hosted = np.bincount(parts.plan.hosts, minlength=comm.size)
-    everyone = metrics.everyone(comm, own, hosted)
-    order = np.argsort(np.argsort(parts.plan.hosts, kind="stable"), kind="stable")
-    *columns, stops, overdue = everyone[order].T
-    return bool(stops.any()), bool(overdue.any()), dict(zip(schema.SCALARS, columns, strict=True))
+    """Collective. Whether any rank wants to stop, or to write, and the series of all devices."""
+    row["bytes_sent"] = list(parts.exchange.bytes_sent.values())
+    row["bytes_received"] = list(parts.exchange.bytes_received.values())
+    row.flags[:] = stop, parts.recorder.overdue
+    everyone = parts.board.gather(row.table)
+    stops, overdue = everyone[:, -FLAGS:].T.astype(bool)
+    return bool(stops.any()), bool(overdue.any()), _series(everyone, parts.classes)
+
+
+def _series(table: Array, classes: int) -> Table:
+    """Each series in a table with a row per device: ``(N,)``, or ``(N, C)`` by class."""
+    return {
+        key: table[:, columns]
+        if schema.SERIES[key].dims == schema.PER_CLASS
+        else table[:, columns.start]
+        for key, columns in schema.columns(classes).items()
+    }

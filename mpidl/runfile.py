@@ -135,10 +135,10 @@ class Evaluation(Section):
 
 
 class Exchange(Section):
-    """How parameters travel, and whether devices mix at once or one after the other."""
+    """How parameters travel, and whether devices mix at once, in turn, or with the last round's."""
 
     backend: str = "auto"
-    mixing: Literal["synchronous", "sequential"] = "synchronous"
+    mixing: Literal["synchronous", "sequential", "delayed"] = "synchronous"
     sequence: list[Natural] | None = Field(
         None, description="must be a list of all devices, in the order in which they mix"
     )

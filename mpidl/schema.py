@@ -28,9 +28,9 @@ PER_CLASS = ("round", "device", "class")
 SERIES = {
     "train_loss": Variable(PER_DEVICE, "mean training loss over the round's samples"),
     "consensus_distance": Variable(PER_DEVICE, "2-norm of x_i - mean_j x_j after mixing"),
-    "bytes_sent": Variable(PER_DEVICE, "parameter bytes sent to other ranks", "byte", "i8"),
+    "bytes_sent": Variable(PER_DEVICE, "parameter bytes that other ranks got", "byte", "i8"),
     "bytes_received": Variable(
-        PER_DEVICE, "parameter bytes received from other ranks", "byte", "i8"
+        PER_DEVICE, "parameter bytes got from other ranks", "byte", "i8"
     ),
     "seconds_train": Variable(PER_DEVICE, "local training", "s"),
     "seconds_wait": Variable(PER_DEVICE, "waiting for slower ranks", "s"),
@@ -76,6 +76,17 @@ PLACEMENT = {
     "rank": Variable(("device",), "the MPI rank that hosts the device", dtype="i8"),
     "labels": Variable(("device", "class"), "training samples by label", dtype="i8"),
 }
+
+
+def columns(classes: int) -> dict[str, slice]:
+    """The columns of each series in a table with a row per device, for C classes."""
+    found: dict[str, slice] = {}
+    start = 0
+    for key, variable in SERIES.items():
+        stop = start + (classes if variable.dims == PER_CLASS else 1)
+        found[key] = slice(start, stop)
+        start = stop
+    return found
 
 
 def series_bytes(sizes: Mapping[str, int]) -> int:

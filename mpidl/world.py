@@ -2,6 +2,7 @@
 
 import ctypes
 import importlib.util
+import itertools
 import math
 import os
 import platform
@@ -126,6 +127,7 @@ def _world() -> Iterator[Comm]:
     try:
         _check_launcher()
         comm = MPI.COMM_WORLD.Dup()
+        forget_names(comm)
     except Fault as fault:
         if (_told(RANKED) or 0) == 0:
             tell(fault)
@@ -148,14 +150,14 @@ def _leave(comm: Comm, fault: Fault) -> None:
     """Collective. Tell a fault and wait for all ranks; end the job if some do not come."""
     if comm.rank == 0:
         tell(fault)
-    if not _gathered(comm, PATIENCE):
+    if not gathered(comm, PATIENCE):
         if comm.rank != 0:
             tell(fault)
         comm.Abort(2)
     comm.Free()
 
 
-def _gathered(comm: Comm, patience: float = math.inf) -> bool:
+def gathered(comm: Comm, patience: float = math.inf) -> bool:
     """Collective. Sleep until all ranks are here; whether they came within so many seconds.
 
     A barrier would take a core from a rank that still works: torch then loads half as fast.
@@ -195,7 +197,7 @@ def check_hdf5() -> bool:
 
     if not h5py.get_config().mpi:
         return False
-    used = {_address(path) for path in (MPI.__file__, h5py.h5fd.__file__, *_loaded("libhdf5"))}
+    used = {_address(path) for path in (MPI.__file__, h5py.h5fd.__file__, *loaded("libhdf5"))}
     if len(used - {None}) > 1:
         raise Fault(
             f"h5py's HDF5 runs on another MPI library than mpi4py ({library()}); "
@@ -204,8 +206,23 @@ def check_hdf5() -> bool:
     return True
 
 
-def _loaded(name: str) -> list[str]:
-    """Paths of the libraries of this process whose file names begin so, where Linux tells."""
+SEGMENTS = ("mpich_shm_", "mpich_shar_")
+"""How MPICH begins the names of shared memory that it removes only when a job ends well."""
+
+
+def forget_names(comm: Comm) -> None:
+    """Collective. Remove the names of MPI's shared memory, which all ranks have in use by now.
+
+    A job that is killed then leaves nothing behind.
+    """
+    gathered(comm)
+    for path in itertools.chain.from_iterable(loaded(name) for name in SEGMENTS):
+        with suppress(OSError):
+            os.unlink(path)
+
+
+def loaded(name: str) -> list[str]:
+    """Files in the memory of this process whose names begin so, where Linux tells."""
     maps = Path("/proc/self/maps")
     lines = maps.read_text().splitlines() if maps.exists() else []
     paths = dict.fromkeys(line.split(maxsplit=5)[-1] for line in lines if "/" in line)
@@ -233,7 +250,7 @@ def agree(comm: Comm, action: Callable[[], T]) -> T:
         result = action()
     except Fault as fault:
         sentences = fault.sentences
-    _gathered(comm)
+    gathered(comm)
     told = dict.fromkeys(s for rank in comm.allgather(sentences) for s in rank)
     if told:
         raise Fault(*told)

@@ -1,7 +1,5 @@
 """Quantities over all devices, in closed form."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -26,18 +24,3 @@ def test_consensus_distance_leaves_the_vectors():
     metrics.consensus_distance(vectors, torch.tensor([5.0, 5.0]))
     assert vectors[0].tolist() == [1.0, 2.0]
 
-
-def test_everyone_has_the_rows_of_all_ranks_in_rank_order():
-    """Rank 1 of three, with two rows of two columns; the others have one and three."""
-    rows = np.arange(12.0).reshape(6, 2)
-
-    def allgatherv(own, into):
-        memory, counts = into
-        assert counts.tolist() == [2, 4, 6]
-        assert own.flags.c_contiguous
-        np.testing.assert_array_equal(own, rows[1:3])
-        memory[...] = rows
-
-    comm = SimpleNamespace(Allgatherv=allgatherv)
-    own = np.asfortranarray(rows[1:3])
-    np.testing.assert_array_equal(metrics.everyone(comm, own, np.array([1, 2, 3])), rows)

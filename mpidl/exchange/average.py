@@ -27,10 +27,19 @@ class Average:
         comm: All ranks.
         hosts: Device to rank, ``(N,)``.
         size: P, the length of a vector.
+        dtype: Of the vectors. Numbers of 16 bits are sent and summed as float32.
     """
 
-    def __init__(self, comm: MPI.Intracomm, hosts: npt.NDArray[np.int64], size: int) -> None:
+    def __init__(
+        self,
+        comm: MPI.Intracomm,
+        hosts: npt.NDArray[np.int64],
+        size: int,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         self._comm, self._size = comm, size
+        self._dtype = torch.promote_types(dtype, torch.float32)
+        self._kind = MPI.DOUBLE if self._dtype == torch.float64 else MPI.FLOAT
         self._order = np.argsort(np.argsort(hosts, kind="stable"), kind="stable")
         self._hosted = np.bincount(hosts, minlength=comm.size)
         self._uniform = np.full(len(hosts), 1 / len(hosts))
@@ -41,8 +50,8 @@ class Average:
         Args:
             vectors: For each own device, ascending, its vector ``(P,)``.
         """
-        mean = torch.empty(self._size)
-        own = [vector.cpu() for vector in vectors.values()]
+        mean = torch.empty(self._size, dtype=self._dtype)
+        own = [vector.to("cpu", self._dtype) for vector in vectors.values()]
         step = COLUMNS * self._comm.size
         for start in range(0, self._size, step):
             stop = min(start + step, self._size)
@@ -55,9 +64,9 @@ class Average:
         widths = np.diff(cuts)
         sent = torch.cat([v[a:b] for a, b in itertools.pairwise(cuts) for v in own])
         counts = widths * len(own), self._hosted * widths[rank]
-        arrived = torch.empty(int(counts[1].sum()))
-        self._comm.Alltoallv([sent, counts[0], MPI.FLOAT], [arrived, counts[1], MPI.FLOAT])
+        arrived = torch.empty(int(counts[1].sum()), dtype=self._dtype)
+        self._comm.Alltoallv([sent, counts[0], self._kind], [arrived, counts[1], self._kind])
         rows = arrived.view(len(self._order), int(widths[rank]))
-        mine = torch.empty(int(widths[rank]))
+        mine = torch.empty(int(widths[rank]), dtype=self._dtype)
         kernels.mix(self._uniform, [rows[i] for i in self._order], out=mine)
-        self._comm.Allgatherv([mine, MPI.FLOAT], [out, widths, MPI.FLOAT])
+        self._comm.Allgatherv([mine, self._kind], [out, widths, self._kind])

@@ -1,13 +1,10 @@
 """Federated averaging: the mean of all devices, computed once."""
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
 from mpidl.exchange import Wiring
-from mpidl.exchange.average import Average
-from mpidl.exchange.memory import Buffers, Members, Row
+from mpidl.exchange.memory import Buffers
 
 
 class Mean(Buffers):
@@ -15,11 +12,10 @@ class Mean(Buffers):
 
     def __init__(self, wiring: Wiring) -> None:
         super().__init__(wiring)
-        self._average = Average(wiring.comm, wiring.hosts, self.size)
         self._mean: Tensor = torch.empty(0)
         # Of each own vector all but this rank's columns leave; of the mean, this rank's columns.
         ranks = wiring.comm.size
-        away = self.size * torch.float32.itemsize * (ranks - 1) // ranks
+        away = self.size * self.dtype.itemsize * (ranks - 1) // ranks
         self.bytes_sent = dict.fromkeys(self.own, away + away // len(self.own))
         self.bytes_received = dict(self.bytes_sent)
 
@@ -27,7 +23,7 @@ class Mean(Buffers):
         """Collective. Compute the mean."""
         self._mean = self._average(self.vectors)
 
-    def mix(self, rows: Mapping[int, tuple[Members, Row]]) -> None:
+    def mix(self, measure: bool = False) -> None:
         """Replace each own vector by the mean."""
         self.buffers[1 - self.phase][:, : self.size] = self._mean.to(self.device)
         self.phase = 1 - self.phase

@@ -1,5 +1,6 @@
 """The memory of an exchange: own vectors, twice, so that no device sees a half-mixed one."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -9,11 +10,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mpidl import kernels
+from mpidl import metrics
 from mpidl.exchange import Wiring
+from mpidl.exchange.average import Average
+from mpidl.kernels import Mixture
 
 Row = npt.NDArray[np.float64]
 Members = Sequence[int]
+Rows = Mapping[int, tuple[Members, Row]]
+"""For each own device the members of its neighborhood and their weights, ``(K,)``."""
 
 ALIGNMENT = 64
 """Bytes. Vectors begin on cache lines, so that hosting does not change how arithmetic rounds."""
@@ -22,10 +27,13 @@ ALIGNMENT = 64
 class Exchange(Protocol):
     """What every backend offers; :class:`Buffers` gives most of it.
 
+    In every round ranks :meth:`arrive`, :meth:`share` and :meth:`mix`, in this order.
+
     Attributes:
         device: The accelerator whose memory holds the vectors.
-        bytes_sent: For each own device, bytes that leave this rank in a round.
-        bytes_received: For each own device, bytes that arrive for it in a round.
+        bytes_sent: For each own device, bytes that other ranks get of it in a round: a vector
+            counts once for each of them, whether it is copied there or read in place.
+        bytes_received: For each own device, bytes that it gets from other ranks in a round.
     """
 
     device: torch.device
@@ -36,18 +44,50 @@ class Exchange(Protocol):
     def vectors(self) -> dict[int, Tensor]:
         """For each own device its parameters, ``(P,)``; other memory after each :meth:`mix`."""
 
+    def arrive(self, rows: Rows) -> None:
+        """Collective. Hand in own rows of W, and wait until every rank has trained."""
+
     def share(self) -> None:
         """Collective. Make the vectors of every neighborhood readable."""
 
-    def mix(self, rows: Mapping[int, tuple[Members, Row]]) -> None:
-        """Replace each own vector by the weighted sum over its members.
+    def mix(self, measure: bool = False) -> None:
+        """Collective. Replace each own vector by the weighted sum over its members.
 
         Args:
-            rows: For each own device the members of its neighborhood and their weights, ``(K,)``.
+            measure: Whether :meth:`distances` will be asked for.
         """
+
+    def distances(self) -> list[float]:
+        """Collective. ``||x_i - mean_j x_j||_2`` of each own device after a measured mixing."""
 
     def close(self) -> None:
         """Collective. Give communicators and memory back."""
+
+
+class Slots:
+    """Where the weights of some devices' possible members lie, behind each other.
+
+    Args:
+        members: For each device, in the order of the rows, whose vectors it may read.
+    """
+
+    def __init__(self, members: Mapping[int, list[int]]) -> None:
+        self.members = members
+        starts = np.cumsum([0, *map(len, members.values())]).tolist()
+        self.size: int = starts[-1]
+        self._slices = {
+            i: slice(*ends) for i, ends in zip(members, itertools.pairwise(starts), strict=True)
+        }
+
+    def fill(self, rows: Rows, weights: Row) -> None:
+        """Put the weights of some rows into all weights, ``(size,)``."""
+        for device, (members, row) in rows.items():
+            known, slots = self.members[device], weights[self._slices[device]]
+            if list(members) == known:
+                slots[:] = row
+            else:
+                slots[:] = 0
+                slots[[known.index(member) for member in members]] = row
 
 
 class Buffers:
@@ -56,12 +96,36 @@ class Buffers:
     def __init__(self, wiring: Wiring) -> None:
         own = [int(i) for i in np.flatnonzero(wiring.hosts == wiring.comm.rank)]
         self.own, self.size, self.device = own, wiring.size, wiring.device
-        per_line = ALIGNMENT // torch.float32.itemsize
-        stride = -(-self.size // per_line) * per_line
-        self.buffers = [torch.zeros(len(own), stride, device=self.device) for _ in range(2)]
-        self.bytes_sent = dict.fromkeys(own, 0)
-        self.bytes_received = dict.fromkeys(own, 0)
+        self.dtype, self.node = wiring.dtype, wiring.node
+        self.buffers = self._allocate()
         self.phase = 0
+        self._average = Average(wiring.comm, wiring.hosts, self.size, self.dtype)
+        self._slots = Slots(members_of(wiring.graph, own))
+        self._weights: Row = np.zeros(self._slots.size)
+        self._rows: Rows | None = None
+        self._mixtures: list[Mixture] = []
+        vector = self.size * self.dtype.itemsize
+        receive, send = ranks_served(wiring.graph, wiring.hosts, wiring.comm.rank)
+        self.bytes_sent = dict.fromkeys(own, 0)
+        for device in itertools.chain.from_iterable(send.values()):
+            self.bytes_sent[device] += vector
+        self.bytes_received = dict.fromkeys(own, 0)
+        foreign = set(itertools.chain.from_iterable(receive.values()))
+        for device in own:
+            # What arrives once for several devices is charged to the first of them.
+            wanted = foreign.intersection(self._slots.members[device])
+            self.bytes_received[device] = vector * len(wanted)
+            foreign -= wanted
+
+    @property
+    def stride(self) -> int:
+        """Numbers from the begin of a vector to that of the next one in the same buffer."""
+        per_line = ALIGNMENT // self.dtype.itemsize
+        return -(-self.size // per_line) * per_line
+
+    def _allocate(self) -> list[Tensor]:
+        shape = len(self.own), self.stride
+        return [torch.zeros(shape, dtype=self.dtype, device=self.device) for _ in range(2)]
 
     @property
     def vectors(self) -> dict[int, Tensor]:
@@ -72,11 +136,39 @@ class Buffers:
         rows = self.buffers[phase]
         return {device: rows[i, : self.size] for i, device in enumerate(self.own)}
 
-    def _mix(self, rows: Mapping[int, tuple[Members, Row]], readable: Mapping[int, Tensor]) -> None:
-        mixtures = self._views(1 - self.phase)
-        for device, (members, weights) in rows.items():
-            kernels.mix(weights, [readable[j] for j in members], out=mixtures[device])
+    def _prepare(self, arrived: Mapping[int, Tensor]) -> None:
+        """Prepare the mixing of own vectors and of those that arrive in memory of their own."""
+        for phase in range(2):
+            readable = {**arrived, **self._views(phase)}
+            members = [[readable[j] for j in row] for row in self._slots.members.values()]
+            self._mixtures.append(Mixture(members, list(self._views(1 - phase).values())))
+
+    def arrive(self, rows: Rows) -> None:
+        """Collective. Hand in own rows of W, and wait until every rank has trained."""
+        self._take(rows)
+        if self.device.type != "cpu":
+            getattr(torch, self.device.type).current_stream().synchronize()
+        self.node.meet()
+
+    def _take(self, rows: Rows) -> None:
+        if rows is not self._rows:
+            self._slots.fill(rows, self._weights)
+            self._rows = rows
+
+    def mix(self, measure: bool = False) -> None:
+        """Replace each own vector by the weighted sum over its members."""
+        self._mixtures[self.phase](self._weights)
         self.phase = 1 - self.phase
+
+    def distances(self) -> list[float]:
+        """Collective. ``||x_i - mean_j x_j||_2`` of each own device."""
+        vectors = self.vectors
+        return metrics.consensus_distance(vectors, self._average(vectors))
+
+
+def members_of(graph: nx.DiGraph, devices: Sequence[int]) -> dict[int, list[int]]:
+    """Of each device itself and whom it may read, in the order of its row."""
+    return {i: [i, *sorted(graph.predecessors(i))] for i in devices}
 
 
 def ranks_served(

@@ -1,17 +1,16 @@
 """Neighborhood collectives of MPI on a distributed-graph communicator."""
 
-from collections.abc import Mapping
-
 from mpi4py import MPI
 
-import networkx as nx
-import numpy as np
-import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from mpidl.exchange import Wiring
-from mpidl.exchange.memory import Buffers, Members, Row, ranks_served
-from mpidl.world import takes
+from mpidl.exchange.aware import trusts
+from mpidl.exchange.memory import Buffers, ranks_served
+
+WORDS = {2: MPI.UINT16_T, 4: MPI.UINT32_T, 8: MPI.UINT64_T}
+"""Vectors travel as they lie in memory: their numbers are not MPI's concern."""
 
 
 class Neighborhoods(Buffers):
@@ -23,21 +22,19 @@ class Neighborhoods(Buffers):
 
     def __init__(self, wiring: Wiring) -> None:
         super().__init__(wiring)
-        graph, hosts, rank = wiring.graph, wiring.hosts, wiring.comm.rank
-        size, device = self.size, self.device
-        receive, send = ranks_served(graph, hosts, rank)
+        receive, send = ranks_served(wiring.graph, wiring.hosts, wiring.comm.rank)
         self._comm = wiring.comm.Create_dist_graph_adjacent(
             list(receive), list(send), reorder=False
         )
-        stride = self.buffers[0].shape[1]
         arrivals = [source for devices in receive.values() for source in devices]
-        self._inbox = torch.zeros(len(arrivals), stride, device=device)
-        self._arrived = {source: self._inbox[i, :size] for i, source in enumerate(arrivals)}
-        self._direct = device.type == "cpu" or _trusts(wiring)
+        self._inbox = torch.zeros(len(arrivals), self.stride, dtype=self.dtype, device=self.device)
+        self._prepare({source: self._inbox[i, : self.size] for i, source in enumerate(arrivals)})
+        self._direct = self.device.type == "cpu" or trusts(wiring)
         self._staged = [] if self._direct else [_pinned(t) for t in (self.buffers[0], self._inbox)]
 
-        row = MPI.FLOAT.Create_contiguous(size)
-        padded = row.Create_resized(0, stride * torch.float32.itemsize)
+        itemsize = self.dtype.itemsize
+        row = WORDS[itemsize].Create_contiguous(self.size)
+        padded = row.Create_resized(0, self.stride * itemsize)
         place = {source: i for i, source in enumerate(arrivals)}
         position = {number: i for i, number in enumerate(self.own)}
         self._types = [row, padded]
@@ -48,20 +45,8 @@ class Neighborhoods(Buffers):
             self._select(padded, [position[d] for d in devices]) for devices in send.values()
         ]
         self._incoming, self._outgoing = _counts(incoming), _counts(outgoing)
-        self._requests = [self._persistent(phase) for phase in range(2 if self._direct else 1)]
-        for devices in send.values():
-            for i in devices:
-                self.bytes_sent[i] += size * torch.float32.itemsize
-        self._count_received(graph, hosts, rank)
-
-    def _count_received(self, graph: nx.DiGraph, hosts: npt.NDArray[np.int64], rank: int) -> None:
-        """Charge each vector that arrives to the first device here that wants it."""
-        seen: set[int] = set()
-        for target in self.own:
-            for source in sorted(graph.predecessors(target)):
-                if hosts[source] != rank and source not in seen:
-                    seen.add(source)
-                    self.bytes_received[target] += self.size * torch.float32.itemsize
+        count = len(self.buffers) if self._direct else 1
+        self._requests = [self._persistent(phase) for phase in range(count)]
 
     def _select(self, row: MPI.Datatype, positions: list[int]) -> MPI.Datatype:
         chosen = row.Create_indexed_block(1, positions).Commit()
@@ -76,10 +61,10 @@ class Neighborhoods(Buffers):
 
     def _messages(self, phase: int) -> tuple[list[object], list[object]]:
         out, into = (self.buffers[phase], self._inbox) if self._direct else self._staged
-        return [out, *self._outgoing], [into, *self._incoming]
+        return [_bytes(out), *self._outgoing], [_bytes(into), *self._incoming]
 
-    def share(self) -> None:
-        """Collective. Move every vector that another rank wants."""
+    def _start(self) -> MPI.Request:
+        """Begin to move the vectors of this phase."""
         if not self._direct:
             self._staged[0].copy_(self.buffers[self.phase])
         if self.device.type != "cpu":
@@ -87,16 +72,19 @@ class Neighborhoods(Buffers):
         phase = self.phase if self._direct else 0
         request = self._requests[phase]
         if request is None:
-            self._comm.Neighbor_alltoallw(*self._messages(phase))
-        else:
-            request.Start()
-            request.Wait()
+            return self._comm.Ineighbor_alltoallw(*self._messages(phase))
+        request.Start()
+        return request
+
+    def _finish(self, request: MPI.Request) -> None:
+        """Wait until the vectors of neighbors have arrived."""
+        request.Wait()
         if not self._direct:
             self._inbox.copy_(self._staged[1])
 
-    def mix(self, rows: Mapping[int, tuple[Members, Row]]) -> None:
-        """Replace each own vector by the weighted sum over its members."""
-        self._mix(rows, {**self._arrived, **self.vectors})
+    def share(self) -> None:
+        """Collective. Move every vector that another rank wants."""
+        self._finish(self._start())
 
     def close(self) -> None:
         """Collective. Free requests, datatypes and the communicator."""
@@ -108,15 +96,13 @@ class Neighborhoods(Buffers):
         self._comm.Free()
 
 
-def _trusts(wiring: Wiring) -> bool:
-    if wiring.accelerator_aware == "auto":
-        return takes(wiring.device.type)
-    return wiring.accelerator_aware == "yes"
-
-
 def _counts(types: list[MPI.Datatype]) -> tuple[list[int], list[int], list[MPI.Datatype]]:
     return [1] * len(types), [0] * len(types), types
 
 
-def _pinned(like: torch.Tensor) -> torch.Tensor:
+def _bytes(tensor: Tensor) -> Tensor:
+    return tensor.view(torch.uint8)
+
+
+def _pinned(like: Tensor) -> Tensor:
     return torch.zeros(like.shape, dtype=like.dtype, pin_memory=True)

@@ -1,5 +1,7 @@
 """Every backend against the dense mixing matrix, on any number of ranks."""
 
+from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 
 import networkx as nx
@@ -7,12 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import placement, plan, strategies
+from mpidl import kernels, placement, plan, strategies
 from mpidl.exchange import BACKENDS, Wiring
 from mpidl.exchange.average import Average
+from mpidl.exchange.slab import Shared
 from mpidl.faults import Fault
+from mpidl.node import Node
 
 CPU = torch.device("cpu")
+
+MESSAGES = sorted({*BACKENDS} - {"allreduce"})
+"""The backends that mix by any rows."""
 
 
 def make(comm, devices, settings=()):
@@ -20,25 +27,35 @@ def make(comm, devices, settings=()):
     return plan.make(file, comm.size)
 
 
-def exchange_of(comm, made, size, backend="auto"):
-    wiring = Wiring(comm, made.hosts, made.mixing_graph, size, CPU, made.uniform)
-    return BACKENDS[backend](wiring)
+@contextmanager
+def exchange_of(comm, made, size, backend="auto", inner=None, dtype=torch.float32, **options):
+    """A backend on all ranks; ``inner`` are the ranks of this node, if not those of the machine."""
+    node = Node(comm, inner)
+    wiring = Wiring(node, made.hosts, made.mixing_graph, size, CPU, dtype, made.uniform, **options)
+    build = backend if callable(backend) else BACKENDS[backend]
+    exchange = build(wiring)
+    yield exchange
+    exchange.close()
+    node.close()
 
 
 def start(devices, size):
     return np.random.default_rng(7).normal(size=(devices, size)).astype(np.float32)
 
 
-def run(comm, made, size, rounds, backend="auto"):
-    exchange = exchange_of(comm, made, size, backend)
-    for device, vector in exchange.vectors.items():
-        vector.copy_(torch.from_numpy(start(made.devices, size)[device]))
-    for round_ in range(rounds):
-        exchange.share()
-        exchange.mix(made.rows(round_, list(exchange.vectors)))
-    found = {device: vector.numpy().copy() for device, vector in exchange.vectors.items()}
-    exchange.close()
-    return found
+def turn(exchange, rows, measure=False):
+    exchange.arrive(rows)
+    exchange.share()
+    exchange.mix(measure)
+
+
+def run(comm, made, size, rounds, backend="auto", **options):
+    with exchange_of(comm, made, size, backend, **options) as exchange:
+        for device, vector in exchange.vectors.items():
+            vector.copy_(torch.from_numpy(start(made.devices, size)[device]))
+        for round_ in range(rounds):
+            turn(exchange, made.rows(round_, list(exchange.vectors)))
+        return {d: vector.double().numpy().copy() for d, vector in exchange.vectors.items()}
 
 
 def dense(made, size, rounds):
@@ -97,37 +114,35 @@ def test_federated_is_the_same_by_either_backend(comm):
         np.testing.assert_allclose(ours[device], theirs[device], rtol=1e-5, atol=1e-6)
 
 
-def test_two_components_never_mix(comm):
+@pytest.mark.parametrize("backend", MESSAGES)
+def test_two_components_never_mix(comm, backend):
     devices = 2 * comm.size
     graph = nx.DiGraph()
     graph.add_nodes_from(range(devices))
     graph.add_edges_from((i, j) for i in range(devices) for j in range(devices) if i % 2 == j % 2)
     graph.remove_edges_from([(i, i) for i in range(devices)])
     hosts = placement.hosts("blocks", devices, comm.size)
-    exchange = BACKENDS["mpi"](Wiring(comm, hosts, graph, 2, CPU, uniform=False))
-    for device, vector in exchange.vectors.items():
-        vector.fill_(device % 2)
-    for _ in range(6):
-        exchange.share()
-        members = {i: [i, *sorted(graph.predecessors(i))] for i in exchange.vectors}
-        exchange.mix({i: (m, np.full(len(m), 1 / len(m))) for i, m in members.items()})
-    for device, vector in exchange.vectors.items():
-        np.testing.assert_allclose(vector, device % 2, rtol=1e-6)
-    exchange.close()
+    made = SimpleNamespace(hosts=hosts, mixing_graph=graph, uniform=False)
+    with exchange_of(comm, made, 2, backend) as exchange:
+        for device, vector in exchange.vectors.items():
+            vector.fill_(device % 2)
+        for _ in range(6):
+            members = {i: [i, *sorted(graph.predecessors(i))] for i in exchange.vectors}
+            turn(exchange, {i: (m, np.full(len(m), 1 / len(m))) for i, m in members.items()})
+        for device, vector in exchange.vectors.items():
+            np.testing.assert_allclose(vector, device % 2, rtol=1e-6)
 
 
-def test_what_a_dropped_link_brought_is_not_read(comm):
+@pytest.mark.parametrize("backend", MESSAGES)
+def test_what_a_dropped_link_brought_is_not_read(comm, backend):
     made = make(comm, 2 * comm.size)
-    exchange = exchange_of(comm, made, 5)
-    for vector in exchange.vectors.values():
-        vector.fill_(float("nan") if made.hosts[1] == comm.rank else 1.0)
-    rows = {i: ([i, *sorted(made.graph.predecessors(i))]) for i in exchange.vectors}
-    weights = {i: (m, np.array([1.0] + [0.0] * (len(m) - 1))) for i, m in rows.items()}
-    exchange.share()
-    exchange.mix(weights)
-    for vector in exchange.vectors.values():
-        assert bool(vector.isnan().all()) == (made.hosts[1] == comm.rank)
-    exchange.close()
+    with exchange_of(comm, made, 5, backend) as exchange:
+        for vector in exchange.vectors.values():
+            vector.fill_(float("nan") if made.hosts[1] == comm.rank else 1.0)
+        rows = {i: ([i, *sorted(made.graph.predecessors(i))]) for i in exchange.vectors}
+        turn(exchange, {i: (m, np.array([1.0] + [0.0] * (len(m) - 1))) for i, m in rows.items()})
+        for vector in exchange.vectors.values():
+            assert bool(vector.isnan().all()) == (made.hosts[1] == comm.rank)
 
 
 @pytest.mark.parametrize("size", [1, 2, 1001])
@@ -150,10 +165,101 @@ def _copy(source, target):
     target[0].copy_(source[0])
 
 
-def test_bytes_are_those_of_a_vector_for_each_rank_that_wants_it(comm):
+@pytest.mark.parametrize("backend", MESSAGES)
+def test_bytes_are_those_of_a_vector_for_each_rank_that_wants_it(comm, backend):
     made = make(comm, comm.size, ["topology.name=complete"])
-    exchange = exchange_of(comm, made, 10)
-    for device in exchange.vectors:
-        assert exchange.bytes_sent[device] == 40 * (comm.size - 1)
-        assert exchange.bytes_received[device] == 40 * (comm.size - 1)
-    exchange.close()
+    with exchange_of(comm, made, 10, backend) as exchange:
+        for device in exchange.vectors:
+            assert exchange.bytes_sent[device] == 40 * (comm.size - 1)
+            assert exchange.bytes_received[device] == 40 * (comm.size - 1)
+
+
+def nodes(comm, count):
+    """The ranks of this rank's node, if ranks were dealt to so many machines."""
+    return comm.Split(comm.rank % count, comm.rank)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize("hosting", ["blocks", "round_robin"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [],
+        ["strategy.name=federated"],
+        ["topology.name=exponential"],
+        ["topology.name=star", "topology.link_probability=0.5"],
+        ["topology.name=ring", "training.participation=0.5"],
+        ["topology.name=complete", "exchange.mixing=sequential"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("size", [1, 3 * kernels.TILE + 5])
+def test_devices_on_several_nodes_mix_like_the_dense_matrix(comm, count, hosting, settings, size):
+    made = make(comm, 2 * comm.size + 1, [*settings, f"placement.hosts={hosting}"])
+    inner = nodes(comm, count)
+    short = partial(Shared, chunk=4 * kernels.TILE)
+    found = run(comm, made, size, 5, short, inner=inner)
+    alone = run(comm, made, size, 5, "shared" if made.uniform else "mpi")
+    want = dense(made, size, 5)
+    for device, vector in found.items():
+        np.testing.assert_array_equal(vector, alone[device])
+        np.testing.assert_allclose(vector, want[device], rtol=2e-5, atol=2e-6)
+    inner.Free()
+
+
+@pytest.mark.parametrize("size", [1, 5000, 3 * kernels.TILE])
+@pytest.mark.parametrize("settings", [[], ["strategy.name=federated"]], ids=" ".join)
+def test_backends_give_the_same_bits_and_distances(comm, size, settings):
+    made = make(comm, 2 * comm.size + 1, settings)
+    found = {}
+    for backend in ("shared", "allreduce" if made.uniform else "mpi"):
+        with exchange_of(comm, made, size, backend) as exchange:
+            for device, vector in exchange.vectors.items():
+                vector.copy_(torch.from_numpy(start(made.devices, size)[device]))
+            for round_ in range(2):
+                turn(exchange, made.rows(round_, list(exchange.vectors)), measure=round_ == 1)
+            vectors = {i: vector.numpy().copy() for i, vector in exchange.vectors.items()}
+            found[backend] = vectors, exchange.distances()
+    (ours, near), (theirs, far) = found.values()
+    for device in ours:
+        np.testing.assert_array_equal(ours[device], theirs[device])
+    np.testing.assert_allclose(near, far, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("backend", MESSAGES)
+def test_other_numbers_than_float32(comm, backend, dtype):
+    made = make(comm, comm.size + 1)
+    found, want = run(comm, made, 1001, 1, backend, dtype=dtype), dense(made, 1001, 1)
+    tolerance = {torch.float64: 1e-12, torch.bfloat16: 2e-2, torch.float16: 2e-3}[dtype]
+    for device, vector in found.items():
+        np.testing.assert_allclose(vector, want[device], rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("hosting", ["blocks", "round_robin"])
+@pytest.mark.parametrize("name", ["ring", "star", "complete"])
+def test_delayed_mixes_with_what_the_neighbors_had_a_round_ago(comm, hosting, name):
+    """``x <- diag(W) y(t) + (W - diag(W)) y(t - 1)``; training adds the device's number."""
+    settings = [f"topology.name={name}", f"placement.hosts={hosting}", "exchange.mixing=delayed"]
+    made = make(comm, 2 * comm.size + 1, settings)
+    matrix = made.matrix()
+    own, others = np.diag(np.diag(matrix)), matrix - np.diag(np.diag(matrix))
+    x = start(made.devices, 7).astype(np.float64)
+    ago = None
+    with exchange_of(comm, made, 7, "auto", delayed=True) as exchange:
+        for device, vector in exchange.vectors.items():
+            vector.copy_(torch.from_numpy(x[device]))
+        for round_ in range(5):
+            y = x + np.arange(made.devices)[:, None]
+            for device, vector in exchange.vectors.items():
+                vector += device
+            turn(exchange, made.rows(round_, list(exchange.vectors)))
+            x = own @ y + others @ (y if ago is None else ago)
+            ago = y
+        for device, vector in exchange.vectors.items():
+            np.testing.assert_allclose(vector, x[device], rtol=2e-5, atol=2e-6)
+
+
+def test_a_backend_that_cannot_be_late_says_so(comm):
+    with pytest.raises(Fault, match="'delayed': moves vectors while devices train"):
+        make(comm, comm.size, ["exchange.mixing=delayed", "exchange.backend=shared"])

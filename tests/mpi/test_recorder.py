@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mpidl import placement, recorder, results, run, schema
+from mpidl.node import Node
 
 ROUNDS, CLASSES = 7, 3
 WRITERS = ["parallel", "gather"] if h5py.get_config().mpi else ["gather"]
@@ -30,22 +31,24 @@ def create(comm, path, devices, series=tuple(schema.SERIES)):
     comm.Barrier()
 
 
-def rows(own):
+def rows(devices):
     return [
-        {key: np.array([value(key, r, d) for d in own], float) for key in schema.SERIES}
+        {key: np.array([value(key, r, d) for d in range(devices)], float) for key in schema.SERIES}
         for r in range(ROUNDS)
     ]
 
 
-def record(comm, path, hosts, writer, every=3, series=tuple(schema.SERIES), rounds=ROUNDS):
-    """Write a whole file through one writer."""
+def record(comm, path, hosts, writer, every=3, series=tuple(schema.SERIES), rounds=ROUNDS, nodes=1):
+    """Write a whole file in one way, on so many nodes."""
     create(comm, path, len(hosts), series)
-    own = [int(i) for i in np.flatnonzero(hosts == comm.rank)]
-    book = recorder.Recorder(comm, path, own, every, 1e9, writer == "parallel")
-    for row in rows(own)[:rounds]:
+    inner = comm.Split(comm.rank % nodes, comm.rank)
+    node = Node(comm, inner)
+    book = recorder.Recorder(node, path, hosts, every, 1e9, writer == "parallel")
+    for row in rows(len(hosts))[:rounds]:
         book.record(row, now=False)
     book.close(completed=rounds == ROUNDS)
-    comm.Barrier()
+    node.close()
+    inner.Free()
 
 
 def everything(path):
@@ -72,10 +75,13 @@ def everything(path):
 @pytest.mark.parametrize("every", [3, 100])
 @pytest.mark.parametrize("hosting", ["blocks", "round_robin"])
 @pytest.mark.parametrize("writer", WRITERS)
-def test_every_value_is_in_its_place(comm, shared_path, read, writer, hosting, every, series):
+@pytest.mark.parametrize("nodes", [1, 2, 5])
+def test_every_value_is_in_its_place(
+    comm, shared_path, read, nodes, writer, hosting, every, series
+):
     devices = 2 * comm.size + 1
-    path = shared_path / "run.h5"
-    record(comm, path, placement.hosts(hosting, devices, comm.size), writer, every, series)
+    path, hosts = shared_path / "run.h5", placement.hosts(hosting, devices, comm.size)
+    record(comm, path, hosts, writer, every, series, nodes=nodes)
     found = read(path)
     assert (found["rounds_done"], found["completed"]) == (ROUNDS, 1)
     assert {key.removeprefix("series/") for key in found if key.startswith("series/")} == {
@@ -117,8 +123,9 @@ def test_only_whole_rows_are_counted(comm, shared_path, read, writer):
     """What is on the disk after each round, seen through a copy, as after a power cut."""
     path, copy = shared_path / "run.h5", shared_path / "copy.h5"
     create(comm, path, comm.size)
-    book = recorder.Recorder(comm, path, [comm.rank], 3, 1e9, writer == "parallel")
-    for done, row in enumerate(rows([comm.rank]), start=1):
+    node = Node(comm)
+    book = recorder.Recorder(node, path, np.arange(comm.size), 3, 1e9, writer == "parallel")
+    for done, row in enumerate(rows(comm.size), start=1):
         book.record(row, now=done == 5)
         comm.Barrier()
         if comm.rank == 0:
@@ -134,7 +141,7 @@ def test_only_whole_rows_are_counted(comm, shared_path, read, writer):
                 assert empty.all()
         comm.Barrier()
     book.close(completed=True)
-    comm.Barrier()
+    node.close()
     found = read(path)
     assert (found["rounds_done"], found["completed"]) == (ROUNDS, 1)
 
@@ -151,14 +158,16 @@ def test_a_run_that_stops_early_is_readable_and_not_completed(comm, shared_path,
 
 def test_a_recorder_says_when_rows_wait_too_long(comm, shared_path):
     create(comm, shared_path / "run.h5", comm.size)
-    book = recorder.Recorder(comm, shared_path / "run.h5", [comm.rank], 100, 0.05, False)
+    node = Node(comm)
+    book = recorder.Recorder(node, shared_path / "run.h5", np.arange(comm.size), 100, 0.05, False)
     book.write()
     assert not book.overdue
     time.sleep(0.06)
-    assert book.overdue
-    book.record(rows([comm.rank])[0], now=True)
+    assert book.overdue == (comm.rank == 0)
+    book.record(rows(comm.size)[0], now=True)
     assert not book.overdue
     book.close(completed=False)
+    node.close()
 
 
 def test_rows_are_written_when_the_seconds_are_over(comm, parts, read):

@@ -103,8 +103,8 @@ def test_random_weights_in_a_run(comm, parts, monkeypatch, draw, values):
         "training.rounds=4",
         "training.steps=1",
     ) as made:
-        mix = made.exchange.mix
-        monkeypatch.setattr(made.exchange, "mix", lambda rows: (seen.append(rows), mix(rows)))
+        take = made.exchange.arrive
+        monkeypatch.setattr(made.exchange, "arrive", lambda rows: (seen.append(rows), take(rows)))
         rounds.run_rounds(made, lambda *_: None, lambda: False)
         first = min(made.devices)
     weights = [row[first][1].tobytes() for row in seen]

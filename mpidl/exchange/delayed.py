@@ -1,0 +1,67 @@
+"""Mixing with what the neighbors had a round ago, while vectors travel behind the training."""
+
+from collections.abc import Mapping
+
+from mpi4py import MPI
+
+import torch
+from torch import Tensor
+
+from mpidl.exchange import Wiring
+from mpidl.exchange.memory import Rows
+from mpidl.exchange.neighborhoods import Neighborhoods
+from mpidl.kernels import Mixture
+
+
+class Delayed(Neighborhoods):
+    """Collective. ``x_i <- W[i, i] y_i(t) + sum_j W[i, j] y_j(t - 1)``, y the trained vectors.
+
+    A device waits for nobody's training but its own: the vectors of a round travel while the next
+    one is trained. The first round has no last one and mixes with its own vectors. Buffers are
+    three: what travels, what is trained, and what a neighbor on the same rank had a round ago.
+    """
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._moving: MPI.Request | None = None
+        self._round = 0
+        super().__init__(wiring)
+
+    def _allocate(self) -> list[Tensor]:
+        first, second = super()._allocate()
+        return [first, second, torch.zeros_like(first)]
+
+    def _prepare(self, arrived: Mapping[int, Tensor]) -> None:
+        for turn in range(3):
+            now, ago, then = (self._views((turn + k) % 3) for k in (0, 2, 1))
+            for others in (now, ago):
+                members = [
+                    [now[i], *({**arrived, **others}[j] for j in row[1:])]
+                    for i, row in self._slots.members.items()
+                ]
+                self._mixtures.append(Mixture(members, list(then.values())))
+
+    def arrive(self, rows: Rows) -> None:
+        """Hand in own rows of W; nobody is waited for."""
+        self._take(rows)
+
+    def share(self) -> None:
+        """Collective. Wait for the vectors of the last round, in the first for those of this."""
+        if self._round == 0:
+            self._moving = self._start()
+        if self._moving is not None:
+            self._finish(self._moving)
+            self._moving = None
+
+    def mix(self, measure: bool = False) -> None:
+        """Replace each own vector, and let the trained ones travel."""
+        self._mixtures[2 * self.phase + (self._round > 0)](self._weights)
+        if self._round > 0:
+            self._moving = self._start()
+        self.phase = (self.phase + 1) % 3
+        self._round += 1
+
+    def close(self) -> None:
+        """Collective. Let the last vectors arrive, then free what was taken."""
+        if self._moving is not None:
+            self._finish(self._moving)
+        super().close()

@@ -1,0 +1,262 @@
+"""Memory that the ranks of a node share: every vector is mixed from where it was trained."""
+
+import itertools
+import os
+import time
+from collections.abc import Mapping, Sequence
+
+from mpi4py import MPI
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mpidl import kernels
+from mpidl.exchange import Wiring
+from mpidl.exchange.memory import Buffers, Rows, Slots, members_of
+
+CHUNK = 4 << 20
+"""Bytes of a vector that travel to another node in one message, mixed while the next travel."""
+
+SPREAD = 65 * 64
+"""Bytes. Vectors begin so far apart from a multiple of the next, that they share no cache set."""
+
+APART = 1 << 16
+"""Bytes after which addresses compete for the same places in a cache."""
+
+EAGER = 1e-3
+"""Seconds for which a rank that waits for a message gives its core away but does not sleep."""
+
+
+class Shared(Buffers):
+    """Collective. One slab for all devices of a node; between nodes only what is wanted there.
+
+    The product X <- W X is cut by columns: each rank mixes the same columns of all devices of its
+    node, in blocks that stay in the cache, so that every number is read once and written once
+    however many neighbors a device has. A vector travels once to each node that wants it, in
+    chunks, and a chunk is mixed while the next ones travel.
+
+    Args:
+        wiring: What every backend is built from.
+        chunk: Bytes of a vector in one message.
+    """
+
+    def __init__(self, wiring: Wiring, chunk: int = CHUNK) -> None:
+        node, hosts = wiring.node, wiring.hosts
+        place = node.ranks[hosts]
+        mine = int(node.ranks[node.comm.rank])
+        self._here = [int(i) for i in np.flatnonzero(place == mine)]
+        self._wanted = wants(wiring, place)
+        self._foreign = sorted(self._wanted[mine])
+        super().__init__(wiring)
+
+        self._uniform = wiring.uniform
+        if self._uniform:
+            # Everybody's row is the same, so that it is made once and copied.
+            everyone = list(range(len(hosts)))
+            self._slots = Slots(dict.fromkeys(self._here, everyone))
+            self._weights = np.full(self._slots.size, 1 / len(hosts))
+        else:
+            self._slots = Slots(members_of(wiring.graph, self._here))
+            self._weights = node.allocate(8 * self._slots.size).view(np.float64)
+
+        step = max(1, chunk // (self.dtype.itemsize * kernels.TILE)) * kernels.TILE
+        if node.alone:
+            step = max(self.size, 1)
+        chunks = [slice(at, min(at + step, self.size)) for at in range(0, self.size, step)]
+        self._parts = [self._own_columns(columns) for columns in chunks]
+        self._chunks = [self._prepared(part) for part in self._parts]
+        self._comm = wiring.comm.Dup()
+        self._incoming = [self._receives(columns, hosts, place) for columns in chunks]
+        self._outgoing = [
+            [self._sends(phase, columns, place) for columns in chunks] for phase in range(2)
+        ]
+        self._post()
+        tiles = -(-self.size // kernels.TILE)
+        self._squares = (
+            node.allocate(8 * tiles * len(hosts)).view(np.float64).reshape(tiles, len(hosts))
+            if node.alone
+            else None
+        )
+        self._measured = False
+        node.meet()
+
+    @property
+    def stride(self) -> int:
+        """Numbers from the begin of a vector to that of the next one in the same buffer."""
+        bytes_ = super().stride * self.dtype.itemsize
+        if bytes_ >= APART:
+            bytes_ = -(-bytes_ // APART) * APART + SPREAD
+        return bytes_ // self.dtype.itemsize
+
+    def _allocate(self) -> list[Tensor]:
+        """The slab: both vectors of each device of this node, then those that arrive."""
+        rows = 2 * len(self._here) + len(self._foreign)
+        self._memory = self.node.allocate(rows * self.stride * self.dtype.itemsize)
+        slab = torch.frombuffer(self._memory, dtype=self.dtype).view(rows, self.stride)
+        count = len(self._here)
+        self._slab = [slab[:count], slab[count : 2 * count]]
+        self._inbox = {j: slab[2 * count + i, : self.size] for i, j in enumerate(self._foreign)}
+        row = {device: i for i, device in enumerate(self._here)}
+        own = [row[device] for device in self.own]
+        # Who writes a page first decides which memory of a node it lies in.
+        for buffer in self._slab:
+            for i in own:
+                buffer[i].zero_()
+        self._place = row
+        return self._slab
+
+    def _views(self, phase: int) -> dict[int, Tensor]:
+        rows = self._slab[phase]
+        return {device: rows[self._place[device], : self.size] for device in self.own}
+
+    def _own_columns(self, columns: slice) -> slice:
+        inner, size = self.node.inner, columns.stop - columns.start
+        part = kernels.cut(size, inner.size, inner.rank)
+        return slice(columns.start + part.start, columns.start + part.stop)
+
+    def _prepared(self, part: slice) -> list[kernels.Mixture]:
+        """For each phase the mixing of this rank's columns of one chunk."""
+        found = []
+        whole = 2 * len(self._here) * self.size * self.dtype.itemsize
+        for phase in range(2):
+            now, then = self._slab[phase], self._slab[1 - phase]
+            readable = {j: vector[part] for j, vector in self._inbox.items()}
+            readable |= {j: now[i, part] for j, i in self._place.items()}
+            members = [[readable[j] for j in row] for row in self._slots.members.values()]
+            outs = [then[self._place[device], part] for device in self._slots.members]
+            found.append(kernels.Mixture(members, outs, stream=whole > kernels.CACHE))
+        return found
+
+    def _receives(
+        self, columns: slice, hosts: npt.NDArray[np.int64], place: npt.NDArray[np.int64]
+    ) -> list[MPI.Prequest]:
+        mine = int(place[self._here[0]])
+        receiver = receivers(self.node.ranks, mine, self._foreign)
+        return [
+            self._comm.Recv_init(_bytes(self._inbox[j][columns]), int(hosts[j]))
+            for j in self._foreign
+            if receiver[j] == self._comm.rank
+        ]
+
+    def _sends(
+        self, phase: int, columns: slice, place: npt.NDArray[np.int64]
+    ) -> list[MPI.Prequest]:
+        vectors = self._views(phase)
+        targets = {
+            number: receivers(self.node.ranks, number, sorted(wanted))
+            for number, wanted in self._wanted.items()
+            if number != int(place[self._here[0]])
+        }
+        return [
+            self._comm.Send_init(_bytes(vector[columns]), receiver[j])
+            for j, vector in vectors.items()
+            for receiver in targets.values()
+            if j in receiver
+        ]
+
+    def _post(self) -> None:
+        for requests in self._incoming:
+            if requests:
+                MPI.Prequest.Startall(requests)
+
+    def _take(self, rows: Rows) -> None:
+        if not self._uniform:
+            super()._take(rows)
+
+    def arrive(self, rows: Rows) -> None:
+        """Collective. Hand in own rows of W, and wait until all ranks of the node have trained."""
+        self._take(rows)
+        for requests in self._outgoing[self.phase]:
+            if requests:
+                MPI.Prequest.Startall(requests)
+        self.node.wait()
+
+    def share(self) -> None:
+        """Collective. Wait for the first chunk of what other nodes send."""
+        if self._chunks:
+            self._arrived(0)
+
+    def _arrived(self, chunk: int) -> None:
+        # A rank must not sleep at the gate while another node waits for what it sends.
+        finish([*self._incoming[chunk], *self._outgoing[self.phase][chunk]])
+        if not self.node.alone:
+            self.node.wait()
+
+    def mix(self, measure: bool = False) -> None:
+        """Collective. Mix this rank's columns of all vectors of the node."""
+        measure = measure and self._squares is not None
+        for chunk, mixtures in enumerate(self._chunks):
+            if chunk > 0:
+                self._arrived(chunk)
+            part, squares = self._parts[chunk], None
+            if measure and self._squares is not None:
+                first = part.start // kernels.TILE
+                squares = self._squares[
+                    first : first + -(-(part.stop - part.start) // kernels.TILE)
+                ]
+            mixtures[self.phase](self._weights, squares)
+        self.phase = 1 - self.phase
+        self._measured = measure
+        self.node.wait()
+        self._post()
+
+    def distances(self) -> list[float]:
+        """Collective. ``||x_i - mean_j x_j||_2`` of each own device."""
+        if not self._measured or self._squares is None:
+            return super().distances()
+        return [float(np.sqrt(self._squares[:, self._place[i]].sum())) for i in self.own]
+
+    def close(self) -> None:
+        """Collective. Free requests and the communicator; the slab goes with the node."""
+        self.node.meet()
+        for request in itertools.chain.from_iterable(self._incoming):
+            request.Cancel()
+            request.Wait()
+        for requests in [*self._incoming, *self._outgoing[0], *self._outgoing[1]]:
+            for request in requests:
+                request.Free()
+        self._comm.Free()
+
+
+def wants(wiring: Wiring, place: npt.NDArray[np.int64]) -> dict[int, set[int]]:
+    """For each node the devices of other nodes whose vectors it reads.
+
+    Args:
+        wiring: What every backend is built from.
+        place: Device to node, ``(N,)``.
+    """
+    wanted: dict[int, set[int]] = {number: set() for number in range(wiring.node.count)}
+    for source, target in wiring.graph.edges:
+        if place[source] != place[target]:
+            wanted[int(place[target])].add(int(source))
+    return wanted
+
+
+def receivers(
+    ranks: npt.NDArray[np.int64], number: int, devices: Sequence[int]
+) -> Mapping[int, int]:
+    """Which rank of a node receives each vector that the node wants: they take turns.
+
+    Args:
+        ranks: Rank to node.
+        number: The node.
+        devices: What it wants, ascending.
+    """
+    there = np.flatnonzero(ranks == number).tolist()
+    return {device: there[turn % len(there)] for turn, device in enumerate(devices)}
+
+
+def finish(requests: Sequence[MPI.Request]) -> None:
+    """Wait for messages without taking the core from ranks that work."""
+    began, pause = time.monotonic(), 5e-5
+    while requests and not MPI.Request.Testall(requests):
+        if time.monotonic() - began < EAGER:
+            os.sched_yield()
+        else:
+            time.sleep(pause)
+
+
+def _bytes(vector: Tensor) -> Tensor:
+    return vector.view(torch.uint8)

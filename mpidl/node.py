@@ -1,0 +1,182 @@
+"""The ranks of one node: memory that they share, and a gate at which they wait asleep."""
+
+import os
+from pathlib import Path
+
+from mpi4py import MPI
+
+import numpy as np
+import numpy.typing as npt
+
+from mpidl import world
+from mpidl.world import Comm
+
+try:
+    from mpidl import _native  # type: ignore[attr-defined]
+except ImportError:
+    _native = None
+
+LINE = 64
+"""Bytes. What different ranks write lies on different cache lines."""
+
+SPINS = 2000
+"""How often a rank looks at the gate before it sleeps, where no other rank needs its core."""
+
+PATIENCE = 1.0
+"""Seconds between two looks at whether the ranks that are waited for still live."""
+
+
+Table = npt.NDArray[np.float64]
+
+
+class Node:
+    """Collective. The ranks that share memory with this one.
+
+    MPI's own waiting takes a core from a rank that still works; here waiting ranks sleep on a
+    futex in shared memory. Without the native kernel they sleep between looks at a barrier of MPI.
+
+    Args:
+        comm: All ranks.
+        inner: The ranks of this node; None lets MPI tell which share memory.
+
+    Attributes:
+        comm: All ranks.
+        inner: The ranks of this node.
+        leaders: The first rank of each node, on those ranks; elsewhere None.
+        ranks: For each rank of ``comm`` the number of its node.
+    """
+
+    def __init__(self, comm: Comm, inner: Comm | None = None) -> None:
+        self.comm = comm
+        self.inner = world.node(comm) if inner is None else MPI.Intracomm(inner.Dup())
+        leads = self.inner.rank == 0
+        split = comm.Split(0 if leads else MPI.UNDEFINED, comm.rank)
+        self.leaders: Comm | None = MPI.Intracomm(split) if leads else None
+        number = self.inner.bcast(self.leaders.rank if self.leaders is not None else None)
+        self.ranks = np.array(comm.allgather(number))
+        self._windows: list[MPI.Win] = []
+        self._gate = self.allocate(LINE)
+        if leads:
+            self._gate[:] = 0
+        self._lives = self.allocate(2 * 8 * self.inner.size).view(np.int64).reshape(-1, 2)
+        self._lives[self.inner.rank] = os.getpid(), _namespace()
+        self._address = self._gate.ctypes.data
+        crowded = self.inner.size > world.cores()
+        self._spins = 0 if crowded else SPINS
+        self.inner.Barrier()
+
+    @property
+    def alone(self) -> bool:
+        """Whether all ranks are on this node."""
+        return self.inner.size == self.comm.size
+
+    @property
+    def count(self) -> int:
+        """How many nodes there are."""
+        return int(self.ranks.max()) + 1
+
+    def allocate(self, size: int) -> npt.NDArray[np.uint8]:
+        """Collective on the node. So many bytes, on a cache line, that all its ranks share."""
+        leads = self.inner.rank == 0
+        window = MPI.Win.Allocate_shared(max(size, 1) + LINE if leads else 0, 1, comm=self.inner)
+        memory, _ = window.Shared_query(0)
+        start = -memory.address % LINE
+        array: npt.NDArray[np.uint8] = np.asarray(memory)[start : start + size]
+        self._windows.append(window)
+        self.inner.Barrier()
+        return array
+
+    def wait(self) -> None:
+        """Collective on the node. Sleep until all its ranks are here.
+
+        Raises:
+            RuntimeError: If one of them has ended.
+        """
+        if self.inner.size == 1:
+            return
+        if _native is None or not hasattr(_native, "wait"):
+            world.gathered(self.inner)
+            return
+        ticket = _native.arrive(self._address, self.inner.size)
+        while not _native.wait(self._address, ticket, self._spins, PATIENCE):
+            self._check()
+
+    def meet(self) -> None:
+        """Collective. Sleep until all ranks of all nodes are here."""
+        self.wait()
+        if not self.alone:
+            if self.leaders is not None:
+                world.gathered(self.leaders)
+            self.wait()
+
+    def _check(self) -> None:
+        mine = _namespace()
+        for rank, (process, namespace) in enumerate(self._lives.tolist()):
+            if namespace == mine and not _lives(process):
+                raise RuntimeError(f"rank {rank} of this node (process {process}) has ended")
+
+    def close(self) -> None:
+        """Collective. Give the memory back; arrays in it must not be used any more."""
+        self.inner.Barrier()
+        while self._windows:
+            self._windows.pop().Free()
+        if self.leaders is not None:
+            self.leaders.Free()
+        self.inner.Free()
+
+
+class Board:
+    """Collective. A table of numbers, a row per device, that every rank reads after each gathering.
+
+    Args:
+        node: The ranks of this node.
+        hosts: Device to rank, ``(N,)``.
+        columns: S.
+    """
+
+    def __init__(self, node: Node, hosts: npt.NDArray[np.int64], columns: int) -> None:
+        self._node = node
+        shape = 2, len(hosts), columns
+        self._tables: Table = node.allocate(8 * int(np.prod(shape))).view(np.float64).reshape(shape)
+        self._own = np.flatnonzero(hosts == node.comm.rank)
+        nodes = node.ranks[hosts]
+        self._here = np.flatnonzero(nodes == node.ranks[node.comm.rank])
+        self._order = np.argsort(nodes, kind="stable")
+        self._counts = np.bincount(nodes, minlength=node.count) * columns
+        self._turn = 0
+
+    def gather(self, own: Table) -> Table:
+        """Collective. The rows of all devices, ``(N, S)``, from those of each rank.
+
+        Two tables take turns, so that a fast rank never writes what a slow one still reads.
+
+        Args:
+            own: The rows of this rank's devices, ascending, ``(D, S)``.
+        """
+        node, table = self._node, self._tables[self._turn]
+        self._turn = 1 - self._turn
+        table[self._own] = own
+        node.wait()
+        if not node.alone:
+            if node.leaders is not None:
+                everyone = np.empty_like(table)
+                node.leaders.Allgatherv(table[self._here], [everyone, self._counts])
+                table[self._order] = everyone
+            node.wait()
+        return np.array(table)
+
+
+def _namespace() -> int:
+    try:
+        return Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return -os.getpid()
+
+
+def _lives(process: int) -> bool:
+    """Whether a process runs; one that has ended may stay as a zombie until it is asked for."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] not in ("Z", "X")
