@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +35,12 @@ RANKED = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "SLURM_PROC
 SWITCHES = ("MPICH_GPU_SUPPORT_ENABLED", "MPIR_CVAR_ENABLE_GPU")
 """With these set to 1, Cray MPICH and Aurora's MPICH take accelerator memory."""
 
+NAP = 12.5e-6
+"""Seconds per rank of a core that a waiting rank sleeps at a time; measured for 4 to 32."""
+
+PR_SET_TIMERSLACK = 29
+ALIGNMENT = 64
+
 LOCAL_RANKS = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_STEP_TASKS_PER_NODE")
 
 
@@ -51,11 +58,22 @@ def launched() -> int:
     return _told(LAUNCHED) or 1
 
 
+def _nap(seconds: float) -> None:
+    """Let the short sleeps of this process be so long, where that is more than Linux's 50 us.
+
+    MPICH's waiting ranks look around after each; at 32 ranks a core, they do little else.
+    """
+    if sys.platform == "linux" and seconds > 50e-6:
+        ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, int(seconds * 1e9), 0, 0, 0)
+
+
 def _advise() -> None:
     """Set what MPI and HDF5 read from the environment when they start."""
     # Where ranks outnumber cores, a waiting rank must give its core away.
-    if (_told(LOCAL_RANKS) or 1) > cores():
+    crowd = (_told(LOCAL_RANKS) or 1) / cores()
+    if crowd > 1:
         os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
+        _nap(NAP * crowd)
     # MPI-IO takes no lock, readers do; without this a reader could stop the writer.
     os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
     # Of another library's mpiexec mpi4py warns on every rank; world() says it once.
@@ -277,27 +295,29 @@ class Shared:
 
     def __init__(self, comm: Comm, arrays: Mapping[str, Array] | None) -> None:
         shapes = {k: (a.shape, a.dtype) for k, a in arrays.items()} if arrays is not None else None
-        self._windows: list[MPI.Win] = []
+        told = comm.bcast(shapes)
+        counts = {key: int(np.prod(shape)) for key, (shape, _) in told.items()}
+        lengths = [counts[key] * dtype.itemsize for key, (_, dtype) in told.items()]
+        *starts, end = accumulate(
+            (-(-length // ALIGNMENT) * ALIGNMENT for length in lengths), initial=0
+        )
+        own = max(end, ALIGNMENT) if comm.rank == 0 else 0
+        self._window = MPI.Win.Allocate_shared(own, comm=comm)
+        memory, _ = self._window.Shared_query(0)
         self.arrays: dict[str, Array] = {}
-        for key, (shape, dtype) in comm.bcast(shapes).items():
-            size = int(np.prod(shape)) * dtype.itemsize
-            window = MPI.Win.Allocate_shared(
-                size if comm.rank == 0 else 0, dtype.itemsize, comm=comm
-            )
-            memory, _ = window.Shared_query(0)
-            self._windows.append(window)
-            count = int(np.prod(shape))
-            flat: Array = np.frombuffer(memory, dtype, count)  # type: ignore[call-overload]
+        for start, (key, (shape, dtype)) in zip(starts, told.items(), strict=True):
+            flat: Array = np.frombuffer(memory, dtype, counts[key], start)  # type: ignore[call-overload]
             self.arrays[key] = flat.reshape(shape)
             if arrays is not None:
                 self.arrays[key][...] = arrays[key]
-            window.Fence()
+        gathered(comm)
+        self._window.Fence()
 
     def free(self) -> None:
         """Collective. Give the memory back; the arrays must not be used any more."""
         self.arrays.clear()
-        while self._windows:
-            self._windows.pop().Free()
+        if self._window:
+            self._window.Free()
 
 
 def takes(kind: str) -> bool:
