@@ -1,7 +1,10 @@
 """The ranks of one node: memory that they share, and a gate at which they wait asleep."""
 
 import os
+from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 from mpi4py import MPI
 
@@ -27,6 +30,7 @@ PATIENCE = 1.0
 
 
 Table = npt.NDArray[np.float64]
+Array = npt.NDArray[Any]
 
 
 class Node:
@@ -123,6 +127,39 @@ class Node:
         if self.leaders is not None:
             self.leaders.Free()
         self.inner.Free()
+
+
+class Shared:
+    """Collective. Arrays that exist once per node, in a window of shared memory.
+
+    Args:
+        comm: The ranks of one node.
+        arrays: What rank 0 of ``comm`` has, by name; the other ranks give None.
+    """
+
+    def __init__(self, comm: Comm, arrays: Mapping[str, Array] | None) -> None:
+        shapes = {k: (a.shape, a.dtype) for k, a in arrays.items()} if arrays is not None else None
+        told = comm.bcast(shapes)
+        counts = {key: int(np.prod(shape)) for key, (shape, _) in told.items()}
+        lengths = [counts[key] * dtype.itemsize for key, (_, dtype) in told.items()]
+        *starts, end = accumulate((-(-length // LINE) * LINE for length in lengths), initial=0)
+        own = max(end, LINE) if comm.rank == 0 else 0
+        self._window = MPI.Win.Allocate_shared(own, comm=comm)
+        memory, _ = self._window.Shared_query(0)
+        self.arrays: dict[str, Array] = {}
+        for start, (key, (shape, dtype)) in zip(starts, told.items(), strict=True):
+            flat: Array = np.frombuffer(memory, dtype, counts[key], start)  # type: ignore[call-overload]
+            self.arrays[key] = flat.reshape(shape)
+            if arrays is not None:
+                self.arrays[key][...] = arrays[key]
+        world.gathered(comm)
+        self._window.Fence()
+
+    def free(self) -> None:
+        """Collective. Give the memory back; the arrays must not be used any more."""
+        self.arrays.clear()
+        if self._window:
+            self._window.Free()
 
 
 class Board:

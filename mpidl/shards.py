@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from mpidl import datasets, models, ood, placement, seeds, world
 from mpidl.datasets.sources import SOURCES, look
+from mpidl.node import Shared
 from mpidl.plan import Plan
 from mpidl.runfile import RunFile
-from mpidl.world import Comm, Shared
+from mpidl.world import Comm
 
 Array = npt.NDArray[Any]
 Pair = tuple[Array, Array]

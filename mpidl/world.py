@@ -1,4 +1,4 @@
-"""MPI start-up: the communicator, memory that a node shares, and how an error ends the job."""
+"""MPI start-up: the communicator, and how an error ends the job."""
 
 import ctypes
 import importlib.util
@@ -9,14 +9,10 @@ import platform
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import accumulate
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import TypeVar
 
 from mpidl.faults import Fault
 
@@ -24,7 +20,6 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
 T = TypeVar("T")
-Array = npt.NDArray[Any]
 
 LAUNCHED = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 """Variables in which launchers say how many ranks they started."""
@@ -39,7 +34,6 @@ NAP = 12.5e-6
 """Seconds per rank of a core that a waiting rank sleeps at a time; measured for 4 to 32."""
 
 PR_SET_TIMERSLACK = 29
-ALIGNMENT = 64
 
 LOCAL_RANKS = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_STEP_TASKS_PER_NODE")
 
@@ -283,41 +277,6 @@ def node(comm: Comm) -> Comm:
 def name() -> str:
     """The name of this host."""
     return platform.node()
-
-
-class Shared:
-    """Collective. Arrays that exist once per node, in a window of shared memory.
-
-    Args:
-        comm: The ranks of one node.
-        arrays: What rank 0 of ``comm`` has, by name; the other ranks give None.
-    """
-
-    def __init__(self, comm: Comm, arrays: Mapping[str, Array] | None) -> None:
-        shapes = {k: (a.shape, a.dtype) for k, a in arrays.items()} if arrays is not None else None
-        told = comm.bcast(shapes)
-        counts = {key: int(np.prod(shape)) for key, (shape, _) in told.items()}
-        lengths = [counts[key] * dtype.itemsize for key, (_, dtype) in told.items()]
-        *starts, end = accumulate(
-            (-(-length // ALIGNMENT) * ALIGNMENT for length in lengths), initial=0
-        )
-        own = max(end, ALIGNMENT) if comm.rank == 0 else 0
-        self._window = MPI.Win.Allocate_shared(own, comm=comm)
-        memory, _ = self._window.Shared_query(0)
-        self.arrays: dict[str, Array] = {}
-        for start, (key, (shape, dtype)) in zip(starts, told.items(), strict=True):
-            flat: Array = np.frombuffer(memory, dtype, counts[key], start)  # type: ignore[call-overload]
-            self.arrays[key] = flat.reshape(shape)
-            if arrays is not None:
-                self.arrays[key][...] = arrays[key]
-        gathered(comm)
-        self._window.Fence()
-
-    def free(self) -> None:
-        """Collective. Give the memory back; the arrays must not be used any more."""
-        self.arrays.clear()
-        if self._window:
-            self._window.Free()
 
 
 def takes(kind: str) -> bool:

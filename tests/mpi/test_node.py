@@ -8,7 +8,7 @@ import pytest
 
 from mpidl import node as room
 from mpidl import placement, world
-from mpidl.node import Board, Node
+from mpidl.node import Board, Node, Shared
 
 KERNELS = ["native", "mpi"] if room._native is not None else ["mpi"]
 
@@ -110,3 +110,23 @@ def test_shared_memory_keeps_no_name_that_a_killed_job_would_leave(comm):
     world.forget_names(comm)
     mapped = [path for kind in world.SEGMENTS for path in world.loaded(kind)]
     assert not [path for path in mapped if os.path.exists(path)]
+
+
+def test_shared_arrays_are_those_of_the_leader(comm):
+    ranks = world.node(comm)
+    arrays = {
+        "some": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "none": np.zeros((0, 4), np.uint8),
+        "labels": np.array([7]),
+    }
+    shared = Shared(ranks, arrays if ranks.rank == 0 else None)
+    for name, array in arrays.items():
+        assert shared.arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(shared.arrays[name], array)
+    ranks.Barrier()
+    if ranks.rank == ranks.size - 1:
+        shared.arrays["labels"][0] = 8
+    ranks.Barrier()
+    assert shared.arrays["labels"][0] == 8
+    shared.free()
+    ranks.Free()
