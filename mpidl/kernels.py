@@ -99,6 +99,10 @@ class Mixture:
             0 if squares is None else squares.ctypes.data,
         )
 
+    def forgo_native(self) -> None:
+        """Mix with torch although the native kernel is there, to compare the two."""
+        self._native = None
+
     def _by_torch(self, weights: Array, squares: Array | None) -> None:
         on_cpu = self._outs[0].device.type == "cpu"
         step = BLOCK if on_cpu else self._columns

@@ -71,6 +71,12 @@ def title(plan: Plan) -> str:
     )
 
 
+def waiting() -> str:
+    """How MPI waits here: whether a waiting rank keeps its core."""
+    yields = os.environ.get("MPIR_CVAR_ENABLE_HEAVY_YIELD") == "1"
+    return "MPI gives its core away" if yields else "as MPI is installed"
+
+
 def notes(comm: Comm, plan: Plan, exchange: "Exchange", parallel: bool) -> list[str]:
     """What a reader should know before the first round, a line each."""
     hosting = f"{plan.devices} devices on {comm.size} ranks, {world.cores()} cores"

@@ -1,0 +1,106 @@
+"""``mpiexec -n N python -m mpidl.bench``: is this machine as fast as it should be?"""
+
+import json
+import time
+from collections.abc import Sequence
+
+if __name__ == "__main__":
+    from mpidl import start
+
+    start.fork_from_one("mpidl.bench.__main__")
+
+import torch
+
+from mpidl import kernels, provenance, world
+from mpidl.bench import begin, exchange, kernel, loop
+from mpidl.faults import Fault
+from mpidl.run import Parser
+
+PARTS = ("start", "mix", "exchange", "round")
+
+
+def prepare(arguments: Sequence[str]) -> None:
+    """Import what the ranks need; see :func:`mpidl.start.fork_from_one`."""
+    from mpidl import build  # noqa: F401
+
+
+def parser() -> Parser:
+    """The command line of ``python -m mpidl.bench``."""
+    parser = Parser(
+        prog="mpiexec -n N python -m mpidl.bench",
+        description="Time the exchange, the kernel, a round and the start on this machine.",
+        add_help=False,
+    )
+    add = parser.add_argument
+    add("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} or all (the default)")
+    add("--megabytes", type=float, nargs="+", default=[1.0, 20.0, 80.0], help="sizes of a vector")
+    add("--repetitions", type=int, default=8, help="how often each way is timed")
+    add("--json", action="store_true", help="for programs")
+    add("-h", "--help", action="store_true", help="this text")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Collective. Run the command; the exit code is 0, or 2 for a user's fault."""
+    with world.world() as comm:
+        ready = time.time()
+        options = parser().parse_args(arguments)
+        if options.help:
+            if comm.rank == 0:
+                print(parser().format_help(), end="")
+            return 0
+        wanted = check(options.parts, options.megabytes, options.repetitions)
+        found: dict[str, object] = {"machine": machine(comm.size)}
+        lines = [" ".join(f"{key} {value};" for key, value in machine(comm.size).items())]
+        if "start" in wanted:
+            first = begin.measure(comm, ready)
+            found["start"], lines = first, [*lines, *begin.told(first)]
+        if "mix" in wanted:
+            mixed = kernel.measure(comm, options.megabytes, options.repetitions)
+            found["mix"], lines = mixed, [*lines, *kernel.told(mixed)]
+        if "exchange" in wanted:
+            ways = exchange.measure(comm, options.megabytes, options.repetitions)
+            found["exchange"], lines = ways, [*lines, *exchange.told(ways)]
+        if "round" in wanted:
+            turn = loop.measure(comm, 10 * options.repetitions)
+            found["round"], lines = turn, [*lines, *loop.told(turn)]
+        if comm.rank == 0:
+            print(json.dumps(found, indent=2) if options.json else "\n".join(lines), flush=True)
+        return 0
+    return 1
+
+
+def check(parts: Sequence[str], megabytes: Sequence[float], repetitions: int) -> set[str]:
+    """What is to be timed.
+
+    Raises:
+        Fault: If there is no such part, or a number is not one to time by.
+    """
+    for part in parts:
+        if part not in (*PARTS, "all"):
+            raise Fault(f"No part {part!r} to time; there are {', '.join(PARTS)} and all.")
+    for size in megabytes:
+        if not 0 < size <= 1e6:
+            raise Fault(f"--megabytes {size:g}: must be above 0 and at most 1,000,000.")
+    if not 1 <= repetitions <= 10**6:
+        raise Fault(f"--repetitions {repetitions}: must be from 1 to 1,000,000.")
+    return set(PARTS) if not parts or "all" in parts else set(parts)
+
+
+def machine(ranks: int) -> dict[str, object]:
+    """Where and on what the times were taken."""
+    return {
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "commit": provenance.commit()[:10] or "unknown",
+        "ranks": ranks,
+        "cores": world.cores(),
+        "mpi": world.library(),
+        "waiting": provenance.waiting(),
+        "torch": str(torch.__version__),
+        "kernel": kernels.NAME,
+        "last cache": f"{kernels.CACHE >> 20} MB",
+    }
+
+
+if __name__ == "__main__":
+    start.end_with(main)

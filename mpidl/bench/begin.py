@@ -1,0 +1,134 @@
+"""How long it takes until all ranks can work, what they hold, and where they are bound."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mpidl import graphs, plan, world
+from mpidl.node import Node
+from mpidl.progress import LAUNCHERS
+from mpidl.world import Comm
+
+DEVICES = (33, 1000)
+"""Sizes of the graphs whose set-up is timed."""
+
+
+def measure(comm: Comm, ready: float, megabytes: float = 20.0) -> dict[str, Any]:
+    """Collective. Seconds since the launcher began, memory, cores and links of the ranks.
+
+    Args:
+        comm: All ranks.
+        ready: When this rank had all modules and MPI, by the clock of the system.
+        megabytes: Of the messages with which links are timed.
+    """
+    node = Node(comm)
+    began = comm.allreduce(launched(), op=_least)
+    places = comm.allgather((world.name(), sorted(os.sched_getaffinity(0))))
+    memory = comm.allgather(private())
+    found = {
+        "seconds": comm.allreduce(ready, op=_most) - began,
+        "private_megabytes": [round(value / 1e6, 1) for value in memory],
+        "nodes": node.count,
+        "binding": places,
+        "graphs": {str(n): graph_seconds(n) if comm.rank == 0 else None for n in DEVICES},
+        "links": links(node, megabytes),
+    }
+    node.close()
+    return found
+
+
+def _least(a: float, b: float) -> float:
+    return min(a, b)
+
+
+def _most(a: float, b: float) -> float:
+    return max(a, b)
+
+
+def launched() -> float:
+    """When the launcher of this rank began, in seconds since the epoch; now where it is unknown."""
+    process, began = os.getpid(), time.time()
+    try:
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+        while process > 1:
+            name, _, rest = Path(f"/proc/{process}/stat").read_text().rpartition(")")
+            fields = rest.split()
+            age = uptime - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+            if name.partition("(")[2].startswith(LAUNCHERS):
+                return began - age
+            process = int(fields[1])
+    except OSError:
+        pass
+    return began
+
+
+def private() -> int:
+    """Bytes of this process that no other shares; 0 where the system does not tell."""
+    try:
+        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Private"))
+
+
+def graph_seconds(devices: int) -> float:
+    """Seconds to build BA(devices, 2) with all its rows of weights."""
+    began = time.monotonic()
+    made = plan.make(plan.read(None, [f"topology.devices={devices}"], 1), 1)
+    for device in made.graph:
+        made.graph.nodes[device]["samples"] = 1
+    graphs.components(made.graph)
+    made.rows(0, range(devices))
+    return time.monotonic() - began
+
+
+def links(node: Node, megabytes: float) -> dict[str, float]:
+    """Collective. Gigabytes a second of the slowest message in a ring of ranks, or of nodes."""
+    comm, found = node.comm, {}
+    size = int(megabytes * 1e6)
+    sent, got = np.ones(size, np.uint8), np.zeros(size, np.uint8)
+    rings = {"within the node": node.inner} | (
+        {"between nodes": node.leaders} if node.count > 1 else {}
+    )
+    for name, ring in rings.items():
+        taken = []
+        if ring is not None and ring.size > 1:
+            for _ in range(5):
+                began = time.monotonic()
+                ring.Sendrecv(
+                    sent, (ring.rank + 1) % ring.size, 0, got, (ring.rank - 1) % ring.size, 0
+                )
+                taken.append(time.monotonic() - began)
+        slowest = comm.allreduce(float(np.median(taken)) if taken else 0.0, op=_most)
+        if slowest:
+            found[name] = size / 1e9 / slowest
+    return found
+
+
+def told(found: dict[str, Any]) -> list[str]:
+    """The findings as lines."""
+    memory = found["private_megabytes"]
+    lines = [
+        f"start: all ranks had MPI and torch after {found['seconds']:.1f} s; private memory "
+        f"{min(memory):.0f} to {max(memory):.0f} MB a rank, {sum(memory) / 1e3:.2f} GB in all"
+    ]
+    lines += [
+        f"  graph of {devices} devices with its weights: {1e3 * seconds:.0f} ms"
+        for devices, seconds in found["graphs"].items()
+        if seconds is not None
+    ]
+    lines += [
+        f"  ring of messages {name}: {speed:.2f} GB/s" for name, speed in found["links"].items()
+    ]
+    by_node: dict[str, list[list[int]]] = {}
+    for name, cores in found["binding"]:
+        by_node.setdefault(name, []).append(cores)
+    for name, bound in by_node.items():
+        used = sorted({core for cores in bound for core in cores})
+        shared = sum(map(len, bound)) > len(used)
+        how = "which some ranks share" if shared else "each rank its own"
+        lines.append(f"  {name}: {len(bound)} ranks on {len(used)} cores, {how}")
+    return lines

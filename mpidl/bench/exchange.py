@@ -1,0 +1,99 @@
+"""The exchange of all ranks: each backend that works here, the obvious ways, the copy limit."""
+
+from typing import Any
+
+import networkx as nx
+import torch
+
+from mpidl import world
+from mpidl.bench import clock, plain
+from mpidl.exchange import BACKENDS
+from mpidl.faults import Fault
+from mpidl.node import Node
+from mpidl.world import Comm
+
+PASSES = 2
+"""How often each way has its turn, so that a slow minute does not fall on one of them."""
+
+LEFT_OUT = ("auto", "allreduce")
+"""Backends that are another one, or do not mix by a graph."""
+
+
+def measure(comm: Comm, megabytes: list[float], repetitions: int) -> list[dict[str, Any]]:
+    """Collective. Seconds of a round by each way for each size of vector, on BA(ranks, 2)."""
+    graph = topology(comm.size)
+    found = []
+    torch.set_num_threads(1)
+    for size in megabytes:
+        numbers = max(1, int(size * 1e6 / 4))
+        taken: dict[str, list[float]] = {}
+        for _ in range(PASSES):
+            for name, way in ways(comm).items():
+                taken.setdefault(name, []).extend(once(comm, way, graph, numbers, repetitions))
+        times = {name: clock.Times.of(seconds) for name, seconds in taken.items()}
+        limit = times["copy limit"].median
+        gathered = times["Neighbor_allgather + sum"].median
+        found += [
+            {
+                "way": name,
+                "megabytes": size,
+                **one.plain(),
+                "told": one.told(),
+                "of_copy_limit": one.median / limit,
+                "faster_than_allgather": gathered / one.median,
+            }
+            for name, one in times.items()
+        ]
+    return found
+
+
+def topology(ranks: int) -> nx.DiGraph:
+    """BA(ranks, 2), or the complete graph where that is too small."""
+    small = ranks <= 2
+    graph = nx.complete_graph(ranks) if small else nx.barabasi_albert_graph(ranks, 2, seed=0)
+    return graph.to_directed()
+
+
+def ways(comm: Comm) -> dict[str, Any]:
+    """Collective. The ways that work on these ranks, by name."""
+    found = dict(plain.WAYS)
+    for name in BACKENDS:
+        if name not in LEFT_OUT and works(comm, name):
+            found[f"mpidl {name}"] = plain.backend(name)
+    return found
+
+
+def works(comm: Comm, name: str) -> bool:
+    """Collective. Whether a backend can be built here, on CPU memory."""
+    node = Node(comm)
+    try:
+        _, close = world.agree(comm, lambda: plain.backend(name)(node, topology(comm.size), 1))
+        close()
+    except Fault:
+        return False
+    finally:
+        node.close()
+    return True
+
+
+def once(comm: Comm, way: Any, graph: nx.DiGraph, size: int, repetitions: int) -> list[float]:
+    """Collective. Build one way, time it, and give its memory back."""
+    node = Node(comm)
+    turn, close = way(node, graph, size)
+    seconds = clock.rounds(node, turn, repetitions)
+    del turn
+    close()
+    node.close()
+    return seconds
+
+
+def told(found: list[dict[str, Any]]) -> list[str]:
+    """The table as lines."""
+    lines = ["exchange, a vector per rank: ms a round, median [quartiles]"]
+    lines.append(f"  {'MB':>6}  {'way':26} {'ms':>24} {'x copy':>7} {'allgather takes x':>18}")
+    lines += [
+        f"  {row['megabytes']:6g}  {row['way']:26} {row['told']:>24} "
+        f"{row['of_copy_limit']:7.2f} {row['faster_than_allgather']:18.2f}"
+        for row in found
+    ]
+    return lines
