@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from mpidl import accelerators, graphs, provenance, results, schema, seeds, world
+from mpidl.batch import Batch, obstacle
 from mpidl.device import Device, Samples
 from mpidl.exchange import BACKENDS, Wiring
 from mpidl.faults import Fault, shown
@@ -51,6 +52,8 @@ def parts(comm: Comm, plan: Plan, stock: Stock, path: Path, parallel: bool) -> I
     exchange = world.agree(comm, lambda: BACKENDS[plan.file.exchange.backend](wiring))
     for number, vector in exchange.vectors.items():
         devices[number].adopt(vector)
+    together = world.agree(comm, lambda: side_by_side(plan, stock, len(devices), hardware))
+    batch = Batch(devices, training) if together else None
     attributes = provenance.attributes(comm, plan, type(exchange).__name__.lower())
     world.agree(comm, lambda: lay_out(path, plan, stock, attributes, size) if attributes else None)
     record = plan.file.record
@@ -58,7 +61,7 @@ def parts(comm: Comm, plan: Plan, stock: Stock, path: Path, parallel: bool) -> I
     tests = {kind: _samples(stock, *stock.tests[kind], hardware) for kind in schema.KINDS}
     classes = len(stock.traits.classes)
     board = Board(node, plan.hosts, width(classes))
-    yield Parts(comm, plan, devices, exchange, board, tests, classes, book)
+    yield Parts(comm, plan, devices, batch, exchange, board, tests, classes, book)
     exchange.close()
     node.close()
     stock.close()
@@ -74,12 +77,13 @@ def rehearse(node: Comm, plan: Plan, stock: Stock, hosted: tuple[int, int]) -> N
         hosted: How many devices this rank has, and how many all ranks of this node.
 
     Raises:
-        Fault: If the accelerator is not there, or the model fits neither data nor memory.
+        Fault: If the accelerator is not there, or the model does not fit data, memory or batching.
     """
     hardware = accelerators.choose(node, plan.file.training.accelerator)
     size, there = vector_size(plan, stock), accelerators.memory(hardware)
     own, all_here = hosted
     devices = all_here if hardware.type == "cpu" else own
+    side_by_side(plan, stock, own, hardware)
     needed = devices * size * torch.float32.itemsize * plan.vectors
     if needed > there:
         name, given = plan.file.model.name, MODELS.parameters(plan.file.model)
@@ -110,6 +114,28 @@ def vector_size(plan: Plan, stock: Stock) -> int:
         model = make_model(plan, stock, 0)
     floating = [b for b in model.buffers() if b.is_floating_point()]
     return sum(t.numel() for t in [*model.parameters(), *floating])
+
+
+def side_by_side(plan: Plan, stock: Stock, hosted: int, hardware: torch.device) -> bool:
+    """Whether a rank trains the devices that it hosts at once instead of one after another.
+
+    Raises:
+        Fault: If the run file wants it and the model does not allow it.
+    """
+    wanted = plan.file.training.batched
+    if wanted == "no" or (wanted == "auto" and (hosted < 2 or hardware.type == "cpu")):
+        return False
+    nowhere = torch.device("meta")
+    with nowhere:
+        model = make_model(plan, stock, 0)
+    inputs, labels = stock.tests["iid"]
+    reason = obstacle(model, _samples(stock, inputs[:2], labels[:2], nowhere))
+    if reason is not None and wanted == "yes":
+        raise Fault(
+            f"training.batched = 'yes': model {plan.file.model.name!r} cannot be trained for many "
+            f"devices at once ({reason}); 'auto' and 'no' train them one after another."
+        )
+    return reason is None and hosted > 1
 
 
 def make_devices(plan: Plan, stock: Stock, rank: int, hardware: torch.device) -> dict[int, Device]:

@@ -6,10 +6,14 @@ every rank, for six lines of arithmetic.
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from mpidl.runfile import Training
+
+Steps = npt.NDArray[np.int64]
 
 EPSILON = 1e-8
 """What torch.optim adds to Adam's denominator."""
@@ -42,28 +46,86 @@ class Optimizer:
             weights: Tensors of any shape, the same ones at each step.
             gradients: One of its shape for each.
         """
-        t = self._training
         if not self._states:
-            count = 2 if t.optimizer != "sgd" else int(t.momentum > 0)
-            self._states = [[torch.zeros_like(w) for _ in range(count)] for w in weights]
+            self._states = [_blank(self._training, weight) for weight in weights]
         self._steps += 1
-        change = self._descend if t.optimizer == "sgd" else self._adapt
         for weight, gradient, state in zip(weights, gradients, self._states, strict=True):
-            if t.weight_decay and t.optimizer == "adamw":
-                weight.mul_(1 - t.lr * t.weight_decay)
-            elif t.weight_decay:
-                gradient = gradient.add(weight, alpha=t.weight_decay)
-            change(weight, gradient, *state)
+            _change(self._training, weight, gradient, state, self._steps)
 
-    def _descend(self, weight: Tensor, gradient: Tensor, speed: Tensor | None = None) -> None:
-        if speed is not None:
-            gradient = speed.mul_(self._training.momentum).add_(gradient)
-        weight.add_(gradient, alpha=-self._training.lr)
 
-    def _adapt(self, weight: Tensor, gradient: Tensor, mean: Tensor, square: Tensor) -> None:
-        first, second = self._training.betas
-        mean.lerp_(gradient, 1 - first)
-        square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        root = (1 - second**self._steps) ** 0.5
-        size = self._training.lr / (1 - first**self._steps)
-        weight.addcdiv_(mean, (square.sqrt() / root).add_(EPSILON), value=-size)
+class RowOptimizer:
+    """The same steps for ``D`` learners at once, each of which counts its own.
+
+    Args:
+        training: As above.
+        weights: A row of weights for each learner, ``(D, P)``.
+    """
+
+    def __init__(self, training: Training, weights: Tensor) -> None:
+        self._training = training
+        self._states = _blank(training, weights)
+        self._steps = np.zeros(len(weights), np.int64)
+
+    def reset(self, rows: Sequence[int]) -> None:
+        """Let some learners forget all."""
+        self._steps[rows] = 0
+        for state in self._states:
+            state[rows] = 0
+
+    @torch.no_grad()
+    def step(self, weights: Tensor, gradients: Tensor, rows: Sequence[int]) -> None:
+        """Change some rows in place.
+
+        Args:
+            weights: ``(D, P)``.
+            gradients: Of the ``d`` learners that take this step, ``(d, P)``.
+            rows: Which these are, ascending.
+        """
+        self._steps[rows] += 1
+        steps = self._steps[rows]
+        # What is the same for all is a number, as for one learner alone.
+        told = int(steps[0]) if (steps == steps[0]).all() else steps
+        if len(rows) == len(weights):
+            _change(self._training, weights, gradients, self._states, told)
+            return
+        wholes = [weights, *self._states]
+        where = torch.tensor(rows, device=weights.device)
+        part, *state = [whole[where] for whole in wholes]
+        _change(self._training, part, gradients, state, told)
+        for whole, changed in zip(wholes, [part, *state], strict=True):
+            whole[where] = changed
+
+
+def _blank(t: Training, weight: Tensor) -> list[Tensor]:
+    count = 2 if t.optimizer != "sgd" else int(t.momentum > 0)
+    return [torch.zeros_like(weight) for _ in range(count)]
+
+
+def _change(
+    t: Training, weight: Tensor, gradient: Tensor, state: Sequence[Tensor], steps: int | Steps
+) -> None:
+    if t.weight_decay and t.optimizer == "adamw":
+        weight.mul_(1 - t.lr * t.weight_decay)
+    elif t.weight_decay:
+        gradient = gradient.add(weight, alpha=t.weight_decay)
+    if t.optimizer != "sgd":
+        _adapt(t, weight, gradient, state, steps)
+        return
+    if state:
+        gradient = state[0].mul_(t.momentum).add_(gradient)
+    weight.add_(gradient, alpha=-t.lr)
+
+
+def _adapt(
+    t: Training, weight: Tensor, gradient: Tensor, state: Sequence[Tensor], steps: int | Steps
+) -> None:
+    (first, second), (mean, square) = t.betas, state
+    mean.lerp_(gradient, 1 - first)
+    square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
+    if isinstance(steps, int):
+        denominator = (square.sqrt() / (1 - second**steps) ** 0.5).add_(EPSILON)
+        weight.addcdiv_(mean, denominator, value=-t.lr / (1 - first**steps))
+        return
+    root = torch.from_numpy((1 - second**steps) ** 0.5).to(weight)[:, None]
+    size = torch.from_numpy(t.lr / (1 - first**steps)).to(weight)[:, None]
+    weight.addcdiv_(mean * size, (square.sqrt() / root).add_(EPSILON), value=-1)

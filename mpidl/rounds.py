@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl import schema
+from mpidl.batch import Batch
 from mpidl.device import Device, Samples
 from mpidl.exchange.memory import Exchange
 from mpidl.node import Board
 from mpidl.plan import Plan
 from mpidl.recorder import Recorder
+from mpidl.scores import Score
 from mpidl.world import Comm
 
 Array = npt.NDArray[np.float64]
@@ -38,6 +40,7 @@ class Parts:
         comm: All ranks.
         plan: What the run file says.
         devices: The devices hosted here, by number, ascending.
+        batch: The same, side by side; None where they go one after another.
         exchange: Moves and mixes their vectors.
         board: Shows every rank the rows of all.
         tests: The test sets, ``iid`` and ``ood``.
@@ -48,6 +51,7 @@ class Parts:
     comm: Comm
     plan: Plan
     devices: Mapping[int, Device]
+    batch: Batch | None
     exchange: Exchange
     board: Board
     tests: Mapping[str, Samples]
@@ -74,11 +78,7 @@ def run_rounds(
         due = (round_ + 1) % plan.file.evaluation.every == 0 or round_ == rounds - 1
         row["seconds_record"] = spent_recording
 
-        active = plan.active(round_)
-        for number, device in parts.devices.items():
-            if number in active:
-                with row.clock("train", number):
-                    row.set("train_loss", number, device.train(round_))
+        train(parts, row, round_)
         evaluate(parts, row, "trained", due)
 
         rows = steady or plan.rows(round_, list(parts.devices))
@@ -136,18 +136,45 @@ class Row:
         self.values[f"seconds_{phase}"][where] += time.perf_counter() - started
 
 
+def train(parts: Parts, row: Row, round_: int) -> None:
+    """Take the local steps of those devices of this rank that take part in a round."""
+    active = parts.plan.active(round_)
+    own = [number for number in parts.devices if number in active]
+    if parts.batch is not None and own:
+        with row.clock("train"):
+            losses = parts.batch.train(round_, own)
+        for number, loss in losses.items():
+            row.set("train_loss", number, loss)
+        return
+    for number in own:
+        with row.clock("train", number):
+            row.set("train_loss", number, parts.devices[number].train(round_))
+
+
+def scores(parts: Parts, row: Row, samples: Samples) -> Iterator[tuple[int, Score]]:
+    """The score of each device of this rank on a test set."""
+    wanted = samples, parts.classes, parts.plan.file.evaluation
+    if parts.batch is not None:
+        with row.clock("evaluate"):
+            found = parts.batch.evaluate(*wanted)
+        yield from found.items()
+        return
+    for number, device in parts.devices.items():
+        with row.clock("evaluate", number):
+            score = device.evaluate(*wanted)
+        yield number, score
+
+
 def evaluate(parts: Parts, row: Row, moment: str, due: bool) -> None:
     """Collective. Score this rank's devices on the test sets, where the run file wants it."""
     evaluation = parts.plan.file.evaluation
     if due and evaluation.moment in (moment, "both"):
-        for number, device in parts.devices.items():
-            with row.clock("evaluate", number):
-                for kind, samples in parts.tests.items():
-                    score = device.evaluate(samples, parts.classes, evaluation)
-                    row.set(f"{kind}_loss_{moment}", number, score.loss)
-                    row.set(f"{kind}_accuracy_{moment}", number, score.accuracy)
-                    if kind == "iid":
-                        row.set(f"iid_class_accuracy_{moment}", number, score.by_class)
+        for kind, samples in parts.tests.items():
+            for number, score in scores(parts, row, samples):
+                row.set(f"{kind}_loss_{moment}", number, score.loss)
+                row.set(f"{kind}_accuracy_{moment}", number, score.accuracy)
+                if kind == "iid":
+                    row.set(f"iid_class_accuracy_{moment}", number, score.by_class)
     if due and moment == "mixed":
         with row.clock("evaluate"):
             row["consensus_distance"] = parts.exchange.distances()

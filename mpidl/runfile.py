@@ -123,6 +123,7 @@ class Training(Section):
     precision: Literal["float32", "bfloat16"] = "float32"
     accelerator: Literal["auto", "cpu", "cuda", "xpu"] = "auto"
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    batched: Literal["auto", "yes", "no"] = "auto"
 
 
 class Evaluation(Section):

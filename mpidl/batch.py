@@ -1,0 +1,238 @@
+"""The devices of one rank side by side: one model whose every weight has a row for each of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from itertools import accumulate, pairwise
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from mpidl.device import Device, Samples, precision
+from mpidl.optimizers import RowOptimizer
+from mpidl.runfile import Evaluation, Training
+from mpidl.scores import IGNORED, Score, Tally, losses_of
+
+DEPENDENT = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+"""Layers in which a sample sees the other ones of its batch."""
+
+
+class Stack:
+    """A model applied to many sets of its parameters and floating buffers at once.
+
+    Args:
+        model: Gives what is computed; its own parameters are not read.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        weights = dict(model.named_parameters())
+        buffers = {k: b for k, b in model.named_buffers() if b.is_floating_point()}
+        self._shapes = {key: tensor.shape for key, tensor in [*weights.items(), *buffers.items()]}
+        self._buffers = list(buffers)
+        self.trained = sum(tensor.numel() for tensor in weights.values())
+        self.size = sum(shape.numel() for shape in self._shapes.values())
+        self.dependent = any(isinstance(part, DEPENDENT) for part in model.modules())
+
+    def __call__(self, weights: Tensor, rest: Tensor, inputs: Tensor, own: bool = True) -> Tensor:
+        """The outputs for each row, ``(D, B, ...)``; new batch-norm statistics go into ``rest``.
+
+        Args:
+            weights: ``(D, T)``, of the P numbers the T that are trained.
+            rest: ``(D, P - T)``.
+            inputs: ``(D, B, ...)``, or ``(B, ...)`` for all.
+            own: Which of the two.
+        """
+        slots: dict[str, Tensor] = {}
+        for source, keys in ((weights, self._weights), (rest, self._buffers)):
+            parts = torch.split(source, [self._shapes[key].numel() for key in keys], dim=1)
+            for key, part in zip(keys, parts if keys else (), strict=True):
+                slots[key] = part.view(len(part), *self._shapes[key])
+        # Only to contiguous statistics does torch's vmap write back.
+        slots |= {key: slots[key].contiguous().clone() for key in self._buffers}
+
+        def apply(slots: dict[str, Tensor], given: Tensor) -> Tensor:
+            made: Tensor = functional_call(self.model, slots, (given,))
+            return made
+
+        with _attention(inputs.device):
+            outputs: Tensor = vmap(apply, in_dims=(0, 0 if own else None))(slots, inputs)
+        if self._buffers and self.model.training:
+            rest.copy_(torch.cat([slots[key].flatten(1) for key in self._buffers], dim=1))
+        return outputs
+
+    @property
+    def _weights(self) -> list[str]:
+        return list(self._shapes)[: len(self._shapes) - len(self._buffers)]
+
+
+def _attention(hardware: torch.device) -> AbstractContextManager[object]:
+    # The processor's own attention has no rule for vmap and would run row by row.
+    return sdpa_kernel(SDPBackend.MATH) if hardware.type == "cpu" else nullcontext()
+
+
+def obstacle(model: nn.Module, samples: Samples) -> str | None:
+    """Why devices with such a model cannot be trained side by side; None where they can.
+
+    Args:
+        model: On torch's ``meta`` device, so that nothing is computed.
+        samples: A few, there too.
+    """
+    if not all(weight.requires_grad for weight in model.parameters()):
+        return "some of its weights are not trained"
+    stack = Stack(model.train())
+    weights = torch.empty(2, stack.trained, device="meta", requires_grad=True)
+    rest = torch.empty(2, stack.size - stack.trained, device="meta")
+    inputs, targets = samples.batch(torch.zeros(2, 2, dtype=torch.int64, device="meta"))
+    try:
+        torch.autograd.grad(losses_of(stack(weights, rest, inputs), targets).sum(), weights)
+    except Exception as error:  # whatever a model of any kind may raise here
+        return f"torch's vmap says: {str(error).splitlines()[0].rstrip('.')}"
+    return None
+
+
+class Batch:
+    """The devices of one rank, trained and evaluated at once.
+
+    The same steps on the same samples as one after another, in sums of another order: parameters
+    differ by rounding, 1e-5 of themselves after some dozens of steps. Devices with fewer steps in
+    a round rest while the others take theirs.
+
+    Args:
+        devices: By number; their models are equal but for their parameters.
+        training: The local step.
+    """
+
+    def __init__(self, devices: Mapping[int, Device], training: Training) -> None:
+        self._devices, self._training = dict(devices), training
+        self._rows = {number: row for row, number in enumerate(devices)}
+        some = next(iter(devices.values()))
+        self._hardware, self._stack = some.hardware, Stack(some.model)
+        self._starts, self._pool = self._join()
+        self._optimizer = RowOptimizer(training, self._split(self._matrix())[0])
+
+    def _join(self) -> tuple[list[int], Samples]:
+        """Put all shards into one memory; where each begins, and all of them."""
+        shards = [device.samples for device in self._devices.values()]
+        inputs = torch.cat([shard.inputs for shard in shards])
+        labels = torch.cat([shard.labels for shard in shards])
+        starts = [0, *accumulate(len(shard) for shard in shards)]
+        for device, (start, end) in zip(self._devices.values(), pairwise(starts), strict=True):
+            device.samples = replace(
+                device.samples, inputs=inputs[start:end], labels=labels[start:end]
+            )
+        return starts[:-1], replace(shards[0], inputs=inputs, labels=labels)
+
+    def _matrix(self) -> Tensor:
+        """The devices' vectors, ``(D, P)``: their memory where it is one, else a copy."""
+        vectors = [device.vector for device in self._devices.values()]
+        first, places = vectors[0], [vector.data_ptr() for vector in vectors]
+        gaps = {after - before for before, after in pairwise(places)}
+        memories = {vector.untyped_storage().data_ptr() for vector in vectors}
+        gap = min(gaps, default=0) // first.itemsize
+        if len(memories) == len(gaps) == 1 and gap >= len(first):
+            return first.as_strided((len(vectors), len(first)), (gap, 1))
+        return torch.stack(vectors)
+
+    def _split(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        return matrix[:, : self._stack.trained], matrix[:, self._stack.trained :]
+
+    def train(self, round_: int, numbers: Sequence[int]) -> dict[int, float]:
+        """Take this round's local steps of some devices; each one's mean loss over its samples."""
+        t, rows = self._training, [self._rows[number] for number in numbers]
+        if t.optimizer_state == "reset":
+            self._optimizer.reset(rows)
+        matrix = self._matrix()
+        weights, rest = self._split(matrix)
+        anchors = weights.clone() if t.proximal else None
+        self._stack.model.train()
+        table, sizes = self._schedule(round_, numbers)
+        totals = torch.zeros(len(self._rows), device=self._hardware, dtype=torch.float64)
+        for indices, counts in zip(table, sizes, strict=True):
+            for some in self._groups(counts):
+                who, count = [rows[i] for i in some], counts[some]
+                everyone = len(who) == len(weights)
+                place = slice(None) if everyone else torch.tensor(who, device=self._hardware)
+                index = indices if everyone else indices[torch.tensor(some, device=self._hardware)]
+                # With data autograd overlooks that statistics in the same memory change before the
+                # backward pass.
+                leaf = weights[place].data.requires_grad_()
+                kept = rest[place]
+                losses = self._losses(leaf, kept, index[:, : count.max()], count)
+                (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+                with torch.no_grad():
+                    if anchors is not None:
+                        # FedProx, arXiv 1812.06127.
+                        gradient = gradient.add(leaf - anchors[place], alpha=t.proximal)
+                    if not everyone:
+                        rest[place] = kept
+                    amounts = torch.from_numpy(count).to(self._hardware)
+                    totals[place] += losses.detach() * amounts
+                self._optimizer.step(weights, gradient, who)
+        self._give_back(matrix)
+        means = totals.cpu().numpy()[rows] / sizes.sum(axis=0)
+        return {number: float(mean) for number, mean in zip(numbers, means, strict=True)}
+
+    def _schedule(
+        self, round_: int, numbers: Sequence[int]
+    ) -> tuple[Tensor, npt.NDArray[np.int64]]:
+        """Samples of every step, ``(steps, d, B)``, and how many of them count, ``(steps, d)``."""
+        batches = [list(self._devices[n].batches(round_, torch.device("cpu"))) for n in numbers]
+        steps, width = max(map(len, batches)), max(len(own[0]) for own in batches)
+        table = np.zeros((steps, len(numbers), width), np.int64)
+        sizes = np.zeros((steps, len(numbers)), np.int64)
+        for i, (number, own) in enumerate(zip(numbers, batches, strict=True)):
+            start = self._starts[self._rows[number]]
+            table[:, i] = start
+            for step, batch in enumerate(own):
+                table[step, i, : len(batch)] = batch.numpy() + start
+                sizes[step, i] = len(batch)
+        return torch.from_numpy(table).to(self._hardware), sizes
+
+    def _groups(self, counts: npt.NDArray[np.int64]) -> Iterator[list[int]]:
+        """Devices that take a step together; where samples see each other, of equal batches."""
+        if not self._stack.dependent:
+            yield np.flatnonzero(counts).tolist()
+            return
+        for size in np.unique(counts[counts > 0]):
+            yield np.flatnonzero(counts == size).tolist()
+
+    def _losses(
+        self, weights: Tensor, rest: Tensor, index: Tensor, count: npt.NDArray[np.int64]
+    ) -> Tensor:
+        """The loss of each device, ``(d,)``, on its first ``count`` samples of a batch."""
+        inputs, targets = self._pool.batch(index)
+        if (count < index.shape[1]).any():
+            places = torch.arange(index.shape[1], device=index.device)
+            beyond = places >= torch.from_numpy(count).to(index.device)[:, None]
+            targets = targets.masked_fill(
+                beyond.view(*index.shape, *[1] * (targets.ndim - 2)), IGNORED
+            )
+        with precision(self._training, self._hardware):
+            logits = self._stack(weights, rest, inputs)
+            losses = losses_of(logits, targets).view(len(weights), -1)
+        return losses.sum(1) / (targets != IGNORED).flatten(1).sum(1)
+
+    def _give_back(self, matrix: Tensor) -> None:
+        for row, device in zip(matrix, self._devices.values(), strict=True):
+            if row.data_ptr() != device.vector.data_ptr():
+                device.vector.copy_(row)
+
+    def evaluate(self, samples: Samples, classes: int, evaluation: Evaluation) -> dict[int, Score]:
+        """The score of each device, as :meth:`mpidl.device.Device.evaluate` gives it."""
+        weights, rest = self._split(self._matrix())
+        self._stack.model.eval()
+        tally = Tally(len(weights), classes, self._hardware)
+        # No more at once than in a step, or than one device alone would take.
+        share = max(self._training.batch_size, evaluation.batch_size // len(weights))
+        size = min(evaluation.batch_size, share)
+        with torch.no_grad(), precision(self._training, self._hardware):
+            for start in range(0, len(samples), size):
+                inputs, targets = samples.batch(slice(start, start + size))
+                logits = self._stack(weights, rest, inputs, own=False)
+                tally.add(logits, targets, samples.labels[start : start + size])
+        return dict(zip(self._rows, tally.scores(len(samples), evaluation), strict=True))

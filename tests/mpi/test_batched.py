@@ -1,0 +1,45 @@
+"""Whole runs with the devices of a rank side by side against one after another."""
+
+import numpy as np
+import pytest
+import torch
+
+from mpidl import build
+from mpidl.faults import Fault
+
+SETTINGS = ("topology.devices=6", "training.rounds=3", "training.participation=0.8")
+
+
+@pytest.fixture(autouse=True)
+def six(comm):
+    if comm.size > 6:
+        pytest.skip("six devices")
+
+
+def test_curves_are_the_same_up_to_rounding(program):
+    one = program(*SETTINGS, "training.batched=no", name="one")
+    all_ = program(*SETTINGS, "training.batched=yes", name="all")
+    for key, want in one.items():
+        timed = key.startswith(("series/seconds", "series/bytes"))
+        if key.startswith("series/") and want.dtype.kind == "f" and not timed:
+            np.testing.assert_allclose(all_[key], want, rtol=1e-4, atol=1e-6, err_msg=key)
+
+
+def test_auto_goes_one_after_another_on_a_processor(parts, comm):
+    with parts(*SETTINGS) as alone:
+        assert alone.batch is None
+    with parts(*SETTINGS, "training.batched=yes") as together:
+        assert (together.batch is not None) == (len(together.devices) > 1)
+
+
+def test_a_model_that_does_not_allow_it_is_told(parts, monkeypatch):
+    monkeypatch.setattr(build, "obstacle", lambda *_: "it draws lots")
+    with (
+        pytest.raises(Fault, match=r"'mlp' cannot be .* \(it draws lots\); 'auto' and 'no'"),
+        parts(*SETTINGS, "training.batched=yes"),
+    ):
+        pass
+    with parts(*SETTINGS) as serial:
+        cpu = torch.device("cpu")
+        assert not build.side_by_side(serial.plan, serial.stock, 2, cpu)
+        assert not build.side_by_side(serial.plan, serial.stock, 2, torch.device("meta"))

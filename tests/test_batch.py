@@ -1,0 +1,206 @@
+"""Devices side by side against the same devices one after another."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mpidl import batch, models
+from mpidl.device import Device, Samples
+from mpidl.models import cnn, mlp, mobilenet, transformer, vit
+from mpidl.runfile import Evaluation, Training
+
+IMAGE = models.Shape((3, 16, 16), 5, None)
+TEXT = models.Shape((9,), 14, 14)
+
+
+class Two(nn.Sequential):
+    """Batch norm between two linear layers."""
+
+    def __init__(self):
+        super().__init__(
+            nn.Flatten(),
+            nn.Linear(768, 6, bias=False),
+            nn.BatchNorm1d(6),
+            nn.ReLU(),
+            nn.Linear(6, 5),
+        )
+
+
+MODELS = {
+    "mlp": lambda: mlp.mlp(IMAGE, hidden=[7]),
+    "cnn": lambda: cnn.cnn(IMAGE),
+    "batch norm": Two,
+    "mobilenet": lambda: mobilenet.mobilenet_v2(IMAGE),
+    "transformer": lambda: transformer.transformer(TEXT, layers=2, heads=2, width=8),
+    "vit": lambda: vit.vit(IMAGE, patch=8, layers=1, heads=2, width=8, hidden=8),
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def samples(kind, count, seed, dtype=torch.float32):
+    draw = np.random.default_rng(seed)
+    labels = torch.from_numpy(draw.integers(5, size=count))
+    if kind == "transformer":
+        text = torch.from_numpy(draw.integers(14, size=(count, 9)).astype(np.uint8))
+        return Samples(text, labels, sequence=True, padding=3)
+    images = draw.normal(size=(count, 3, 16, 16)).astype(np.float32)
+    return Samples(torch.from_numpy(images).to(dtype), labels)
+
+
+def hosted(kind, training, counts, dtype=torch.float64, apart=False):
+    """Devices 2, 3, ... with so many samples each, on the rows of a matrix with longer rows."""
+    torch.manual_seed(0)
+    model = MODELS[kind]().to(dtype)
+    devices = {
+        number: Device(number, copy.deepcopy(model), samples(kind, count, number, dtype), training)
+        for number, count in enumerate(counts, start=2)
+    }
+    size = devices[2].size
+    matrix = torch.zeros(len(devices), size + 5, dtype=dtype)
+    for device, row in zip(devices.values(), matrix, strict=True):
+        device.adopt(torch.zeros(size, dtype=dtype) if apart else row[:size])
+    return devices
+
+
+def everyone(round_, numbers):
+    return numbers
+
+
+def both(kind, settings, counts, rounds=2, active=everyone, **places):
+    """Losses and vectors after training one by one, and side by side."""
+    training = Training(batch_size=4, lr=0.01, **settings)
+    alone, together = (hosted(kind, training, counts, **places) for _ in range(2))
+    stacked = batch.Batch(together, training)
+    losses = []
+    for round_ in range(rounds):
+        numbers = active(round_, list(alone))
+        losses.append(([alone[n].train(round_) for n in numbers], stacked.train(round_, numbers)))
+        assert list(losses[-1][1]) == numbers
+    return alone, together, stacked, losses
+
+
+def agree(alone, together, losses, rtol=1e-5, atol=1e-6):
+    for one, other in losses:
+        np.testing.assert_allclose(list(other.values()), one, rtol=rtol)
+    for one, other in zip(alone.values(), together.values(), strict=True):
+        np.testing.assert_allclose(other.vector, one.vector, rtol=rtol, atol=atol)
+
+
+SETTINGS = {"momentum": 0.9, "weight_decay": 0.01}
+COUNTS = (7, 8, 11)
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.parametrize("kind", MODELS)
+def test_training_side_by_side_is_training_one_by_one(kind):
+    """In float64; mobilenet's many norms of four samples multiply rounding by 1e4 in two steps."""
+    alone, together, stacked, losses = both(kind, SETTINGS, COUNTS)
+    agree(alone, together, losses)
+    start = hosted(kind, Training(), COUNTS)
+    assert all((start[n].vector - together[n].vector).norm() > 1e-2 for n in start)
+    test, evaluation = samples(kind, 7, 99, torch.float64), Evaluation(batch_size=3)
+    found = stacked.evaluate(test, 5, evaluation)
+    for number, device in alone.items():
+        want = device.evaluate(test, 5, evaluation)
+        assert found[number].loss == pytest.approx(want.loss, rel=1e-5)
+        assert found[number].accuracy == pytest.approx(want.accuracy, abs=1e-9)
+        np.testing.assert_allclose(found[number].by_class, want.by_class)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "cnn", "batch norm", "transformer", "vit"])
+def test_in_float32_they_differ_by_rounding(kind):
+    alone, together, _, losses = both(kind, SETTINGS, COUNTS, dtype=torch.float32)
+    agree(alone, together, losses, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"optimizer": "adam", "weight_decay": 0.1},
+        {"optimizer": "adamw", "weight_decay": 0.1, "optimizer_state": "reset"},
+        {"momentum": 0.9, "optimizer_state": "reset"},
+        {"proximal": 1.0, "epochs": 2},
+        {"steps": 5},
+        {"order": "fixed"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", ["mlp", "batch norm"])
+@pytest.mark.parametrize("counts", [(8, 8), (3, 7, 23)], ids=str)
+def test_every_setting_says_the_same(kind, settings, counts):
+    alone, together, _, losses = both(kind, settings, counts, rounds=3)
+    agree(alone, together, losses)
+
+
+@pytest.mark.parametrize("settings", [{"momentum": 0.9}, {"optimizer": "adam"}], ids=str)
+def test_devices_that_sit_out_stay_as_they_are(settings):
+    def active(round_, numbers):
+        return numbers[round_ % 2 :]
+
+    alone, together, _, losses = both("mlp", settings, (5, 9, 4), 4, active=active)
+    agree(alone, together, losses)
+
+
+def test_vectors_that_lie_apart_are_trained_too():
+    alone, together, stacked, losses = both("batch norm", {}, (7, 11), apart=True)
+    agree(alone, together, losses)
+    test = samples("batch norm", 7, 99, torch.float64)
+    found = stacked.evaluate(test, 5, Evaluation())[2]
+    assert found.loss == pytest.approx(alone[2].evaluate(test, 5, Evaluation()).loss, rel=1e-4)
+
+
+def test_new_memory_is_found():
+    alone, together, stacked, _ = both("mlp", {}, (5, 9))
+    matrix = torch.stack([device.vector for device in together.values()])
+    for device, row in zip(together.values(), matrix, strict=True):
+        device.bind(row)
+    losses = [([alone[n].train(2) for n in alone], stacked.train(2, [2, 3]))]
+    agree(alone, together, losses)
+
+
+class Asking(nn.Linear):
+    """Goes one way or the other by what it sees."""
+
+    def forward(self, inputs):  # noqa: D102
+        return super().forward(inputs) if inputs.sum() > 0 else inputs
+
+
+def frozen():
+    model = nn.Linear(4, 5)
+    model.bias.requires_grad_(False)
+    return model
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_no_model_of_the_house_stands_in_the_way(kind):
+    with torch.device("meta"):
+        model = MODELS[kind]()
+    few = samples(kind, 2, 0)
+    few = Samples(few.inputs.to("meta"), few.labels.to("meta"), few.sequence, few.padding)
+    assert batch.obstacle(model, few) is None
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: nn.Sequential(nn.Linear(4, 5), nn.Dropout()), "random"),
+        (lambda: Asking(4, 5), "control flow"),
+        (frozen, "not trained"),
+    ],
+)
+def test_what_stands_in_the_way_is_told(make, told):
+    with torch.device("meta"):
+        model = make()
+        few = Samples(torch.empty(2, 4), torch.empty(2, dtype=torch.int64))
+    assert told in batch.obstacle(model, few)
