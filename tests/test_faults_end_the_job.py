@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mpidl import start
 from mpidl.world import MPI
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -57,7 +58,7 @@ sys.exit(run.main())
 """
 
 
-def job(ranks, script, folder, *settings):
+def job(ranks, script, folder, *settings, fork=1):
     """Start ranks of a script with a small run; its processes know the folder as an argument."""
     overrides = [part for setting in (*SMALL, *settings) for part in ("--set", setting)]
     environment = {
@@ -65,6 +66,7 @@ def job(ranks, script, folder, *settings):
         for key, value in os.environ.items()
         if not key.startswith(("PMI", "HYD", "MPI_", "MPIR_"))
     }
+    environment[start.SWITCH] = str(fork)
     return subprocess.Popen(
         [MPIEXEC, "-n", str(ranks), sys.executable, *script, *overrides, "--out", folder],
         stdout=subprocess.PIPE,
@@ -85,6 +87,24 @@ def left_over(folder):
         except OSError:
             continue
     return found
+
+
+def parent(number):
+    return int(Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def roles(process, folder):
+    """The processes of a job, by what they are."""
+    parents = {n: parent(n) for n in left_over(folder) if n != process.pid}
+    ranks = [n for n, p in parents.items() if parents.get(p) in parents]
+    importers = {parents[n] for n in ranks}
+    stand_ins = [n for n in parents if ranks and n not in importers and n not in ranks]
+    return {
+        "a rank": ranks or list(parents),
+        "the importer": list(importers),
+        "the importer's parent": [parents[n] for n in importers],
+        "a stand-in": [n for n in stand_ins if n not in {parents[i] for i in importers}],
+    }
 
 
 def end(folder):
@@ -172,11 +192,20 @@ def test_ctrl_c_ends_the_run_after_its_round(tmp_path):
         assert np.isnan(values[rounds_done:]).all()
 
 
-def test_a_killed_rank_ends_the_job_and_the_file_is_readable(tmp_path):
-    process = job(2, ["-m", "mpidl.run"], tmp_path, "training.rounds=5000")
+@pytest.mark.parametrize(
+    ("fork", "victim"),
+    [
+        (0, "a rank"),
+        (1, "a rank"),
+        (1, "a stand-in"),
+        (1, "the importer"),
+        (1, "the importer's parent"),
+    ],
+)
+def test_a_killed_process_ends_the_job_and_the_file_is_readable(tmp_path, fork, victim):
+    process = job(3, ["-m", "mpidl.run"], tmp_path, "training.rounds=5000", fork=fork)
     wait_for(process, tmp_path, "round 5/")
-    ranks = [n for n in left_over(tmp_path) if n != process.pid]
-    os.kill(max(ranks), signal.SIGKILL)
+    os.kill(max(roles(process, tmp_path)[victim]), signal.SIGKILL)
     code, _, _ = ended(process, tmp_path)
     assert code != 0
     rounds_done, completed, *series = contents(tmp_path / "default.h5")
@@ -184,6 +213,48 @@ def test_a_killed_rank_ends_the_job_and_the_file_is_readable(tmp_path):
     assert rounds_done >= 4
     for values in series:
         assert np.isfinite(values[:rounds_done]).all()
+
+
+SLEEPING = """
+import os, pathlib, sys, time
+from mpidl import device, run
+
+folder, train = pathlib.Path(sys.argv[-1]), device.Device.train
+
+def stay(self, round_):
+    if self.number == 1 and round_ == 2:
+        (folder / "process").write_text(str(os.getpid()))
+        time.sleep(10_000)
+    return train(self, round_)
+
+device.Device.train = stay
+sys.exit(run.main())
+"""
+
+
+def segments():
+    """Names of shared memory that somebody may still open."""
+    return set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
+
+
+@pytest.mark.parametrize("backend", ["shared", "mpi"])
+def test_a_rank_killed_while_others_wait_for_it_ends_the_job_and_leaves_no_memory(
+    tmp_path, backend
+):
+    """Three ranks sleep at the gate; the fourth, for which they wait, is killed."""
+    before = segments()
+    folder = tmp_path / "results"
+    folder.mkdir()
+    process = job(4, ["-c", SLEEPING], folder, f"exchange.backend={backend}")
+    wait_for(process, folder, "round 2/")
+    deadline = time.monotonic() + STARTING
+    while not (folder / "process").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(int((folder / "process").read_text()), signal.SIGKILL)
+    code, _, _ = ended(process, folder)
+    assert code != 0
+    assert contents(folder / "default.h5")[:2] == [2, 0]
+    assert segments() <= before
 
 
 @pytest.mark.parametrize("variable", ["PMI_SIZE", "OMPI_COMM_WORLD_SIZE"])
