@@ -1,4 +1,4 @@
-"""X <- W X over neighborhoods: native when built, torch otherwise."""
+"""X <- W X over neighborhoods: native or, on accelerators, Triton where it works, else torch."""
 
 import os
 from collections.abc import Sequence
@@ -13,7 +13,10 @@ except ImportError:
     _native = None
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+
+    from mpidl.fused import Fused
 
 NAME = "torch" if _native is None else "native"
 """Which kernel mixes on the CPU."""
@@ -67,6 +70,10 @@ class Mixture:
             self._native = getattr(_native, f"mix_{str(outs[0].dtype).rpartition('.')[2]}", None)
         bytes_ = 2 * len(outs) * self._columns * (outs[0].itemsize if outs else 0)
         self._stream = bytes_ > CACHE if stream is None else stream
+        self._fused: Fused | None = None
+        if outs and outs[0].device.type != "cpu" and self._columns and all(map(len, members)):
+            kernel = _accelerated(outs[0].device)
+            self._fused = kernel(members, outs) if kernel is not None else None
         if self._native is not None:
             flat = [vector.data_ptr() for row in members for vector in row]
             self._addresses = np.array(flat, np.uintp)
@@ -83,6 +90,9 @@ class Mixture:
         if len(weights) != self.offsets[-1]:
             raise ValueError(f"{len(weights)} weights for {self.offsets[-1]} members")
         if not self._outs or not self._columns:
+            return
+        if self._fused is not None and squares is None:
+            self._fused(weights)
             return
         if self._native is None:
             self._by_torch(weights, squares)
@@ -117,6 +127,30 @@ class Mixture:
                 squares[tile] = _squares([out[part] for out in self._outs])
 
 
+_tried: dict[str, tuple["type[Fused] | None", str]] = {}
+
+
+def _accelerated(device: "torch.device") -> "type[Fused] | None":
+    """The kernel for this kind of accelerator, tried once; None where torch has to mix."""
+    if device.type not in _tried:
+        try:
+            from mpidl import fused
+
+            fused.prove(device)
+            _tried[device.type] = fused.Fused, "triton"
+        except Exception as error:
+            # Triton needs a compiler, a driver and room for its cache: whatever it lacks, torch
+            # mixes as well.
+            told = (str(error).splitlines() or [""])[0]
+            _tried[device.type] = None, f"torch (Triton: {type(error).__name__}: {told[:80]})"
+    return _tried[device.type][0]
+
+
+def used() -> str:
+    """Which kernel mixes in this process: that of its accelerator, if vectors lie there."""
+    return next((told for _, told in _tried.values()), NAME)
+
+
 def _sum(weights: Array, members: Sequence["Tensor"], out: "Tensor") -> None:
     total: Tensor | None = None
     for weight, member in zip(weights.tolist(), members, strict=True):
@@ -136,8 +170,31 @@ def _squares(vectors: Sequence["Tensor"]) -> list[float]:
     mean = torch.empty(len(vectors[0]), dtype=torch.promote_types(vectors[0].dtype, torch.float32))
     mean = mean.to(vectors[0].device)
     _sum(np.full(len(vectors), 1 / len(vectors)), vectors, mean)
-    norms = [torch.linalg.vector_norm(vector - mean, dtype=torch.float64) for vector in vectors]
-    return [float(norm) ** 2 for norm in norms]
+    return [_apart(vector, mean) for vector in vectors]
+
+
+def _apart(vector: "Tensor", mean: "Tensor") -> float:
+    import torch
+
+    return float(torch.linalg.vector_norm(vector - mean, dtype=torch.float64)) ** 2
+
+
+def apart(vector: "Tensor", mean: "Tensor") -> float:
+    """``||x - mean||_2``, tile by tile as a measured :class:`Mixture` adds it, whoever asks.
+
+    Args:
+        vector: x, ``(P,)``, contiguous.
+        mean: ``(P,)``, contiguous, of the type in which such vectors are summed.
+    """
+    tiles = np.zeros(-(-len(vector) // TILE))
+    native = getattr(_native, f"apart_{str(vector.dtype).rpartition('.')[2]}", None)
+    if native is not None and vector.device.type == mean.device.type == "cpu":
+        native(vector.data_ptr(), mean.data_ptr(), len(vector), tiles.ctypes.data)
+    else:
+        for tile in range(len(tiles)):
+            part = slice(tile * TILE, (tile + 1) * TILE)
+            tiles[tile] = _apart(vector[part], mean[part])
+    return float(np.sqrt(tiles.sum()))
 
 
 def mix(weights: Array, members: Sequence["Tensor"], out: "Tensor") -> None:

@@ -3,21 +3,17 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from mpidl import kernels
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 def consensus_distance(vectors: Mapping[int, "Tensor"], mean: "Tensor") -> list[float]:
-    """``||x_i - mean_j x_j||_2`` of each own device.
+    """``||x_i - mean_j x_j||_2`` of each own device, the same bits wherever it is computed.
 
     Args:
         vectors: For each own device its vector, ``(P,)``.
         mean: The mean over all devices, ``(P,)``.
     """
-    import torch
-
-    return [
-        float(torch.linalg.vector_norm(vector.cpu() - mean, dtype=torch.float64))
-        for vector in vectors.values()
-    ]
-
+    return [kernels.apart(vector.cpu(), mean) for vector in vectors.values()]

@@ -206,7 +206,8 @@ class Shared(Buffers):
         """Collective. ``||x_i - mean_j x_j||_2`` of each own device."""
         if not self._measured or self._squares is None:
             return super().distances()
-        return [float(np.sqrt(self._squares[:, self._place[i]].sum())) for i in self.own]
+        squares = self._squares.T
+        return [float(np.sqrt(squares[self._place[i]].copy().sum())) for i in self.own]
 
     def close(self) -> None:
         """Collective. Free requests and the communicator; the slab goes with the node."""

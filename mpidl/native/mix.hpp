@@ -290,7 +290,6 @@ struct Kernel {
     // Squared distances of the mixtures from their mean, summed over a tile, one double a row.
     static MPIDL_INLINE void square_tile(const Product &product, std::size_t start,
                                          std::size_t stop, double *squares) {
-        constexpr std::size_t kWide = 16;  // the same for all, as it decides the order of additions
         const Sum<T> weight = static_cast<Sum<T>>(1.0 / double(product.rows));
         Sum<T> mean[kTile], values[kTile + In::kLanes];
         const std::size_t size = stop - start;
@@ -303,20 +302,37 @@ struct Kernel {
         }
         for (std::size_t i = 0; i < product.rows; ++i) {
             load(reinterpret_cast<const T *>(product.outs[i]) + start, size, values);
-            double sums[kWide] = {};
-            std::size_t p = 0;
-            for (; p + kWide <= size; p += kWide) {
-                for (std::size_t lane = 0; lane < kWide; ++lane) {
-                    const double gap = values[p + lane] - mean[p + lane];
-                    sums[lane] += gap * gap;
-                }
+            squares[i] = apart(values, mean, size);
+        }
+    }
+
+    // The squared distance of two vectors; every instruction set adds in the same order.
+    static MPIDL_INLINE double apart(const Sum<T> *values, const Sum<T> *mean, std::size_t size) {
+        constexpr std::size_t kWide = 16;
+        double sums[kWide] = {}, total = 0;
+        std::size_t p = 0;
+        for (; p + kWide <= size; p += kWide) {
+            for (std::size_t lane = 0; lane < kWide; ++lane) {
+                const double gap = values[p + lane] - mean[p + lane];
+                sums[lane] += gap * gap;
             }
-            for (; p < size; ++p) {
-                const double gap = values[p] - mean[p];
-                sums[p % kWide] += gap * gap;
-            }
-            squares[i] = 0;
-            for (const double sum : sums) squares[i] += sum;
+        }
+        for (; p < size; ++p) {
+            const double gap = values[p] - mean[p];
+            sums[p % kWide] += gap * gap;
+        }
+        for (const double sum : sums) total += sum;
+        return total;
+    }
+
+    // For each tile of a vector its squared distance from a mean, (tiles,).
+    static MPIDL_INLINE void tiles_apart(const T *vector, const Sum<T> *mean, std::size_t size,
+                                         double *squares) {
+        Sum<T> values[kTile + In::kLanes];
+        for (std::size_t tile = 0; tile < size; tile += kTile) {
+            const std::size_t count = std::min(kTile, size - tile);
+            load(vector + tile, count, values);
+            squares[tile / kTile] = apart(values, mean + tile, count);
         }
     }
 
@@ -398,5 +414,11 @@ void mix(MPIDL_ARGUMENTS, Instructions instructions = widest()) {
 }
 
 #undef MPIDL_ARGUMENTS
+
+// For each tile of a vector its squared distance from a mean.
+template <typename T>
+void apart(const T *vector, const Sum<T> *mean, std::size_t size, double *squares) {
+    Kernel<T, 16>::tiles_apart(vector, mean, size, squares);
+}
 
 }  // namespace mpidl

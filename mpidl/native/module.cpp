@@ -12,6 +12,19 @@ namespace nb = nanobind;
 namespace {
 
 template <typename T>
+void define_apart(nb::module_ &module, const char *name) {
+    module.def(
+        name,
+        [](std::uintptr_t vector, std::uintptr_t mean, std::size_t size, std::uintptr_t squares) {
+            nb::gil_scoped_release release;
+            mpidl::apart<T>(reinterpret_cast<const T *>(vector),
+                            reinterpret_cast<const mpidl::Sum<T> *>(mean), size,
+                            reinterpret_cast<double *>(squares));
+        },
+        nb::arg("vector"), nb::arg("mean"), nb::arg("size"), nb::arg("squares"));
+}
+
+template <typename T>
 void define(nb::module_ &module, const char *name) {
     module.def(
         name,
@@ -38,6 +51,10 @@ NB_MODULE(_native, module) {
     define<double>(module, "mix_float64");
     define<mpidl::BFloat16>(module, "mix_bfloat16");
     define<mpidl::Float16>(module, "mix_float16");
+    define_apart<float>(module, "apart_float32");
+    define_apart<double>(module, "apart_float64");
+    define_apart<mpidl::BFloat16>(module, "apart_bfloat16");
+    define_apart<mpidl::Float16>(module, "apart_float16");
 #if defined(MPIDL_GATES)
     module.def(
         "arrive",
