@@ -98,8 +98,8 @@ def _able() -> bool:
 
 def _stand_in(address: str, proxy: int) -> None:
     """Stand in for a rank until it ends; return if nobody forks one."""
-    link = _connect(address)
-    if link is None or not importer.akin(link, proxy):
+    link = _connect(address, proxy)
+    if link is None:
         return
     folder = os.open(".", os.O_PATH)
     parcel = marshal.dumps((sys.argv, dict(os.environ), list(os.sched_getaffinity(0))))
@@ -127,15 +127,17 @@ def _stand_in(address: str, proxy: int) -> None:
     _end(struct.unpack("i", status)[0] if status else signal.SIGKILL)
 
 
-def _connect(address: str) -> socket.socket | None:
+def _connect(address: str, proxy: int) -> socket.socket | None:
     link, deadline, pause = socket.socket(socket.AF_UNIX), time.monotonic() + PATIENCE, 0.005
-    while link.connect_ex(address) != 0:
+    while found := link.connect_ex(address):
         if time.monotonic() > deadline:
-            link.close()
-            return None
+            break
         time.sleep(pause)
         pause = min(2 * pause, 0.1)
-    return link
+    if found == 0 and importer.akin(link, proxy):
+        return link
+    link.close()
+    return None
 
 
 def _end(status: int) -> None:

@@ -1,8 +1,13 @@
 """How a rank finds its accelerator and its MPI."""
 
+import ctypes
+from pathlib import Path
+
 import pytest
 
 from mpidl import accelerators, world
+
+SLACK = Path("/proc/self/timerslack_ns")
 
 
 @pytest.mark.parametrize(
@@ -49,3 +54,18 @@ def test_mpi_takes_accelerator_memory_only_where_it_is_known(monkeypatch):
 def test_library_is_one_line():
     assert "\n" not in world.library()
     assert world.library().split()[0] in {"MPICH", "Open", "Intel(R)", "CRAY"}
+
+
+@pytest.mark.skipif(not SLACK.exists(), reason="not Linux")
+@pytest.mark.parametrize(("ranks", "want"), [(4, 50_000), (8, 50_000), (64, 400_000)])
+def test_many_ranks_on_a_core_nap_longer(monkeypatch, ranks, want):
+    monkeypatch.setattr(world, "cores", lambda: 2)
+    monkeypatch.setenv("MPI_LOCALNRANKS", str(ranks))
+    monkeypatch.setenv("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
+    prctl = ctypes.CDLL(None).prctl
+    prctl(world.PR_SET_TIMERSLACK, 50_000, 0, 0, 0)
+    try:
+        world._advise()
+        assert int(SLACK.read_text()) == want
+    finally:
+        prctl(world.PR_SET_TIMERSLACK, 0, 0, 0, 0)
