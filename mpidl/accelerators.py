@@ -22,6 +22,26 @@ def choose(comm: Comm, wanted: str) -> "torch.device":
     """
     import torch
 
+    kind = chosen(wanted)
+    if kind == "cpu":
+        return torch.device("cpu")
+    module = getattr(torch, kind)
+    number = index(comm.rank, comm.size, module.device_count())
+    module.set_device(number)
+    return torch.device(kind, number)
+
+
+def chosen(wanted: str) -> str:
+    """Which kind of hardware a rank of this host computes on.
+
+    Args:
+        wanted: ``auto``, ``cpu``, ``cuda`` or ``xpu``.
+
+    Raises:
+        Fault: If the wanted kind is not there.
+    """
+    import torch
+
     there = {"cuda": torch.cuda.is_available(), "xpu": torch.xpu.is_available(), "cpu": True}
     kind = next(k for k, found in there.items() if found) if wanted == "auto" else wanted
     if not there[kind]:
@@ -29,12 +49,7 @@ def choose(comm: Comm, wanted: str) -> "torch.device":
         raise Fault(
             f"training.accelerator = {wanted!r}: torch finds none on {name()}; found: {found}."
         )
-    if kind == "cpu":
-        return torch.device("cpu")
-    module = getattr(torch, kind)
-    number = index(comm.rank, comm.size, module.device_count())
-    module.set_device(number)
-    return torch.device(kind, number)
+    return kind
 
 
 def index(rank: int, ranks: int, count: int) -> int:

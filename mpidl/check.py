@@ -7,7 +7,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
-from mpidl import graphs, shards, world
+from mpidl import accelerators, graphs, shards, world
 from mpidl.plan import KINDS, Plan
 from mpidl.registry import Registry
 from mpidl.shards import Stock
@@ -42,22 +42,27 @@ def _namer(registry: Registry) -> str:
 def check(comm: Comm, plan: Plan, as_json: bool) -> int:
     """Collective. Build everything, train nothing, print what would run on rank 0; exit code 0."""
     stock = shards.provide(comm, plan)
-    found = world.agree(comm, lambda: facts(plan, stock, comm.size) if comm.rank == 0 else None)
+    node = world.node(comm)
+    together = node.size == comm.size
+    node.Free()
+    found = world.agree(
+        comm, lambda: facts(plan, stock, comm.size, together) if comm.rank == 0 else None
+    )
     if found is not None:
         print(json.dumps(found, indent=2) if as_json else report(plan, found))
     stock.close()
     return 0
 
 
-def facts(plan: Plan, stock: Stock, ranks: int) -> dict[str, Any]:
-    """What a check tells, as plain values."""
+def facts(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any]:
+    """What a check tells, as plain values; ``together`` if all ranks are on one node."""
     from mpidl import build
 
     graph = plan.graph
     strong = graphs.components(graph) == 1
     size = build.vector_size(plan, stock)
     sent, received = traffic(plan, ranks, size)
-    hosted = np.bincount(plan.hosts, minlength=ranks)
+    inbox = np.zeros_like(received) if together and shares(plan) else received
     samples = [graph.nodes[device]["samples"] for device in graph]
     found: dict[str, Any] = {
         "name": plan.file.name,
@@ -73,7 +78,7 @@ def facts(plan: Plan, stock: Stock, ranks: int) -> dict[str, Any]:
         "parameters": size,
         "bytes_sent_per_rank": sent.tolist(),
         "bytes_received_per_rank": received.tolist(),
-        "memory_per_rank": memory(plan, stock, hosted, received, size).tolist(),
+        "memory_per_rank": memory(plan, stock, inbox, size).tolist(),
     }
     if plan.small:
         matrix = plan.matrix()
@@ -103,12 +108,27 @@ def traffic(plan: Plan, ranks: int, size: int) -> tuple[Any, Any]:
     return sent, received
 
 
-def memory(plan: Plan, stock: Stock, hosted: Any, received: Any, size: int) -> Any:
-    """Bytes that each rank holds beside torch itself and activations, ``(ranks,)``."""
+def shares(plan: Plan) -> bool:
+    """Whether vectors lie in host memory that the ranks of a node share."""
+    exchange = plan.file.exchange
+    in_place = exchange.backend in ("auto", "shared") and exchange.mixing != "delayed"
+    return in_place and accelerators.chosen(plan.file.training.accelerator) == "cpu"
+
+
+def memory(plan: Plan, stock: Stock, inbox: Any, size: int) -> Any:
+    """Bytes that each rank holds beside torch itself and activations, ``(ranks,)``.
+
+    Args:
+        plan: The run.
+        stock: Its data.
+        inbox: Bytes of the vectors that each rank keeps for others, ``(ranks,)``.
+        size: P.
+    """
+    hosted = np.bincount(plan.hosts, minlength=len(inbox))
     sample = int(np.prod(stock.traits.shape.inputs)) * (1 if stock.traits.sequence else FLOAT) + 8
     counts = np.array([plan.graph.nodes[device]["samples"] for device in plan.graph])
     shards_held = np.bincount(plan.hosts, weights=counts, minlength=len(hosted)) * sample
-    return (hosted * size * FLOAT * plan.vectors + received + shards_held).astype(np.int64)
+    return (hosted * size * FLOAT * plan.vectors + inbox + shards_held).astype(np.int64)
 
 
 def report(plan: Plan, found: dict[str, Any]) -> str:
