@@ -36,9 +36,9 @@ class Samples:
 
         An index ``(D, B)`` puts a dimension in front of both.
         """
-        inputs = self.inputs[index]
+        inputs = _taken(self.inputs, index)
         if not self.sequence:
-            return _interleaved(inputs), self.labels[index]
+            return _interleaved(inputs), _taken(self.labels, index)
         tokens = inputs.long()
         targets = tokens[..., 1:]
         return tokens[..., :-1], targets.masked_fill(targets == self.padding, IGNORED)
@@ -46,6 +46,13 @@ class Samples:
 
 CACHE = 2**24
 """Bytes. A layer's outputs should not be more: half of the last cache of today's processors."""
+
+
+def _taken(source: Tensor, index: Tensor | slice) -> Tensor:
+    if isinstance(index, slice):
+        return source[index]
+    # A third of the time of source[index].
+    return source.index_select(0, index.flatten()).view(*index.shape, *source.shape[1:])
 
 
 def _interleaved(images: Tensor) -> Tensor:
