@@ -33,8 +33,8 @@ def parts(comm: Comm, plan: Plan, stock: Stock, path: Path, parallel: bool) -> I
         Fault: If the model does not fit the data, or the accelerator is not there.
     """
     training = plan.file.training
-    torch.set_num_threads(training.threads)
     node = Node(comm)
+    torch.set_num_threads(node.share if training.threads == "auto" else training.threads)
     hardware = world.agree(comm, lambda: accelerators.choose(node.inner, training.accelerator))
     devices = world.agree(comm, lambda: make_devices(plan, stock, comm.rank, hardware))
     size = next(iter(devices.values())).size

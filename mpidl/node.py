@@ -48,6 +48,7 @@ class Node:
         inner: The ranks of this node.
         leaders: The first rank of each node, on those ranks; elsewhere None.
         ranks: For each rank of ``comm`` the number of its node.
+        share: How many cores each rank of the node has to itself, at least one.
     """
 
     def __init__(self, comm: Comm, inner: Comm | None = None) -> None:
@@ -65,8 +66,9 @@ class Node:
         self._lives = self.allocate(2 * 8 * self.inner.size).view(np.int64).reshape(-1, 2)
         self._lives[self.inner.rank] = os.getpid(), _namespace()
         self._address = self._gate.ctypes.data
-        crowded = self.inner.size > world.cores()
-        self._spins = 0 if crowded else SPINS
+        used = {core for own in self.inner.allgather(world.affinity()) for core in own}
+        self.share = max(1, min(world.cores(), len(used) // self.inner.size))
+        self._spins = 0 if self.inner.size > len(used) else SPINS
         self.inner.Barrier()
 
     @property

@@ -122,7 +122,9 @@ class Training(Section):
     order: Literal["shuffled", "fixed"] = "shuffled"
     precision: Literal["float32", "bfloat16"] = "float32"
     accelerator: Literal["auto", "cpu", "cuda", "xpu"] = "auto"
-    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
+        1, description="must be a number from 1 to 1024, or 'auto' for a rank's share of the cores"
+    )
     batched: Literal["auto", "yes", "no"] = "auto"
 
 

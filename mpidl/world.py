@@ -42,9 +42,16 @@ def _told(names: Sequence[str]) -> int | None:
     return next((int(os.environ[n]) for n in names if os.environ.get(n, "").isdigit()), None)
 
 
+def affinity() -> list[int]:
+    """The numbers of the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
 def cores() -> int:
     """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(affinity())
 
 
 def launched() -> int:

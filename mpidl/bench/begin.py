@@ -26,7 +26,7 @@ def measure(comm: Comm, ready: float, megabytes: float = 20.0) -> dict[str, Any]
     """
     node = Node(comm)
     began = comm.allreduce(launched(), op=_least)
-    places = comm.allgather((world.name(), sorted(os.sched_getaffinity(0))))
+    places = comm.allgather((world.name(), world.affinity()))
     memory = comm.allgather(private())
     found = {
         "seconds": comm.allreduce(ready, op=_most) - began,

@@ -56,8 +56,8 @@ SETTINGS = [
     ("training.order=sorted", "'sorted': should be 'shuffled' or 'fixed'."),
     ("training.precision=float16", "'float16': should be 'float32' or 'bfloat16'."),
     ("training.accelerator=tpu", "'tpu': should be 'auto', 'cpu', 'cuda' or 'xpu'."),
-    ("training.threads=0", "training.threads = 0: should be"),
-    ("training.threads=100000", "training.threads = 100000: should be less than or equal to 1024."),
+    ("training.threads=0", "training.threads = 0: must be a number from 1 to 1024, or 'auto'"),
+    ("training.threads=100000", "training.threads = 100000: must be a number from 1 to 1024, or 'auto'"),
     ("training.epoch=3", "Unknown setting training.epoch; did you mean 'epochs'?"),
     ("training=5", "training = 5: must be a table, written [training]."),
     # The graph
