@@ -152,17 +152,19 @@ class Batch:
         self._stack.model.train()
         table, sizes = self._schedule(round_, numbers)
         totals = torch.zeros(len(self._rows), device=self._hardware, dtype=torch.float64)
-        for indices, counts in zip(table, sizes, strict=True):
+        amounts = torch.from_numpy(sizes).to(self._hardware)
+        for indices, counts, there in zip(table, sizes, amounts, strict=True):
             for some in self._groups(counts):
                 who, count = [rows[i] for i in some], counts[some]
                 everyone = len(who) == len(weights)
                 place = slice(None) if everyone else torch.tensor(who, device=self._hardware)
-                index = indices if everyone else indices[torch.tensor(some, device=self._hardware)]
+                part = slice(None) if everyone else torch.tensor(some, device=self._hardware)
+                index, amount = indices[part, : count.max()], there[part]
                 # With data autograd overlooks that statistics in the same memory change before the
                 # backward pass.
                 leaf = weights[place].data.requires_grad_()
                 kept = rest[place]
-                losses = self._losses(leaf, kept, index[:, : count.max()], count)
+                losses = self._losses(leaf, kept, index, amount, (count < count.max()).any())
                 (gradient,) = torch.autograd.grad(losses.sum(), leaf)
                 with torch.no_grad():
                     if anchors is not None:
@@ -170,8 +172,7 @@ class Batch:
                         gradient = gradient.add(leaf - anchors[place], alpha=t.proximal)
                     if not everyone:
                         rest[place] = kept
-                    amounts = torch.from_numpy(count).to(self._hardware)
-                    totals[place] += losses.detach() * amounts
+                    totals[place] += losses.detach() * amount
                 self._optimizer.step(weights, gradient, who)
         self._give_back(matrix)
         means = totals.cpu().numpy()[rows] / sizes.sum(axis=0)
@@ -202,16 +203,14 @@ class Batch:
             yield np.flatnonzero(counts == size).tolist()
 
     def _losses(
-        self, weights: Tensor, rest: Tensor, index: Tensor, count: npt.NDArray[np.int64]
+        self, weights: Tensor, rest: Tensor, index: Tensor, amount: Tensor, uneven: bool
     ) -> Tensor:
-        """The loss of each device, ``(d,)``, on its first ``count`` samples of a batch."""
+        """The loss of each device, ``(d,)``, on the first so many samples of its batch."""
         inputs, targets = self._pool.batch(index)
-        if (count < index.shape[1]).any():
+        if uneven:
             places = torch.arange(index.shape[1], device=index.device)
-            beyond = places >= torch.from_numpy(count).to(index.device)[:, None]
-            targets = targets.masked_fill(
-                beyond.view(*index.shape, *[1] * (targets.ndim - 2)), IGNORED
-            )
+            beyond = (places >= amount[:, None]).view(*index.shape, *[1] * (targets.ndim - 2))
+            targets = targets.masked_fill(beyond, IGNORED)
         with precision(self._training, self._hardware):
             logits = self._stack(weights, rest, inputs)
             losses = losses_of(logits, targets).view(len(weights), -1)
