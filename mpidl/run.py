@@ -28,7 +28,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing on every rank."""
-        raise Fault(f"{message[0].upper()}{message[1:]}; see python -m mpidl.run --help.")
+        command = self.prog.removeprefix("mpiexec -n N ")
+        raise Fault(f"{message[0].upper()}{message[1:]}; see {command} --help.")
 
 
 def parser() -> Parser:

@@ -7,6 +7,7 @@ import torch
 
 from mpidl import world
 from mpidl.bench import clock, plain
+from mpidl.bench.plain import Build
 from mpidl.exchange import BACKENDS
 from mpidl.faults import Fault
 from mpidl.node import Node
@@ -54,7 +55,7 @@ def topology(ranks: int) -> nx.DiGraph:
     return graph.to_directed()
 
 
-def ways(comm: Comm) -> dict[str, Any]:
+def ways(comm: Comm) -> dict[str, Build]:
     """Collective. The ways that work on these ranks, by name."""
     found = dict(plain.WAYS)
     for name in BACKENDS:
@@ -67,8 +68,7 @@ def works(comm: Comm, name: str) -> bool:
     """Collective. Whether a backend can be built here, on CPU memory."""
     node = Node(comm)
     try:
-        _, close = world.agree(comm, lambda: plain.backend(name)(node, topology(comm.size), 1))
-        close()
+        world.agree(comm, lambda: plain.backend(name)(node, topology(comm.size), 1)).close()
     except Fault:
         return False
     finally:
@@ -76,13 +76,13 @@ def works(comm: Comm, name: str) -> bool:
     return True
 
 
-def once(comm: Comm, way: Any, graph: nx.DiGraph, size: int, repetitions: int) -> list[float]:
+def once(comm: Comm, way: Build, graph: nx.DiGraph, size: int, repetitions: int) -> list[float]:
     """Collective. Build one way, time it, and give its memory back."""
     node = Node(comm)
-    turn, close = way(node, graph, size)
-    seconds = clock.rounds(node, turn, repetitions)
-    del turn
-    close()
+    made = way(node, graph, size)
+    seconds = clock.rounds(node, made.turn, repetitions)
+    made.close()
+    del made
     node.close()
     return seconds
 

@@ -1,10 +1,12 @@
 """The kernel of one rank against torch, numpy and BLAS, and in the types it can store."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mpidl import kernels
 from mpidl.bench import clock
@@ -29,7 +31,9 @@ def measure(comm: Comm, megabytes: list[float], repetitions: int) -> list[dict[s
         rows = candidates(size) if comm.rank == 0 else {}
         limit = 0.0
         for name in comm.bcast(list(rows)):
-            taken = clock.rounds(node, rows.get(name, _idle), repetitions, warm=1)
+            taken = clock.rounds(
+                node, rows[name].mix if name in rows else _idle, repetitions, warm=1
+            )
             times = clock.Times.of(taken)
             limit = limit or times.median
             found.append(
@@ -49,8 +53,17 @@ def _idle() -> None:
     """What ranks without work do."""
 
 
-def candidates(megabytes: float) -> dict[str, Callable[[], None]]:
-    """A call for each way to mix; the first only copies."""
+@dataclass(frozen=True)
+class Candidate:
+    """One way to mix the vectors ``x`` into ``out``, ``(VECTORS, P)`` both."""
+
+    mix: Callable[[], None]
+    x: Tensor
+    out: Tensor
+
+
+def candidates(megabytes: float) -> dict[str, Candidate]:
+    """Each way to mix; the first only copies."""
     graph = topology(VECTORS)
     members = [[i, *sorted(graph.predecessors(i))] for i in range(VECTORS)]
     weights = np.concatenate([np.full(len(row), 1 / len(row)) for row in members])
@@ -60,11 +73,11 @@ def candidates(megabytes: float) -> dict[str, Callable[[], None]]:
     for i, row in enumerate(members):
         matrix[i, row] = 1 / len(row)
 
-    def mixture(native: bool, x: torch.Tensor, out: torch.Tensor) -> Callable[[], None]:
+    def mixture(native: bool, x: Tensor, out: Tensor) -> Candidate:
         made = kernels.Mixture([[x[j] for j in row] for row in members], list(out))
         if not native:
             made.forgo_native()
-        return lambda: made(weights)
+        return Candidate(lambda: made(weights), x, out)
 
     def by_numpy() -> None:
         a, b = x.numpy(), out.numpy()
@@ -78,13 +91,15 @@ def candidates(megabytes: float) -> dict[str, Callable[[], None]]:
             part = slice(start, start + COLUMNS)
             out[:, part] = matrix @ x[:, part]
 
-    found: dict[str, Callable[[], None]] = {"copy": lambda: np.copyto(out.numpy(), x.numpy())}
+    copy = Candidate(lambda: np.copyto(out.numpy(), x.numpy()), x, out)
+    found = {"copy": copy}
     if kernels.NAME == "native":
         for dtype in TYPES:
             short = str(dtype).removeprefix("torch.")
             found[f"native {short}"] = mixture(True, x.to(dtype), out.to(dtype))
-    found |= {"torch by blocks": mixture(False, x, out), "BLAS by blocks": by_blas}
-    found |= {"numpy row by row": by_numpy}
+    found["torch by blocks"] = mixture(False, x, out)
+    found["BLAS by blocks"] = Candidate(by_blas, x, out)
+    found["numpy row by row"] = Candidate(by_numpy, x, out)
     return found
 
 

@@ -1,6 +1,7 @@
 """The obvious ways to gossip, with which the backends are compared; one device per rank."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from mpi4py import MPI
 
@@ -12,11 +13,21 @@ from torch import Tensor
 from mpidl.exchange import BACKENDS, Wiring
 from mpidl.node import Node
 
-Way = tuple[Callable[[], None], Callable[[], None]]
-"""One round, and what gives memory and communicators back."""
+
+@dataclass(frozen=True)
+class Way:
+    """One way to gossip: a round, what gives memory back, and this rank's vector ``(P,)``."""
+
+    turn: Callable[[], None]
+    close: Callable[[], None]
+    vector: Callable[[], Tensor]
 
 
-def backend(name: str) -> Callable[[Node, nx.DiGraph, int], Way]:
+Build = Callable[[Node, nx.DiGraph, int], Way]
+"""Collective. A way to gossip on a graph with a device per rank and vectors of so many numbers."""
+
+
+def backend(name: str) -> Build:
     """Collective. A backend of mpidl in a round of arriving, sharing and mixing."""
 
     def build(node: Node, graph: nx.DiGraph, size: int) -> Way:
@@ -33,7 +44,7 @@ def backend(name: str) -> Callable[[Node, nx.DiGraph, int], Way]:
             exchange.share()
             exchange.mix()
 
-        return turn, exchange.close
+        return Way(turn, exchange.close, lambda: exchange.vectors[own])
 
     return build
 
@@ -46,10 +57,10 @@ def allgather(node: Node, graph: nx.DiGraph, size: int) -> Way:
 
     def turn() -> None:
         comm.Neighbor_allgather([own, size, MPI.FLOAT], [inbox, size, MPI.FLOAT])
-        _sum(own, inbox, out)
+        _sum(own, inbox[: len(sources)], out)
         own.copy_(out)
 
-    return turn, comm.Free
+    return Way(turn, comm.Free, lambda: own)
 
 
 def point_to_point(node: Node, graph: nx.DiGraph, size: int) -> Way:
@@ -62,26 +73,27 @@ def point_to_point(node: Node, graph: nx.DiGraph, size: int) -> Way:
         requests = [comm.Irecv([inbox[i], size, MPI.FLOAT], j) for i, j in enumerate(sources)]
         requests += [comm.Isend([own, size, MPI.FLOAT], j) for j in targets]
         MPI.Request.Waitall(requests)
-        _sum(own, inbox, out)
+        _sum(own, inbox[: len(sources)], out)
         own.copy_(out)
 
-    return turn, comm.Free
+    return Way(turn, comm.Free, lambda: own)
 
 
 def copy(node: Node, graph: nx.DiGraph, size: int) -> Way:
     """Collective. The limit: each rank reads its vector once and writes it once."""
-    own, out = np.full(size, 1.0, np.float32), np.zeros(size, np.float32)
+    own, out = np.full(size, node.comm.rank + 1, np.float32), np.zeros(size, np.float32)
 
     def turn() -> None:
         np.copyto(out, own)
 
-    return turn, lambda: None
+    return Way(turn, lambda: None, lambda: torch.from_numpy(out))
 
 
 def _memory(node: Node, graph: nx.DiGraph, size: int) -> tuple[Tensor, list[int], Tensor, Tensor]:
     sources = sorted(graph.predecessors(node.comm.rank))
     own = torch.full((size,), float(node.comm.rank + 1))
-    return own, sources, torch.zeros(len(sources), size), torch.zeros(size)
+    # MPI takes no empty memory, even from nobody.
+    return own, sources, torch.zeros(max(1, len(sources)), size), torch.zeros(size)
 
 
 def _sum(own: Tensor, inbox: Tensor, out: Tensor) -> None:
@@ -91,7 +103,7 @@ def _sum(own: Tensor, inbox: Tensor, out: Tensor) -> None:
         out.add_(vector, alpha=weight)
 
 
-WAYS: dict[str, Callable[[Node, nx.DiGraph, int], Way]] = {
+WAYS: dict[str, Build] = {
     "copy limit": copy,
     "Neighbor_allgather + sum": allgather,
     "point-to-point + sum": point_to_point,

@@ -1,0 +1,135 @@
+"""The bench on the ranks of the test: every part, its table, its JSON and its faults."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mpidl import kernels
+from mpidl.bench import __main__ as bench
+from mpidl.bench import begin, clock, exchange, kernel, loop, plain
+from mpidl.node import Node
+
+
+def test_every_way_is_timed_for_every_size(comm):
+    found = exchange.measure(comm, [0.001, 0.05], repetitions=2)
+    told = "\n".join(exchange.told(found))
+    names = set(plain.WAYS) | {"mpidl shared", "mpidl mpi"}
+    for size in (0.001, 0.05):
+        rows = {row["way"]: row for row in found if row["megabytes"] == size}
+        assert names <= set(rows)
+        for name, row in rows.items():
+            assert row["count"] == exchange.PASSES * 2
+            assert 0 < row["least"] <= row["lower"] <= row["median"] <= row["upper"]
+            limit = rows["copy limit"]["median"]
+            assert row["of_copy_limit"] == pytest.approx(row["median"] / limit)
+            assert name in told
+
+
+@pytest.mark.parametrize("name", [*plain.WAYS, "shared", "mpi"])
+def test_every_way_does_the_same_sums(comm, name):
+    """Except the copy, which only copies: the vector of rank r starts as r + 1."""
+    graph = exchange.topology(comm.size)
+    node = Node(comm)
+    way = (plain.WAYS.get(name) or plain.backend(name))(node, graph, 7)
+    way.turn()
+    members = [comm.rank, *graph.predecessors(comm.rank)]
+    mean = np.mean([member + 1 for member in members])
+    want = comm.rank + 1 if name == "copy limit" else mean
+    np.testing.assert_allclose(way.vector(), np.full(7, want), rtol=1e-6)
+    way.close()
+    node.close()
+
+
+def test_every_kernel_is_timed(comm):
+    found = kernel.measure(comm, [0.01], repetitions=1)
+    names = {row["kernel"] for row in found}
+    assert {"copy", "torch by blocks", "BLAS by blocks", "numpy row by row"} <= names
+    assert ("native bfloat16" in names) == (kernels.NAME == "native")
+    assert all(row["median"] > 0 for row in found)
+    assert len(kernel.told(found)) == len(found) + 2
+
+
+def test_every_kernel_gives_the_same_mixture(comm):
+    if comm.rank == 0:
+        graph = exchange.topology(kernel.VECTORS)
+        for name, one in kernel.candidates(0.01).items():
+            one.mix()
+            x, out = one.x, one.out
+            if name == "copy":
+                continue
+            for i in range(kernel.VECTORS):
+                members = [i, *graph.predecessors(i)]
+                want = x[members].double().mean(0)
+                tolerance = 0.02 if "16" in name else 1e-6
+                np.testing.assert_allclose(out[i].double(), want, rtol=tolerance, atol=tolerance)
+    comm.Barrier()
+
+
+def test_a_round_is_timed_on_all_ranks_and_in_one(comm):
+    found = loop.measure(comm, repetitions=3)
+    assert found["round"]["count"] == found["one_process"]["count"] == 4
+    assert found["ranks"] == comm.size
+    alone = found["one_process"]["median"] / found["cores"]
+    assert found["overhead"] == pytest.approx(found["round"]["median"] - alone)
+    assert len(loop.told(found)) == 4
+
+
+def test_the_start_tells_memory_cores_and_links(comm):
+    import time
+
+    found = begin.measure(comm, time.time(), megabytes=0.01)
+    assert found["seconds"] > 0
+    assert len(found["private_megabytes"]) == len(found["binding"]) == comm.size
+    assert min(found["private_megabytes"]) > 0
+    assert ("within the node" in found["links"]) == (comm.size > 1)
+    if comm.rank == 0:
+        assert all(seconds > 0 for seconds in found["graphs"].values())
+        assert "ranks on" in "\n".join(begin.told(found))
+
+
+def test_seconds_of_repetitions(comm):
+    node = Node(comm)
+    calls = []
+    seconds = clock.rounds(node, lambda: calls.append(1), repetitions=5, warm=2)
+    assert len(calls) == 7
+    assert len(seconds) == 5
+    assert len(set(comm.allgather(tuple(seconds)))) == 1
+    node.close()
+    times = clock.Times.of([4.0, 1.0, 2.0, 3.0, 5.0])
+    assert times.plain() == {"median": 3.0, "least": 1.0, "lower": 2.0, "upper": 4.0, "count": 5}
+    assert times.told() == "3000 [2000, 4000]"
+
+
+def test_the_command_prints_json_on_one_rank(comm, capsys):
+    arguments = ["exchange", "start", "--megabytes", "0.001", "--repetitions", "1", "--json"]
+    assert bench.main(arguments) == 0
+    printed = capsys.readouterr().out
+    if comm.rank == 0:
+        found = json.loads(printed)
+        assert set(found) == {"machine", "start", "exchange"}
+        assert found["machine"]["ranks"] == comm.size
+    else:
+        assert printed == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["exchnage"],
+            "No part 'exchnage' to time; there are start, mix, exchange, round and all.",
+        ),
+        (["mix", "--megabytes", "-1"], "--megabytes -1: must be above 0 and at most 1,000,000."),
+        (["mix", "--megabytes", "nan"], "--megabytes nan: must be above 0"),
+        (["mix", "--repetitions", "0"], "--repetitions 0: must be from 1 to 1,000,000."),
+        (["--fast"], "see python -m mpidl.bench --help."),
+    ],
+)
+def test_a_wrong_word_is_told_in_one_sentence(comm, capsys, arguments, sentence):
+    with pytest.raises(SystemExit) as ended:
+        bench.main(arguments)
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert (sentence in told) == (comm.rank == 0)
+    assert len(told.splitlines()) == (comm.rank == 0)
