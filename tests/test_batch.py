@@ -119,7 +119,7 @@ def test_one_step_of_many_norms_is_the_same():
     """Its norms of four samples multiply rounding by 1e4 in each further step."""
     settings = {**SETTINGS, "steps": 1}
     alone, together, _, losses = both("mobilenet", settings, COUNTS, 1, dtype=torch.float32)
-    agree(alone, together, losses, rtol=1e-4, atol=2e-4)
+    agree(alone, together, losses, rtol=1e-4, atol=1e-3)
 
 
 def test_half_precision_learns_too():
