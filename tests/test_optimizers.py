@@ -1,5 +1,8 @@
 """The same bits as torch.optim."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -56,3 +59,24 @@ def test_gradients_are_left_as_they_are():
     for _ in range(2):
         optimizer.step(weights, gradients)
     assert gradients[0].tolist() == [1.0] * 3
+
+
+STEP = """
+import sys
+import torch
+from mpidl import build
+from mpidl.device import Device, Samples
+from mpidl.runfile import Training
+
+shard = Samples(torch.ones(2, 3), torch.zeros(2, dtype=torch.int64))
+device = Device(0, torch.nn.Linear(3, 2), shard, Training(optimizer="adam"))
+device.adopt(torch.zeros(device.size))
+device.train(0)
+print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
+"""
+
+
+def test_training_loads_no_compiler():
+    """Each rank would pay for it."""
+    done = subprocess.run([sys.executable, "-c", STEP], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
