@@ -33,9 +33,11 @@ def measure(comm: Comm, ready: float, megabytes: float = 20.0) -> dict[str, Any]
         "private_megabytes": [round(value / 1e6, 1) for value in memory],
         "nodes": node.count,
         "binding": places,
-        "graphs": {str(n): graph_seconds(n) if comm.rank == 0 else None for n in DEVICES},
-        "links": links(node, megabytes),
+        "graphs": {str(n): graph_seconds(n) for n in DEVICES} if comm.rank == 0 else {},
     }
+    # Who waited inside MPI would take the core of those that are timed.
+    node.meet()
+    found["links"] = links(node, megabytes)
     node.close()
     return found
 
@@ -86,23 +88,29 @@ def graph_seconds(devices: int) -> float:
 
 
 def links(node: Node, megabytes: float) -> dict[str, float]:
-    """Collective. Gigabytes a second of the slowest message in a ring of ranks, or of nodes."""
-    comm, found = node.comm, {}
+    """Collective. Gigabytes a second each way of the slowest message that is sent around.
+
+    Between two ranks of each node, then between the first ranks of all nodes.
+    """
     size = int(megabytes * 1e6)
     sent, got = np.ones(size, np.uint8), np.zeros(size, np.uint8)
-    rings = {"within the node": node.inner} | (
-        {"between nodes": node.leaders} if node.count > 1 else {}
-    )
-    for name, ring in rings.items():
-        taken = []
-        if ring is not None and ring.size > 1:
+    rings: dict[str, tuple[Comm | None, int]] = {
+        "between two ranks of a node": (node.inner, min(2, node.inner.size))
+    }
+    if node.count > 1:
+        rings["between nodes"] = (node.leaders, node.count)
+    found = {}
+    for name, (ring, ranks) in rings.items():
+        slowest = 0.0
+        if ring is not None and ranks > 1 and ring.rank < ranks:
+            taken = []
             for _ in range(5):
                 began = time.monotonic()
-                ring.Sendrecv(
-                    sent, (ring.rank + 1) % ring.size, 0, got, (ring.rank - 1) % ring.size, 0
-                )
+                ring.Sendrecv(sent, (ring.rank + 1) % ranks, 0, got, (ring.rank - 1) % ranks, 0)
                 taken.append(time.monotonic() - began)
-        slowest = comm.allreduce(float(np.median(taken)) if taken else 0.0, op=_most)
+            slowest = float(np.median(taken))
+        node.meet()
+        slowest = node.comm.allreduce(slowest, op=_most)
         if slowest:
             found[name] = size / 1e9 / slowest
     return found
@@ -118,11 +126,8 @@ def told(found: dict[str, Any]) -> list[str]:
     lines += [
         f"  graph of {devices} devices with its weights: {1e3 * seconds:.0f} ms"
         for devices, seconds in found["graphs"].items()
-        if seconds is not None
     ]
-    lines += [
-        f"  ring of messages {name}: {speed:.2f} GB/s" for name, speed in found["links"].items()
-    ]
+    lines += [f"  messages {name}: {speed:.2f} GB/s" for name, speed in found["links"].items()]
     by_node: dict[str, list[list[int]]] = {}
     for name, cores in found["binding"]:
         by_node.setdefault(name, []).append(cores)

@@ -82,7 +82,7 @@ def test_the_start_tells_memory_cores_and_links(comm):
     assert found["seconds"] > 0
     assert len(found["private_megabytes"]) == len(found["binding"]) == comm.size
     assert min(found["private_megabytes"]) > 0
-    assert ("within the node" in found["links"]) == (comm.size > 1)
+    assert ("between two ranks of a node" in found["links"]) == (comm.size > 1)
     if comm.rank == 0:
         assert all(seconds > 0 for seconds in found["graphs"].values())
         assert "ranks on" in "\n".join(begin.told(found))
