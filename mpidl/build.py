@@ -12,7 +12,7 @@ import torch
 from mpidl import accelerators, graphs, provenance, results, schema, seeds, world
 from mpidl.batch import Batch, obstacle
 from mpidl.device import Device, Samples
-from mpidl.exchange import BACKENDS, Wiring
+from mpidl.exchange import BACKENDS, Wiring, survey
 from mpidl.faults import Fault, shown
 from mpidl.models import MODELS
 from mpidl.node import Board, Node
@@ -77,9 +77,11 @@ def rehearse(node: Comm, plan: Plan, stock: Stock, hosted: tuple[int, int]) -> N
         hosted: How many devices this rank has, and how many all ranks of this node.
 
     Raises:
-        Fault: If the accelerator is not there, or the model does not fit data, memory or batching.
+        Fault: If accelerator or backend are not there, or the model does not fit data, memory or
+            batching.
     """
     hardware = accelerators.choose(node, plan.file.training.accelerator)
+    survey.foresee(plan.file.exchange.backend, hardware.type)
     size, there = vector_size(plan, stock), accelerators.memory(hardware)
     own, all_here = hosted
     devices = all_here if hardware.type == "cpu" else own

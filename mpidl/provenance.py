@@ -56,7 +56,7 @@ def attributes(comm: Comm, plan: Plan, backend: str) -> dict[str, Any]:
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         "python": platform.python_version(),
-        "kernel": kernels.NAME,
+        "kernel": kernels.used(),
         "backend": backend,
     }
 
@@ -83,9 +83,10 @@ def notes(comm: Comm, plan: Plan, exchange: "Exchange", parallel: bool) -> list[
     how = "in parallel (MPI-IO)" if parallel else "through rank 0"
     if not parallel and plan.file.record.writer != "gather":
         how += ", as this h5py was built without MPI"
+    why = f" ({exchange.reason})" if exchange.reason else ""
     lines = [
-        f"{hosting}; {world.library()}; exchange {type(exchange).__name__.lower()}, "
-        f"kernel {kernels.NAME}, accelerator {exchange.device.type}; recording {how}",
+        f"{hosting}; {world.library()}; exchange {type(exchange).__name__.lower()}{why}, "
+        f"kernel {kernels.used()}, accelerator {exchange.device.type}; recording {how}",
     ]
     if os.environ.get("MPIR_CVAR_ENABLE_HEAVY_YIELD") == "1":
         lines.append("ranks outnumber cores: MPICH gives its core away while it waits")

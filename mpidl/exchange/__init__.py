@@ -58,10 +58,13 @@ class Wiring:
 
 @BACKENDS.add
 def auto(wiring: Wiring, /) -> "Exchange":
-    """Shared on CPUs; on accelerators allreduce for the mean of all, and mpi otherwise."""
-    if wiring.device.type == "cpu" and not wiring.delayed:
-        return shared(wiring)
-    return allreduce(wiring) if wiring.uniform else mpi(wiring)
+    """The backend that fits accelerators, ranks and graph; a run says which one, and why."""
+    from mpidl.exchange.survey import choose, survey
+
+    name, reason = choose(survey(wiring))
+    exchange: Exchange = BACKENDS[name](wiring)
+    exchange.reason = reason
+    return exchange
 
 
 @BACKENDS.add
@@ -69,11 +72,7 @@ def shared(wiring: Wiring, /) -> "Exchange":
     """Memory that the ranks of a node share, mixed by columns; messages only between nodes."""
     from mpidl.exchange.slab import Shared
 
-    if wiring.device.type != "cpu":
-        raise Fault(
-            f"exchange.backend = 'shared': shares host memory, and vectors are in "
-            f"{wiring.device.type} memory; 'auto' and 'mpi' work."
-        )
+    _require("shared", wiring)
     return Shared(wiring)
 
 
@@ -97,3 +96,54 @@ def allreduce(wiring: Wiring, /) -> "Exchange":
             "and the participation of all; 'auto' and 'mpi' work."
         )
     return Mean(wiring)
+
+
+@BACKENDS.add
+def gloo(wiring: Wiring, /) -> "Exchange":
+    """Batches of messages by torch.distributed over TCP, for vectors in host memory."""
+    from mpidl.exchange.process_group import Gloo
+
+    _require("gloo", wiring)
+    return Gloo(wiring)
+
+
+@BACKENDS.add
+def nccl(wiring: Wiring, /) -> "Exchange":
+    """Batches of messages between CUDA GPUs by NCCL, one rank on each."""
+    from mpidl.exchange.process_group import Nccl
+
+    _require("nccl", wiring)
+    return Nccl(wiring)
+
+
+@BACKENDS.add
+def xccl(wiring: Wiring, /) -> "Exchange":
+    """Batches of messages between XPUs by oneCCL, as torch has it since 2.8."""
+    from mpidl.exchange.process_group import Xccl
+
+    _require("xccl", wiring)
+    return Xccl(wiring)
+
+
+@BACKENDS.add
+def ccl(wiring: Wiring, /) -> "Exchange":
+    """All-gather between XPUs by oneCCL's bindings to torch, for installations before xccl."""
+    from mpidl.exchange.process_group import Ccl
+
+    _require("ccl", wiring)
+    return Ccl(wiring)
+
+
+@BACKENDS.add
+def ipc(wiring: Wiring, /) -> "Exchange":
+    """Ranks of one node mix from each other's CUDA memory, on one GPU or on linked ones."""
+    from mpidl.exchange.windows import Ipc
+
+    _require("ipc", wiring)
+    return Ipc(wiring)
+
+
+def _require(name: str, wiring: Wiring) -> None:
+    from mpidl.exchange.survey import require, survey
+
+    require(name, survey(wiring))

@@ -34,11 +34,13 @@ class Exchange(Protocol):
         bytes_sent: For each own device, bytes that other ranks get of it in a round: a vector
             counts once for each of them, whether it is copied there or read in place.
         bytes_received: For each own device, bytes that it gets from other ranks in a round.
+        reason: Why this backend was taken, where nobody asked for it.
     """
 
     device: torch.device
     bytes_sent: dict[int, int]
     bytes_received: dict[int, int]
+    reason: str
 
     @property
     def vectors(self) -> dict[int, Tensor]:
@@ -96,12 +98,16 @@ class Buffers:
     def __init__(self, wiring: Wiring) -> None:
         own = [int(i) for i in np.flatnonzero(wiring.hosts == wiring.comm.rank)]
         self.own, self.size, self.device = own, wiring.size, wiring.device
-        self.dtype, self.node = wiring.dtype, wiring.node
+        self.dtype, self.node, self.reason = wiring.dtype, wiring.node, ""
         self.buffers = self._allocate()
         self.phase = 0
         self._average = Average(wiring.comm, wiring.hosts, self.size, self.dtype)
-        self._slots = Slots(members_of(wiring.graph, own))
-        self._weights: Row = np.zeros(self._slots.size)
+        self._uniform = wiring.uniform
+        everyone = list(range(len(wiring.hosts)))
+        # Where all take the mean of all they add in one order, and so get the same bits.
+        same = dict.fromkeys(own, everyone)
+        self._slots = Slots(same if self._uniform else members_of(wiring.graph, own))
+        self._weights: Row = np.full(self._slots.size, 1 / len(everyone))
         self._rows: Rows | None = None
         self._mixtures: list[Mixture] = []
         vector = self.size * self.dtype.itemsize
@@ -151,7 +157,7 @@ class Buffers:
         self.node.meet()
 
     def _take(self, rows: Rows) -> None:
-        if rows is not self._rows:
+        if rows is not self._rows and not self._uniform:
             self._slots.fill(rows, self._weights)
             self._rows = rows
 

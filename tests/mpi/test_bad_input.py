@@ -201,9 +201,11 @@ SETTINGS = [
     ),
     ("model.name=vit model.layers=1000000000", "model.layers = 1000000000: should be less"),
     # How parameters travel, what is measured and written
-    ("exchange.backend=nccl", "exchange.backend = 'nccl': unknown exchange backend; known: all"),
+    ("exchange.backend=ncl", "exchange.backend = 'ncl': unknown exchange backend; did you mean"),
+    ("exchange.backend=nccl", "exchange.backend = 'nccl': carries vectors in cuda memory, and"),
+    ("exchange.backend=ipc", "exchange.backend = 'ipc': carries vectors in cuda memory, and here"),
     ("exchange.backend=allreduce", "strategy.name must be 'federated', not 'degree'."),
-    ("exchange.mixing=random", "'random': should be 'synchronous' or 'sequential'."),
+    ("exchange.mixing=random", "'random': should be 'synchronous', 'sequential' or 'delayed'."),
     ("exchange.accelerator_aware=true", "exchange.accelerator_aware = True: should be 'auto',"),
     (
         "topology.name=ring topology.devices=6 exchange.sequence=[0,1,2,3,4,4]",

@@ -13,13 +13,17 @@ from mpidl import kernels, placement, plan, strategies
 from mpidl.exchange import BACKENDS, Wiring
 from mpidl.exchange.average import Average
 from mpidl.exchange.slab import Shared
+from mpidl.exchange.survey import HOME
 from mpidl.faults import Fault
 from mpidl.node import Node
 
 CPU = torch.device("cpu")
 
-MESSAGES = sorted({*BACKENDS} - {"allreduce"})
-"""The backends that mix by any rows."""
+HERE = sorted(name for name in BACKENDS if HOME.get(name, "cpu") == "cpu")
+"""The backends that carry what lies in host memory."""
+
+MESSAGES = sorted({*HERE} - {"allreduce"})
+"""Those of them that mix by any rows."""
 
 
 def make(comm, devices, settings=()):
@@ -70,7 +74,7 @@ def samples(made):
         made.graph.nodes[device]["samples"] = device + 1
 
 
-@pytest.mark.parametrize("backend", sorted(BACKENDS))
+@pytest.mark.parametrize("backend", HERE)
 @pytest.mark.parametrize("strategy", sorted(strategies.STRATEGIES))
 @pytest.mark.parametrize(("hosted", "size"), [(1, 1), (1, 1000), (2, 17), (3, 3)])
 def test_rounds_equal_products_of_the_mixing_matrix(comm, backend, strategy, hosted, size):
@@ -212,7 +216,7 @@ def test_devices_on_several_nodes_mix_like_the_dense_matrix(comm, count, hosting
 def test_backends_give_the_same_bits_and_distances(comm, size, settings):
     made = make(comm, 2 * comm.size + 1, settings)
     found = {}
-    for backend in ("shared", "allreduce" if made.uniform else "mpi"):
+    for backend in ("shared", "gloo", "allreduce" if made.uniform else "mpi"):
         with exchange_of(comm, made, size, backend) as exchange:
             for device, vector in exchange.vectors.items():
                 vector.copy_(torch.from_numpy(start(made.devices, size)[device]))
@@ -220,10 +224,11 @@ def test_backends_give_the_same_bits_and_distances(comm, size, settings):
                 turn(exchange, made.rows(round_, list(exchange.vectors)), measure=round_ == 1)
             vectors = {i: vector.numpy().copy() for i, vector in exchange.vectors.items()}
             found[backend] = vectors, exchange.distances()
-    (ours, near), (theirs, far) = found.values()
-    for device in ours:
-        np.testing.assert_array_equal(ours[device], theirs[device])
-    assert near == far
+    (ours, near), *others = found.values()
+    for theirs, far in others:
+        for device in ours:
+            np.testing.assert_array_equal(ours[device], theirs[device])
+        assert near == far
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
@@ -263,3 +268,10 @@ def test_delayed_mixes_with_what_the_neighbors_had_a_round_ago(comm, hosting, na
 def test_a_backend_that_cannot_be_late_says_so(comm):
     with pytest.raises(Fault, match="'delayed': moves vectors while devices train"):
         make(comm, comm.size, ["exchange.mixing=delayed", "exchange.backend=shared"])
+
+
+@pytest.mark.parametrize("backend", sorted({*BACKENDS} - {*HERE}))
+def test_a_backend_for_accelerators_says_that_it_finds_none(comm, backend):
+    sentence = f"'{backend}': carries vectors in {HOME[backend]} memory, and here they are in cpu "
+    with pytest.raises(Fault, match=f"{sentence}memory; 'auto', 'shared', 'gloo' and 'mpi' work."):
+        run(comm, make(comm, comm.size), 3, 1, backend)

@@ -1,0 +1,169 @@
+"""Vectors that travel by torch.distributed: NCCL, oneCCL and gloo, by the same code."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from mpidl.exchange import Wiring
+from mpidl.exchange.memory import Buffers
+from mpidl.exchange.rendezvous import Group
+from mpidl.exchange.routes import OPERATIONS, Batches, Gathered, Route, dense
+from mpidl.kernels import Mixture
+
+
+class ProcessGroup(Buffers):
+    """Collective. A batch of messages for each chunk of columns, mixed while the next ones travel.
+
+    Where a graph is dense, an all-gather takes the place of the messages.
+
+    Args:
+        wiring: What every backend is built from.
+        chunk: Bytes of a vector that travel together; None takes what fits the backend.
+        limit: The most messages of a rank in one batch.
+
+    Attributes:
+        CHUNK: The default of ``chunk``.
+        BATCHES: Whether the backend takes many messages at once.
+    """
+
+    CHUNK = 64 << 20
+    BATCHES = True
+
+    def __init__(self, wiring: Wiring, chunk: int | None = None, limit: int = OPERATIONS) -> None:
+        super().__init__(wiring)
+        comm, hosts = wiring.comm, wiring.hosts
+        # Chunks begin on cache lines, as vectors do, and the last one has their padding.
+        lines = max(1, (self.CHUNK if chunk is None else chunk) // 64)
+        step = lines * 64 // self.dtype.itemsize
+        starts = range(0, self.stride, step)
+        chunks = [slice(start, min(start + step, self.stride)) for start in starts]
+        self._group = Group(wiring, type(self).__name__.lower())
+        self._route: Route
+        if dense(wiring.graph, hosts, comm.size) or not self.BATCHES:
+            self._route = Gathered(hosts, comm.rank, comm.size, self.buffers, chunks)
+            self._count_all(len(hosts), comm.size)
+        else:
+            self._route = Batches(
+                wiring.graph, hosts, comm.rank, comm.size, self.buffers, chunks, limit
+            )
+        self._chunks = [
+            [self._mixture(phase, number, part) for phase in range(2)]
+            for number, part in enumerate(chunks)
+        ]
+        self._lane = Lane(self.device, len(chunks))
+
+    def _mixture(self, phase: int, number: int, part: slice) -> Mixture:
+        part = slice(part.start, min(part.stop, self.size))
+        arrived = self._route.arrived(number)
+        readable = {j: vector[: part.stop - part.start] for j, vector in arrived.items()}
+        readable |= {j: vector[part] for j, vector in self._views(phase).items()}
+        members = [[readable[j] for j in row] for row in self._slots.members.values()]
+        return Mixture(members, [out[part] for out in self._views(1 - phase).values()])
+
+    def _count_all(self, devices: int, ranks: int) -> None:
+        """Count what travels where every rank gets every vector."""
+        vector = self.size * self.dtype.itemsize
+        self.bytes_sent = dict.fromkeys(self.own, vector * (ranks - 1))
+        self.bytes_received = dict.fromkeys(self.own, 0)
+        self.bytes_received[self.own[0]] = vector * (devices - len(self.own))
+
+    def share(self) -> None:
+        """Collective. Let all chunks travel, and wait for the first."""
+        with self._lane.open():
+            for chunk in range(len(self._chunks)):
+                self._lane.load(chunk, self._route.post(self.phase, chunk))
+        self._lane.wait(0)
+
+    def mix(self, measure: bool = False) -> None:
+        """Replace each own vector by the weighted sum over its members, as chunks arrive."""
+        for chunk, mixtures in enumerate(self._chunks):
+            if chunk > 0:
+                self._lane.wait(chunk)
+            mixtures[self.phase](self._weights)
+        # MPI, which reads vectors next, knows nothing of streams.
+        self._lane.rest()
+        self.phase = 1 - self.phase
+
+    def close(self) -> None:
+        """Collective. End the group."""
+        self._group.close()
+
+
+class Lane:
+    """Where messages wait for each other: on accelerators a stream of their own.
+
+    There ``wait()`` of a message holds up a stream, not the host. Messages are tied together on
+    the lane, and the mixing, on the usual stream, waits for the chunk that it needs.
+
+    Args:
+        device: The accelerator whose memory holds the vectors.
+        chunks: How many there are.
+    """
+
+    def __init__(self, device: torch.device, chunks: int) -> None:
+        self._works: list[list[dist.Work]] = [[] for _ in range(chunks)]
+        self._module: Any = None if device.type == "cpu" else getattr(torch, device.type)
+        if self._module is not None:
+            self._stream = self._module.Stream()
+            self._loaded = [self._module.Event() for _ in range(chunks)]
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Post messages here, after all that the usual stream has to do."""
+        if self._module is None:
+            yield
+            return
+        self._stream.wait_stream(self._module.current_stream())
+        with self._module.stream(self._stream):
+            yield
+
+    def load(self, chunk: int, works: list[dist.Work]) -> None:
+        """Take what a chunk waits for; sends too, so that no vector changes while it leaves."""
+        self._works[chunk] = works
+        if self._module is not None:
+            for work in works:
+                work.wait()
+            self._loaded[chunk].record(self._stream)
+
+    def wait(self, chunk: int) -> None:
+        """Let what follows wait for a chunk."""
+        if self._module is None:
+            for work in self._works[chunk]:
+                work.wait()
+        else:
+            self._module.current_stream().wait_event(self._loaded[chunk])
+            if chunk == 0:
+                # The host waits too, so that the time of the exchange is not that of the mixing.
+                self._loaded[chunk].synchronize()
+        self._works[chunk] = []
+
+    def rest(self) -> None:
+        """Wait until all that was asked of the accelerator is done."""
+        if self._module is not None:
+            self._module.current_stream().synchronize()
+
+
+class Gloo(ProcessGroup):
+    """Collective. Over host memory, by TCP."""
+
+    CHUNK = 4 << 20
+
+
+class Nccl(ProcessGroup):
+    """Collective. Over the memory of CUDA GPUs, one rank on each."""
+
+
+class Xccl(ProcessGroup):
+    """Collective. Over the memory of XPUs, by oneCCL inside torch."""
+
+
+class Ccl(ProcessGroup):
+    """Collective. Over the memory of XPUs, by oneCCL's old bindings to torch.
+
+    They take no batches, and messages one by one can wait for each other in a circle.
+    """
+
+    BATCHES = False

@@ -1,0 +1,168 @@
+"""Where ranks meet to found a group of torch.distributed: at an address that all of them reach."""
+
+import os
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+
+from mpi4py import MPI
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
+
+from mpidl.exchange import Wiring
+from mpidl.faults import Fault
+
+TIMEOUT = timedelta(minutes=10)
+"""How long a message may take before the job ends: at scale the first one founds connections."""
+
+PROBE = 3.0
+"""Seconds in which an address of the first rank must answer."""
+
+LOOPBACK = "127.0.0.1"
+
+FAST = ("hsn", "ib", "bond")
+"""How the fast networks of clusters are named; their addresses are tried first."""
+
+INTERFACE = "GLOO_SOCKET_IFNAME"
+"""Variable in which gloo reads the network to use; a user's own choice is left alone."""
+
+
+class Group:
+    """Collective. All ranks as the group of torch.distributed, with one backend.
+
+    The rank's accelerator must be current already: on XPUs anything else is a silent deadlock.
+    torch.distributed has one such group per process, so exchanges follow one another.
+
+    Args:
+        wiring: What the exchange is built from.
+        backend: As torch.distributed names it.
+
+    Raises:
+        Fault: If some node reaches no address of the first rank.
+    """
+
+    def __init__(self, wiring: Wiring, backend: str) -> None:
+        comm, self._node, self._device = wiring.comm, wiring.node, wiring.device
+        self._store = _store(LOOPBACK, 0, serves=True) if comm.rank == 0 else None
+        port = comm.bcast(self._store.port if self._store is not None else 0)
+        address = LOOPBACK if self._node.alone else self._meet(port)
+        if self._store is None:
+            self._store = _store(address, port)
+        hook = sys.excepthook
+        with _network(address, port):
+            dist.init_process_group(
+                backend,
+                store=PrefixStore("mpidl", self._store),
+                rank=comm.rank,
+                world_size=comm.size,
+                timeout=TIMEOUT,
+                # With it a composite backend, such as xpu:xccl,cpu:gloo, would lose one half;
+                # the torch of ccl takes only CUDA's.
+                device_id=None if backend in ("gloo", "ccl") else self._device,
+            )
+        # torch puts the rank before each line of a traceback; world() does it once.
+        sys.excepthook = hook
+        self._warm_up()
+
+    def _meet(self, port: int) -> str:
+        """Collective. The first address of rank 0 that every node reaches."""
+        comm = self._node.comm
+        offers: list[str] = comm.bcast(addresses())
+        asks = self._node.inner.rank == 0
+        reached = np.array([not asks or _answers(address, port) for address in offers], bool)
+        comm.Allreduce(MPI.IN_PLACE, reached, MPI.LAND)
+        if not reached.any():
+            raise Fault(
+                f"The ranks cannot meet: no address of rank 0 ({', '.join(offers) or 'it has none'}"
+                ") answers on all nodes; exchange.backend = 'mpi' needs none."
+            )
+        return offers[int(reached.argmax())]
+
+    def _warm_up(self) -> None:
+        """Collective. A first message of all ranks, after which any of them may talk to any.
+
+        Without it a batch of messages in which some ranks have no part never ends.
+        """
+        dist.all_reduce(torch.zeros(1, device=self._device))
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the accelerator has nothing left to do."""
+        if self._device.type != "cpu":
+            getattr(torch, self._device.type).synchronize()
+
+    def close(self) -> None:
+        """Collective. End the group when nobody needs it any more."""
+        self.settle()
+        self._node.meet()
+        dist.destroy_process_group()
+        # The first rank keeps the store until all have left it.
+        self._node.meet()
+        self._store = None
+
+
+def _store(address: str, port: int, serves: bool = False) -> TCPStore:
+    """The table in which ranks find each other; the one that serves it chooses a free port."""
+    return TCPStore(address, port, is_master=serves, wait_for_workers=False, timeout=TIMEOUT)
+
+
+def addresses() -> list[str]:
+    """IPv4 addresses of this host that others may reach, fast networks first."""
+    found = {name: address for name, address in interfaces().items() if not _local(address)}
+    names = sorted(found, key=lambda name: (not name.startswith(FAST), name))
+    told: list[str] = [found[name] for name in names]
+    with suppress(OSError):
+        own = socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)
+        told += [str(entry[4][0]) for entry in own if not _local(str(entry[4][0]))]
+    return list(dict.fromkeys(told))
+
+
+def interfaces() -> dict[str, str]:
+    """By name, the IPv4 address of each network interface that has one, where Linux tells."""
+    found = {}
+    with suppress(ImportError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        import fcntl
+
+        for _, name in socket.if_nameindex():
+            with suppress(OSError):
+                request = struct.pack("256s", name.encode()[:15])
+                answer = fcntl.ioctl(asked.fileno(), 0x8915, request)  # SIOCGIFADDR
+                found[name] = socket.inet_ntoa(answer[20:24])
+    return found
+
+
+def _local(address: str) -> bool:
+    return address.startswith("127.")
+
+
+def _answers(address: str, port: int) -> bool:
+    with suppress(OSError), socket.create_connection((address, port), PROBE):
+        return True
+    return False
+
+
+@contextmanager
+def _network(address: str, port: int) -> Iterator[None]:
+    """Let gloo use the network that leads to an address.
+
+    Of itself it takes the one of the host's name, which may lead nowhere, or to this host only.
+    """
+    own = address
+    if not _local(address):
+        with socket.create_connection((address, port), PROBE) as link:
+            own = link.getsockname()[0]
+    name = next((name for name, here in interfaces().items() if here == own), None)
+    if name is None or INTERFACE in os.environ:
+        yield
+        return
+    os.environ[INTERFACE] = name
+    try:
+        yield
+    finally:
+        del os.environ[INTERFACE]

@@ -1,0 +1,222 @@
+"""How vectors travel in a group of torch.distributed: in batches of messages, or all to all."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from mpidl.exchange.memory import ranks_served
+
+OPERATIONS = 256
+"""Messages of a rank in one batch. With more, NCCL's ranks may plan a batch differently, and hang
+(pytorch 174288)."""
+
+# Since torch 2.13 under another name.
+_all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+
+Hosts = npt.NDArray[np.int64]
+
+
+class Route(Protocol):
+    """How the vectors of all ranks travel."""
+
+    def arrived(self, chunk: int) -> Mapping[int, Tensor]:
+        """For each device of another rank that is read here, where its columns arrive."""
+
+    def post(self, phase: int, chunk: int) -> list[dist.Work]:
+        """Collective. Let the columns of a chunk travel, and return what to wait for."""
+
+
+class Parcel:
+    """Some own vectors behind each other, as they travel to ranks that want just these.
+
+    One vector leaves from where it lies; several are copied together first, as many small
+    messages cost more than a copy.
+
+    Args:
+        buffers: Own vectors by phase, ``(D, stride)``.
+        rows: Which of them.
+        chunks: The columns that travel together.
+        height: For how many vectors there is room; what is left over is zero.
+    """
+
+    def __init__(
+        self, buffers: Sequence[Tensor], rows: Sequence[int], chunks: Sequence[slice], height: int
+    ) -> None:
+        self._buffers, self._rows, self._chunks = buffers, rows, chunks
+        self._memory: list[Tensor] = []
+        if height > 1:
+            widths = [part.stop - part.start for part in chunks]
+            self._memory = [buffers[0].new_zeros(height, width) for width in widths]
+            self._index = torch.tensor(rows, device=buffers[0].device)
+
+    def flat(self, phase: int, chunk: int) -> Tensor:
+        """What is sent of a chunk, as bytes in one piece."""
+        if self._memory:
+            return _bytes(self._memory[chunk])
+        return _bytes(self._buffers[phase][self._rows[0], self._chunks[chunk]])
+
+    def pack(self, phase: int, chunk: int) -> None:
+        """Copy the columns of a chunk to where they are sent from."""
+        if self._memory:
+            columns = self._buffers[phase][:, self._chunks[chunk]]
+            out = self._memory[chunk][: len(self._rows)]
+            torch.index_select(columns, 0, self._index, out=out)
+
+
+class Batches:
+    """One flat message to each rank that wants vectors, and for each chunk one batch of them.
+
+    Sends come first, then receives, each by ascending rank: oneCCL replays a batch in order, and
+    there a receive waits for the other side's send. What is not wanted is not sent: a message of
+    no bytes is an error in some oneCCL.
+
+    Args:
+        graph: An edge j -> i wherever i may read the vector of j.
+        hosts: Device to rank, ``(N,)``.
+        rank: This rank.
+        ranks: How many there are.
+        buffers: Own vectors by phase, ``(D, stride)``.
+        chunks: The columns that travel together.
+        limit: The most messages of a rank in one batch.
+    """
+
+    def __init__(
+        self,
+        graph: nx.DiGraph,
+        hosts: Hosts,
+        rank: int,
+        ranks: int,
+        buffers: Sequence[Tensor],
+        chunks: Sequence[slice],
+        limit: int = OPERATIONS,
+    ) -> None:
+        receive, send = ranks_served(graph, hosts, rank)
+        place = {int(i): row for row, i in enumerate(np.flatnonzero(hosts == rank))}
+        wanted = {other: tuple(place[i] for i in devices) for other, devices in send.items()}
+        # Ranks that want the same vectors are sent the same copy.
+        self._parcels = {rows: Parcel(buffers, rows, chunks, len(rows)) for rows in wanted.values()}
+        self._receive, self._inbox = receive, []
+        for part in chunks:
+            width = part.stop - part.start
+            inbox = {other: buffers[0].new_zeros(len(d), width) for other, d in receive.items()}
+            self._inbox.append(inbox)
+
+        busiest = busy(graph, hosts)
+        distances = {other: (other - rank) % ranks for other in wanted}
+        sends = {other: turn(distance, busiest, limit) for other, distance in distances.items()}
+        distances = {other: (rank - other) % ranks for other in receive}
+        receives = {other: turn(distance, busiest, limit) for other, distance in distances.items()}
+        turns = sorted({*sends.values(), *receives.values()})
+
+        def batch(phase: int, chunk: int, now: int) -> list[dist.P2POp]:
+            out = [
+                dist.P2POp(dist.isend, self._parcels[rows].flat(phase, chunk), other, tag=chunk)
+                for other, rows in wanted.items()
+                if sends[other] == now
+            ]
+            into = [
+                dist.P2POp(dist.irecv, _bytes(memory), other, tag=chunk)
+                for other, memory in self._inbox[chunk].items()
+                if receives[other] == now
+            ]
+            return out + into
+
+        self._batches = [
+            [[batch(phase, chunk, now) for now in turns] for chunk in range(len(chunks))]
+            for phase in range(len(buffers))
+        ]
+
+    def arrived(self, chunk: int) -> Mapping[int, Tensor]:
+        """For each device of another rank that is read here, where its columns arrive."""
+        inbox = self._inbox[chunk]
+        return {
+            device: inbox[other][row]
+            for other, devices in self._receive.items()
+            for row, device in enumerate(devices)
+        }
+
+    def post(self, phase: int, chunk: int) -> list[dist.Work]:
+        """Collective. Let the columns of a chunk travel; a rank without neighbors does nothing."""
+        for parcel in self._parcels.values():
+            parcel.pack(phase, chunk)
+        batches = self._batches[phase][chunk]
+        return [work for batch in batches for work in dist.batch_isend_irecv(batch)]
+
+
+class Gathered:
+    """Every vector to every rank, as equal blocks: the form of a dense graph.
+
+    Args:
+        hosts: Device to rank, ``(N,)``.
+        rank: This rank.
+        ranks: How many there are.
+        buffers: Own vectors by phase, ``(D, stride)``.
+        chunks: The columns that travel together.
+    """
+
+    def __init__(
+        self,
+        hosts: Hosts,
+        rank: int,
+        ranks: int,
+        buffers: Sequence[Tensor],
+        chunks: Sequence[slice],
+    ) -> None:
+        hosted = [np.flatnonzero(hosts == other).tolist() for other in range(ranks)]
+        height = max(map(len, hosted))
+        self._parcel = Parcel(buffers, range(len(hosted[rank])), chunks, height)
+        shapes = [(ranks, height, part.stop - part.start) for part in chunks]
+        self._inbox = [buffers[0].new_zeros(shape) for shape in shapes]
+        self._place = {
+            device: (other, row)
+            for other, devices in enumerate(hosted)
+            for row, device in enumerate(devices)
+            if other != rank
+        }
+
+    def arrived(self, chunk: int) -> Mapping[int, Tensor]:
+        """For each device of another rank, where its columns arrive."""
+        return {device: self._inbox[chunk][place] for device, place in self._place.items()}
+
+    def post(self, phase: int, chunk: int) -> list[dist.Work]:
+        """Collective. Let the columns of a chunk travel to all ranks."""
+        self._parcel.pack(phase, chunk)
+        flat = self._parcel.flat(phase, chunk)
+        return [_all_gather(_bytes(self._inbox[chunk]), flat, async_op=True)]
+
+
+def dense(graph: nx.DiGraph, hosts: Hosts, ranks: int) -> bool:
+    """Whether ranks want more than half of what they get if every vector goes to every rank.
+
+    With one device per rank: whether the mean in-degree is above half of the other ranks.
+    """
+    wanted = {(j, int(hosts[i])) for j, i in graph.edges if hosts[j] != hosts[i]}
+    height = int(np.bincount(hosts, minlength=ranks).max())
+    return 2 * len(wanted) > height * ranks * (ranks - 1)
+
+
+def busy(graph: nx.DiGraph, hosts: Hosts) -> int:
+    """The most messages that one rank sends and receives."""
+    pairs = {(int(hosts[j]), int(hosts[i])) for j, i in graph.edges if hosts[j] != hosts[i]}
+    return max(Counter(rank for pair in pairs for rank in pair).values(), default=0)
+
+
+def turn(distance: int, busiest: int, limit: int) -> int:
+    """In which of several batches the message to the rank so far ahead goes.
+
+    Both sides put it into the same one, so that no batch waits for a later one of another rank;
+    and of each distance a rank has at most one message to send and one to receive.
+    """
+    return 0 if busiest <= limit else (distance - 1) // (limit // 2)
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    """Memory as it is: its numbers are not the messages' concern."""
+    return tensor.view(-1).view(torch.uint8)

@@ -1,0 +1,196 @@
+"""What hardware, ranks and graph allow, found out once: which backends work, and which is taken."""
+
+import importlib.util
+import os
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mpi4py import MPI
+
+from mpidl.faults import Fault
+
+if TYPE_CHECKING:
+    import torch
+
+    from mpidl.exchange import Wiring
+
+HOME = {"shared": "cpu", "gloo": "cpu", "nccl": "cuda", "ipc": "cuda", "xccl": "xpu", "ccl": "xpu"}
+"""By backend, the memory whose vectors it carries. Those that are not here carry any."""
+
+GROUPS = ("gloo", "nccl", "xccl", "ccl")
+"""The backends of torch.distributed."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What decides how vectors travel; the same on every rank.
+
+    Attributes:
+        kinds: Where vectors lie: some of ``cpu``, ``cuda`` and ``xpu``.
+        nodes: How many nodes the ranks are on.
+        crowded: Whether several ranks share an accelerator.
+        reach: Whether every rank can read the memory of all accelerators of its node.
+        groups: The backends of torch.distributed that every rank has.
+        travel: Whether any rank reads a vector of another one.
+        uniform: Whether every device takes the mean of all in every round.
+        delayed: Whether neighbors' vectors are those of the last round.
+    """
+
+    kinds: frozenset[str]
+    nodes: int = 1
+    crowded: bool = False
+    reach: bool = False
+    groups: frozenset[str] = frozenset()
+    travel: bool = True
+    uniform: bool = False
+    delayed: bool = False
+
+
+def obstacle(name: str, facts: Facts) -> str | None:
+    """Why a backend does not work here, as the rest of a sentence; None where it does."""
+    home = HOME.get(name)
+    if home is not None and facts.kinds != {home}:
+        there = " and ".join(sorted(facts.kinds))
+        return f"carries vectors in {home} memory, and here they are in {there} memory"
+    if name in GROUPS and name not in facts.groups:
+        return "is not in the torch of every rank"
+    if name == "nccl" and facts.crowded:
+        # NCCL ends such a start with "Duplicate GPU detected".
+        return "takes one rank per GPU, and here ranks share one"
+    if name == "ipc" and facts.nodes > 1:
+        return f"reads GPUs of one node, and the ranks are on {facts.nodes}"
+    if name == "ipc" and not facts.reach:
+        return "reads other GPUs' memory, which the GPUs here, or those that ranks see, cannot"
+    if name == "allreduce" and not facts.uniform:
+        return "gives every device the mean of all, which the run does not want"
+    return None
+
+
+def require(name: str, facts: Facts) -> None:
+    """See that a backend works here.
+
+    Raises:
+        Fault: If it does not; every rank raises the same.
+    """
+    reason = obstacle(name, facts)
+    if reason is not None:
+        working = [n for n in ("shared", *GROUPS, "ipc") if obstacle(n, facts) is None]
+        told = ", ".join(repr(n) for n in ("auto", *working))
+        raise Fault(f"exchange.backend = {name!r}: {reason}; {told} and 'mpi' work.")
+
+
+def foresee(name: str, kind: str) -> None:
+    """See that a backend works here, as far as one process can tell.
+
+    Args:
+        name: The backend.
+        kind: The memory in which vectors will lie.
+
+    Raises:
+        Fault: If it does not.
+    """
+    facts = Facts(frozenset({kind}), groups=frozenset(groups(kind)))
+    # Whether GPUs read each other's memory is asked when all ranks are there.
+    if name in HOME and not (name == "ipc" and kind == "cuda"):
+        require(name, facts)
+
+
+def choose(facts: Facts) -> tuple[str, str]:
+    """The backend that ``auto`` takes, and why."""
+    if facts.delayed:
+        return "mpi", "vectors travel while devices train"
+    if facts.kinds == {"cpu"}:
+        return "shared", "vectors are in host memory"
+    if facts.uniform:
+        return "allreduce", "every device takes the mean of all"
+    if len(facts.kinds) > 1:
+        return "mpi", f"vectors are in {' and '.join(sorted(facts.kinds))} memory"
+    if not facts.travel:
+        return "mpi", "no rank reads a vector of another"
+    if obstacle("ipc", facts) is None:
+        return "ipc", "GPUs share a node" if not facts.crowded else "ranks share a GPU"
+    if facts.crowded:
+        return "mpi", "ranks share an accelerator"
+    if facts.kinds == {"xpu"} and facts.nodes > 1:
+        # Messages of torch over oneCCL between nodes were broken on Aurora until early 2026.
+        return "mpi", "it is the one proven on XPUs of several nodes"
+    group = {"cuda": ["nccl"], "xpu": ["xccl", "ccl"]}[min(facts.kinds)]
+    for name in group:
+        if obstacle(name, facts) is None:
+            return name, "each rank has an accelerator of its own"
+    return "mpi", f"{group[0]} {obstacle(group[0], facts)}"
+
+
+def survey(wiring: "Wiring") -> Facts:
+    """Collective. Find out what decides how vectors travel."""
+    device, node, comm = wiring.device, wiring.node, wiring.comm
+    own = int(node.ranks[comm.rank]), _identity(device)
+    told = comm.allgather((device.type, own, groups(device.type)))
+    kinds, places, found = zip(*told, strict=True)
+    reach = False
+    if "cuda" in kinds:
+        here = [identity for number, identity in places if number == own[0]]
+        reach = bool(comm.allreduce(device.type == "cuda" and _reaches(device, here), MPI.LAND))
+    hosts = wiring.hosts
+    return Facts(
+        kinds=frozenset(kinds),
+        nodes=node.count,
+        crowded=device.type != "cpu" and max(Counter(places).values()) > 1,
+        reach=reach,
+        groups=frozenset.intersection(*map(frozenset, found)),
+        travel=any(hosts[source] != hosts[target] for source, target in wiring.graph.edges),
+        uniform=wiring.uniform,
+        delayed=wiring.delayed,
+    )
+
+
+def groups(kind: str) -> list[str]:
+    """The backends of torch.distributed in this process, for vectors in this kind of memory."""
+    import torch.distributed as dist
+
+    if not dist.is_available():
+        return []
+    found = [name for name in ("gloo", "nccl", "xccl") if dist.is_backend_available(name)]
+    # Where torch has xccl, the old bindings are gone, or end in an error when imported.
+    if kind == "xpu" and "xccl" not in found and _bindings():
+        found.append("ccl")
+    return found
+
+
+def _bindings() -> bool:
+    """Whether oneCCL's old bindings load; they put ``ccl`` into torch.distributed."""
+    name = "oneccl_bindings_for_pytorch"
+    if importlib.util.find_spec(name) is None:
+        return False
+    try:
+        importlib.import_module(name)
+    except (ImportError, OSError, RuntimeError):
+        return False
+    return True
+
+
+def _identity(device: "torch.device", index: int | None = None) -> str:
+    """What tells the accelerators of a node apart, whatever numbers ranks know them by."""
+    if device.type == "cpu":
+        return ""
+    import torch
+
+    index = device.index if index is None else index
+    properties = getattr(torch, device.type).get_device_properties(index)
+    # The tiles of an XPU may have one name; those of CUDA's GPUs are their own.
+    uuid = getattr(properties, "uuid", None) if device.type == "cuda" else None
+    masks = [os.environ.get(mask, "") for mask in ("CUDA_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")]
+    return str(uuid) if uuid else f"{masks} {index}"
+
+
+def _reaches(device: "torch.device", accelerators: list[str]) -> bool:
+    """Whether a CUDA GPU can read the memory of these, all of which its process has to see."""
+    import torch
+
+    seen = {_identity(device, i): i for i in range(torch.cuda.device_count())}
+    access = torch.cuda.can_device_access_peer
+    return all(
+        name in seen and (seen[name] == device.index or access(device.index, seen[name]))
+        for name in accelerators
+    )

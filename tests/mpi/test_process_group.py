@@ -1,0 +1,360 @@
+"""torch.distributed as a backend, by gloo on the CPU; the window of GPUs, on shared files."""
+
+from contextlib import contextmanager
+from functools import partial
+from types import SimpleNamespace
+
+import networkx as nx
+import numpy as np
+import pytest
+import torch
+
+from mpidl import placement, plan
+from mpidl.exchange import BACKENDS, Wiring, rendezvous, routes
+from mpidl.exchange.process_group import Ccl, Gloo, Lane
+from mpidl.exchange.survey import Facts, choose, obstacle
+from mpidl.exchange.windows import Ipc, neighbors
+from mpidl.faults import Fault
+from mpidl.node import Node
+
+CPU = torch.device("cpu")
+
+GRAPHS = {
+    "ring": "topology.name=ring",
+    "star": "topology.name=star",
+    "exponential": "topology.name=exponential",
+    "complete": "topology.name=complete",
+    "federated": "strategy.name=federated",
+    "failing": "topology.link_probability=0.5",
+}
+
+
+def make(comm, devices, *settings):
+    file = plan.read(None, [f"topology.devices={devices}", *settings], comm.size)
+    return plan.make(file, comm.size)
+
+
+@contextmanager
+def built(comm, made, size, build, inner=None, dtype=torch.float32):
+    node = Node(comm, inner)
+    wiring = Wiring(node, made.hosts, made.mixing_graph, size, CPU, dtype, made.uniform)
+    exchange = build(wiring)
+    yield exchange
+    exchange.close()
+    node.close()
+
+
+def run(comm, made, size, build, rounds=3, **options):
+    """This rank's vectors after some rounds from the same start."""
+    begin = np.random.default_rng(7).normal(size=(made.devices, size))
+    with built(comm, made, size, build, **options) as exchange:
+        for device, vector in exchange.vectors.items():
+            vector.copy_(torch.from_numpy(begin[device]))
+        for round_ in range(rounds):
+            exchange.arrive(made.rows(round_, list(exchange.vectors)))
+            exchange.share()
+            exchange.mix()
+        return {i: vector.numpy().copy() for i, vector in exchange.vectors.items()}
+
+
+def assert_same(ours, theirs):
+    assert sorted(ours) == sorted(theirs)
+    for device in ours:
+        np.testing.assert_array_equal(ours[device], theirs[device])
+
+
+# Gloo --------------------------------------------------------------------------------------------
+
+
+class Lone(Gloo):
+    """gloo as if it took no batches."""
+
+    BATCHES = False
+
+
+# torch is given the name of the class.
+Lone.__name__ = "Gloo"
+
+BUILDS = {
+    "one chunk": Gloo,
+    "chunks": partial(Gloo, chunk=4096),
+    "a line each, batches of two": partial(Gloo, chunk=1, limit=2),
+    "all to all": partial(Lone, chunk=1024),
+}
+
+
+@pytest.mark.parametrize("hosting", ["blocks", "round_robin"])
+@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("way", BUILDS)
+def test_gloo_gives_the_bits_of_shared_memory(comm, way, graph, hosting):
+    made = make(comm, 2 * comm.size + 1, GRAPHS[graph], f"placement.hosts={hosting}")
+    for size in (1, 1000):
+        found = run(comm, made, size, BUILDS[way])
+        assert_same(found, run(comm, made, size, BACKENDS["shared"]))
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("graph", ["ring", "complete"])
+def test_ranks_of_several_nodes_meet_at_an_address(comm, count, graph):
+    if not comm.bcast(rendezvous.addresses()):
+        pytest.skip("this host has no address beside loopback")
+    made = make(comm, 2 * comm.size + 1, GRAPHS[graph])
+    inner = comm.Split(comm.rank % count, comm.rank)
+    found = run(comm, made, 100, Gloo, inner=inner)
+    assert_same(found, run(comm, made, 100, BACKENDS["shared"]))
+    inner.Free()
+
+
+def test_ranks_that_cannot_meet_say_so(comm, monkeypatch):
+    if comm.size < 2:
+        pytest.skip("one rank is on one node")
+    # An address for documentation: nobody answers there.
+    monkeypatch.setattr(rendezvous, "addresses", lambda: ["127.0.0.2", "198.51.100.1"])
+    monkeypatch.setattr(rendezvous, "_answers", lambda *_: False)
+    inner = comm.Split(comm.rank, comm.rank)
+    with pytest.raises(Fault, match=r"no address of rank 0 \(127.0.0.2, 198.51.100.1\) answers on"):
+        run(comm, make(comm, comm.size), 3, Gloo, inner=inner)
+    inner.Free()
+
+
+def test_addresses_are_those_that_others_reach():
+    names, found = rendezvous.interfaces(), rendezvous.addresses()
+    assert "127.0.0.1" in names.values()
+    assert not [address for address in found if address.startswith("127.")]
+    assert {address for address in names.values() if not address.startswith("127.")} <= {*found}
+
+
+@pytest.mark.parametrize(
+    ("graph", "route"), [("ring", routes.Batches), ("complete", routes.Gathered)]
+)
+def test_dense_graphs_are_gathered_and_all_that_arrives_is_counted(comm, graph, route):
+    if comm.size < 5:
+        pytest.skip("a ring of four ranks is dense")
+    made = make(comm, comm.size, GRAPHS[graph])
+    with built(comm, made, 10, Gloo) as exchange:
+        assert type(exchange._route) is route
+        reached = 2 if graph == "ring" else comm.size - 1
+        assert exchange.bytes_sent == {comm.rank: 40 * reached}
+        assert exchange.bytes_received == {comm.rank: 40 * reached}
+
+
+def test_a_rank_that_nobody_reads_takes_part(comm):
+    """Ranks 0 and 1 exchange, the others have no neighbor."""
+    graph = nx.empty_graph(2 * comm.size, create_using=nx.DiGraph)
+    if comm.size > 1:
+        graph.add_edge(0, 2)
+    hosts = placement.hosts("blocks", 2 * comm.size, comm.size)
+    rows = {i: ([i, *graph.predecessors(i)], np.ones(1 + graph.in_degree(i))) for i in graph}
+    made = SimpleNamespace(hosts=hosts, mixing_graph=graph, uniform=False)
+    with built(comm, made, 3, Gloo) as exchange:
+        for device, vector in exchange.vectors.items():
+            vector.fill_(device + 1)
+        exchange.arrive({i: rows[i] for i in exchange.vectors})
+        exchange.share()
+        exchange.mix()
+        for device, vector in exchange.vectors.items():
+            assert (vector == (4 if device == 2 and comm.size > 1 else device + 1)).all()
+
+
+def test_a_run_over_gloo_has_the_curves_of_shared_memory(program):
+    settings = ["topology.devices=8", "topology.name=complete", "training.rounds=3"]
+    ours, theirs = (program(*settings, f"exchange.backend={b}", name=b) for b in ("gloo", "shared"))
+    for key in ours:
+        if not key.startswith(("series/seconds", "series/bytes")):
+            np.testing.assert_array_equal(ours[key], theirs[key], err_msg=key)
+
+
+# Batches that do not wait for each other ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("ranks", [2, 9, 300])
+@pytest.mark.parametrize("limit", [2, 8, 256])
+@pytest.mark.parametrize("name", ["star", "random"])
+def test_batches_have_no_more_messages_than_allowed(name, limit, ranks):
+    random = nx.gnp_random_graph(ranks, 0.3, seed=1, directed=True)
+    graph = nx.star_graph(ranks - 1).to_directed() if name == "star" else random
+    busiest = routes.busy(graph, np.arange(ranks))
+    messages = {}
+    for source, target in graph.edges:
+        turn = routes.turn((target - source) % ranks, busiest, limit)
+        for rank in (source, target):
+            messages[rank, turn] = messages.get((rank, turn), 0) + 1
+    assert max(messages.values()) <= limit
+    if busiest <= limit:
+        assert {turn for _, turn in messages} == {0}
+
+
+def test_oneccl_s_old_bindings_are_given_no_batches():
+    assert not Ccl.BATCHES
+    assert Ccl.__mro__[1].BATCHES
+
+
+# The stream of messages --------------------------------------------------------------------------
+
+
+def test_mixing_waits_for_its_chunk_and_messages_for_the_training(monkeypatch):
+    """The calls that torch gets for an accelerator, in their order."""
+    told = []
+
+    class Stream:
+        def __init__(self, name="lane"):
+            self.name = name
+
+        def wait_stream(self, other):
+            told.append(f"{self.name} waits for {other.name}")
+
+        def wait_event(self, event):
+            told.append(f"{self.name} waits for chunk {event.number}")
+
+        def synchronize(self):
+            told.append(f"host waits for {self.name}")
+
+    class Event:
+        made = 0
+
+        def __init__(self):
+            self.number, Event.made = Event.made, Event.made + 1
+
+        def record(self, stream):
+            told.append(f"chunk {self.number} on {stream.name}")
+
+        def synchronize(self):
+            told.append(f"host waits for chunk {self.number}")
+
+    @contextmanager
+    def stream(_):
+        told.append("enter")
+        yield
+        told.append("leave")
+
+    usual = Stream("usual")
+    fake = SimpleNamespace(Stream=Stream, Event=Event, current_stream=lambda: usual, stream=stream)
+    monkeypatch.setattr(torch, "cuda", fake)
+    lane = Lane(torch.device("cuda", 0), 2)
+    with lane.open():
+        for chunk in range(2):
+            work = SimpleNamespace(wait=lambda chunk=chunk: told.append(f"message of {chunk}"))
+            lane.load(chunk, [work])
+    lane.wait(0)
+    lane.wait(1)
+    lane.rest()
+    assert told == [
+        "lane waits for usual",
+        "enter",
+        "message of 0",
+        "chunk 0 on lane",
+        "message of 1",
+        "chunk 1 on lane",
+        "leave",
+        "usual waits for chunk 0",
+        "host waits for chunk 0",
+        "usual waits for chunk 1",
+        "host waits for usual",
+    ]
+
+
+# The window of GPUs ------------------------------------------------------------------------------
+
+
+class Files(Ipc):
+    """The window over host memory that has a file's name, instead of a GPU's that has a handle."""
+
+    def _handle(self):
+        return self._memory.untyped_storage()._share_filename_cpu_()
+
+    def _map(self, handle, devices):
+        return self._laid_out(torch.UntypedStorage._new_shared_filename_cpu(*handle), devices)
+
+
+class Strangers(Files):
+    """A window in which everybody sees something else."""
+
+    def _map(self, handle, devices):
+        return super()._map(handle, devices).clone()
+
+
+@pytest.mark.parametrize("hosting", ["blocks", "round_robin"])
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_a_window_gives_the_bits_of_shared_memory(comm, graph, hosting):
+    made = make(comm, 2 * comm.size + 1, GRAPHS[graph], f"placement.hosts={hosting}")
+    for size in (1, 1000):
+        found = run(comm, made, size, Files)
+        assert_same(found, run(comm, made, size, BACKENDS["shared"]))
+
+
+def test_a_window_that_shows_something_else_is_refused(comm):
+    if comm.size < 2:
+        pytest.skip("one rank maps nothing")
+    with pytest.raises(Fault, match=r"holds other numbers than they wrote; 'mpi' works\."):
+        run(comm, make(comm, comm.size), 3, Strangers)
+
+
+def test_who_maps_whom():
+    graph = nx.DiGraph([(0, 2), (1, 2), (3, 0), (4, 5), (2, 3)])
+    hosts = np.array([0, 0, 1, 1, 2, 2])
+    assert neighbors(graph, hosts, 0) == ({1: [2, 3]}, {1})
+    assert neighbors(graph, hosts, 1) == ({0: [0, 1]}, {0})
+    assert neighbors(graph, hosts, 2) == ({}, set())
+
+
+# What auto takes ---------------------------------------------------------------------------------
+
+CUDA = {"kinds": frozenset({"cuda"}), "groups": frozenset({"gloo", "nccl"})}
+XPU = {"kinds": frozenset({"xpu"}), "groups": frozenset({"gloo", "xccl"})}
+
+CHOICES = [
+    ({"kinds": frozenset({"cpu"})}, "shared", "vectors are in host memory"),
+    (
+        {"kinds": frozenset({"cpu"}), "nodes": 9, "groups": frozenset({"gloo"})},
+        "shared",
+        "host memory",
+    ),
+    ({"kinds": frozenset({"cpu"}), "uniform": True}, "shared", "host memory"),
+    ({"kinds": frozenset({"cpu"}), "delayed": True}, "mpi", "vectors travel while devices train"),
+    (dict(CUDA, delayed=True, reach=True), "mpi", "vectors travel while devices train"),
+    (dict(CUDA, uniform=True, reach=True), "allreduce", "every device takes the mean of all"),
+    (dict(CUDA, kinds=frozenset({"cuda", "cpu"})), "mpi", "vectors are in cpu and cuda memory"),
+    (dict(CUDA, travel=False, reach=True), "mpi", "no rank reads a vector of another"),
+    (dict(CUDA, reach=True), "ipc", "GPUs share a node"),
+    (dict(CUDA, reach=True, crowded=True), "ipc", "ranks share a GPU"),
+    (dict(CUDA, reach=True, nodes=2), "nccl", "each rank has an accelerator of its own"),
+    (dict(CUDA), "nccl", "each rank has an accelerator of its own"),
+    (dict(CUDA, crowded=True, nodes=2, reach=True), "mpi", "ranks share an accelerator"),
+    (dict(CUDA, groups=frozenset({"gloo"})), "mpi", "nccl is not in the torch of every rank"),
+    (dict(XPU), "xccl", "each rank has an accelerator of its own"),
+    (dict(XPU, groups=frozenset({"gloo", "ccl"})), "ccl", "an accelerator of its own"),
+    (dict(XPU, groups=frozenset({"gloo"})), "mpi", "xccl is not in the torch of every rank"),
+    (dict(XPU, crowded=True), "mpi", "ranks share an accelerator"),
+    (dict(XPU, nodes=2), "mpi", "it is the one proven on XPUs of several nodes"),
+]
+
+
+@pytest.mark.parametrize(("facts", "name", "reason"), CHOICES)
+def test_what_auto_takes_and_why(facts, name, reason):
+    found, why = choose(Facts(**facts))
+    assert found == name
+    assert reason in why
+    assert obstacle(found, Facts(**facts)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "facts", "reason"),
+    [
+        ("nccl", dict(CUDA, crowded=True), "takes one rank per GPU, and here ranks share one"),
+        ("nccl", dict(CUDA, groups=frozenset()), "is not in the torch of every rank"),
+        ("gloo", CUDA, "carries vectors in cpu memory, and here they are in cuda memory"),
+        ("shared", XPU, "carries vectors in cpu memory, and here they are in xpu memory"),
+        ("ipc", dict(CUDA, nodes=3), "reads GPUs of one node, and the ranks are on 3"),
+        ("ipc", CUDA, "reads other GPUs' memory, which the GPUs here, or those that ranks see"),
+        ("xccl", dict(XPU, groups=frozenset({"ccl"})), "is not in the torch of every rank"),
+    ],
+)
+def test_why_a_backend_is_refused(name, facts, reason):
+    assert (obstacle(name, Facts(**facts)) or "").startswith(reason)
+
+
+def test_a_run_says_why_it_takes_its_backend(comm):
+    with built(comm, make(comm, comm.size), 3, BACKENDS["auto"]) as exchange:
+        assert exchange.reason == "vectors are in host memory"
+    with built(comm, make(comm, comm.size), 3, BACKENDS["shared"]) as exchange:
+        assert exchange.reason == ""
