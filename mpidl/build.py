@@ -11,7 +11,7 @@ import torch
 
 from mpidl import accelerators, graphs, provenance, results, schema, seeds, world
 from mpidl.batch import Batch, obstacle
-from mpidl.device import Device, Samples
+from mpidl.device import Device, Samples, seed_torch
 from mpidl.exchange import BACKENDS, Wiring, survey
 from mpidl.faults import Fault, shown
 from mpidl.models import MODELS
@@ -101,7 +101,7 @@ def make_model(plan: Plan, stock: Stock, device: int) -> torch.nn.Module:
     """The initial model of a device: the same for all, or its own, as the run file says."""
     training = plan.file.training
     own = ("init of one device", device) if training.init == "per_device" else ("init",)
-    torch.manual_seed(seeds.integer(training.seed, *own))
+    seed_torch(seeds.integer(training.seed, *own), torch.device("cpu"))
     model: torch.nn.Module = MODELS.build(plan.file.model, stock.traits.shape)
     return model
 
