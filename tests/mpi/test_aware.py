@@ -18,11 +18,13 @@ class Corrupting:
         self._comm, self.rank, self.size = comm, comm.rank, comm.size
 
     def Sendrecv(self, sent, to, tag, arrived, source, other):  # noqa: N802
+        """Deliver, on rank 0 with a flaw."""
         self._comm.Sendrecv(sent, to, tag, arrived, source, other)
         if self.rank == 0 and len(arrived[0]) > 100_000:
             arrived[0][99_999] += 1
 
     def allreduce(self, *arguments):
+        """As it is."""
         return self._comm.allreduce(*arguments)
 
 

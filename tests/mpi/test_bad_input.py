@@ -57,7 +57,7 @@ SETTINGS = [
     ("training.precision=float16", "'float16': should be 'float32' or 'bfloat16'."),
     ("training.accelerator=tpu", "'tpu': should be 'auto', 'cpu', 'cuda' or 'xpu'."),
     ("training.threads=0", "training.threads = 0: must be a number from 1 to 1024, or 'auto'"),
-    ("training.threads=100000", "training.threads = 100000: must be a number from 1 to 1024, or 'auto'"),
+    ("training.threads=100000", "training.threads = 100000: must be a number from 1 to 1024,"),
     ("training.epoch=3", "Unknown setting training.epoch; did you mean 'epochs'?"),
     ("training=5", "training = 5: must be a table, written [training]."),
     # The graph
