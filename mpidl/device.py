@@ -130,7 +130,7 @@ class Device:
             self._optimizer.reset()
         seed_torch(seeds.integer(t.seed, "dropout", self.number, round_), self.hardware)
         anchors = [w.detach().clone() for w in weights] if t.proximal else []
-        self.model.train()
+        self._switch(training=True)
         losses, counts = [], []
         for index in self.batches(round_, self.hardware):
             inputs, targets = self.samples.batch(index)
@@ -156,9 +156,10 @@ class Device:
         taken = 0
         epoch = 0
         while taken < t.steps if t.steps is not None else epoch < t.epochs:
-            indices = order.permutation(count) if t.order == "shuffled" else np.arange(count)
-            for batch in torch.split(torch.from_numpy(indices).to(hardware), t.batch_size):
-                yield batch
+            drawn = order.permutation(count) if t.order == "shuffled" else np.arange(count)
+            indices = torch.from_numpy(drawn).to(hardware)
+            for start in range(0, count, t.batch_size):
+                yield indices[start : start + t.batch_size]
                 taken += 1
                 if taken == t.steps:
                     return
@@ -179,7 +180,7 @@ class Device:
             evaluation: Batch size, and whether accuracy is exact or, as the published testbed
                 counts, divided by the padded size ``B * ceil(n / B)``.
         """
-        self.model.eval()
+        self._switch(training=False)
         tally = Tally(1, classes, self.hardware)
         with torch.inference_mode(), precision(self._training, self.hardware):
             size = min(evaluation.batch_size, self._fitting(samples))
@@ -188,6 +189,11 @@ class Device:
                 labels = samples.labels[start : start + size]
                 tally.add(self.model(inputs)[None], targets, labels)
         return tally.scores(len(samples), evaluation)[0]
+
+    def _switch(self, training: bool) -> None:
+        # Telling every module takes as long as a small model's step.
+        if self.model.training != training:
+            self.model.train(training)
 
     def _fitting(self, samples: Samples) -> int:
         """How many samples may go through the model at once without leaving the cache."""

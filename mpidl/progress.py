@@ -64,9 +64,9 @@ class Display:
 
     def watch(self, round_: int, values: Values) -> None:
         """Show one finished round; ``values`` holds ``(N,)`` or ``(N, C)`` for each series."""
-        self._last = {**self._last, **{k: v for k, v in values.items() if not np.isnan(v).all()}}
         if self._quiet:
             return
+        self._last = {**self._last, **{k: v for k, v in values.items() if not np.isnan(v).all()}}
         told = f"{scores(self._last)}  {seconds(values)}"
         if self._bar is not None and self._live is not None:
             self._bar.update(self._task, completed=round_ + 1)

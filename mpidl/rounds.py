@@ -19,7 +19,7 @@ from mpidl.scores import Score
 from mpidl.world import Comm
 
 Array = npt.NDArray[np.float64]
-Table = dict[str, Array]
+Table = Mapping[str, Array]
 
 
 FLAGS = 2
@@ -30,6 +30,29 @@ def width(classes: int) -> int:
     """S, the columns of a row: all series and the flags."""
     last: int = max(columns.stop for columns in schema.columns(classes).values())
     return last + FLAGS
+
+
+class Series(Mapping[str, Array]):
+    """Each series in a table with a row per device: ``(N,)``, or ``(N, C)`` by class.
+
+    Args:
+        table: ``(N, S)``.
+        classes: C.
+    """
+
+    def __init__(self, table: Array, classes: int) -> None:
+        self._table, self._columns = table, schema.columns(classes)
+
+    def __getitem__(self, key: str) -> Array:
+        columns = self._columns[key]
+        by_class = schema.SERIES[key].dims == schema.PER_CLASS
+        return self._table[:, columns if by_class else columns.start]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
 
 
 @dataclass(frozen=True)
@@ -46,6 +69,7 @@ class Parts:
         tests: The test sets, ``iid`` and ``ood``.
         classes: C.
         recorder: Keeps the rows.
+        timer: By which phases are timed, in seconds.
     """
 
     comm: Comm
@@ -57,6 +81,7 @@ class Parts:
     tests: Mapping[str, Samples]
     classes: int
     recorder: Recorder
+    timer: Callable[[], float] = time.perf_counter
 
 
 def run_rounds(
@@ -72,9 +97,9 @@ def run_rounds(
     """
     plan, exchange, rounds = parts.plan, parts.exchange, parts.plan.file.training.rounds
     steady = plan.rows(0, list(parts.devices)) if plan.steady else None
-    spent_recording = 0.0
+    row, spent_recording = Row(list(parts.devices), parts.classes, parts.timer), 0.0
     for round_ in range(rounds):
-        row = Row(list(parts.devices), parts.classes)
+        row.clear()
         due = (round_ + 1) % plan.file.evaluation.every == 0 or round_ == rounds - 1
         row["seconds_record"] = spent_recording
 
@@ -93,9 +118,9 @@ def run_rounds(
 
         evaluate(parts, row, "mixed", due)
         stop, write, table = gather(parts, row, interrupted())
-        started = time.perf_counter()
+        started = parts.timer()
         parts.recorder.record(table, now=write or stop)
-        spent_recording = time.perf_counter() - started
+        spent_recording = parts.timer() - started
         watch(round_, table)
         if stop and round_ < rounds - 1:
             return False
@@ -111,14 +136,19 @@ class Row:
         flags: Two more columns, for what a rank wants of all.
     """
 
-    def __init__(self, devices: list[int], classes: int) -> None:
+    def __init__(self, devices: list[int], classes: int, timer: Callable[[], float]) -> None:
+        self._timer = timer
         self._place = {number: i for i, number in enumerate(devices)}
         self.table = np.full((len(devices), width(classes)), np.nan)
-        self.values = _series(self.table, classes)
+        self.values = dict(Series(self.table, classes))
         self.flags = self.table[:, -FLAGS:]
-        for key in self.values:
-            if key.startswith("seconds_"):
-                self.values[key][:] = 0.0
+        self._seconds = [part for key, part in self.values.items() if key.startswith("seconds_")]
+
+    def clear(self) -> None:
+        """Begin a round: seconds are zero, all else unknown."""
+        self.table.fill(np.nan)
+        for part in self._seconds:
+            part.fill(0.0)
 
     def set(self, key: str, device: int, value: npt.ArrayLike) -> None:
         """Set one device's value."""
@@ -130,10 +160,10 @@ class Row:
     @contextmanager
     def clock(self, phase: str, device: int | None = None) -> Iterator[None]:
         """Add the seconds of a phase, to one device or to all that share this rank."""
-        started = time.perf_counter()
+        started = self._timer()
         yield
         where = slice(None) if device is None else self._place[device]
-        self.values[f"seconds_{phase}"][where] += time.perf_counter() - started
+        self.values[f"seconds_{phase}"][where] += self._timer() - started
 
 
 def train(parts: Parts, row: Row, round_: int) -> None:
@@ -187,14 +217,5 @@ def gather(parts: Parts, row: Row, stop: bool) -> tuple[bool, bool, Table]:
     row.flags[:] = stop, parts.recorder.overdue
     everyone = parts.board.gather(row.table)
     stops, overdue = everyone[:, -FLAGS:].T.astype(bool)
-    return bool(stops.any()), bool(overdue.any()), _series(everyone, parts.classes)
+    return bool(stops.any()), bool(overdue.any()), Series(everyone, parts.classes)
 
-
-def _series(table: Array, classes: int) -> Table:
-    """Each series in a table with a row per device: ``(N,)``, or ``(N, C)`` by class."""
-    return {
-        key: table[:, columns]
-        if schema.SERIES[key].dims == schema.PER_CLASS
-        else table[:, columns.start]
-        for key, columns in schema.columns(classes).items()
-    }

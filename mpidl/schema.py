@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
 
 VERSION = 1
 """Of the layout; a reader refuses a newer one."""
@@ -78,7 +80,8 @@ PLACEMENT = {
 }
 
 
-def columns(classes: int) -> dict[str, slice]:
+@cache
+def columns(classes: int) -> Mapping[str, slice]:
     """The columns of each series in a table with a row per device, for C classes."""
     found: dict[str, slice] = {}
     start = 0
@@ -86,7 +89,7 @@ def columns(classes: int) -> dict[str, slice]:
         stop = start + (classes if variable.dims == PER_CLASS else 1)
         found[key] = slice(start, stop)
         start = stop
-    return found
+    return MappingProxyType(found)
 
 
 def series_bytes(sizes: Mapping[str, int]) -> int:

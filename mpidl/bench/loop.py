@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +18,48 @@ SETTINGS = ("training.steps=1", "training.batch_size=8", "data.test_samples=100"
 """So little work that what remains is waiting, telling and recording."""
 
 
+WORK = ("train", "mix", "evaluate")
+"""Phases of a round that are not overhead."""
+
+
 def measure(comm: Comm, repetitions: int) -> dict[str, Any]:
-    """Collective. Seconds of a round on all ranks, and with all devices on the first rank alone."""
+    """Collective. Seconds of a round on all ranks, and with all devices on the first rank alone.
+
+    The work of a round is what its ranks take of their cores to train, mix and evaluate.
+    """
     settings = [*SETTINGS, f"training.rounds={repetitions + 2}", f"topology.devices={comm.size}"]
-    spread = clock.Times.of(_rounds(comm, settings))
-    alone = _rounds(MPI.COMM_SELF, settings) if comm.rank == 0 else None
+    taken, worked = _rounds(comm, settings)
+    alone = _rounds(MPI.COMM_SELF, settings)[0] if comm.rank == 0 else None
     world.gathered(comm)
-    single = clock.Times.of(comm.bcast(alone))
-    cores = min(comm.size, world.cores())
+    spread, single = clock.Times.of(taken), clock.Times.of(comm.bcast(alone))
+    cores, work = min(comm.size, world.cores()), float(np.median(worked))
     return {
         "ranks": comm.size,
         "cores": cores,
         "round": spread.plain(),
         "one_process": single.plain(),
-        "overhead": spread.median - single.median / cores,
+        "work": work,
+        "overhead": spread.median - work / cores,
     }
 
 
-def _rounds(comm: Comm, settings: list[str]) -> list[float]:
+def _rounds(comm: Comm, settings: list[str]) -> tuple[list[float], list[float]]:
+    """Collective. Seconds of each round but the first, and those of all ranks' work in it."""
     made = plan.make(plan.read(None, settings, comm.size), comm.size)
     stock = shards.provide(comm, made)
     stamps: list[float] = []
+    worked: list[float] = []
+
+    def watch(round_: int, values: rounds.Table) -> None:
+        stamps.append(time.monotonic())
+        worked.append(sum(float(values[f"seconds_{phase}"].sum()) for phase in WORK))
+
     with tempfile.TemporaryDirectory() as folder:
         path = comm.bcast(Path(folder) / "bench.h5")
         with build.parts(comm, made, stock, path, world.check_hdf5()) as parts:
-            rounds.run_rounds(parts, lambda *_: stamps.append(time.monotonic()), lambda: False)
+            rounds.run_rounds(replace(parts, timer=time.thread_time), watch, lambda: False)
             parts.recorder.close(completed=True)
-    return [float(seconds) for seconds in np.diff(stamps)]
+    return [float(seconds) for seconds in np.diff(stamps)], worked[1:]
 
 
 def told(found: dict[str, Any]) -> list[str]:
@@ -53,5 +69,6 @@ def told(found: dict[str, Any]) -> list[str]:
         f"round of {found['ranks']} devices with one step of 8 samples: ms, median [quartiles]",
         f"  a rank per device, {found['cores']} cores   {spread.told():>24}",
         f"  the same in one process    {single.told():>24}",
-        f"  beyond that work on {found['cores']} cores: {1e3 * found['overhead']:.2f} ms a round",
+        f"  cores' time to train, mix and evaluate {1e3 * found['work']:.2f} ms; beyond it on "
+        f"{found['cores']} cores {1e3 * found['overhead']:.2f} ms a round",
     ]
