@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #if defined(__SSE2__)
@@ -190,24 +191,20 @@ struct Kernel {
     static constexpr std::size_t kChunk = kLanes * kRegisters;
 
     // Products are rounded before they are added (the build allows no fused multiply-add), so that
-    // every instruction set, and the fallback without this kernel, gives the same bits.
+    // every instruction set, and the fallback without this kernel, gives the same bits. The indices
+    // are constants, without which GCC would keep the sums in memory.
+    template <std::size_t... kAt>
     static MPIDL_INLINE void chunk(const Member<T> *members, std::size_t count, std::size_t at,
-                                   T *out) {
-        Vector sum[kRegisters] = {};
-        if (count > 0) {
-            // Not added to zero, which would lose the sign of a negative zero.
-            for (std::size_t r = 0; r < kRegisters; ++r) {
-                sum[r] = In::load(members[0].vector + at + r * kLanes) * members[0].weight;
-            }
-        }
+                                   T *out, std::index_sequence<kAt...>) {
+        const T *first = members[0].vector + at;
+        // Not added to zero, which would lose the sign of a negative zero.
+        Vector sum[] = {(In::load(first + kAt * kLanes) * members[0].weight)...};
         for (std::size_t k = 1; k < count; ++k) {
             const T *from = members[k].vector + at;
             const Sum<T> weight = members[k].weight;
-            for (std::size_t r = 0; r < kRegisters; ++r) {
-                sum[r] += In::load(from + r * kLanes) * weight;
-            }
+            ((sum[kAt] += In::load(from + kAt * kLanes) * weight), ...);
         }
-        for (std::size_t r = 0; r < kRegisters; ++r) In::store(out + r * kLanes, sum[r]);
+        (In::store(out + kAt * kLanes, sum[kAt]), ...);
     }
 
     // The last columns of a vector, through copies, so that they are made like all others.
@@ -243,6 +240,11 @@ struct Kernel {
 
     static MPIDL_INLINE void row(const Member<T> *members, std::size_t count, const T *next,
                                  std::size_t begin, std::size_t end, bool stream, T *out) {
+        constexpr auto registers = std::make_index_sequence<kRegisters>();
+        if (count == 0) {
+            std::memset(static_cast<void *>(out + begin), 0, (end - begin) * sizeof(T));
+            return;
+        }
         std::size_t at = begin;
         for (; at + kChunk <= end; at += kChunk) {
             if (next != nullptr) {
@@ -253,10 +255,10 @@ struct Kernel {
             }
             if (stream) {
                 alignas(kLine) T mixed[kChunk];
-                chunk(members, count, at, mixed);
+                chunk(members, count, at, mixed, registers);
                 stream_chunk(mixed, out + at);
             } else {
-                chunk(members, count, at, out + at);
+                chunk(members, count, at, out + at, registers);
             }
         }
         if (at < end) rest(members, count, at, end - at, out + at);
