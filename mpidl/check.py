@@ -96,7 +96,7 @@ def facts(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any
 def traffic(plan: Plan, ranks: int, size: int) -> tuple[Any, Any]:
     """Parameter bytes that each rank sends and receives in a round, ``(ranks,)`` each."""
     sent, received = np.zeros(ranks, np.int64), np.zeros(ranks, np.int64)
-    if plan.uniform:
+    if plan.uniform and plan.file.exchange.backend in ("auto", "allreduce", "shared"):
         away = size * FLOAT * (ranks - 1) // ranks
         sent += (np.bincount(plan.hosts, minlength=ranks) + 1) * away
         return sent, sent.copy()

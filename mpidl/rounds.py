@@ -218,4 +218,3 @@ def gather(parts: Parts, row: Row, stop: bool) -> tuple[bool, bool, Table]:
     everyone = parts.board.gather(row.table)
     stops, overdue = everyone[:, -FLAGS:].T.astype(bool)
     return bool(stops.any()), bool(overdue.any()), Series(everyone, parts.classes)
-

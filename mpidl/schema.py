@@ -31,9 +31,7 @@ SERIES = {
     "train_loss": Variable(PER_DEVICE, "mean training loss over the round's samples"),
     "consensus_distance": Variable(PER_DEVICE, "2-norm of x_i - mean_j x_j after mixing"),
     "bytes_sent": Variable(PER_DEVICE, "parameter bytes that other ranks got", "byte", "i8"),
-    "bytes_received": Variable(
-        PER_DEVICE, "parameter bytes got from other ranks", "byte", "i8"
-    ),
+    "bytes_received": Variable(PER_DEVICE, "parameter bytes got from other ranks", "byte", "i8"),
     "seconds_train": Variable(PER_DEVICE, "local training", "s"),
     "seconds_wait": Variable(PER_DEVICE, "waiting for slower ranks", "s"),
     "seconds_exchange": Variable(PER_DEVICE, "the exchange of parameters", "s"),

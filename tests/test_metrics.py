@@ -23,4 +23,3 @@ def test_consensus_distance_leaves_the_vectors():
     vectors = {0: torch.tensor([1.0, 2.0])}
     metrics.consensus_distance(vectors, torch.tensor([5.0, 5.0]))
     assert vectors[0].tolist() == [1.0, 2.0]
-

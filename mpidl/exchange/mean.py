@@ -13,11 +13,7 @@ class Mean(Buffers):
     def __init__(self, wiring: Wiring) -> None:
         super().__init__(wiring)
         self._mean: Tensor = torch.empty(0)
-        # Of each own vector all but this rank's columns leave; of the mean, this rank's columns.
-        ranks = wiring.comm.size
-        away = self.size * self.dtype.itemsize * (ranks - 1) // ranks
-        self.bytes_sent = dict.fromkeys(self.own, away + away // len(self.own))
-        self.bytes_received = dict(self.bytes_sent)
+        self._count_as_allreduce()
 
     def share(self) -> None:
         """Collective. Compute the mean."""

@@ -103,11 +103,8 @@ class Buffers:
         self.phase = 0
         self._average = Average(wiring.comm, wiring.hosts, self.size, self.dtype)
         self._uniform = wiring.uniform
-        everyone = list(range(len(wiring.hosts)))
-        # Where all take the mean of all they add in one order, and so get the same bits.
-        same = dict.fromkeys(own, everyone)
-        self._slots = Slots(same if self._uniform else members_of(wiring.graph, own))
-        self._weights: Row = np.full(self._slots.size, 1 / len(everyone))
+        self._slots = slots_of(wiring, own)
+        self._weights: Row = np.full(self._slots.size, 1 / len(wiring.hosts))
         self._rows: Rows | None = None
         self._mixtures: list[Mixture] = []
         vector = self.size * self.dtype.itemsize
@@ -122,6 +119,13 @@ class Buffers:
             wanted = foreign.intersection(self._slots.members[device])
             self.bytes_received[device] = vector * len(wanted)
             foreign -= wanted
+
+    def _count_as_allreduce(self) -> None:
+        """Of each own vector all but this rank's columns leave, and this rank's of the mean."""
+        ranks = self.node.comm.size
+        away = self.size * self.dtype.itemsize * (ranks - 1) // ranks
+        self.bytes_sent = dict.fromkeys(self.own, away + away // len(self.own))
+        self.bytes_received = dict(self.bytes_sent)
 
     @property
     def stride(self) -> int:
@@ -175,6 +179,17 @@ class Buffers:
 def members_of(graph: nx.DiGraph, devices: Sequence[int]) -> dict[int, list[int]]:
     """Of each device itself and whom it may read, in the order of its row."""
     return {i: [i, *sorted(graph.predecessors(i))] for i in devices}
+
+
+def slots_of(wiring: Wiring, devices: Sequence[int]) -> Slots:
+    """The possible members of some devices.
+
+    Where all take the mean of all, they add in one order, and so get the same bits.
+    """
+    if wiring.uniform:
+        everyone = list(range(len(wiring.hosts)))
+        return Slots(dict.fromkeys(devices, everyone))
+    return Slots(members_of(wiring.graph, devices))
 
 
 def ranks_served(

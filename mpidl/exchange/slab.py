@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mpidl import kernels
 from mpidl.exchange import Wiring
-from mpidl.exchange.memory import Buffers, Rows, Slots, members_of
+from mpidl.exchange.memory import Buffers, Rows, slots_of
 
 CHUNK = 4 << 20
 """Bytes of a vector that travel to another node in one message, mixed while the next travel."""
@@ -51,15 +51,13 @@ class Shared(Buffers):
         self._foreign = sorted(self._wanted[mine])
         super().__init__(wiring)
 
-        self._uniform = wiring.uniform
+        self._slots = slots_of(wiring, self._here)
+        self._weights = node.allocate(8 * self._slots.size).view(np.float64)
         if self._uniform:
-            # Everybody's row is the same, so that it is made once and copied.
-            everyone = list(range(len(hosts)))
-            self._slots = Slots(dict.fromkeys(self._here, everyone))
-            self._weights = np.full(self._slots.size, 1 / len(hosts))
-        else:
-            self._slots = Slots(members_of(wiring.graph, self._here))
-            self._weights = node.allocate(8 * self._slots.size).view(np.float64)
+            # Everybody's row is the same; the kernel makes it once and copies it.
+            self._weights[:] = 1 / len(hosts)
+            if node.alone:
+                self._count_as_allreduce()
 
         step = max(1, chunk // (self.dtype.itemsize * kernels.TILE)) * kernels.TILE
         if node.alone:
@@ -160,10 +158,6 @@ class Shared(Buffers):
         for requests in self._incoming:
             if requests:
                 MPI.Prequest.Startall(requests)
-
-    def _take(self, rows: Rows) -> None:
-        if not self._uniform:
-            super()._take(rows)
 
     def arrive(self, rows: Rows) -> None:
         """Collective. Hand in own rows of W, and wait until all ranks of the node have trained."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import kernels, placement, plan, strategies
+from mpidl import check, kernels, placement, plan, strategies
 from mpidl.exchange import BACKENDS, Wiring
 from mpidl.exchange.average import Average
 from mpidl.exchange.slab import Shared
@@ -176,6 +176,22 @@ def test_bytes_are_those_of_a_vector_for_each_rank_that_wants_it(comm, backend):
         for device in exchange.vectors:
             assert exchange.bytes_sent[device] == 40 * (comm.size - 1)
             assert exchange.bytes_received[device] == 40 * (comm.size - 1)
+
+
+@pytest.mark.parametrize("strategy", ["degree", "federated"])
+@pytest.mark.parametrize("backend", ["auto", "allreduce", "mpi"])
+def test_bytes_are_those_that_a_check_foretells(comm, backend, strategy):
+    if backend == "allreduce" and strategy != "federated":
+        pytest.skip("takes the mean of all")
+    settings = [f"strategy.name={strategy}", f"exchange.backend={backend}"]
+    made = make(comm, comm.size + 2, settings)
+    sent, received = check.traffic(made, comm.size, 12)
+    with exchange_of(comm, made, 12, backend) as exchange:
+        own = sum(exchange.bytes_sent.values()), sum(exchange.bytes_received.values())
+    # An all-reduce's share of the mean is divided among devices, and rounded down for each.
+    rounded = len(made.hosted(comm.rank)) if strategy == "federated" and backend != "mpi" else 0
+    assert 0 <= sent[comm.rank] - own[0] <= rounded
+    assert 0 <= received[comm.rank] - own[1] <= rounded
 
 
 def nodes(comm, count):
