@@ -138,6 +138,28 @@ def test_two_components_never_mix(comm, backend):
 
 
 @pytest.mark.parametrize("backend", MESSAGES)
+@pytest.mark.parametrize("hosted", [1, 3])
+def test_a_device_without_neighbors_keeps_its_vector(comm, backend, hosted):
+    """Device 0 has no links, the last one only hears, the others are a chain in one direction."""
+    devices = hosted * comm.size + 1
+    graph = nx.DiGraph()
+    graph.add_nodes_from(range(devices))
+    graph.add_edges_from((i, i + 1) for i in range(1, devices - 1))
+    hosts = placement.hosts("blocks", devices, comm.size)
+    made = SimpleNamespace(hosts=hosts, mixing_graph=graph, uniform=False)
+    want = np.arange(devices, dtype=float)
+    with exchange_of(comm, made, 5, backend) as exchange:
+        for device, vector in exchange.vectors.items():
+            vector.fill_(device)
+        for _ in range(3):
+            members = {i: [i, *sorted(graph.predecessors(i))] for i in exchange.vectors}
+            turn(exchange, {i: (m, np.full(len(m), 1 / len(m))) for i, m in members.items()})
+            want[2:] = (want[2:] + want[1:-1]) / 2
+        for device, vector in exchange.vectors.items():
+            np.testing.assert_allclose(vector, want[device], rtol=1e-6)
+
+
+@pytest.mark.parametrize("backend", MESSAGES)
 def test_what_a_dropped_link_brought_is_not_read(comm, backend):
     made = make(comm, 2 * comm.size)
     with exchange_of(comm, made, 5, backend) as exchange:

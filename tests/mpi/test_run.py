@@ -69,6 +69,16 @@ def test_hosting_does_not_change_a_bit(comm, program, hosts, settings):
 # What a run is, in closed form -----------------------------------------------------------------
 
 
+@pytest.mark.parametrize("settings", [(), ("topology.link_probability=0.6",)], ids=["", "links"])
+def test_every_backend_gives_the_same_bits_and_gives_them_twice(comm, program, settings):
+    wanted = (f"topology.devices={comm.size + 3}", "training.rounds=3", *settings)
+    first = bits(program(*wanted, name="first"))
+    for backend in ("shared", "mpi", "gloo"):
+        for turn in ("one", "two"):
+            found = program(*wanted, f"exchange.backend={backend}", name=f"{backend}-{turn}")
+            assert bits(found) == first
+
+
 @pytest.mark.parametrize("strategy", ["unweighted", "federated", "weighted"])
 def test_complete_graph_and_one_step_are_one_step_on_all_data(comm, parts, finish, strategy):
     devices, lr, rounds = 2 * comm.size, 0.5, 3
