@@ -1,6 +1,7 @@
 """The ranks of one node: memory that they share, and a gate at which they wait asleep."""
 
 import os
+import time
 from collections.abc import Mapping
 from itertools import accumulate
 from pathlib import Path
@@ -24,6 +25,9 @@ LINE = 64
 
 SPINS = 2000
 """How often a rank looks at the gate before it sleeps, where no other rank needs its core."""
+
+GRACE = 3.0
+"""Seconds that a launcher has to end a job in which a rank has ended."""
 
 PATIENCE = 1.0
 """Seconds between two looks at whether the ranks that are waited for still live."""
@@ -119,6 +123,8 @@ class Node:
         mine = _namespace()
         for rank, (process, namespace) in enumerate(self._lives.tolist()):
             if namespace == mine and not _lives(process):
+                # The launcher ends the job by itself, and the rank may have told why.
+                time.sleep(GRACE)
                 raise RuntimeError(f"rank {rank} of this node (process {process}) has ended")
 
     def close(self) -> None:

@@ -51,20 +51,20 @@ def _most(a: float, b: float) -> float:
 
 
 def launched() -> float:
-    """When the launcher of this rank began, in seconds since the epoch; now where it is unknown."""
-    process, began = os.getpid(), time.time()
+    """When the launcher of this rank, or else this process, began; seconds since the epoch."""
+    now, process, ages = time.time(), os.getpid(), []
     try:
         uptime = float(Path("/proc/uptime").read_text().split()[0])
         while process > 1:
             name, _, rest = Path(f"/proc/{process}/stat").read_text().rpartition(")")
             fields = rest.split()
-            age = uptime - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+            ages.append(uptime - int(fields[19]) / os.sysconf("SC_CLK_TCK"))
             if name.partition("(")[2].startswith(LAUNCHERS):
-                return began - age
+                return now - ages[-1]
             process = int(fields[1])
     except OSError:
         pass
-    return began
+    return now - ages[0] if ages else now
 
 
 def private() -> int:

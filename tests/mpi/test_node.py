@@ -80,6 +80,7 @@ def test_a_rank_that_has_ended_is_missed(comm, monkeypatch):
         pytest.skip("takes two ranks and the native gate")
     node = Node(comm)
     monkeypatch.setattr(room, "PATIENCE", 0.05)
+    monkeypatch.setattr(room, "GRACE", 0.05)
     comm.Barrier()
     if node.inner.rank == 0:
         node._lives[1:, 0] = 2**22 + 7
