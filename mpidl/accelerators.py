@@ -4,7 +4,8 @@ import os
 from typing import TYPE_CHECKING
 
 from mpidl.faults import Fault
-from mpidl.world import Comm, name
+from mpidl.host import name
+from mpidl.world import Comm
 
 if TYPE_CHECKING:
     import torch

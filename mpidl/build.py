@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mpidl import accelerators, graphs, provenance, results, schema, seeds, world
+from mpidl import accelerators, graphs, host, provenance, results, schema, seeds, world
 from mpidl.batch import Batch, obstacle
 from mpidl.device import Device, Samples, seed_torch
 from mpidl.exchange import BACKENDS, Wiring, survey
@@ -92,7 +92,7 @@ def rehearse(node: Comm, plan: Plan, stock: Stock, hosted: tuple[int, int]) -> N
         told = "".join(f", {key} = {shown(value)}" for key, value in given.items())
         raise Fault(
             f"model.name = {name!r}{told}: has {size:,} parameters, for which {devices} devices "
-            f"need {needed / 1e9:,.0f} GB; {world.name()} has {there / 1e9:,.0f} GB for its "
+            f"need {needed / 1e9:,.0f} GB; {host.name()} has {there / 1e9:,.0f} GB for its "
             f"{hardware.type}."
         )
 

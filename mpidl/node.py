@@ -12,7 +12,7 @@ from mpi4py import MPI
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import world
+from mpidl import host, world
 from mpidl.world import Comm
 
 try:
@@ -70,8 +70,8 @@ class Node:
         self._lives = self.allocate(2 * 8 * self.inner.size).view(np.int64).reshape(-1, 2)
         self._lives[self.inner.rank] = os.getpid(), _namespace()
         self._address = self._gate.ctypes.data
-        used = {core for own in self.inner.allgather(world.affinity()) for core in own}
-        self.share = max(1, min(world.cores(), len(used) // self.inner.size))
+        used = {core for own in self.inner.allgather(host.affinity()) for core in own}
+        self.share = max(1, min(host.cores(), len(used) // self.inner.size))
         self._spins = 0 if self.inner.size > len(used) else SPINS
         self.inner.Barrier()
 

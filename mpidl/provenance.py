@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mpidl
-from mpidl import kernels, world
+from mpidl import host, kernels, world
 from mpidl.plan import Plan
 from mpidl.world import Comm
 
@@ -39,7 +39,7 @@ def attributes(comm: Comm, plan: Plan, backend: str) -> dict[str, Any]:
     import numpy as np
     import torch
 
-    hosts = comm.gather(world.name())
+    hosts = comm.gather(host.name())
     if hosts is None:
         return {}
     return {
@@ -50,7 +50,7 @@ def attributes(comm: Comm, plan: Plan, backend: str) -> dict[str, Any]:
         "command": " ".join(sys.argv).encode(errors="backslashreplace").decode(),
         "ranks": comm.size,
         "hosts": ",".join(dict.fromkeys(hosts)),
-        "cores": world.cores(),
+        "cores": host.cores(),
         "mpi": world.library(),
         "hdf5": h5py.version.hdf5_version,
         "torch": str(torch.__version__),
@@ -79,7 +79,7 @@ def waiting() -> str:
 
 def notes(comm: Comm, plan: Plan, exchange: "Exchange", parallel: bool) -> list[str]:
     """What a reader should know before the first round, a line each."""
-    hosting = f"{plan.devices} devices on {comm.size} ranks, {world.cores()} cores"
+    hosting = f"{plan.devices} devices on {comm.size} ranks, {host.cores()} cores"
     how = "in parallel (MPI-IO)" if parallel else "through rank 0"
     if not parallel and plan.file.record.writer != "gather":
         how += ", as this h5py was built without MPI"

@@ -15,7 +15,7 @@ if __name__ == "__main__":
 
     start.fork_from_one("mpidl.run")
 
-from mpidl import check, plan, provenance, results, schema, shards, world
+from mpidl import check, host, plan, provenance, results, schema, shards, world
 from mpidl.faults import Fault
 from mpidl.plan import Plan
 from mpidl.progress import Display
@@ -64,7 +64,7 @@ def prepare(arguments: Sequence[str]) -> None:
     with suppress(Fault):
         options = parser().parse_args(arguments)
         if not (options.help or options.list):
-            ranks = world.launched()
+            ranks = host.launched()
             made = plan.make(plan.read(options.file, options.set, ranks), ranks)
             shards.foresee(made.file)
 

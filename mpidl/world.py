@@ -5,15 +5,15 @@ import importlib.util
 import itertools
 import math
 import os
-import platform
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from mpidl import host
 from mpidl.faults import Fault
 
 INTERRUPTED = 130
@@ -21,67 +21,10 @@ INTERRUPTED = 130
 
 T = TypeVar("T")
 
-LAUNCHED = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
-"""Variables in which launchers say how many ranks they started."""
-
-RANKED = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "SLURM_PROCID")
-"""The same launchers' variables for the number of this rank."""
-
 SWITCHES = ("MPICH_GPU_SUPPORT_ENABLED", "MPIR_CVAR_ENABLE_GPU")
 """With these set to 1, Cray MPICH and Aurora's MPICH take accelerator memory."""
 
-NAP = 12.5e-6
-"""Seconds per rank of a core that a waiting rank sleeps at a time; measured for 4 to 32."""
-
-PR_SET_TIMERSLACK = 29
-
-LOCAL_RANKS = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_STEP_TASKS_PER_NODE")
-
-
-def _told(names: Sequence[str]) -> int | None:
-    return next((int(os.environ[n]) for n in names if os.environ.get(n, "").isdigit()), None)
-
-
-def affinity() -> list[int]:
-    """The numbers of the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(affinity())
-
-
-def launched() -> int:
-    """How many ranks the launcher started; 1 without a launcher."""
-    return _told(LAUNCHED) or 1
-
-
-def _nap(seconds: float) -> None:
-    """Let the short sleeps of this process be so long, where that is more than Linux's 50 us.
-
-    MPICH's waiting ranks look around after each; at 32 ranks a core, they do little else.
-    """
-    if sys.platform == "linux" and seconds > 50e-6:
-        ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, int(seconds * 1e9), 0, 0, 0)
-
-
-def _advise() -> None:
-    """Set what MPI and HDF5 read from the environment when they start."""
-    # Where ranks outnumber cores, a waiting rank must give its core away.
-    crowd = (_told(LOCAL_RANKS) or 1) / cores()
-    if crowd > 1:
-        os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
-        _nap(NAP * crowd)
-    # MPI-IO takes no lock, readers do; without this a reader could stop the writer.
-    os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
-    # Of another library's mpiexec mpi4py warns on every rank; world() says it once.
-    os.environ.setdefault("MPI4PY_CHECK_MPIEXEC", "0")
-
-
-_advise()
+host.advise()
 
 from mpi4py import MPI  # noqa: E402
 
@@ -133,7 +76,7 @@ def _mpi() -> Iterator[None]:
     if MPI.Is_initialized():
         yield
         return
-    _advise()
+    host.advise()
     MPI.Init_thread()
     try:
         yield
@@ -148,7 +91,7 @@ def _world() -> Iterator[Comm]:
         comm = MPI.COMM_WORLD.Dup()
         forget_names(comm)
     except Fault as fault:
-        if (_told(RANKED) or 0) == 0:
+        if (host.told(host.RANKED) or 0) == 0:
             tell(fault)
         sys.exit(2)
     try:
@@ -198,7 +141,7 @@ def tell(fault: Fault) -> None:
 
 
 def _check_launcher() -> None:
-    launched = _told(LAUNCHED)
+    launched = host.told(host.LAUNCHED)
     if launched is not None and launched != MPI.COMM_WORLD.size:
         raise Fault(
             f"The launcher started {launched} ranks but MPI sees {MPI.COMM_WORLD.size}: mpi4py "
@@ -279,11 +222,6 @@ def agree(comm: Comm, action: Callable[[], T]) -> T:
 def node(comm: Comm) -> Comm:
     """Collective. The communicator of the ranks that share memory with this one."""
     return MPI.Intracomm(comm.Split_type(MPI.COMM_TYPE_SHARED))
-
-
-def name() -> str:
-    """The name of this host."""
-    return platform.node()
 
 
 def takes(kind: str) -> bool:

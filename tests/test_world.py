@@ -1,13 +1,8 @@
 """How a rank finds its accelerator and its MPI."""
 
-import ctypes
-from pathlib import Path
-
 import pytest
 
 from mpidl import accelerators, world
-
-SLACK = Path("/proc/self/timerslack_ns")
 
 
 @pytest.mark.parametrize(
@@ -26,23 +21,6 @@ def test_ranks_fill_accelerators_in_blocks(ranks, count, want):
     assert [accelerators.index(rank, ranks, count) for rank in range(ranks)] == want
 
 
-@pytest.mark.parametrize(
-    ("variables", "want"),
-    [
-        ({}, None),
-        ({"PMI_SIZE": "4"}, 4),
-        ({"SLURM_STEP_NUM_TASKS": "3"}, 3),
-        ({"PMI_SIZE": "x"}, None),
-    ],
-)
-def test_what_launchers_tell(monkeypatch, variables, want):
-    for name in world.LAUNCHED:
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert world._told(world.LAUNCHED) == want
-
-
 def test_mpi_takes_accelerator_memory_only_where_it_is_known(monkeypatch):
     for switch in world.SWITCHES:
         monkeypatch.delenv(switch, raising=False)
@@ -54,18 +32,3 @@ def test_mpi_takes_accelerator_memory_only_where_it_is_known(monkeypatch):
 def test_library_is_one_line():
     assert "\n" not in world.library()
     assert world.library().split()[0] in {"MPICH", "Open", "Intel(R)", "CRAY"}
-
-
-@pytest.mark.skipif(not SLACK.exists(), reason="not Linux")
-@pytest.mark.parametrize(("ranks", "want"), [(4, 50_000), (8, 50_000), (64, 400_000)])
-def test_many_ranks_on_a_core_nap_longer(monkeypatch, ranks, want):
-    monkeypatch.setattr(world, "cores", lambda: 2)
-    monkeypatch.setenv("MPI_LOCALNRANKS", str(ranks))
-    monkeypatch.setenv("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
-    prctl = ctypes.CDLL(None).prctl
-    prctl(world.PR_SET_TIMERSLACK, 50_000, 0, 0, 0)
-    try:
-        world._advise()
-        assert int(SLACK.read_text()) == want
-    finally:
-        prctl(world.PR_SET_TIMERSLACK, 0, 0, 0, 0)

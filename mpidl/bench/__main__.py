@@ -11,7 +11,7 @@ if __name__ == "__main__":
 
 import torch
 
-from mpidl import kernels, provenance, world
+from mpidl import host, kernels, provenance, world
 from mpidl.bench import begin, exchange, kernel, loop
 from mpidl.faults import Fault
 from mpidl.run import Parser
@@ -93,7 +93,7 @@ def machine(ranks: int) -> dict[str, object]:
         "date": time.strftime("%Y-%m-%d %H:%M"),
         "commit": provenance.commit()[:10] or "unknown",
         "ranks": ranks,
-        "cores": world.cores(),
+        "cores": host.cores(),
         "mpi": world.library(),
         "waiting": provenance.waiting(),
         "torch": str(torch.__version__),

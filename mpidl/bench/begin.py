@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mpidl import graphs, plan, world
+from mpidl import graphs, host, plan
 from mpidl.node import Node
 from mpidl.progress import LAUNCHERS
 from mpidl.world import Comm
@@ -26,7 +26,7 @@ def measure(comm: Comm, ready: float, megabytes: float = 20.0) -> dict[str, Any]
     """
     node = Node(comm)
     began = comm.allreduce(launched(), op=_least)
-    places = comm.allgather((world.name(), world.affinity()))
+    places = comm.allgather((host.name(), host.affinity()))
     memory = comm.allgather(private())
     found = {
         "seconds": comm.allreduce(ready, op=_most) - began,

@@ -10,7 +10,7 @@ from mpi4py import MPI
 
 import numpy as np
 
-from mpidl import build, plan, rounds, shards, world
+from mpidl import build, host, plan, rounds, shards, world
 from mpidl.bench import clock
 from mpidl.world import Comm
 
@@ -32,7 +32,7 @@ def measure(comm: Comm, repetitions: int) -> dict[str, Any]:
     alone = _rounds(MPI.COMM_SELF, settings)[0] if comm.rank == 0 else None
     world.gathered(comm)
     spread, single = clock.Times.of(taken), clock.Times.of(comm.bcast(alone))
-    cores, work = min(comm.size, world.cores()), float(np.median(worked))
+    cores, work = min(comm.size, host.cores()), float(np.median(worked))
     return {
         "ranks": comm.size,
         "cores": cores,

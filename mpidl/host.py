@@ -1,0 +1,70 @@
+"""What this process is told of its host and its launcher, and what MPI and HDF5 read of it."""
+
+import ctypes
+import os
+import platform
+import sys
+from collections.abc import Sequence
+
+LAUNCHED = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+"""Variables in which launchers say how many ranks they started."""
+
+RANKED = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "SLURM_PROCID")
+"""The same launchers' variables for the number of this rank."""
+
+LOCAL_RANKS = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_STEP_TASKS_PER_NODE")
+"""Those for the number of ranks on this node."""
+
+NAP = 12.5e-6
+"""Seconds per rank of a core that a waiting rank sleeps at a time; measured for 4 to 32."""
+
+PR_SET_TIMERSLACK = 29
+
+
+def told(names: Sequence[str]) -> int | None:
+    """The number in the first of these variables that holds one."""
+    return next((int(os.environ[n]) for n in names if os.environ.get(n, "").isdigit()), None)
+
+
+def affinity() -> list[int]:
+    """The numbers of the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(affinity())
+
+
+def launched() -> int:
+    """How many ranks the launcher started; 1 without a launcher."""
+    return told(LAUNCHED) or 1
+
+
+def name() -> str:
+    """The name of this host."""
+    return platform.node()
+
+
+def _nap(seconds: float) -> None:
+    """Let the short sleeps of this process be so long, where that is more than Linux's 50 us.
+
+    MPICH's waiting ranks look around after each; at 32 ranks a core, they do little else.
+    """
+    if sys.platform == "linux" and seconds > 50e-6:
+        ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, int(seconds * 1e9), 0, 0, 0)
+
+
+def advise() -> None:
+    """Set what MPI and HDF5 read from the environment when they start."""
+    # Where ranks outnumber cores, a waiting rank must give its core away.
+    crowd = (told(LOCAL_RANKS) or 1) / cores()
+    if crowd > 1:
+        os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
+        _nap(NAP * crowd)
+    # MPI-IO takes no lock, readers do; without this a reader could stop the writer.
+    os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
+    # Of another library's mpiexec mpi4py warns on every rank; world() says it once.
+    os.environ.setdefault("MPI4PY_CHECK_MPIEXEC", "0")
