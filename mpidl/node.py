@@ -1,6 +1,7 @@
 """The ranks of one node: memory that they share, and a gate at which they wait asleep."""
 
 import os
+import sys
 import time
 from collections.abc import Mapping
 from itertools import accumulate
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl import host, world
+from mpidl.faults import Fault
 from mpidl.world import Comm
 
 try:
@@ -137,20 +139,42 @@ class Node:
         self.inner.Free()
 
 
+SHARED = "/dev/shm"
+"""Where Linux keeps what processes share. Containers may give it little, and who writes more is
+killed without a word."""
+
+
+def room() -> int:
+    """Bytes that are free for memory that ranks of this node share."""
+    if not os.path.isdir(SHARED):
+        return sys.maxsize
+    disk = os.statvfs(SHARED)
+    return disk.f_bavail * disk.f_frsize
+
+
 class Shared:
     """Collective. Arrays that exist once per node, in a window of shared memory.
 
     Args:
         comm: The ranks of one node.
         arrays: What rank 0 of ``comm`` has, by name; the other ranks give None.
+
+    Raises:
+        Fault: If the node has no room for them; every rank of ``comm`` raises it.
     """
 
     def __init__(self, comm: Comm, arrays: Mapping[str, Array] | None) -> None:
         shapes = {k: (a.shape, a.dtype) for k, a in arrays.items()} if arrays is not None else None
-        told = comm.bcast(shapes)
+        told, free = comm.bcast((shapes, room()))
         counts = {key: int(np.prod(shape)) for key, (shape, _) in told.items()}
         lengths = [counts[key] * dtype.itemsize for key, (_, dtype) in told.items()]
         *starts, end = accumulate((-(-length // LINE) * LINE for length in lengths), initial=0)
+        if comm.size > 1 and end > free:
+            raise Fault(
+                f"The data set takes {end / 1e6:,.0f} MB of memory that the ranks of a node share, "
+                f"and {SHARED} of {host.name()} has {free / 1e6:,.0f} MB; enlarge it, or set "
+                "data.train_samples and data.test_samples."
+            )
         own = max(end, LINE) if comm.rank == 0 else 0
         self._window = MPI.Win.Allocate_shared(own, comm=comm)
         memory, _ = self._window.Shared_query(0)

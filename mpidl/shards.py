@@ -76,9 +76,10 @@ def provide(comm: Comm, plan: Plan) -> Stock:
     node = world.node(comm)
     loaded = world.agree(comm, lambda: load(plan.file) if node.rank == 0 else None)
     traits: Traits = node.bcast(loaded[0] if loaded else None)
-    train = Shared(node, loaded[1] if loaded else None)
-    tests = Shared(node, loaded[2] if loaded else None)
-    del loaded
+    train, tests = world.agree(
+        comm, lambda: tuple(Shared(node, arrays) for arrays in (loaded or (None, None, None))[1:])
+    )
+    loaded = None
     own, counts = world.agree(comm, lambda: cut(plan, traits, train.arrays, comm.rank))
     train.free()
     node.Free()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mpidl import kernels
 from mpidl.exchange import Wiring
-from mpidl.exchange.memory import Buffers, Rows, slots_of
+from mpidl.exchange.memory import ALIGNMENT, Buffers, Rows, slots_of
 
 CHUNK = 4 << 20
 """Bytes of a vector that travel to another node in one message, mixed while the next travel."""
@@ -83,10 +83,7 @@ class Shared(Buffers):
     @property
     def stride(self) -> int:
         """Numbers from the begin of a vector to that of the next one in the same buffer."""
-        bytes_ = super().stride * self.dtype.itemsize
-        if bytes_ >= APART:
-            bytes_ = -(-bytes_ // APART) * APART + SPREAD
-        return bytes_ // self.dtype.itemsize
+        return spaced(self.size * self.dtype.itemsize) // self.dtype.itemsize
 
     def _allocate(self) -> list[Tensor]:
         """The slab: both vectors of each device of this node, then those that arrive."""
@@ -213,6 +210,21 @@ class Shared(Buffers):
             for request in requests:
                 request.Free()
         self._comm.Free()
+
+
+def spaced(bytes_: int) -> int:
+    """Bytes from the begin of a vector of so many to that of the next."""
+    if bytes_ >= APART:
+        return -(-bytes_ // APART) * APART + SPREAD
+    return -(-bytes_ // ALIGNMENT) * ALIGNMENT
+
+
+def demand(wiring: Wiring) -> int:
+    """Bytes of the slab of this node."""
+    place = wiring.node.ranks[wiring.hosts]
+    mine = int(wiring.node.ranks[wiring.comm.rank])
+    rows = 2 * int((place == mine).sum()) + len(wants(wiring, place)[mine])
+    return rows * spaced(wiring.size * wiring.dtype.itemsize)
 
 
 def wants(wiring: Wiring, place: npt.NDArray[np.int64]) -> dict[int, set[int]]:

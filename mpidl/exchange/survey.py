@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mpi4py import MPI
 
 from mpidl.faults import Fault
+from mpidl.node import SHARED, room
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 HOME = {"shared": "cpu", "gloo": "cpu", "nccl": "cuda", "ipc": "cuda", "xccl": "xpu", "ccl": "xpu"}
 """By backend, the memory whose vectors it carries. Those that are not here carry any."""
+
+MEGA = 1_000_000
 
 GROUPS = ("gloo", "nccl", "xccl", "ccl")
 """The backends of torch.distributed."""
@@ -35,6 +38,8 @@ class Facts:
         travel: Whether any rank reads a vector of another one.
         uniform: Whether every device takes the mean of all in every round.
         delayed: Whether neighbors' vectors are those of the last round.
+        needed: Megabytes of the largest slab that the ranks of a node would share.
+        room: Megabytes that are free for it.
     """
 
     kinds: frozenset[str]
@@ -45,6 +50,8 @@ class Facts:
     travel: bool = True
     uniform: bool = False
     delayed: bool = False
+    needed: int = 0
+    room: int = 0
 
 
 def obstacle(name: str, facts: Facts) -> str | None:
@@ -53,6 +60,11 @@ def obstacle(name: str, facts: Facts) -> str | None:
     if home is not None and facts.kinds != {home}:
         there = " and ".join(sorted(facts.kinds))
         return f"carries vectors in {home} memory, and here they are in {there} memory"
+    if name == "shared" and facts.needed > facts.room:
+        return (
+            f"needs {facts.needed:,} MB of memory that ranks share, and {SHARED} of a node has "
+            f"{facts.room:,} MB"
+        )
     if name in GROUPS and name not in facts.groups:
         return "is not in the torch of every rank"
     if name == "nccl" and facts.crowded:
@@ -101,7 +113,10 @@ def choose(facts: Facts) -> tuple[str, str]:
     if facts.delayed:
         return "mpi", "vectors travel while devices train"
     if facts.kinds == {"cpu"}:
-        return "shared", "vectors are in host memory"
+        short = obstacle("shared", facts)
+        if short is None:
+            return "shared", "vectors are in host memory"
+        return ("allreduce" if facts.uniform else "mpi"), f"shared {short}"
     if facts.uniform:
         return "allreduce", "every device takes the mean of all"
     if len(facts.kinds) > 1:
@@ -126,8 +141,9 @@ def survey(wiring: "Wiring") -> Facts:
     """Collective. Find out what decides how vectors travel."""
     device, node, comm = wiring.device, wiring.node, wiring.comm
     own = int(node.ranks[comm.rank]), _identity(device)
-    told = comm.allgather((device.type, own, groups(device.type)))
-    kinds, places, found = zip(*told, strict=True)
+    told = comm.allgather((device.type, own, groups(device.type), _room(wiring)))
+    kinds, places, found, rooms = zip(*told, strict=True)
+    needed, room = max(rooms, key=lambda pair: pair[0] - pair[1])
     reach = False
     if "cuda" in kinds:
         here = [identity for number, identity in places if number == own[0]]
@@ -142,7 +158,18 @@ def survey(wiring: "Wiring") -> Facts:
         travel=any(hosts[source] != hosts[target] for source, target in wiring.graph.edges),
         uniform=wiring.uniform,
         delayed=wiring.delayed,
+        needed=needed,
+        room=room,
     )
+
+
+def _room(wiring: "Wiring") -> tuple[int, int]:
+    """Megabytes of this node's slab, and of what is free for it; nothing where one rank has all."""
+    from mpidl.exchange.slab import demand
+
+    if wiring.device.type != "cpu" or wiring.node.inner.size == 1:
+        return 0, 0
+    return -(-demand(wiring) // MEGA), room() // MEGA
 
 
 def groups(kind: str) -> list[str]:

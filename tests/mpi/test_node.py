@@ -8,6 +8,7 @@ import pytest
 
 from mpidl import node as room
 from mpidl import placement, world
+from mpidl.faults import Fault
 from mpidl.node import Board, Node, Shared
 
 KERNELS = ["native", "mpi"] if room._native is not None else ["mpi"]
@@ -105,6 +106,18 @@ def test_a_board_shows_all_rows_in_the_order_of_devices(comm, node, kernel, host
     for turn in range(30):
         everyone = 100.0 * turn + 10 * devices + np.arange(3)
         np.testing.assert_array_equal(board.gather(everyone[hosts == comm.rank]), everyone)
+
+
+def test_arrays_without_room_are_told(comm, monkeypatch):
+    """Written past its end, the system would kill the ranks without a word."""
+    if comm.size == 1:
+        pytest.skip("one rank shares nothing")
+    inner = world.node(comm)
+    monkeypatch.setattr(room, "room", lambda: 1_000_000)
+    arrays = {"inputs": np.zeros(500_000)} if inner.rank == 0 else None
+    with pytest.raises(Fault, match=r"^The data set takes 4 MB of memory .* has 1 MB; enlarge it"):
+        room.Shared(inner, arrays)
+    inner.Free()
 
 
 def test_shared_memory_keeps_no_name_that_a_killed_job_would_leave(comm):

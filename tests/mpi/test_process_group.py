@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mpidl import placement, plan
-from mpidl.exchange import BACKENDS, Wiring, rendezvous, routes
+from mpidl.exchange import BACKENDS, Wiring, rendezvous, routes, survey
 from mpidl.exchange.process_group import Ccl, Gloo, Lane
 from mpidl.exchange.survey import Facts, choose, obstacle
 from mpidl.exchange.windows import Ipc, neighbors
@@ -310,6 +310,13 @@ CHOICES = [
         "host memory",
     ),
     ({"kinds": frozenset({"cpu"}), "uniform": True}, "shared", "host memory"),
+    ({"kinds": frozenset({"cpu"}), "needed": 65, "room": 64}, "mpi", "of a node has 64 MB"),
+    (
+        {"kinds": frozenset({"cpu"}), "needed": 65, "room": 64, "uniform": True},
+        "allreduce",
+        "shared needs 65 MB",
+    ),
+    ({"kinds": frozenset({"cpu"}), "needed": 64, "room": 64}, "shared", "host memory"),
     ({"kinds": frozenset({"cpu"}), "delayed": True}, "mpi", "vectors travel while devices train"),
     (dict(CUDA, delayed=True, reach=True), "mpi", "vectors travel while devices train"),
     (dict(CUDA, uniform=True, reach=True), "allreduce", "every device takes the mean of all"),
@@ -343,6 +350,11 @@ def test_what_auto_takes_and_why(facts, name, reason):
         ("nccl", dict(CUDA, crowded=True), "takes one rank per GPU, and here ranks share one"),
         ("nccl", dict(CUDA, groups=frozenset()), "is not in the torch of every rank"),
         ("gloo", CUDA, "carries vectors in cpu memory, and here they are in cuda memory"),
+        (
+            "shared",
+            {"kinds": frozenset({"cpu"}), "needed": 2_560, "room": 64},
+            "needs 2,560 MB of memory that ranks share, and /dev/shm of a node has 64 MB",
+        ),
         ("shared", XPU, "carries vectors in cpu memory, and here they are in xpu memory"),
         ("ipc", dict(CUDA, nodes=3), "reads GPUs of one node, and the ranks are on 3"),
         ("ipc", CUDA, "reads other GPUs' memory, which the GPUs here, or those that ranks see"),
@@ -351,6 +363,22 @@ def test_what_auto_takes_and_why(facts, name, reason):
 )
 def test_why_a_backend_is_refused(name, facts, reason):
     assert (obstacle(name, Facts(**facts)) or "").startswith(reason)
+
+
+def test_memory_that_ranks_cannot_share_is_foreseen(comm, monkeypatch, tmp_path):
+    """Written past its end, the system would kill the ranks without a word."""
+    if comm.size == 1:
+        pytest.skip("one rank shares nothing")
+    monkeypatch.setattr(survey, "room", lambda: 1_000_000)
+    size = 1_000_000
+    with built(comm, make(comm, comm.size), size, BACKENDS["auto"]) as exchange:
+        assert type(exchange).__name__ == "Neighborhoods"
+        assert f"needs {2 * comm.size * 4 + 1} MB" in exchange.reason
+    with (
+        pytest.raises(Fault, match=r"^exchange.backend = 'shared': needs \d+ MB of memory"),
+        built(comm, make(comm, comm.size), size, BACKENDS["shared"]),
+    ):
+        pass
 
 
 def test_a_run_says_why_it_takes_its_backend(comm):
