@@ -19,11 +19,11 @@ from mpidl.exchange.memory import ALIGNMENT, Buffers, Rows, slots_of
 CHUNK = 4 << 20
 """Bytes of a vector that travel to another node in one message, mixed while the next travel."""
 
-SPREAD = 65 * 64
-"""Bytes. Vectors begin so far apart from a multiple of the next, that they share no cache set."""
-
 APART = 1 << 16
 """Bytes after which addresses compete for the same places in a cache."""
+
+SPREAD = 65 * 64
+"""Bytes by which each vector begins further from a multiple of ``APART`` than the one before."""
 
 EAGER = 1e-3
 """Seconds for which a rank that waits for a message gives its core away but does not sleep."""
