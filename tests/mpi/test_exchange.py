@@ -221,7 +221,7 @@ def nodes(comm, count):
     return comm.Split(comm.rank % count, comm.rank)
 
 
-@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize("hosting", ["blocks", "round_robin"])
 @pytest.mark.parametrize(
     "settings",
