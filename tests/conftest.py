@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,17 @@ def comm(request: pytest.FixtureRequest) -> MPI.Intracomm:
     if not hasattr(request.config, "verdict"):
         request.config.verdict = MPI.COMM_WORLD.Dup()
     return MPI.COMM_WORLD.Dup()
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums in the same order on every machine."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

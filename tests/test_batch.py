@@ -38,13 +38,7 @@ MODELS = {
     "vit": lambda: vit.vit(IMAGE, patch=8, layers=1, heads=2, width=8, hidden=8),
 }
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def samples(kind, count, seed, dtype=torch.float32):

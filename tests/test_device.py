@@ -18,14 +18,7 @@ from mpidl.scores import IGNORED
 NUMBER = 3
 CLASSES = 4
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Sums in the same order on every machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def samples(count=13, seed=0):
