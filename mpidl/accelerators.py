@@ -62,6 +62,14 @@ def index(rank: int, ranks: int, count: int) -> int:
     return rank if ranks <= count else rank * count // ranks
 
 
+def settle(device: "torch.device") -> None:
+    """Wait until an accelerator has done what was asked of it: MPI knows nothing of streams."""
+    if device.type != "cpu":
+        import torch
+
+        getattr(torch, device.type).current_stream().synchronize()
+
+
 def memory(device: "torch.device") -> int:
     """Bytes of memory that an accelerator has; those of this host for ``cpu``."""
     if device.type == "cpu":

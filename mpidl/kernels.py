@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NAME = "torch" if _native is None else "native"
 """Which kernel mixes on the CPU."""
 
-TILE = 4096
+TILE: int = getattr(_native, "TILE", 4096)
 """Columns whose squared distances are summed together, whoever mixes them."""
 
 BLOCK = 1 << 15

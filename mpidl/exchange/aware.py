@@ -4,6 +4,7 @@ from mpi4py import MPI
 
 import torch
 
+from mpidl.accelerators import settle
 from mpidl.exchange import Wiring
 from mpidl.faults import Fault
 from mpidl.world import Comm, takes
@@ -40,8 +41,7 @@ def delivers(comm: Comm, device: torch.device) -> bool:
         to, source = (comm.rank + distance) % comm.size, (comm.rank - distance) % comm.size
         for size in SIZES:
             sent, arrived = _pattern(comm.rank, size, device), torch.zeros(size, device=device)
-            if device.type != "cpu":
-                getattr(torch, device.type).current_stream().synchronize()
+            settle(device)
             comm.Sendrecv([sent, size, MPI.FLOAT], to, 0, [arrived, size, MPI.FLOAT], source, 0)
             right = right and torch.equal(arrived, _pattern(source, size, device))
     return bool(comm.allreduce(right, MPI.LAND))

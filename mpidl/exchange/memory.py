@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mpidl import metrics
+from mpidl.accelerators import settle
 from mpidl.exchange import Wiring
 from mpidl.exchange.average import Average
 from mpidl.kernels import Mixture
@@ -156,8 +157,7 @@ class Buffers:
     def arrive(self, rows: Rows) -> None:
         """Collective. Hand in own rows of W, and wait until every rank has trained."""
         self._take(rows)
-        if self.device.type != "cpu":
-            getattr(torch, self.device.type).current_stream().synchronize()
+        settle(self.device)
         self.node.meet()
 
     def _take(self, rows: Rows) -> None:

@@ -5,6 +5,7 @@ from mpi4py import MPI
 import torch
 from torch import Tensor
 
+from mpidl.accelerators import settle
 from mpidl.exchange import Wiring
 from mpidl.exchange.aware import trusts
 from mpidl.exchange.memory import Buffers, ranks_served
@@ -67,8 +68,7 @@ class Neighborhoods(Buffers):
         """Begin to move the vectors of this phase."""
         if not self._direct:
             self._staged[0].copy_(self.buffers[self.phase])
-        if self.device.type != "cpu":
-            getattr(torch, self.device.type).current_stream().synchronize()
+        settle(self.device)
         phase = self.phase if self._direct else 0
         request = self._requests[phase]
         if request is None:

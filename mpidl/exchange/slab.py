@@ -47,8 +47,10 @@ class Shared(Buffers):
         place = node.ranks[hosts]
         mine = int(node.ranks[node.comm.rank])
         self._here = [int(i) for i in np.flatnonzero(place == mine)]
-        self._wanted = wants(wiring, place)
-        self._foreign = sorted(self._wanted[mine])
+        wanted = {number: sorted(devices) for number, devices in wants(wiring, place).items()}
+        self._foreign = wanted[mine]
+        targets = {n: receivers(node.ranks, n, devices) for n, devices in wanted.items()}
+        incoming = targets.pop(mine)
         super().__init__(wiring)
 
         self._slots = slots_of(wiring, self._here)
@@ -66,9 +68,9 @@ class Shared(Buffers):
         self._parts = [self._own_columns(columns) for columns in chunks]
         self._chunks = [self._prepared(part) for part in self._parts]
         self._comm = wiring.comm.Dup()
-        self._incoming = [self._receives(columns, hosts, place) for columns in chunks]
+        self._incoming = [self._receives(columns, hosts, incoming) for columns in chunks]
         self._outgoing = [
-            [self._sends(phase, columns, place) for columns in chunks] for phase in range(2)
+            [self._sends(phase, columns, targets) for columns in chunks] for phase in range(2)
         ]
         self._post()
         tiles = -(-self.size // kernels.TILE)
@@ -125,10 +127,8 @@ class Shared(Buffers):
         return found
 
     def _receives(
-        self, columns: slice, hosts: npt.NDArray[np.int64], place: npt.NDArray[np.int64]
+        self, columns: slice, hosts: npt.NDArray[np.int64], receiver: Mapping[int, int]
     ) -> list[MPI.Prequest]:
-        mine = int(place[self._here[0]])
-        receiver = receivers(self.node.ranks, mine, self._foreign)
         return [
             self._comm.Recv_init(_bytes(self._inbox[j][columns]), int(hosts[j]))
             for j in self._foreign
@@ -136,17 +136,11 @@ class Shared(Buffers):
         ]
 
     def _sends(
-        self, phase: int, columns: slice, place: npt.NDArray[np.int64]
+        self, phase: int, columns: slice, targets: Mapping[int, Mapping[int, int]]
     ) -> list[MPI.Prequest]:
-        vectors = self._views(phase)
-        targets = {
-            number: receivers(self.node.ranks, number, sorted(wanted))
-            for number, wanted in self._wanted.items()
-            if number != int(place[self._here[0]])
-        }
         return [
             self._comm.Send_init(_bytes(vector[columns]), receiver[j])
-            for j, vector in vectors.items()
+            for j, vector in self._views(phase).items()
             for receiver in targets.values()
             if j in receiver
         ]
