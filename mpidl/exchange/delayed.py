@@ -1,6 +1,6 @@
 """Mixing with what the neighbors had a round ago, while vectors travel behind the training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mpi4py import MPI
 
@@ -30,12 +30,12 @@ class Delayed(Neighborhoods):
         first, second = super()._allocate()
         return [first, second, torch.zeros_like(first)]
 
-    def _prepare(self, arrived: Mapping[int, Tensor]) -> None:
+    def _prepare(self, foreign: Sequence[Mapping[int, Tensor]]) -> None:
         for turn in range(3):
             now, ago, then = (self._views((turn + k) % 3) for k in (0, 2, 1))
             for others in (now, ago):
                 members = [
-                    [now[i], *({**arrived, **others}[j] for j in row[1:])]
+                    [now[i], *({**foreign[0], **others}[j] for j in row[1:])]
                     for i, row in self._slots.members.items()
                 ]
                 self._mixtures.append(Mixture(members, list(then.values())))

@@ -147,10 +147,10 @@ class Buffers:
         rows = self.buffers[phase]
         return {device: rows[i, : self.size] for i, device in enumerate(self.own)}
 
-    def _prepare(self, arrived: Mapping[int, Tensor]) -> None:
-        """Prepare the mixing of own vectors and of those that arrive in memory of their own."""
+    def _prepare(self, foreign: Sequence[Mapping[int, Tensor]]) -> None:
+        """Prepare the mixing of own vectors with those of other ranks, as each phase reads them."""
         for phase in range(2):
-            readable = {**arrived, **self._views(phase)}
+            readable = {**foreign[phase], **self._views(phase)}
             members = [[readable[j] for j in row] for row in self._slots.members.values()]
             self._mixtures.append(Mixture(members, list(self._views(1 - phase).values())))
 

@@ -29,7 +29,8 @@ class Neighborhoods(Buffers):
         )
         arrivals = [source for devices in receive.values() for source in devices]
         self._inbox = torch.zeros(len(arrivals), self.stride, dtype=self.dtype, device=self.device)
-        self._prepare({source: self._inbox[i, : self.size] for i, source in enumerate(arrivals)})
+        inbox = {source: self._inbox[i, : self.size] for i, source in enumerate(arrivals)}
+        self._prepare([inbox, inbox])
         self._direct = self.device.type == "cpu" or trusts(wiring)
         self._staged = [] if self._direct else [_pinned(t) for t in (self.buffers[0], self._inbox)]
 

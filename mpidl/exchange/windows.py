@@ -14,7 +14,6 @@ from torch import Tensor
 from mpidl.exchange import Wiring
 from mpidl.exchange.memory import Buffers, ranks_served
 from mpidl.faults import Fault
-from mpidl.kernels import Mixture
 
 Handle = tuple[Any, ...]
 """What another process needs to map memory of this one."""
@@ -48,12 +47,12 @@ class Ipc(Buffers):
             for row, device in enumerate(devices)
         }
         self._check()
-        for phase in range(2):
-            readable = {j: self._foreign[o][phase, i] for j, (o, i) in self._where.items()}
-            readable = {j: vector[: self.size] for j, vector in readable.items()}
-            readable |= self._views(phase)
-            members = [[readable[j] for j in row] for row in self._slots.members.values()]
-            self._mixtures.append(Mixture(members, list(self._views(1 - phase).values())))
+        self._prepare(
+            [
+                {j: self._foreign[o][phase, i, : self.size] for j, (o, i) in self._where.items()}
+                for phase in range(2)
+            ]
+        )
 
     def _allocate(self) -> list[Tensor]:
         # Both buffers in one allocation, of which one handle tells.
