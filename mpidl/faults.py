@@ -1,5 +1,9 @@
 """A user's fault: what was wrong, in sentences a person can act on."""
 
+import argparse
+import sys
+from typing import NoReturn
+
 WIDTH = 80
 """Characters of a value that a sentence shows."""
 
@@ -23,3 +27,19 @@ def shown(value: object) -> str:
     except ValueError:
         return "a number of thousands of digits"
     return text if len(text) <= WIDTH else f"{text[: WIDTH - 4]} ..."
+
+
+def tell(fault: Fault) -> None:
+    """Print the sentences of a user's fault, each on one line whatever it quotes."""
+    for sentence in fault.sentences:
+        line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence)
+        print(f"mpidl: {line}", file=sys.stderr, flush=True)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaint is a :class:`Fault`, so that it is told once and in one way."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing on every rank."""
+        command = self.prog.removeprefix("mpiexec -n N ")
+        raise Fault(f"{message[:1].upper()}{message[1:]}; see {command} --help.")

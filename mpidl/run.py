@@ -1,12 +1,10 @@
 """The command: read the run file, build the parts in order, run the rounds, close the file."""
 
-import argparse
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
 
 if __name__ == "__main__":
     # While modules load, Ctrl-C ends a rank without a traceback.
@@ -16,20 +14,11 @@ if __name__ == "__main__":
     start.fork_from_one("mpidl.run")
 
 from mpidl import check, host, plan, provenance, results, schema, shards, world
-from mpidl.faults import Fault
+from mpidl.faults import Fault, Parser
 from mpidl.plan import Plan
 from mpidl.progress import Display
 from mpidl.shards import Stock
 from mpidl.world import Comm
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose complaint is a :class:`Fault`, so that one rank tells it."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise instead of printing on every rank."""
-        command = self.prog.removeprefix("mpiexec -n N ")
-        raise Fault(f"{message[0].upper()}{message[1:]}; see {command} --help.")
 
 
 def parser() -> Parser:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mpidl import host
-from mpidl.faults import Fault
+from mpidl.faults import Fault, tell
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -131,13 +131,6 @@ def gathered(comm: Comm, patience: float = math.inf) -> bool:
         time.sleep(pause)
         pause = min(2 * pause, 0.01)
     return True
-
-
-def tell(fault: Fault) -> None:
-    """Print the sentences of a user's fault, each on one line whatever it quotes."""
-    for sentence in fault.sentences:
-        line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence)
-        print(f"mpidl: {line}", file=sys.stderr, flush=True)
 
 
 def _check_launcher() -> None:

@@ -13,8 +13,7 @@ import torch
 
 from mpidl import host, kernels, provenance, world
 from mpidl.bench import begin, exchange, kernel, loop
-from mpidl.faults import Fault
-from mpidl.run import Parser
+from mpidl.faults import Fault, Parser
 
 PARTS = ("start", "mix", "exchange", "round")
 

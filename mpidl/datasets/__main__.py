@@ -13,16 +13,10 @@ import tarfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from mpidl.datasets import DATASETS, cifar, idx
 from mpidl.datasets.sources import SOURCES, Source, locate
-from mpidl.faults import Fault
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise Fault(f"{message[:1].upper()}{message[1:]}; {' '.join(self.format_usage().split())}")
+from mpidl.faults import Fault, Parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,7 +75,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m mpidl.datasets", description=(__doc__ or "").split("\n")[0])
+    parser = Parser(prog="python -m mpidl.datasets", description=(__doc__ or "").split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     fetching = commands.add_parser("fetch", help="download, check and unpack")
     fetching.add_argument("name", help=f"one of {', '.join(SOURCES)}")
