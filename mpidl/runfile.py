@@ -1,9 +1,9 @@
 """Everything that decides a result, read from TOML into validated, frozen settings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -228,9 +228,31 @@ def read(
     found = tables.read(source)
     if isinstance(source, Path):
         found.setdefault("name", source.stem)
-    _prefer(found, overrides)
-    tables.override(found, overrides, SECTIONS, kinds or {})
+    override(found, overrides, kinds or {})
     return validate(found, kinds or {})
+
+
+def override(found: tables.Tables, overrides: Sequence[str], kinds: Mapping[str, Registry]) -> None:
+    """Put ``section.key=value`` each into the tables of a run file; see :func:`tables.override`."""
+    _prefer(found, {text.partition("=")[0].strip() for text in overrides})
+    tables.override(found, overrides, SECTIONS, kinds)
+
+
+def lay_over(found: tables.Tables, piece: Mapping[str, Any], kinds: Mapping[str, Registry]) -> None:
+    """Put a piece of a run file, which may be any of its settings, over its tables.
+
+    Raises:
+        Fault: If a section of the piece is no table.
+    """
+    settings = []
+    for section, table in piece.items():
+        if section not in SECTIONS:
+            raise Fault(f"Unknown section [{section}]; {nearest(section, SECTIONS)}")
+        if not isinstance(table, Mapping):
+            raise Fault(f"{section} = {shown(table)}: must be a table, written [{section}].")
+        settings += [(section, key, value) for key, value in table.items()]
+    _prefer(found, {f"{section}.{key}" for section, key, _ in settings})
+    tables.put(found, settings, SECTIONS, kinds)
 
 
 def validate(found: tables.Tables, kinds: Mapping[str, Registry]) -> RunFile:
@@ -266,14 +288,14 @@ def validate(found: tables.Tables, kinds: Mapping[str, Registry]) -> RunFile:
     return RunFile(name=name, **sections)
 
 
-def _prefer(found: tables.Tables, overrides: Sequence[str]) -> None:
-    """Let an override say where the graph comes from, whatever the file says."""
-    topology, set_ = found.get("topology"), {text.partition("=")[0].strip() for text in overrides}
-    if isinstance(topology, dict) and "topology.file" in set_:
+def _prefer(found: tables.Tables, paths: Container[str]) -> None:
+    """Let what is set later, by these paths, say where the graph comes from."""
+    topology = found.get("topology")
+    if isinstance(topology, dict) and "topology.file" in paths:
         found["topology"] = {
             k: v for k, v in topology.items() if k in {*Topology.model_fields} - {"name"}
         }
-    elif isinstance(topology, dict) and "topology.name" in set_:
+    elif isinstance(topology, dict) and "topology.name" in paths:
         topology.pop("file", None)
 
 

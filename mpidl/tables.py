@@ -77,8 +77,22 @@ def override(
             faults += fault.sentences
     if faults:
         raise Fault(*faults)
-    # Names come first, so that what else is overridden belongs to the builder that is named last.
-    for section, key, value in sorted(parsed, key=lambda one: one[1] not in NAMERS):
+    put(tables, parsed, sections, kinds)
+
+
+def put(
+    tables: Tables,
+    settings: Sequence[tuple[str, str, Any]],
+    sections: Mapping[str, type[BaseModel]],
+    kinds: Mapping[str, Registry],
+) -> None:
+    """Put values into tables, each by section and key; arguments as of :func:`override`.
+
+    Raises:
+        Fault: If a section is no table.
+    """
+    # Names come first, so that what else is set belongs to the builder that is named last.
+    for section, key, value in sorted(settings, key=lambda one: one[1] not in NAMERS):
         table = tables.setdefault(section, {}) if section else tables
         if not isinstance(table, dict):
             raise Fault(f"{section} = {shown(table)}: must be a table, written [{section}].")
