@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from mpidl import plan, runfile
 from mpidl.faults import Fault
 
-FILES = sorted((Path(__file__).parent.parent / "launch" / "studies").rglob("*.toml"))
+STUDIES = Path(__file__).parent.parent / "launch" / "studies"
+FILES = sorted(path for path in STUDIES.rglob("*.toml") if path.name != "study.toml")
 
 FULL = """
 name = "full"

@@ -1,0 +1,208 @@
+"""Machines: how their nodes are cut into places, how they are asked for nodes, what they allow."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mpidl import accelerators, host, tables
+from mpidl.faults import Fault, shown
+from mpidl.registry import nearest
+from mpidl.runfile import Count, Rate, Section
+
+FOLDER = Path(__file__).parents[2] / "launch" / "sites"
+"""Where the site files of a checkout lie."""
+
+CPUS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+
+
+class Node(Section):
+    """One node, cut into places: some cores, and an accelerator if there is one for each.
+
+    ``cpus`` lists the cores of each place (``"0-7,32-39"``); a number means that many places of one
+    core; ``"auto"`` means a place for each core that this process may use. ``mask`` is the variable
+    that narrows a process's view to some accelerators, which ``accelerators`` names by place.
+    """
+
+    cpus: list[str] | Count | Literal["auto"] = Field(
+        default="auto", description="must be a list of CPU lists such as '0-7', a number, or 'auto'"
+    )
+    accelerators: list[str] = Field(default_factory=list)
+    mask: str = ""
+    ranks_per_place: Count = 1
+    gigabytes: Rate | None = None
+
+
+class Queue(Section):
+    """What a queue takes: nodes from the first number to the second, hours, jobs of one user."""
+
+    nodes: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    hours: Rate
+    jobs: Count | None = None
+    note: str = ""
+
+
+class Submission(Section):
+    """What a batch job is submitted with, beside nodes and walltime."""
+
+    account: str = ""
+    queue: str = ""
+    filesystems: str = ""
+    options: list[str] = Field(default_factory=list)
+
+
+class Figure(Section):
+    """Seconds that a place takes for one sample of a data set with a model.
+
+    ``train`` is for one step's share of one sample, ``evaluate`` for one answer.
+    """
+
+    data: str
+    model: str
+    train: Rate
+    evaluate: Rate
+    source: str
+
+
+class Start(Section):
+    """Seconds from mpiexec to the first round, and from the last one to the end."""
+
+    fixed: Rate = 5.0
+    per_rank: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
+
+
+class Site(Section):
+    """A machine.
+
+    Attributes:
+        launcher: Whose options mpiexec takes: MPICH's and Intel's Hydra, HPE's PALS, Open MPI, or
+            Slurm's srun in its place.
+        scheduler: Who hands out nodes.
+        interface: The network over which nodes reach the driver; empty means only this host.
+        setup: Shell lines that make ready a node which the driver asked for.
+        options: More options of mpiexec.
+        environment: Variables of every run.
+    """
+
+    launcher: Literal["hydra", "pals", "openmpi", "srun"] = "hydra"
+    scheduler: Literal["none", "pbs", "slurm"] = "none"
+    interface: str = ""
+    setup: list[str] = Field(default_factory=list)
+    options: list[str] = Field(default_factory=list)
+    environment: dict[str, str] = Field(default_factory=dict)
+    node: Node = Field(default_factory=lambda: Node(cpus="auto"))
+    start: Start = Field(default_factory=Start)
+    submission: Submission = Field(default_factory=Submission)
+    queues: dict[str, Queue] = Field(default_factory=dict)
+    figures: list[Figure] = Field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Some cores of a node, and the accelerator that belongs to them, if any."""
+
+    cpus: str
+    accelerator: str | None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How runs of one number of ranks lie on the nodes of a site.
+
+    Attributes:
+        ranks: Of each run.
+        nodes: Of each run.
+        per_node: Ranks on each of its nodes; the last one may have fewer.
+        places: That a run takes on each of its nodes.
+        slots: Runs on a node at a time.
+    """
+
+    ranks: int
+    nodes: int
+    per_node: int
+    places: int
+    slots: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether a run has its nodes for itself."""
+        return self.slots == 1
+
+    def at_once(self, nodes: int) -> int:
+        """How many runs go at a time on so many nodes."""
+        return nodes * self.slots if self.nodes == 1 else nodes // self.nodes
+
+
+@dataclass(frozen=True)
+class Binding:
+    """Where one rank of a run computes: which of its nodes, which rank there, and the place."""
+
+    rank: int
+    node: int
+    local: int
+    place: Place
+
+
+def read(name: str) -> Site:
+    """The site of a name, or of a file.
+
+    Raises:
+        Fault: If there is none, or with one sentence for every setting that is wrong.
+    """
+    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    if not name.endswith(".toml") and not path.exists():
+        known = sorted(file.stem for file in FOLDER.glob("*.toml"))
+        raise Fault(f"Unknown site {name!r}; {nearest(name, known)} A path of a file works too.")
+    found = tables.read(path)
+    own = {key: found.pop(key) for key in list(found) if not isinstance(found[key], dict | list)}
+    site: Site = tables.check(f"The site {name}", Site, {**found, **own}, None)
+    for text in site.node.cpus if isinstance(site.node.cpus, list) else []:
+        if not CPUS.fullmatch(text):
+            raise Fault(f"node.cpus = {shown(text)}: must be a CPU list such as '0-7,32-39'.")
+    count = len(places(site))
+    if site.node.accelerators and len(site.node.accelerators) != count:
+        raise Fault(
+            f"node.accelerators = {shown(site.node.accelerators)}: must name one for each of the "
+            f"{count} places in node.cpus."
+        )
+    return site
+
+
+def places(site: Site) -> list[Place]:
+    """The places of a node, in order."""
+    cpus = site.node.cpus
+    if cpus == "auto":
+        cpus = [str(core) for core in host.affinity()]
+    elif isinstance(cpus, int):
+        cpus = [str(core) for core in range(cpus)]
+    named: Sequence[str | None] = site.node.accelerators or [None] * len(cpus)
+    return [Place(*pair) for pair in zip(cpus, named, strict=True)]
+
+
+def shape(site: Site, ranks: int) -> Shape:
+    """How runs of so many ranks lie on the nodes of a site: as densely as its places allow."""
+    there, needed = len(places(site)), -(-ranks // site.node.ranks_per_place)
+    if needed <= there:
+        return Shape(ranks, 1, ranks, needed, there // needed)
+    nodes = -(-needed // there)
+    return Shape(ranks, nodes, -(-ranks // nodes), there, 1)
+
+
+def slot(site: Site, shape: Shape, number: int) -> list[Place]:
+    """The places of one slot of a node."""
+    first = number * shape.places
+    return places(site)[first : first + shape.places]
+
+
+def bindings(site: Site, shape: Shape, number: int = 0) -> list[Binding]:
+    """Where each rank of a run in a slot computes."""
+    mine, found = slot(site, shape, number), []
+    for rank in range(shape.ranks):
+        node, local = divmod(rank, shape.per_node)
+        there = min(shape.per_node, shape.ranks - node * shape.per_node)
+        place = mine[accelerators.index(local, there, len(mine))]
+        found.append(Binding(rank, node, local, place))
+    return found
