@@ -4,7 +4,7 @@ import ctypes
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 LAUNCHED = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 """Variables in which launchers say how many ranks they started."""
@@ -14,6 +14,22 @@ RANKED = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "SLURM_PROC
 
 LOCAL_RANKS = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_STEP_TASKS_PER_NODE")
 """Those for the number of ranks on this node."""
+
+OF_A_LAUNCH = (
+    "PMI",
+    "HYDI_",
+    "MPI_LOCAL",
+    *("PALS_AP", "PALS_DEPTH", "PALS_FD", "PALS_LOCAL_", "PALS_NODEID", "PALS_RANKID"),
+    *("PALS_SPOOL_DIR", "PALS_STARTUP"),
+    *("OMPI_APP_", "OMPI_ARGV", "OMPI_COMM", "OMPI_F", "OMPI_NUM_APP_CTX", "OMPI_UNIVERSE_SIZE"),
+    *("OMPI_MCA_ess", "OMPI_MCA_orte", "OMPI_MCA_pmix", "OMPI_MCA_initial_wdir", "PRTE_"),
+    "MV2_COMM_WORLD",
+    "SLURM_",
+)
+"""How the variables begin that a launcher sets in what it starts; its users set others."""
+
+SLURM_IS = ("SLURM_CONF", "SLURM_MPI_TYPE")
+"""What says where Slurm is and how it is used, inside a job and outside."""
 
 NAP = 12.5e-6
 """Seconds per rank of a core that a waiting rank sleeps at a time; measured for 4 to 32."""
@@ -41,6 +57,18 @@ def cores() -> int:
 def launched() -> int:
     """How many ranks the launcher started; 1 without a launcher."""
     return told(LAUNCHED) or 1
+
+
+def unlaunched(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment without what told this process that a launcher or Slurm started it.
+
+    What it starts would otherwise take itself for one of the same ranks, or ask Slurm for help.
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in SLURM_IS or not name.startswith(OF_A_LAUNCH)
+    }
 
 
 def name() -> str:

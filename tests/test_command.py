@@ -10,6 +10,8 @@ from mpi4py import MPI
 
 import pytest
 
+from mpidl import host
+
 pytestmark = pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts its own ranks")
 
 BIN = Path(sys.executable).parent
@@ -22,7 +24,7 @@ def launch(folder, *arguments, ranks=4):
     """Start the command on some ranks in a folder of its own."""
     command = [MPIEXEC, "-n", str(ranks), sys.executable, "-m", "mpidl.run", *arguments]
     # This process is no part of what it starts.
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "MPI_"))}
+    environment = host.unlaunched(os.environ)
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpidl import start
+from mpidl import host, start
 from mpidl.world import MPI
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -61,11 +61,7 @@ sys.exit(run.main())
 def job(ranks, script, folder, *settings, fork=1):
     """Start ranks of a script with a small run; its processes know the folder as an argument."""
     overrides = [part for setting in (*SMALL, *settings) for part in ("--set", setting)]
-    environment = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(("PMI", "HYD", "MPI_", "MPIR_"))
-    }
+    environment = host.unlaunched(os.environ)
     environment[start.SWITCH] = str(fork)
     return subprocess.Popen(
         [MPIEXEC, "-n", str(ranks), sys.executable, *script, *overrides, "--out", folder],

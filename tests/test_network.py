@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mpidl import host
 from mpidl.world import MPI
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -72,11 +73,7 @@ def hosts(tmp_path_factory):
 def start(shell, *command):
     launch = [MPIEXEC, "-localhost", ADDRESSES[0], "-launcher", "ssh", "-launcher-exec", shell]
     ranks = ["-hosts", ",".join(f"{address}:2" for address in ADDRESSES), "-n", "4"]
-    environment = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(("PMI", "HYD", "MPI_", "MPIR_"))
-    }
+    environment = host.unlaunched(os.environ)
     # Both names are of UCX, below MPICH; others ignore them.
     environment |= {"UCX_TLS": "tcp,self", "UCX_NET_DEVICES": "veth0"}
     return subprocess.run(

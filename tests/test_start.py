@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mpidl import start
+from mpidl import host, start
 from mpidl.world import MPI
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -57,7 +57,7 @@ def launch(tmp_path):
 
     def start_job(script, *before, fork=1, then="pass", text=""):
         (tmp_path / "imported.py").write_text(IMPORTED.format(then=then))
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "MPI_"))}
+        environment = host.unlaunched(os.environ)
         environment |= {"PYTHONPATH": str(tmp_path), start.SWITCH: str(fork)}
         command = [sys.executable, "-c", BEGIN + script]
         parts = before or (("-n", "3"),)
