@@ -22,7 +22,8 @@ OF_A_LAUNCH = (
     *("PALS_AP", "PALS_DEPTH", "PALS_FD", "PALS_LOCAL_", "PALS_NODEID", "PALS_RANKID"),
     *("PALS_SPOOL_DIR", "PALS_STARTUP"),
     *("OMPI_APP_", "OMPI_ARGV", "OMPI_COMM", "OMPI_F", "OMPI_NUM_APP_CTX", "OMPI_UNIVERSE_SIZE"),
-    *("OMPI_MCA_ess", "OMPI_MCA_orte", "OMPI_MCA_pmix", "OMPI_MCA_initial_wdir", "PRTE_"),
+    *("OMPI_MCA_ess", "OMPI_MCA_initial_wdir", "OMPI_MCA_num_procs", "OMPI_MCA_orte"),
+    *("OMPI_MCA_pmix", "OMPI_TOOL_NAME", "OMPI_WORLD", "PRTE_"),
     "MV2_COMM_WORLD",
     "SLURM_",
 )

@@ -25,7 +25,12 @@ def command(site: Site, shape: Shape, hosts: Sequence[str], number: int = 0) -> 
         number: Its slot, on a node that several runs share.
     """
     composed = {"hydra": _hydra, "pals": _pals, "openmpi": _openmpi, "srun": _srun}
-    return composed[site.launcher](site, shape, hosts, _cores(site, shape, number))
+    words = composed[site.launcher](shape, hosts, _cores(site, shape, number))
+    if site.launcher == "openmpi":
+        # Nothing but its own variables does it take to other nodes.
+        told = [*site.environment, *_mask(site, shape, number)]
+        words += [word for name in told for word in ("-x", name)]
+    return words + site.options
 
 
 def environment(
@@ -72,7 +77,7 @@ def _here(hosts: Sequence[str]) -> bool:
     return short in (["localhost"], [host.name().partition(".")[0]])
 
 
-def _hydra(site: Site, shape: Shape, hosts: Sequence[str], cores: list[str]) -> list[str]:
+def _hydra(shape: Shape, hosts: Sequence[str], cores: list[str]) -> list[str]:
     words = ["mpiexec", "-n", str(shape.ranks), "-ppn", str(shape.per_node)]
     words += ["-hosts", ",".join(hosts)]
     if _here(hosts):
@@ -80,32 +85,30 @@ def _hydra(site: Site, shape: Shape, hosts: Sequence[str], cores: list[str]) -> 
     if cores:
         kept = ["+".join(map(str, _numbers(text))) for text in cores]
         words += ["-bind-to", f"user:{','.join(kept)}"]
-    return words + site.options
+    return words
 
 
-def _pals(site: Site, shape: Shape, hosts: Sequence[str], cores: list[str]) -> list[str]:
+def _pals(shape: Shape, hosts: Sequence[str], cores: list[str]) -> list[str]:
     words = ["mpiexec", "-n", str(shape.ranks), "--ppn", str(shape.per_node)]
     words += ["--hosts", ",".join(hosts)]
     if cores:
         words += ["--cpu-bind", f"list:{':'.join(cores)}"]
-    return words + site.options
+    return words
 
 
-def _openmpi(site: Site, shape: Shape, hosts: Sequence[str], cores: list[str]) -> list[str]:
+def _openmpi(shape: Shape, hosts: Sequence[str], cores: list[str]) -> list[str]:
     """Open MPI binds nothing here; what it starts on this node inherits the cores of mpiexec."""
     words = ["taskset", "-c", ",".join(dict.fromkeys(cores))] if cores and _here(hosts) else []
     words += ["mpiexec", "-n", str(shape.ranks), "--oversubscribe", "--bind-to", "none"]
     words += ["--host", ",".join(f"{name}:{shape.per_node}" for name in hosts)]
-    for name in [*site.environment, *([site.node.mask] if site.node.mask else [])]:
-        words += ["-x", name]
-    return words + site.options
+    return words
 
 
-def _srun(site: Site, shape: Shape, hosts: Sequence[str], cores: list[str]) -> list[str]:
+def _srun(shape: Shape, hosts: Sequence[str], cores: list[str]) -> list[str]:
     words = ["srun", "--overlap", "--nodes", str(shape.nodes), "--nodelist", ",".join(hosts)]
     words += ["--ntasks", str(shape.ranks), "--ntasks-per-node", str(shape.per_node)]
     words += ["--distribution", "block"]
     if cores:
         masks = [f"{sum(1 << core for core in _numbers(text)):#x}" for text in cores]
         words += [f"--cpu-bind=mask_cpu:{','.join(masks)}"]
-    return words + site.options
+    return words

@@ -30,10 +30,7 @@ def composed(launcher, ranks, hosts, number=0, **node):
     [
         ("hydra", "mpiexec -n 5 -ppn 2 -hosts a,b,c -bind-to user:0+1+2+3+8,4+5+6+7 --own"),
         ("pals", "mpiexec -n 5 --ppn 2 --hosts a,b,c --cpu-bind list:0-3,8:4-7 --own"),
-        (
-            "openmpi",
-            "mpiexec -n 5 --oversubscribe --bind-to none --host a:2,b:2,c:2 -x SEEN --own",
-        ),
+        ("openmpi", "mpiexec -n 5 --oversubscribe --bind-to none --host a:2,b:2,c:2 --own"),
         (
             "srun",
             "srun --overlap --nodes 3 --nodelist a,b,c --ntasks 5 --ntasks-per-node 2 "
@@ -50,7 +47,10 @@ def test_a_run_on_several_nodes(launcher, line):
     [
         ("hydra", "-hosts localhost -launcher fork -bind-to user:4+5+6+7"),
         ("pals", "--hosts localhost --cpu-bind list:4-7"),
-        ("openmpi", "taskset -c 4-7 mpiexec -n 1"),
+        (
+            "openmpi",
+            "taskset -c 4-7 mpiexec -n 1 --oversubscribe --bind-to none --host localhost:1 -x SEEN",
+        ),
         ("srun", "--cpu-bind=mask_cpu:0xf0"),
     ],
 )
@@ -113,7 +113,10 @@ def test_a_run_is_told_nothing_of_what_started_its_starter(launcher):
     assert found == OUTSIDE | {"PATH": "/site"} | job
 
 
-TELL = "import os; print(os.environ['PMI_SIZE'], sorted(os.sched_getaffinity(0)))"
+TELL = """
+import os
+os.write(1, f"{os.environ['PMI_SIZE']} {sorted(os.sched_getaffinity(0))}\\n".encode())
+"""
 
 
 @pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec beside this Python")
