@@ -1,7 +1,7 @@
 """The command: read the run file, build the parts in order, run the rounds, close the file."""
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -61,7 +61,7 @@ def prepare(arguments: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Collective. Run the command; the exit code is 0, or 130 after Ctrl-C.
+    """Collective. Run the command; the exit code is 0, 130 after Ctrl-C, or 75 after a warning.
 
     A user's fault ends with exit code 2, a program's fault with 1; see :func:`mpidl.world.world`.
     """
@@ -100,9 +100,9 @@ def run(comm: Comm, made: Plan, path: Path, overwrite: bool = True) -> int:
         display = Display(made.file.training.rounds, quiet=comm.rank != 0)
         for line in provenance.notes(comm, made, parts.exchange, parallel):
             display.console.print(line)
-        interrupted = _listen()
+        asked = _listen()
         try:
-            finished = rounds.run_rounds(parts, display.watch, interrupted)
+            finished = rounds.run_rounds(parts, display.watch, lambda: bool(asked))
         finally:
             display.close()
         parts.recorder.close(completed=finished)
@@ -110,7 +110,7 @@ def run(comm: Comm, made: Plan, path: Path, overwrite: bool = True) -> int:
             display.console.print(display.table(made.hops()))
         state = "results" if finished else "interrupted; the rounds so far are"
         display.console.print(f"{state} in {path}")
-    return 0 if finished else world.INTERRUPTED
+    return 0 if finished else stopped(comm, asked)
 
 
 def rehearse(comm: Comm, made: Plan, stock: Stock) -> None:
@@ -147,17 +147,34 @@ def writer(made: Plan) -> bool:
     return able
 
 
-def _listen() -> Callable[[], bool]:
-    """Let the first Ctrl-C end the run after its round, and the second end it at once."""
+WARNINGS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals by which a batch system, or an ensemble, tells that the time is over."""
+
+
+def _listen() -> list[int]:
+    """Let the first Ctrl-C, or a warning, end the run after its round; a second Ctrl-C at once.
+
+    Returns:
+        The signals that came, to be asked for now and then.
+    """
     asked: list[int] = []
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if asked:
+        # A batch system may send its warning to every process, and the launcher passes it on too.
+        if number == signal.SIGINT and number in asked:
             raise KeyboardInterrupt
         asked.append(number)
 
-    signal.signal(signal.SIGINT, ask)
-    return lambda: bool(asked)
+    for number in (signal.SIGINT, *WARNINGS):
+        signal.signal(number, ask)
+    return asked
+
+
+def stopped(comm: Comm, asked: Sequence[int]) -> int:
+    """Collective. The exit code of a run that ended before its end, by the signals that came."""
+    code = world.INTERRUPTED if signal.SIGINT in asked else world.AGAIN if asked else 0
+    codes: list[int] = comm.allgather(code)
+    return max(codes)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ from mpidl.faults import Fault, tell
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
+AGAIN = 75
+"""Exit code of what was stopped by a warning signal and wants to be started again."""
+
 T = TypeVar("T")
 
 SWITCHES = ("MPICH_GPU_SUPPORT_ENABLED", "MPIR_CVAR_ENABLE_GPU")
