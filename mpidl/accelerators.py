@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 
 from mpidl.faults import Fault
 from mpidl.host import name
-from mpidl.world import Comm
 
 if TYPE_CHECKING:
     import torch
 
+    from mpidl.world import Comm
 
-def choose(comm: Comm, wanted: str) -> "torch.device":
+
+def choose(comm: "Comm", wanted: str) -> "torch.device":
     """Choose the hardware this rank computes on, and make it current.
 
     Args:

@@ -25,6 +25,7 @@ class Node(Section):
     ``cpus`` lists the cores of each place (``"0-7,32-39"``); a number means that many places of one
     core; ``"auto"`` means a place for each core that this process may use. ``mask`` is the variable
     that narrows a process's view to some accelerators, which ``accelerators`` names by place.
+    ``asked`` is the number of CPUs that a PBS job asks for on each node.
     """
 
     cpus: list[str] | Count | Literal["auto"] = Field(
@@ -34,6 +35,7 @@ class Node(Section):
     mask: str = ""
     ranks_per_place: Count = 1
     gigabytes: Rate | None = None
+    asked: Count | None = None
 
 
 class Queue(Section):
@@ -51,6 +53,7 @@ class Submission(Section):
     account: str = ""
     queue: str = ""
     filesystems: str = ""
+    select: str = ""
     options: list[str] = Field(default_factory=list)
 
 

@@ -1,0 +1,194 @@
+"""The command: list, check, plan or work off a study.
+
+python -m mpidl.ensemble STUDY [--list | --check | --plan SITE | --site SITE]
+"""
+
+import os
+import sys
+import time
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+# A driver is no rank: MPI must not start where no launcher is, such as on a login node.
+os.environ["MPI4PY_RC_INITIALIZE"] = "0"
+
+from mpidl.ensemble import pool, sites, study, table
+from mpidl.ensemble.display import Display
+from mpidl.ensemble.driver import Driver, Orders
+from mpidl.ensemble.folder import Folder
+from mpidl.ensemble.pool import Request
+from mpidl.ensemble.sites import Site
+from mpidl.ensemble.study import Study
+from mpidl.faults import Fault, Parser, tell
+
+del os.environ["MPI4PY_RC_INITIALIZE"]
+
+HOUR = 3600.0
+
+
+def parser() -> Parser:
+    """The command line of ``python -m mpidl.ensemble``."""
+    parser = Parser(
+        prog="python -m mpidl.ensemble", description="Work off a study: many runs, each by mpiexec."
+    )
+    add = parser.add_argument
+    add("study", type=Path, help="a study file, or the folder of study.toml")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--list", action="store_true", help="print the runs")
+    what.add_argument("--check", action="store_true", help="check every run, and where ranks go")
+    what.add_argument("--plan", metavar="SITE", help="print what the study will take there")
+    what.add_argument("--table", action="store_true", help="print the table of what is done")
+    add("--site", metavar="SITE", help="local, aurora, polaris, slurm, or a file (TOML)")
+    add("--out", type=Path, default=Path("results"), help="results go to OUT/STUDY/")
+    add("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for every run")
+    add("--ranks", type=int, help="of each run at most; it hosts devices as needed")
+    add("--slots", type=int, help="runs on a node at a time at most")
+    add("--nodes", type=int, help="of each batch job that is asked for")
+    add("--jobs", type=int, default=1, help="batch jobs at a time")
+    add("--walltime", metavar="HH:MM:SS", help="of this allocation from now on, or of each job")
+    add("--account", help="that batch jobs are charged to")
+    add("--queue", help="or partition, of batch jobs")
+    add("--filesystems", help="that batch jobs need (PBS), such as home:flare")
+    add("--retries", type=int, default=1, help="attempts after a failed one")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code.
+
+    0 all done, 1 some runs failed, 2 the user's fault, 75 start me again, 130 Ctrl-C.
+    """
+    try:
+        options = parser().parse_args(arguments)
+        _check_numbers(options)
+        found = study.read(options.study, options.set, options.ranks)
+        if options.plan:
+            return _plan(found, options)
+        site = _site(options) if options.site else None
+        if options.table:
+            return _table(found, options)
+        if options.check:
+            return _check(found, site)
+        if options.list or site is None:
+            return _list(found)
+        return _work(found, site, options)
+    except Fault as fault:
+        tell(fault)
+        return 2
+
+
+def _check_numbers(options: Namespace) -> None:
+    for name in ("ranks", "slots", "nodes", "jobs"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise Fault(f"--{name} {value}: must be at least 1.")
+    if options.retries < 0:
+        raise Fault(f"--retries {options.retries}: must be at least 0.")
+
+
+def _site(options: Namespace) -> Site:
+    site = sites.read(options.site)
+    told = {key: getattr(options, key) for key in ("account", "queue", "filesystems")}
+    asked = {key: value for key, value in told.items() if value is not None}
+    return site.model_copy(update={"submission": site.submission.model_copy(update=asked)})
+
+
+def _list(found: Study) -> int:
+    for run in found.runs:
+        print(f"{run.name}  {run.ranks:4} ranks  {', '.join(run.labels.values())}")
+    print(_count(found))
+    return 0
+
+
+def _count(found: Study) -> str:
+    sizes = Counter(run.ranks for run in found.runs)
+    told = ", ".join(f"{count} of {ranks} ranks" for ranks, count in sorted(sizes.items()))
+    return f"{found.name}: {len(found.runs):,} runs: {told}"
+
+
+def _check(found: Study, site: Site | None) -> int:
+    study.check_data(found)
+    print(f"{_count(found)}; each of them can be run")
+    for ranks in sorted({run.ranks for run in found.runs}) if site else []:
+        print("\n".join(["", *placed(site, ranks)]))
+    return 0
+
+
+def placed(site: Site | None, ranks: int) -> list[str]:
+    """Where the ranks of a run go, a line each."""
+    if site is None:
+        return []
+    shape = sites.shape(site, ranks)
+    where = f"{shape.nodes} nodes" if shape.nodes > 1 else f"1 node, {shape.slots} runs at a time"
+    lines = [f"runs of {ranks} ranks: {where}", "slot  rank  node  cores            accelerator"]
+    for slot in range(shape.slots):
+        for at in sites.bindings(site, shape, slot):
+            seen = at.place.accelerator or "-"
+            lines.append(f"{slot:4}  {at.rank:4}  {at.node:4}  {at.place.cpus:15}  {seen}")
+    return lines
+
+
+def _plan(found: Study, options: Namespace) -> int:
+    from mpidl.ensemble import packing
+
+    hours = seconds(options.walltime) / HOUR if options.walltime else None
+    options.site = options.plan
+    folder = options.out / found.name
+    print(
+        packing.report(
+            found, _site(options), options.plan, folder, options.nodes, options.queue, hours
+        )
+    )
+    return 0
+
+
+def _table(found: Study, options: Namespace) -> int:
+    print(table.text(found, Folder(options.out / found.name)), end="")
+    return 0
+
+
+def _work(found: Study, site: Site, options: Namespace) -> int:
+    study.check_data(found)
+    if options.slots is not None:
+        site = site.model_copy(update={"slots": options.slots})
+    request, orders = _request(site, options)
+    folder = Folder(options.out / found.name)
+    with folder.alone(), Display(len(found.runs)) as display:
+        driver = Driver(found, site, folder, request, orders, {}, display.tell, display.show)
+        code = driver.work()
+        path = table.write(found, folder)
+    print(f"{driver.state}; table in {path}, log in {folder.path / 'log.txt'}")
+    return code
+
+
+def _request(site: Site, options: Namespace) -> tuple[Request, Orders]:
+    walltime = seconds(options.walltime) if options.walltime else None
+    if pool.inside(site):
+        ends = time.time() + walltime if walltime else None
+        return Request(pool.nodes_here(site), 1, walltime or 0.0), Orders(options.retries, ends)
+    if walltime is None:
+        raise Fault(
+            "--walltime is missing: outside an allocation each batch job is asked for so long."
+        )
+    return Request(options.nodes or 1, options.jobs, walltime), Orders(options.retries)
+
+
+def seconds(text: str) -> float:
+    """Seconds of ``HH:MM:SS``, ``HH:MM``, or hours.
+
+    Raises:
+        Fault: If it is none of these.
+    """
+    try:
+        parts = [float(part) for part in text.split(":")]
+    except ValueError:
+        parts = []
+    if not 1 <= len(parts) <= 3 or any(not 0 <= part < 1e6 for part in parts) or not any(parts):
+        raise Fault(f"--walltime {text!r}: must be HH:MM:SS, or a number of hours.")
+    return sum(part * HOUR / float(60**i) for i, part in enumerate(parts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

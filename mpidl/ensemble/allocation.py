@@ -1,0 +1,109 @@
+"""The batch job that this process is part of: its nodes, and when they are taken away."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mpidl.ensemble.sites import Site
+from mpidl.faults import Fault
+
+JOBS = {"pbs": "PBS_JOBID", "slurm": "SLURM_JOB_ID"}
+"""Variables in which a scheduler tells the number of the job."""
+
+ENDS = "MPIDL_ENDS"
+"""Variable that says, in seconds since 1970, when the nodes are taken away."""
+
+PATIENCE = 60.0
+"""Seconds in which a scheduler must answer."""
+
+
+def number(site: Site) -> str:
+    """The number of this process's job; empty outside one."""
+    return os.environ.get(JOBS.get(site.scheduler, ""), "")
+
+
+def hosts(site: Site) -> list[str]:
+    """The nodes of this process's job, in order; this one where there is no scheduler.
+
+    Raises:
+        Fault: If the scheduler does not say.
+    """
+    if site.scheduler == "none":
+        return ["localhost"]
+    if not number(site):
+        raise Fault(f"{JOBS[site.scheduler]} is not set: this is no job of {site.scheduler}.")
+    if site.scheduler == "slurm":
+        told = ask("scontrol", "show", "hostnames", os.environ.get("SLURM_JOB_NODELIST", ""))
+    else:
+        try:
+            told = Path(os.environ["PBS_NODEFILE"]).read_text(encoding="utf-8")
+        except (KeyError, OSError):
+            raise Fault("PBS_NODEFILE names no file that can be read.") from None
+    return list(dict.fromkeys(told.split()))
+
+
+def ends(site: Site) -> float | None:
+    """When this process's nodes are taken away, in seconds since 1970; None if that is not told."""
+    if os.environ.get(ENDS, "").isdigit():
+        return float(os.environ[ENDS])
+    if not number(site):
+        return None
+    with suppress(Fault, KeyError, ValueError):
+        if site.scheduler == "slurm":
+            told = ask("squeue", "--noheader", "--format=%e", "--jobs", number(site)).strip()
+            return datetime.fromisoformat(told).timestamp()
+        told = described(number(site))
+        start = datetime.strptime(told["stime"], "%a %b %d %H:%M:%S %Y").timestamp()
+        return start + seconds(told["Resource_List"]["walltime"])
+    return None
+
+
+def described(job: str) -> Mapping[str, Any]:
+    """What PBS knows of a job.
+
+    Raises:
+        Fault: If it does not say.
+    """
+    told = json.loads(ask("qstat", "-f", "-F", "json", job))["Jobs"]
+    found: Mapping[str, Any] = next(iter(told.values()))
+    return found
+
+
+def ask(*words: str) -> str:
+    """What a command of the scheduler prints.
+
+    Raises:
+        Fault: If it fails, with what it says.
+    """
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    except subprocess.CalledProcessError as error:
+        raise Fault(f"{' '.join(words)}: {error.stderr.strip()}") from None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Fault(f"{' '.join(words)}: {error}") from None
+    return done.stdout
+
+
+def seconds(clock: str) -> float:
+    """The seconds in ``HH:MM:SS``."""
+    total = 0.0
+    for part in clock.split(":"):
+        total = 60 * total + float(part)
+    return total
+
+
+def clock(seconds: float) -> str:
+    """Seconds as ``HH:MM:SS``."""
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest:02}"
+
+
+def left(moment: float | None) -> float:
+    """Seconds until a moment, which may never come."""
+    return float("inf") if moment is None else moment - time.time()

@@ -1,0 +1,197 @@
+"""The folder of a study: who works in it, which runs go on, what happened, what is done."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mpidl import host
+from mpidl.faults import Fault
+
+STALE = 60.0
+"""Seconds after which a claim that nobody renews is void."""
+
+END = 4000
+"""Characters of a log's end that are looked at."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """That a run goes on: where, on which slot, and for which driver.
+
+    Attributes:
+        started: Seconds since 1970.
+    """
+
+    host: str
+    pid: int
+    slot: int
+    driver: str
+    started: float
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at a run that came to its end, in seconds; what ``attempts.jsonl`` holds.
+
+    Attributes:
+        code: Exit code of mpiexec; negative for a signal.
+        estimate: What was expected.
+    """
+
+    name: str
+    attempt: int
+    started: str
+    seconds: float
+    code: int
+    host: str
+    slot: int
+    estimate: float
+
+
+class Folder:
+    """The folder of a study's results.
+
+    ``NAME.h5`` are results, ``runs/NAME.toml`` what was run, ``logs/NAME.txt`` what it printed,
+    ``log.txt`` what happened, ``attempts.jsonl`` the same for programs, ``claims/`` what goes on.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.logs, self.files = self.path / "logs", self.path / "runs"
+        self.claims = self.path / "claims"
+
+    def results(self, name: str) -> Path:
+        """The results file of a run."""
+        return self.path / f"{name}.h5"
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the only driver that works here.
+
+        Raises:
+            Fault: If there is another one, or the folder cannot be written.
+        """
+        try:
+            for folder in (self.path, self.logs, self.files, self.claims):
+                folder.mkdir(parents=True, exist_ok=True)
+            # A lock of the process, so that no child keeps it; the kernel drops it with the driver.
+            lock = open(self.path / "driver", "a+", encoding="utf-8")  # noqa: SIM115
+        except OSError as error:
+            raise Fault(f"Cannot write to {self.path}: {error.strerror}.") from None
+        with lock:
+            try:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                lock.seek(0)
+                raise Fault(_refusal(self.path, lock.read().strip(), error)) from None
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {host.name()}")
+            lock.flush()
+            yield
+            lock.truncate(0)
+
+    @contextmanager
+    def claim(self, name: str, claim: Claim) -> Iterator[Path]:
+        """Hold a claim on a run; renew it by touching the file."""
+        path = self.claims / name
+        _put(path, json.dumps(asdict(claim)))
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def going_on(self) -> dict[str, Claim]:
+        """The runs that are claimed, by name; void claims are dropped."""
+        found = {}
+        for path in self.claims.iterdir():
+            with suppress(OSError, ValueError, TypeError):
+                claim = Claim(**json.loads(path.read_text(encoding="utf-8")))
+                if _void(path, claim):
+                    path.unlink()
+                else:
+                    found[path.name] = claim
+        return found
+
+    def stop(self, driver: str) -> None:
+        """Ask the workers of a driver to end their runs."""
+        _put(self.path / "stop", driver)
+
+    def asked_to_stop(self, driver: str) -> bool:
+        """Whether the workers of a driver shall end their runs."""
+        with suppress(OSError):
+            return (self.path / "stop").read_text(encoding="utf-8") == driver
+        return False
+
+    def log(self, event: str, name: str, told: str = "") -> str:
+        """Add a line to the log that a person reads; the line."""
+        now = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+        return self._write(f"{now}  {event:9}  {name}  {told}".rstrip())
+
+    def quote(self, line: str) -> str:
+        """Add a line that a run printed to the log; the line."""
+        return self._write(f"    {line}")
+
+    def _write(self, line: str) -> str:
+        with open(self.path / "log.txt", "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        return line
+
+    def keep(self, attempt: Attempt) -> None:
+        """Add an attempt to those of the study."""
+        with open(self.path / "attempts.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(attempt)) + "\n")
+
+    def attempts(self) -> list[Attempt]:
+        """All attempts so far; half a line, of a driver that was killed, is skipped."""
+        found = []
+        with suppress(FileNotFoundError):
+            for line in (self.path / "attempts.jsonl").read_text(encoding="utf-8").splitlines():
+                with suppress(ValueError, TypeError):
+                    found.append(Attempt(**json.loads(line)))
+        return found
+
+    def last_words(self, name: str, lines: int) -> list[str]:
+        """The last lines that a run printed."""
+        with suppress(OSError), open(self.logs / f"{name}.txt", "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - END))
+            told = file.read().decode(errors="replace").splitlines()
+            return [line for line in told if line.strip()][-lines:]
+        return []
+
+
+def _refusal(path: Path, holder: str, error: OSError) -> str:
+    if isinstance(error, BlockingIOError | PermissionError):
+        return f"Another driver works in {path} ({holder or 'a moment ago'}); wait for its end."
+    return f"Cannot lock {path}: {error.strerror}; take a folder on a file system that locks files."
+
+
+def _void(path: Path, claim: Claim) -> bool:
+    """Whether whoever claimed a run is gone."""
+    if claim.host == host.name():
+        return not Path(f"/proc/{claim.pid}").exists()
+    return time.time() - path.stat().st_mtime > STALE
+
+
+def _put(path: Path, text: str) -> None:
+    """Write a small file at once, so that nobody reads half of it."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    os.replace(draft, path)
+
+
+def finished(attempts: Sequence[Attempt]) -> dict[str, Attempt]:
+    """By run the attempt that came to its end well."""
+    return {attempt.name: attempt for attempt in attempts if attempt.code == 0}
+
+
+def record(value: Any) -> str:
+    """A point in time as attempts hold it."""
+    return datetime.fromtimestamp(value).astimezone().isoformat(timespec="seconds")

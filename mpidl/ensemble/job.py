@@ -1,0 +1,252 @@
+"""What a batch script hands over to: one run or an ensemble on its job's nodes, then the next job.
+
+Some time before the nodes are taken away, and at each warning signal, the run or ensemble is asked
+to stop after its round. If it then ends with "start me again", and this job got further with it
+than the one before, the same job is submitted once more.
+"""
+
+import os
+import platform
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+# MPI is for the ranks; here it is only imported, with h5py.
+STARTS = "MPI4PY_RC_INITIALIZE"
+OUTSIDE = dict(os.environ)
+os.environ[STARTS] = "0"
+
+from mpidl import plan, world  # noqa: E402
+from mpidl.ensemble import allocation, launchers, sites  # noqa: E402
+from mpidl.ensemble.sites import Site  # noqa: E402
+from mpidl.faults import Fault, Parser, tell  # noqa: E402
+
+WORDS, CHAIN, MARGIN = "MPIDL_JOB", "MPIDL_CHAIN", "MPIDL_MARGIN"
+"""Variables: what to start, how many jobs may follow, seconds before the end at which to stop."""
+
+LINKS, SECONDS = 100, 300
+"""What they are if unset, but for the first."""
+
+OWN = "MPIDL_"
+"""How the variables begin that the next job gets too."""
+
+WARNINGS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+RESOURCES = ("select", "place", "walltime", "filesystems")
+"""Of what PBS lists as a job's resources, those that it was submitted with."""
+
+LOOK = 0.5
+"""Seconds between two looks at the clock."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What this job does.
+
+    Attributes:
+        results: The file or the folder of its results.
+    """
+
+    command: list[str]
+    environment: dict[str, str]
+    results: Path
+
+
+def parser() -> Parser:
+    """The command line of ``python -m mpidl.ensemble.job``."""
+    parser = Parser(prog="python -m mpidl.ensemble.job", description=(__doc__ or "").split("\n")[0])
+    add = parser.add_argument
+    add("--site", default="local", help="a site's name or file")
+    add("--script", default="", help="what is submitted again")
+    add("words", nargs="...", metavar="run|ensemble ...", help=f"without them, those of ${WORDS}")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Start what the words say, wait for its end, submit the next job; the exit code."""
+    try:
+        options = parser().parse_args(arguments)
+        site = sites.read(options.site)
+        hosts, ends = allocation.hosts(site), allocation.ends(site)
+        _print_found(site, hosts, ends)
+        words = options.words or shlex.split(OUTSIDE.get(WORDS, ""))
+        work = understood(options.site, site, hosts, words, ends)
+    except Fault as fault:
+        tell(fault)
+        return 2
+    before = rounds(work.results)
+    code = start(work, ends)
+    print(f"mpidl: exit code {code}", flush=True)
+    if code != world.AGAIN or not allocation.number(site):
+        return code
+    try:
+        if rounds(work.results) <= before:
+            raise Fault(f"No job follows: this one added no round to {work.results}.")
+        again(site, options.script)
+    except Fault as fault:
+        tell(fault)
+        return code
+    return 0
+
+
+def understood(
+    name: str, site: Site, hosts: Sequence[str], words: Sequence[str], ends: float | None
+) -> Work:
+    """What words ask for, on the nodes of this job.
+
+    Raises:
+        Fault: If they ask for nothing that can be started.
+    """
+    told = {} if ends is None else {allocation.ENDS: str(int(ends))}
+    if words[:1] == ["run"]:
+        return _run(site, hosts, words[1:], OUTSIDE | told)
+    if words[:1] == ["ensemble"]:
+        return _ensemble(name, words[1:], ends, OUTSIDE | site.environment | told)
+    raise Fault(
+        "Nothing to start: say 'run [-n RANKS] FILE.toml ...' or 'ensemble STUDY.toml ...', behind "
+        f"the script's name or in {WORDS}."
+    )
+
+
+def _run(site: Site, hosts: Sequence[str], words: Sequence[str], outside: dict[str, str]) -> Work:
+    """A run, on as many ranks as it has devices or its nodes have room for."""
+    known = Parser(prog="run", add_help=False)
+    known.add_argument("-n", type=int)
+    told, rest = known.parse_known_args(words)
+    known.add_argument("file", nargs="?", type=Path)
+    known.add_argument("--set", action="append", default=[])
+    known.add_argument("--out", type=Path, default=Path("results"))
+    own, _ = known.parse_known_args(rest)
+    room = len(hosts) * len(sites.places(site)) * site.node.ranks_per_place
+    file = plan.read(own.file, own.set, told.n or room)
+    ranks = told.n or min(room, plan.make(file, 1).devices)
+    shape = sites.shape(site, ranks)
+    if shape.nodes > len(hosts):
+        raise Fault(f"{ranks} ranks take {shape.nodes} nodes; this job has {len(hosts)}.")
+    if shape.nodes < len(hosts):
+        print(f"mpidl: {ranks} ranks take {shape.nodes} of {len(hosts)} nodes", flush=True)
+    starts = launchers.command(site, shape, hosts[: shape.nodes])
+    return Work(
+        [*starts, sys.executable, "-m", "mpidl.run", *rest],
+        launchers.environment(site, shape, 0, outside),
+        own.out / f"{file.name}.h5",
+    )
+
+
+def _ensemble(
+    name: str, words: Sequence[str], ends: float | None, environment: dict[str, str]
+) -> Work:
+    """An ensemble, which is told how long it has."""
+    known = Parser(prog="ensemble", add_help=False)
+    known.add_argument("study", type=Path)
+    known.add_argument("--out", type=Path)
+    told, _ = known.parse_known_args(words)
+    command = [sys.executable, "-m", "mpidl.ensemble", *words, "--site", name]
+    if ends is not None:
+        command += ["--walltime", allocation.clock(allocation.left(ends))]
+    folder = told.study.parent if told.study.stem == "study" else told.study.with_suffix("")
+    return Work(command, environment, told.out or Path("results") / folder.resolve().name)
+
+
+def start(work: Work, ends: float | None) -> int:
+    """Start the work, warn it before the end and whenever this process is warned; its exit code."""
+    print(f"$ {shlex.join(work.command)}", flush=True)
+    child = subprocess.Popen(work.command, env=work.environment)
+
+    def warn(number: int = 0, frame: FrameType | None = None) -> None:
+        child.send_signal(signal.SIGUSR1)
+
+    for number in WARNINGS:
+        signal.signal(number, warn)
+    # Of a short job at most a quarter, so that it gets somewhere.
+    margin = min(float(OUTSIDE.get(MARGIN, SECONDS)), allocation.left(ends) / 4)
+    warned = False
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            code = child.wait(LOOK)
+            return code if code >= 0 else 128 - code
+        if not warned and allocation.left(ends) < margin:
+            print("mpidl: the time is over; asked to stop after this round", flush=True)
+            warn()
+            warned = True
+
+
+def rounds(results: Path) -> int:
+    """Rounds in a results file, or in all of a folder but those that were given up."""
+    import h5py
+
+    total = 0
+    for path in results.glob("*.h5") if results.is_dir() else [results]:
+        with suppress(OSError, KeyError):
+            if ".unfinished-" not in path.name:
+                with h5py.File(path, "r") as file:
+                    total += int(file[schema.ROUNDS_DONE][()]) + int(file[schema.COMPLETED][()])
+    return total
+
+
+def again(site: Site, script: str) -> None:
+    """Submit this job once more, with all that it was submitted with.
+
+    Raises:
+        Fault: If the chain has come to its end, or the scheduler refuses.
+    """
+    links = int(OUTSIDE.get(CHAIN, LINKS))
+    if site.scheduler == "slurm":
+        if int(OUTSIDE.get("SLURM_RESTART_COUNT", 0)) >= links:
+            raise Fault(f"No job follows: {CHAIN} = {links} of them did.")
+        allocation.ask("scontrol", "requeue", allocation.number(site))
+        return
+    if links < 1:
+        raise Fault(f"No job follows: {CHAIN} = {links}.")
+    told = {key: value for key, value in OUTSIDE.items() if key.startswith(OWN)}
+    told |= {CHAIN: str(links - 1)}
+    told.pop(allocation.ENDS, None)
+    words = ["qsub", *_resources(site, allocation.described(allocation.number(site)))]
+    words += ["-v", ",".join(f"{key}={_quoted(value)}" for key, value in told.items()), script]
+    print(f"mpidl: the next job is {allocation.ask(*words).strip()}", flush=True)
+
+
+def _resources(site: Site, job: Mapping[str, Any]) -> list[str]:
+    """What a job of PBS was submitted with; it may have been routed to another queue."""
+    queue, wanted = job["queue"], job["Resource_List"]
+    through = site.queues[queue].through if queue in site.queues else ""
+    words = ["-A", job["Account_Name"], "-q", through or queue, "-N", job["Job_Name"]]
+    for name in RESOURCES:
+        if name in wanted:
+            words += ["-l", f"{name}={wanted[name]}"]
+    return words
+
+
+def _quoted(value: str) -> str:
+    """A value as qsub takes it in a list: PBS splits that at commas outside quotes."""
+    return value if "," not in value else f'"{value}"' if '"' not in value else f"'{value}'"
+
+
+def _print_found(site: Site, hosts: Sequence[str], ends: float | None) -> None:
+    """Tell what a reader of the log wants to know of the machine."""
+    versions = []
+    for name in ("mpidl", "torch", "mpi4py", "h5py", "numpy"):
+        with suppress(metadata.PackageNotFoundError):
+            versions.append(f"{name} {metadata.version(name)}")
+    until = "" if ends is None else f", {allocation.clock(allocation.left(ends))} left"
+    found = {
+        "job": f"{allocation.number(site) or 'none'}, {len(hosts)} nodes{until}: {' '.join(hosts)}",
+        "modules": OUTSIDE.get("LOADEDMODULES", "none").replace(":", " "),
+        "python": f"{platform.python_version()} {sys.executable}",
+        "packages": ", ".join(versions),
+        "launcher": f"{site.launcher} {shutil.which('srun' if site.launcher == 'srun' else 'mpiexec')}",
+        "variables": shlex.join(f"{key}={value}" for key, value in site.environment.items()),
+    }
+    for key, value in found.items():
+        print(f"mpidl: {key:9}  {value}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

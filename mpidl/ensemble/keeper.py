@@ -1,0 +1,64 @@
+"""Ends what a driver left on this host, however the driver came to its end.
+
+Started by the driver with a pipe as standard input: its end is the driver's. Every process of the
+driver's carries the driver's mark in its environment, by which it is found.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+MARK = "MPIDL_DRIVER"
+"""Variable that marks the processes of a driver."""
+
+PATIENCE = 10.0
+"""Seconds in which processes may end by themselves before they are killed."""
+
+
+@contextmanager
+def kept(mark: str) -> Iterator[None]:
+    """Let no process of this driver outlive it: those started in the context carry the mark."""
+    keeper = subprocess.Popen(
+        [sys.executable, __file__, mark], stdin=subprocess.PIPE, start_new_session=True
+    )
+    os.environ[MARK] = mark
+    try:
+        yield
+    finally:
+        del os.environ[MARK]
+        keeper.communicate()
+
+
+def marked(mark: str) -> list[int]:
+    """The processes of this host that carry a mark."""
+    wanted, found = f"{MARK}={mark}".encode(), []
+    for place in Path("/proc").iterdir():
+        with suppress(OSError):
+            if place.name.isdigit() and wanted in (place / "environ").read_bytes().split(b"\0"):
+                found.append(int(place.name))
+    return found
+
+
+def end(mark: str, patience: float = PATIENCE) -> None:
+    """Ask the processes with a mark to end, and kill those that do not."""
+    asked, deadline = set[int](), time.monotonic() + patience
+    while left := marked(mark):
+        late = time.monotonic() > deadline
+        for process in left:
+            if late or process not in asked:
+                asked.add(process)
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL if late else signal.SIGTERM)
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    sys.stdin.buffer.read()
+    end(sys.argv[1])

@@ -1,0 +1,205 @@
+"""Parsl: workers for runs of one shape, in this allocation or in jobs of their own."""
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from mpidl import host
+from mpidl.ensemble.sites import Shape, Site, places
+from mpidl.ensemble.worker import Outcome, Task, perform
+from mpidl.faults import Fault
+
+JOBS = {"pbs": "PBS_JOBID", "slurm": "SLURM_JOB_ID"}
+"""Variables that say that this process is inside an allocation."""
+
+HEARTBEAT = 10
+"""Seconds between signs of life of Parsl's managers; after six missed ones they are given up."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of the batch system, where the driver is not inside an allocation.
+
+    Attributes:
+        nodes: Of each job, or of the allocation.
+        jobs: At a time.
+        walltime: Of each job, in seconds.
+    """
+
+    nodes: int
+    jobs: int
+    walltime: float
+
+
+class Pool(Protocol):
+    """Workers that take tasks."""
+
+    def submit(self, task: Task) -> "Future[Outcome]":
+        """Hand over a run."""
+
+
+def inside(site: Site) -> bool:
+    """Whether this process already has the nodes that runs go to."""
+    return site.scheduler == "none" or JOBS[site.scheduler] in os.environ
+
+
+def nodes_here(site: Site) -> int:
+    """How many nodes the allocation of this process has.
+
+    Raises:
+        Fault: If the scheduler does not say.
+    """
+    if site.scheduler == "none":
+        return 1
+    if site.scheduler == "slurm":
+        told = os.environ.get("SLURM_JOB_NUM_NODES", os.environ.get("SLURM_NNODES", ""))
+        if told.isdigit():
+            return int(told)
+        raise Fault("SLURM_JOB_NUM_NODES is not set: this is no batch job of Slurm.")
+    try:
+        lines = Path(os.environ["PBS_NODEFILE"]).read_text(encoding="utf-8").split()
+    except (KeyError, OSError):
+        raise Fault("PBS_NODEFILE names no file that can be read: this is no PBS job.") from None
+    return len(dict.fromkeys(lines))
+
+
+@contextmanager
+def pool(site: Site, shape: Shape, request: Request, folder: Path) -> Iterator[Pool]:
+    """Workers for runs of one shape; they end with the context.
+
+    Runs smaller than a node go through HighThroughputExecutor, one worker for each slot of each
+    node. Runs of whole nodes go through MPIExecutor, which hands nodes out; all its tasks are of
+    one size and no more are handed over than fit, which keeps clear of its backlog (Parsl 3800).
+    """
+    import parsl
+    from parsl.config import Config
+    from parsl.launchers import SimpleLauncher
+
+    provider = _provider(site, shape, request)
+    common: dict[str, Any] = {
+        "label": "runs",
+        "address": _address(site),
+        "provider": provider,
+        "heartbeat_period": HEARTBEAT,
+        "heartbeat_threshold": 6 * HEARTBEAT,
+        "worker_logdir_root": str(folder),
+        "encrypted": True,
+    }
+    executor: Any
+    spread = shape.whole and site.scheduler != "none"
+    if spread:
+        from parsl.executors import MPIExecutor
+
+        provider.launcher = SimpleLauncher()
+        executor = MPIExecutor(
+            **common,
+            max_workers_per_block=request.nodes // shape.nodes,
+            mpi_launcher="srun" if site.launcher == "srun" else "mpiexec",
+        )
+    else:
+        from parsl.executors import HighThroughputExecutor
+
+        executor = HighThroughputExecutor(**common, max_workers_per_node=shape.slots)
+    config = Config(
+        executors=[executor],
+        run_dir=str(folder),
+        retries=0,
+        strategy="none" if inside(site) else "simple",
+        usage_tracking=0,
+        initialize_logging=False,
+    )
+    with parsl.DataFlowKernel(config) as kernel:
+        app = parsl.python_app(perform, data_flow_kernel=kernel)
+        yield _Workers(app, shape if spread else None)
+
+
+class _Workers:
+    def __init__(self, app: Any, spread: Shape | None) -> None:
+        self._app, self._spread = app, spread
+
+    def submit(self, task: Task) -> "Future[Outcome]":
+        if self._spread is None:
+            future: Future[Outcome] = self._app(task)
+            return future
+        # All three numbers, as Parsl makes "-ppn 2.0" of what it works out itself.
+        wanted = {
+            "num_nodes": self._spread.nodes,
+            "num_ranks": self._spread.nodes * self._spread.per_node,
+            "ranks_per_node": self._spread.per_node,
+        }
+        future = self._app(task, parsl_resource_specification=wanted)
+        return future
+
+
+def _address(site: Site) -> str:
+    if not site.interface:
+        return "127.0.0.1"
+    from parsl.addresses import address_by_interface
+
+    try:
+        return str(address_by_interface(site.interface))
+    except OSError:
+        raise Fault(
+            f"interface = {site.interface!r}: {host.name()} has no network of that name; a site "
+            "file names the one over which nodes reach the driver."
+        ) from None
+
+
+def _provider(site: Site, shape: Shape, request: Request) -> Any:
+    """Where workers come from: this allocation, or jobs."""
+    from parsl.launchers import MpiExecLauncher, SimpleLauncher, SrunLauncher
+    from parsl.providers import LocalProvider, PBSProProvider, SlurmProvider
+
+    launcher: Any = SimpleLauncher()
+    if request.nodes > 1 and site.scheduler == "slurm":
+        launcher = SrunLauncher(overrides="--ntasks-per-node=1 --overlap")
+    elif request.nodes > 1:
+        binding = "--cpu-bind" if site.launcher == "pals" else "-bind-to"
+        launcher = MpiExecLauncher(bind_cmd=binding, overrides="-ppn 1")
+    blocks = {"init_blocks": 1, "min_blocks": 1, "max_blocks": 1}
+    ready = "\n".join([f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"])
+    if inside(site):
+        return LocalProvider(  # type: ignore[no-untyped-call]
+            **blocks, nodes_per_block=request.nodes, launcher=launcher, worker_init=ready
+        )
+    ends = f"export MPIDL_ENDS=$(( $(date +%s) + {int(request.walltime)} ))"
+    there = f"cd {shlex.quote(str(Path.cwd()))}"
+    asked: dict[str, Any] = {
+        "init_blocks": 0,
+        "min_blocks": 0,
+        "max_blocks": request.jobs,
+        "nodes_per_block": request.nodes,
+        "launcher": launcher,
+        "walltime": clock(request.walltime),
+        "worker_init": "\n".join([*site.setup, there, ready, ends]),
+    }
+    wanted = site.submission
+    if site.scheduler == "slurm":
+        return SlurmProvider(
+            **asked,
+            partition=wanted.queue or None,
+            account=wanted.account or None,
+            scheduler_options="\n".join(wanted.options),
+            exclusive=True,
+        )
+    filesystems = [f"#PBS -l filesystems={wanted.filesystems}"] if wanted.filesystems else []
+    return PBSProProvider(  # type: ignore[no-untyped-call]
+        **asked,
+        account=wanted.account or None,
+        queue=wanted.queue or None,
+        cpus_per_node=site.node.asked or len(places(site)),
+        select_options=wanted.select,
+        scheduler_options="\n".join([*filesystems, *wanted.options]),
+    )
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a batch system has them: ``HH:MM:SS``."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest:02}"

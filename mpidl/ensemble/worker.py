@@ -1,0 +1,134 @@
+"""What a Parsl worker does with a run: start it on its slot, watch it, tell how it went."""
+
+import ctypes
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mpidl import host
+from mpidl.ensemble import launchers
+from mpidl.ensemble.folder import Claim, Folder
+from mpidl.ensemble.sites import Shape, Site
+
+ENDS = ("MPIDL_ENDS", "SLURM_JOB_END_TIME")
+"""Variables that say, in seconds since 1970, when the nodes are taken away."""
+
+PERIOD = 1.0
+"""Seconds between two looks at a run."""
+
+BEAT = 10
+"""Looks after which a claim is renewed."""
+
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run as a worker gets it.
+
+    Attributes:
+        name: Of the run.
+        folder: Of the study.
+        driver: Who asks for it.
+        estimate: Seconds that it will take.
+        ends: When the nodes are taken away, in seconds since 1970, if the driver knows.
+    """
+
+    name: str
+    folder: str
+    driver: str
+    site: Site
+    shape: Shape
+    estimate: float
+    ends: float | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run went.
+
+    Attributes:
+        code: Exit code of mpiexec, negative for a signal; None if it was not started.
+        started: In seconds since 1970.
+        seconds: That it took; where it was not started, those left on these nodes.
+    """
+
+    code: int | None
+    started: float
+    seconds: float
+    host: str
+    slot: int
+
+
+def perform(task: Task, parsl_resource_specification: Mapping[str, Any] | None = None) -> Outcome:
+    """Start a run and wait for its end; what it prints goes to the study's logs.
+
+    Args:
+        task: The run.
+        parsl_resource_specification: For Parsl, which chooses a run's nodes by it.
+    """
+    folder, slot = Folder(Path(task.folder)), int(os.environ.get("PARSL_WORKER_RANK", "0"))
+    number = 0 if task.shape.whole else slot
+    left = remaining(task.ends, os.environ)
+    now = time.time()
+    if task.estimate > left or folder.asked_to_stop(task.driver):
+        return Outcome(None, now, left, host.name(), slot)
+    here = "localhost" if task.site.scheduler == "none" else host.name()
+    nodes = os.environ.get("PARSL_MPI_NODELIST", here).split(",")
+    words = [
+        *launchers.command(task.site, task.shape, nodes, number),
+        *(sys.executable, "-m", "mpidl.run", str(folder.files / f"{task.name}.toml")),
+        *("--out", str(folder.path)),
+    ]
+    claim = Claim(host.name(), os.getpid(), slot, task.driver, now)
+    with (
+        folder.claim(task.name, claim) as claimed,
+        open(folder.logs / f"{task.name}.txt", "a", encoding="utf-8") as log,
+    ):
+        log.write(f"$ {shlex.join(words)}\n")
+        log.flush()
+        environment = launchers.environment(task.site, task.shape, number, os.environ)
+        run = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+        _watch(run, claimed, folder, task.driver)
+    return Outcome(run.returncode, now, time.time() - now, host.name(), slot)
+
+
+def remaining(ends: float | None, environment: Mapping[str, str]) -> float:
+    """Seconds until the nodes of this process are taken away."""
+    told = [float(environment[n]) for n in ENDS if environment.get(n, "").isdigit()]
+    return min([*told, *([ends] if ends is not None else [])], default=float("inf")) - time.time()
+
+
+def _watch(run: subprocess.Popen[bytes], claimed: Path, folder: Folder, driver: str) -> None:
+    """Wait for a run's end; renew its claim; pass on the wish that it ends."""
+    looks, told = 0, False
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            run.wait(PERIOD)
+            return
+        looks += 1
+        if looks % BEAT == 0:
+            os.utime(claimed)
+        if not told and folder.asked_to_stop(driver):
+            run.send_signal(signal.SIGUSR1)
+            told = True
+
+
+def _die_with_parent() -> None:
+    """Let the kernel end mpiexec, and so its ranks, when this worker ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
