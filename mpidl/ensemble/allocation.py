@@ -10,14 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from mpidl.ensemble import pool
 from mpidl.ensemble.sites import Site
 from mpidl.faults import Fault
-
-JOBS = {"pbs": "PBS_JOBID", "slurm": "SLURM_JOB_ID"}
-"""Variables in which a scheduler tells the number of the job."""
-
-ENDS = "MPIDL_ENDS"
-"""Variable that says, in seconds since 1970, when the nodes are taken away."""
 
 PATIENCE = 60.0
 """Seconds in which a scheduler must answer."""
@@ -25,7 +20,7 @@ PATIENCE = 60.0
 
 def number(site: Site) -> str:
     """The number of this process's job; empty outside one."""
-    return os.environ.get(JOBS.get(site.scheduler, ""), "")
+    return os.environ.get(pool.JOBS.get(site.scheduler, ""), "")
 
 
 def hosts(site: Site) -> list[str]:
@@ -37,7 +32,7 @@ def hosts(site: Site) -> list[str]:
     if site.scheduler == "none":
         return ["localhost"]
     if not number(site):
-        raise Fault(f"{JOBS[site.scheduler]} is not set: this is no job of {site.scheduler}.")
+        raise Fault(f"{pool.JOBS[site.scheduler]} is not set: this is no job of {site.scheduler}.")
     if site.scheduler == "slurm":
         told = ask("scontrol", "show", "hostnames", os.environ.get("SLURM_JOB_NODELIST", ""))
     else:
@@ -50,17 +45,15 @@ def hosts(site: Site) -> list[str]:
 
 def ends(site: Site) -> float | None:
     """When this process's nodes are taken away, in seconds since 1970; None if that is not told."""
-    if os.environ.get(ENDS, "").isdigit():
-        return float(os.environ[ENDS])
     if not number(site):
         return None
     with suppress(Fault, KeyError, ValueError):
         if site.scheduler == "slurm":
             told = ask("squeue", "--noheader", "--format=%e", "--jobs", number(site)).strip()
             return datetime.fromisoformat(told).timestamp()
-        told = described(number(site))
-        start = datetime.strptime(told["stime"], "%a %b %d %H:%M:%S %Y").timestamp()
-        return start + seconds(told["Resource_List"]["walltime"])
+        job = described(number(site))
+        start = datetime.strptime(job["stime"], "%a %b %d %H:%M:%S %Y").timestamp()
+        return start + seconds(job["Resource_List"]["walltime"])
     return None
 
 
@@ -96,12 +89,6 @@ def seconds(clock: str) -> float:
     for part in clock.split(":"):
         total = 60 * total + float(part)
     return total
-
-
-def clock(seconds: float) -> str:
-    """Seconds as ``HH:MM:SS``."""
-    minutes, rest = divmod(max(0, int(seconds)), 60)
-    return f"{minutes // 60:02}:{minutes % 60:02}:{rest:02}"
 
 
 def left(moment: float | None) -> float:

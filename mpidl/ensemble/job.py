@@ -8,25 +8,29 @@ than the one before, the same job is submitted once more.
 import os
 import platform
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-# MPI is for the ranks; here it is only imported, with h5py.
-STARTS = "MPI4PY_RC_INITIALIZE"
-OUTSIDE = dict(os.environ)
-os.environ[STARTS] = "0"
+# MPI is for the ranks; it must not start here, where no launcher is.
+os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 
-from mpidl import plan, world  # noqa: E402
-from mpidl.ensemble import allocation, launchers, sites  # noqa: E402
-from mpidl.ensemble.sites import Site  # noqa: E402
-from mpidl.faults import Fault, Parser, tell  # noqa: E402
+import h5py
+
+from mpidl import plan, schema, world
+from mpidl.ensemble import allocation, launchers, pool, sites
+from mpidl.ensemble.sites import Site
+from mpidl.faults import Fault, Parser, tell
+
+del os.environ["MPI4PY_RC_INITIALIZE"]
 
 WORDS, CHAIN, MARGIN = "MPIDL_JOB", "MPIDL_CHAIN", "MPIDL_MARGIN"
 """Variables: what to start, how many jobs may follow, seconds before the end at which to stop."""
@@ -76,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         site = sites.read(options.site)
         hosts, ends = allocation.hosts(site), allocation.ends(site)
         _print_found(site, hosts, ends)
-        words = options.words or shlex.split(OUTSIDE.get(WORDS, ""))
+        words = options.words or shlex.split(os.environ.get(WORDS, ""))
         work = understood(options.site, site, hosts, words, ends)
     except Fault as fault:
         tell(fault)
@@ -104,18 +108,17 @@ def understood(
     Raises:
         Fault: If they ask for nothing that can be started.
     """
-    told = {} if ends is None else {allocation.ENDS: str(int(ends))}
     if words[:1] == ["run"]:
-        return _run(site, hosts, words[1:], OUTSIDE | told)
+        return _run(site, hosts, words[1:])
     if words[:1] == ["ensemble"]:
-        return _ensemble(name, words[1:], ends, OUTSIDE | site.environment | told)
+        return _ensemble(name, site, words[1:], ends)
     raise Fault(
         "Nothing to start: say 'run [-n RANKS] FILE.toml ...' or 'ensemble STUDY.toml ...', behind "
         f"the script's name or in {WORDS}."
     )
 
 
-def _run(site: Site, hosts: Sequence[str], words: Sequence[str], outside: dict[str, str]) -> Work:
+def _run(site: Site, hosts: Sequence[str], words: Sequence[str]) -> Work:
     """A run, on as many ranks as it has devices or its nodes have room for."""
     known = Parser(prog="run", add_help=False)
     known.add_argument("-n", type=int)
@@ -132,27 +135,27 @@ def _run(site: Site, hosts: Sequence[str], words: Sequence[str], outside: dict[s
         raise Fault(f"{ranks} ranks take {shape.nodes} nodes; this job has {len(hosts)}.")
     if shape.nodes < len(hosts):
         print(f"mpidl: {ranks} ranks take {shape.nodes} of {len(hosts)} nodes", flush=True)
+    # It has its nodes for itself.
+    shape = replace(shape, slots=1)
     starts = launchers.command(site, shape, hosts[: shape.nodes])
     return Work(
         [*starts, sys.executable, "-m", "mpidl.run", *rest],
-        launchers.environment(site, shape, 0, outside),
+        launchers.environment(site, shape, 0, os.environ),
         own.out / f"{file.name}.h5",
     )
 
 
-def _ensemble(
-    name: str, words: Sequence[str], ends: float | None, environment: dict[str, str]
-) -> Work:
+def _ensemble(name: str, site: Site, words: Sequence[str], ends: float | None) -> Work:
     """An ensemble, which is told how long it has."""
     known = Parser(prog="ensemble", add_help=False)
     known.add_argument("study", type=Path)
-    known.add_argument("--out", type=Path)
+    known.add_argument("--out", type=Path, default=Path("results"))
     told, _ = known.parse_known_args(words)
     command = [sys.executable, "-m", "mpidl.ensemble", *words, "--site", name]
     if ends is not None:
-        command += ["--walltime", allocation.clock(allocation.left(ends))]
-    folder = told.study.parent if told.study.stem == "study" else told.study.with_suffix("")
-    return Work(command, environment, told.out or Path("results") / folder.resolve().name)
+        command += ["--walltime", pool.clock(allocation.left(ends))]
+    folder = told.study.parent if told.study.name == "study.toml" else told.study.with_suffix("")
+    return Work(command, os.environ | site.environment, told.out / folder.resolve().name)
 
 
 def start(work: Work, ends: float | None) -> int:
@@ -166,7 +169,7 @@ def start(work: Work, ends: float | None) -> int:
     for number in WARNINGS:
         signal.signal(number, warn)
     # Of a short job at most a quarter, so that it gets somewhere.
-    margin = min(float(OUTSIDE.get(MARGIN, SECONDS)), allocation.left(ends) / 4)
+    margin = min(float(os.environ.get(MARGIN, SECONDS)), allocation.left(ends) / 4)
     warned = False
     while True:
         with suppress(subprocess.TimeoutExpired):
@@ -180,8 +183,6 @@ def start(work: Work, ends: float | None) -> int:
 
 def rounds(results: Path) -> int:
     """Rounds in a results file, or in all of a folder but those that were given up."""
-    import h5py
-
     total = 0
     for path in results.glob("*.h5") if results.is_dir() else [results]:
         with suppress(OSError, KeyError):
@@ -197,17 +198,16 @@ def again(site: Site, script: str) -> None:
     Raises:
         Fault: If the chain has come to its end, or the scheduler refuses.
     """
-    links = int(OUTSIDE.get(CHAIN, LINKS))
+    links = int(os.environ.get(CHAIN, LINKS))
     if site.scheduler == "slurm":
-        if int(OUTSIDE.get("SLURM_RESTART_COUNT", 0)) >= links:
+        if int(os.environ.get("SLURM_RESTART_COUNT", 0)) >= links:
             raise Fault(f"No job follows: {CHAIN} = {links} of them did.")
         allocation.ask("scontrol", "requeue", allocation.number(site))
         return
     if links < 1:
         raise Fault(f"No job follows: {CHAIN} = {links}.")
-    told = {key: value for key, value in OUTSIDE.items() if key.startswith(OWN)}
+    told = {key: value for key, value in os.environ.items() if key.startswith(OWN)}
     told |= {CHAIN: str(links - 1)}
-    told.pop(allocation.ENDS, None)
     words = ["qsub", *_resources(site, allocation.described(allocation.number(site)))]
     words += ["-v", ",".join(f"{key}={_quoted(value)}" for key, value in told.items()), script]
     print(f"mpidl: the next job is {allocation.ask(*words).strip()}", flush=True)
@@ -231,17 +231,17 @@ def _quoted(value: str) -> str:
 
 def _print_found(site: Site, hosts: Sequence[str], ends: float | None) -> None:
     """Tell what a reader of the log wants to know of the machine."""
-    versions = []
+    versions, starter = [], "srun" if site.launcher == "srun" else "mpiexec"
     for name in ("mpidl", "torch", "mpi4py", "h5py", "numpy"):
         with suppress(metadata.PackageNotFoundError):
             versions.append(f"{name} {metadata.version(name)}")
-    until = "" if ends is None else f", {allocation.clock(allocation.left(ends))} left"
+    until = "" if ends is None else f", {pool.clock(allocation.left(ends))} left"
     found = {
         "job": f"{allocation.number(site) or 'none'}, {len(hosts)} nodes{until}: {' '.join(hosts)}",
-        "modules": OUTSIDE.get("LOADEDMODULES", "none").replace(":", " "),
+        "modules": os.environ.get("LOADEDMODULES", "none").replace(":", " "),
         "python": f"{platform.python_version()} {sys.executable}",
         "packages": ", ".join(versions),
-        "launcher": f"{site.launcher} {shutil.which('srun' if site.launcher == 'srun' else 'mpiexec')}",
+        "launcher": f"{site.launcher}: {shutil.which(starter)}",
         "variables": shlex.join(f"{key}={value}" for key, value in site.environment.items()),
     }
     for key, value in found.items():
