@@ -1,0 +1,193 @@
+"""The PBS scripts, submitted to a stand-in with ALCF's rules, and run on this machine."""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from mpidl import results
+from mpidl.world import MPI
+
+MPIEXEC = Path(sys.executable).with_name("mpiexec")
+ROOT = Path(__file__).parents[2]
+
+pytestmark = [
+    pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts jobs of its own"),
+    pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec beside this Python"),
+]
+
+ACCOUNT = ("-A", "project")
+HOUR = ("-l", "walltime=1:00:00")
+RUN = ("-v", "MPIDL_JOB=run run.toml")
+SELECT = {"aurora": "select={}", "polaris": "select={}:system=polaris"}
+
+
+@pytest.mark.parametrize(
+    ("site", "cores", "variables"),
+    [
+        (
+            "aurora",
+            "-n 3 --ppn 3 --hosts aurora0.alcf.anl.gov --cpu-bind list:1-8:9-16:17-24",
+            ["CCL_PROCESS_LAUNCHER=pmix", "HDF5_USE_FILE_LOCKING=FALSE"],
+        ),
+        (
+            "polaris",
+            "-n 3 --ppn 3 --hosts polaris0.alcf.anl.gov --cpu-bind list:24-31:16-23:8-15",
+            ["MPICH_GPU_SUPPORT_ENABLED=1", "FI_CXI_DISABLE_HOST_REGISTER=1"],
+        ),
+    ],
+)
+def test_a_run_comes_to_its_results(pbs, site, cores, variables):
+    queue = pbs(site)
+    select = ("-l", SELECT[site].format(1))
+    ended = queue.qsub(*ACCOUNT, "-q", "debug", *select, *HOUR, *RUN, f"launch/{site}.pbs")
+    assert ended.stdout.strip() == "1.pbs", ended.stderr
+    ((code, log),) = queue.work_off()
+    assert code == 0, log
+    assert results.completed(queue.checkout / "results/small.h5")
+    assert f"$ mpiexec {cores} --envall --line-buffer" in log
+    assert "mpidl: job        1.pbs, 1 nodes, 00:59:" in log
+    assert re.search(r"mpidl: modules +(frameworks|conda)/2026", log)
+    for text in variables:
+        assert text in log
+    assert "GDR_LEVEL" not in log
+
+
+@pytest.mark.parametrize(
+    ("site", "words", "reason"),
+    [
+        ("aurora", ["-q", "debug", "-l", "select=1", *HOUR], "no account"),
+        ("aurora", [*ACCOUNT, "-q", "debug", "-l", "select=1"], "no walltime"),
+        ("aurora", [*ACCOUNT, "-q", "debug", *HOUR], "no select"),
+        ("aurora", [*ACCOUNT, "-q", "debug", "-l", "select=3", *HOUR], "limits: 3 nodes"),
+        ("aurora", [*ACCOUNT, "-q", "prod", "-l", "select=100", *HOUR], "limits: 100 nodes"),
+        ("aurora", [*ACCOUNT, "-q", "small", "-l", "select=256", *HOUR], "Unknown queue small"),
+        ("aurora", [*ACCOUNT, "-V", "-q", "debug", "-l", "select=1", *HOUR], "-V is not allowed"),
+        (
+            "polaris",
+            [*ACCOUNT, "-q", "debug", "-l", "select=1", "-l", "walltime=2:00:00"],
+            "2.0 h in debug",
+        ),
+    ],
+)
+def test_the_stand_in_refuses_what_alcf_refuses(pbs, site, words, reason):
+    ended = pbs(site).qsub(*words, *RUN, f"launch/{site}.pbs")
+    assert ended.returncode == 1
+    assert reason in ended.stderr
+
+
+ENSEMBLE = """
+import os, pathlib, sys
+
+if sys.orig_argv[1:3] == ["-m", "mpidl.ensemble"]:
+    import h5py
+    ends = [{ends}]
+    number = int(os.environ["PBS_JOBID"].partition(".")[0])
+    folder = pathlib.Path("out/study")
+    folder.mkdir(parents=True, exist_ok=True)
+    with h5py.File(folder / "run.h5", "w") as file:
+        file["rounds_done"], file["completed"] = {rounds}, 0
+    print("ensemble", *sys.argv[1:], flush=True)
+    os._exit(ends[number - 1])
+"""
+"""In place of the ensemble, as Python loads it at its start."""
+
+
+@pytest.fixture
+def ensemble(pbs):
+    """``ensemble(ends, rounds)``: an Aurora where each job's ensemble ends by one of the codes."""
+
+    def prepare(ends, rounds="number"):
+        queue = pbs("aurora")
+        (queue.state / "python").mkdir()
+        text = ENSEMBLE.format(ends=", ".join(map(str, ends)), rounds=rounds)
+        (queue.state / "python/sitecustomize.py").write_text(text)
+        return queue
+
+    return prepare
+
+
+def submit(queue, *words, name="capacity", job="ensemble study/study.toml --out out"):
+    more = "".join(f",{word}" for word in words)
+    ended = queue.qsub(
+        *(*ACCOUNT, "-q", name, "-l", "select=2", "-l", "walltime=0:30:00"),
+        *("-v", f"MPIDL_JOB={job}{more}", "launch/aurora.pbs"),
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_job_that_asks_for_it_is_submitted_again(ensemble):
+    queue = ensemble([75, 75, 0])
+    submit(queue, job="'ensemble study/study.toml --out out --set model.hidden=[4,4]'")
+    done = queue.work_off()
+    assert [code for code, _ in done] == [0, 0, 0], done
+    told = r"ensemble study/study.toml --out out --set model.hidden=\[4,4\] "
+    told += r"--site launch/sites/aurora.toml --walltime 00:29:\d\d"
+    for _, log in done:
+        assert re.search(told, log), log
+    assert "the next job is 3.pbs" in done[1][1]
+    asked = ("Account_Name", "queue", "Job_Name", "Resource_List")
+    for number in (2, 3):
+        assert [queue.job(number)[key] for key in asked] == [queue.job(1)[key] for key in asked]
+
+
+def test_a_job_that_gets_no_further_is_the_last(ensemble):
+    queue = ensemble([75, 75, 75], rounds=1)
+    submit(queue)
+    done = queue.work_off()
+    assert [code for code, _ in done] == [0, 75]
+    assert "No job follows: this one added no round to out/study." in done[1][1]
+
+
+def test_a_chain_has_an_end(ensemble):
+    queue = ensemble([75, 75, 75])
+    submit(queue, "MPIDL_CHAIN=1")
+    done = queue.work_off()
+    assert [code for code, _ in done] == [0, 75]
+    assert "No job follows: MPIDL_CHAIN = 0." in done[1][1]
+
+
+def test_a_refusal_of_the_next_job_is_told(ensemble):
+    """The queue debug takes one job of a user, and this one still runs."""
+    queue = ensemble([75])
+    submit(queue, name="debug")
+    ((code, log),) = queue.work_off()
+    assert code == 75
+    assert "qsub: would exceed queue's per-user limit" in log
+
+
+@pytest.mark.parametrize("code", [1, 2])
+def test_a_failure_starts_nothing(ensemble, code):
+    queue = ensemble([code])
+    submit(queue)
+    assert [code for code, _ in queue.work_off()] == [code]
+
+
+@pytest.mark.parametrize(
+    ("job", "sentence"),
+    [
+        ("", "mpidl: Nothing to start: say 'run"),
+        ("run none.toml", "mpidl: Cannot read the run file none.toml"),
+        ("run -n 99 run.toml", "mpidl: 99 ranks take 9 nodes; this job has 2."),
+    ],
+)
+def test_a_job_that_cannot_start_says_why(pbs, job, sentence):
+    queue = pbs("aurora")
+    submit(queue, job=job)
+    ((code, log),) = queue.work_off()
+    assert code == 2
+    assert sentence in log
+
+
+@pytest.mark.parametrize("site", ["aurora", "polaris"])
+def test_a_script_loads_what_its_site_says(site):
+    """Nodes that an ensemble asks for from a login node are set up by the site file."""
+    script = (ROOT / f"launch/{site}.pbs").read_text()
+    said = tomllib.loads((ROOT / f"launch/sites/{site}.toml").read_text())
+    for line in said["setup"]:
+        assert line in script
+    assert f"filesystems={said['submission']['filesystems']}" in script
+    for line in said["submission"]["options"]:
+        assert line in script
