@@ -113,6 +113,10 @@ class Device:
         for slot, part in zip(self._slots, self._split(vector, self._slots), strict=True):
             slot.data = part
 
+    def parameters(self, vector: Tensor) -> Iterator[Tensor]:
+        """The parameters in the vector ``(P,)`` of any such device, each in its shape."""
+        return self._split(vector, list(self.model.parameters()))
+
     @staticmethod
     def _split(vector: Tensor, like: Sequence[Tensor]) -> Iterator[Tensor]:
         start = 0

@@ -61,7 +61,7 @@ class Mixture:
         outs: Sequence["Tensor"],
         stream: bool | None = None,
     ) -> None:
-        self._members, self._outs = members, outs
+        self.members, self._outs = members, outs
         self.offsets = np.cumsum([0, *map(len, members)])
         """Where the weights of each row begin, ``(I + 1,)``."""
         self._columns = len(outs[0]) if outs else 0
@@ -120,7 +120,7 @@ class Mixture:
             part = slice(start, start + step)
             for row, out in enumerate(self._outs):
                 own = weights[self.offsets[row] : self.offsets[row + 1]]
-                _sum(own, [m[part] for m in self._members[row]], out[part])
+                _sum(own, [m[part] for m in self.members[row]], out[part])
         if squares is not None:
             for tile in range(len(squares)):
                 part = slice(tile * TILE, (tile + 1) * TILE)

@@ -352,3 +352,14 @@ def test_targets_are_the_next_tokens():
     inputs, targets = Samples(TEXT, TASKS, sequence=True, padding=PAD).batch(slice(0, 1))
     assert inputs.tolist() == [[0, 1, 2, 3, PAD]]
     assert targets.tolist() == [[1, 2, 3, IGNORED, IGNORED]]
+
+
+def test_parameters_of_a_vector_leave_statistics_out():
+    device = device_of(network("norm"), samples())
+    other = torch.arange(device.size, dtype=torch.float32)
+    found = list(device.parameters(other))
+    assert [t.shape for t in found] == [p.shape for p in device.model.parameters()]
+    flat = torch.cat([t.flatten() for t in found])
+    assert torch.equal(flat, other[: len(flat)])
+    assert device.size - len(flat) == 2 * 5
+    assert found[0].data_ptr() == other.data_ptr()

@@ -52,9 +52,13 @@ class Delayed(Neighborhoods):
             self._finish(self._moving)
             self._moving = None
 
+    @property
+    def _current(self) -> Mixture:
+        return self._mixtures[2 * self.phase + (self._round > 0)]
+
     def mix(self, measure: bool = False) -> None:
         """Replace each own vector, and let the trained ones travel."""
-        self._mixtures[2 * self.phase + (self._round > 0)](self._weights)
+        self._current(self._weights)
         if self._round > 0:
             self._moving = self._start()
         self.phase = (self.phase + 1) % 3

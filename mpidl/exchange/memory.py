@@ -28,7 +28,9 @@ ALIGNMENT = 64
 class Exchange(Protocol):
     """What every backend offers; :class:`Buffers` gives most of it.
 
-    In every round ranks :meth:`arrive`, :meth:`share` and :meth:`mix`, in this order.
+    In every round ranks :meth:`arrive`, :meth:`share` and :meth:`mix`, in this order. Where rows of
+    W follow from vectors, ranks arrive without them, and between sharing and mixing look at the
+    :meth:`inboxes` and :meth:`weigh` what they hold.
 
     Attributes:
         device: The accelerator whose memory holds the vectors.
@@ -48,10 +50,20 @@ class Exchange(Protocol):
         """For each own device its parameters, ``(P,)``; other memory after each :meth:`mix`."""
 
     def arrive(self, rows: Rows) -> None:
-        """Collective. Hand in own rows of W, and wait until every rank has trained."""
+        """Collective. Hand in own rows of W, if known, and wait until every rank has trained."""
 
     def share(self) -> None:
         """Collective. Make the vectors of every neighborhood readable."""
+
+    def inboxes(self) -> dict[int, dict[int, Tensor]]:
+        """Collective. For each own device the vectors ``(P,)`` that it may mix, by device.
+
+        They are the exchange's memory where that holds them in one piece, only to be read, and
+        last until the mixing.
+        """
+
+    def weigh(self, rows: Rows) -> None:
+        """Collective. Hand in own rows of W that follow from the inboxes."""
 
     def mix(self, measure: bool = False) -> None:
         """Collective. Replace each own vector by the weighted sum over its members.
@@ -165,9 +177,28 @@ class Buffers:
             self._slots.fill(rows, self._weights)
             self._rows = rows
 
+    @property
+    def _current(self) -> Mixture:
+        """The mixing of this round."""
+        return self._mixtures[self.phase]
+
+    def inboxes(self) -> dict[int, dict[int, Tensor]]:
+        """For each own device the vectors ``(P,)`` that it may mix, by device."""
+        rows = self._slots.members.items()
+        found = zip(rows, self._current.members, strict=True)
+        return {i: dict(zip(row, vectors, strict=True)) for (i, row), vectors in found}
+
+    def _picked(self, readable: Mapping[int, Tensor]) -> dict[int, dict[int, Tensor]]:
+        """Of all vectors here those that each own device may mix."""
+        return {i: {j: readable[j] for j in self._slots.members[i]} for i in self.own}
+
+    def weigh(self, rows: Rows) -> None:
+        """Hand in own rows of W that follow from the inboxes."""
+        self._take(rows)
+
     def mix(self, measure: bool = False) -> None:
         """Replace each own vector by the weighted sum over its members."""
-        self._mixtures[self.phase](self._weights)
+        self._current(self._weights)
         self.phase = 1 - self.phase
 
     def distances(self) -> list[float]:

@@ -1,11 +1,12 @@
 """Vectors that travel by torch.distributed: NCCL, oneCCL and gloo, by the same code."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from mpidl.exchange import Wiring
 from mpidl.exchange.memory import Buffers
@@ -76,6 +77,23 @@ class ProcessGroup(Buffers):
             for chunk in range(len(self._chunks)):
                 self._lane.load(chunk, self._route.post(self.phase, chunk))
         self._lane.wait(0)
+
+    def inboxes(self) -> dict[int, dict[int, Tensor]]:
+        """For each own device the vectors ``(P,)`` that it may mix, by device.
+
+        Those that arrived in several chunks are copied together.
+        """
+        first, *others = (self._arrived(chunk) for chunk in range(len(self._chunks)))
+        joined = {
+            j: torch.cat([part, *(other[j] for other in others)]) if others else part
+            for j, part in first.items()
+        }
+        whole = {j: vector[: self.size] for j, vector in joined.items()}
+        return self._picked({**whole, **self.vectors})
+
+    def _arrived(self, chunk: int) -> Mapping[int, Tensor]:
+        self._lane.wait(chunk)
+        return self._route.arrived(chunk)
 
     def mix(self, measure: bool = False) -> None:
         """Replace each own vector by the weighted sum over its members, as chunks arrive."""

@@ -169,6 +169,19 @@ class Shared(Buffers):
         if not self.node.alone:
             self.node.wait()
 
+    def inboxes(self) -> dict[int, dict[int, Tensor]]:
+        """Collective. For each own device the vectors ``(P,)`` that it may mix, by device."""
+        for chunk in range(1, len(self._chunks)):
+            self._arrived(chunk)
+        now = self._slab[self.phase]
+        here = {j: now[i, : self.size] for j, i in self._place.items()}
+        return self._picked({**self._inbox, **here})
+
+    def weigh(self, rows: Rows) -> None:
+        """Collective. Hand in own rows of W, by which every rank of the node mixes its columns."""
+        super().weigh(rows)
+        self.node.wait()
+
     def mix(self, measure: bool = False) -> None:
         """Collective. Mix this rank's columns of all vectors of the node."""
         measure = measure and self._squares is not None
