@@ -182,18 +182,19 @@ def lay_out(path: Path, plan: Plan, stock: Stock, attributes: dict[str, object],
 
 
 def graph_arrays(plan: Plan) -> dict[str, Array]:
-    """The variables of the group ``graph``; the dense ones only where N allows."""
+    """The variables of the group ``graph``; those of W only where it is known and N allows."""
     graph = plan.graph
     edges = sorted(graph.edges)
-    name = plan.file.strategy.name
-    by = name if name in graphs.CENTRALITIES else "degree"
+    # A strategy that weighs by a centrality begins with its name.
+    first, _, _ = plan.file.strategy.name.partition("_")
+    by = first if first in graphs.CENTRALITIES else "degree"
     arrays: dict[str, Array] = {
         "edges": np.array(edges, np.int64).reshape(len(edges), 2),
         "probability": np.array([graph.edges[edge]["probability"] for edge in edges]),
         "centrality": graphs.centrality(graph, by),
         "hops": plan.hops(),
     }
-    if plan.small:
+    if plan.dense:
         matrix = plan.matrix()
         arrays["W"] = matrix
         arrays["stationary"] = graphs.stationary(matrix)

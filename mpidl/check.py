@@ -80,11 +80,11 @@ def facts(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any
         "bytes_received_per_rank": received.tolist(),
         "memory_per_rank": memory(plan, stock, inbox, size).tolist(),
     }
-    if plan.small:
+    if plan.dense:
         matrix = plan.matrix()
         found["spectral_gap"] = float(graphs.spectral_gap(matrix))
         found["stationary"] = graphs.stationary(matrix).tolist()
-    if plan.devices <= PICTURED:
+    if plan.devices <= PICTURED and not plan.looks:
         rows = plan.rows(0, range(plan.devices))
         found["weights"] = {
             i: {int(j): float(w) for j, w in zip(*row, strict=True)} for i, row in rows.items()
@@ -147,6 +147,11 @@ def report(plan: Plan, found: dict[str, Any]) -> str:
         first = np.argsort(-influence, kind="stable")[:3]
         leaders = ", ".join(f"{d} ({influence[d]:.3f})" for d in first)
         lines.append(f"spectral gap {found['spectral_gap']:.4g}; consensus is led by {leaders}")
+    if plan.looks:
+        lines.append(
+            f"{plan.file.strategy.name} weights follow from the vectors that arrive: before a run "
+            "nobody knows its mixing matrices, their spectral gap or influence"
+        )
     tests, count = found["test_samples"], found["parameters"]
     lines += [
         f"OOD data on {found['sources'] or 'no device'}; "
@@ -162,14 +167,16 @@ def report(plan: Plan, found: dict[str, Any]) -> str:
 
 
 def _devices(plan: Plan, found: dict[str, Any]) -> list[str]:
-    lines = ["device  rank  samples (OOD)  influence  weights"]
-    influence = found.get("stationary", [float("nan")] * plan.devices)
-    for device, weights in found["weights"].items():
-        told = "  ".join(f"{j}:{w:.3f}" for j, w in weights.items())
+    weights = found.get("weights")
+    lines = ["device  rank  samples (OOD)" + ("  influence  weights" if weights else "")]
+    for device, rank in enumerate(plan.hosts):
         ood = found["ood_samples"][device]
         held = f"{found['samples'][device]}" + (f" ({ood})" if ood else "")
-        rank = plan.hosts[device]
-        lines.append(f"{device:6}  {rank:4}  {held:>13}  {influence[device]:9.4f}  {told}")
+        line = f"{device:6}  {rank:4}  {held:>13}"
+        if weights:
+            told = "  ".join(f"{j}:{w:.3f}" for j, w in weights[device].items())
+            line += f"  {found['stationary'][device]:9.4f}  {told}"
+        lines.append(line)
     return [*lines, ""]
 
 

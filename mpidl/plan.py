@@ -18,6 +18,7 @@ from mpidl.faults import Fault, shown
 from mpidl.models import MODELS
 from mpidl.ood import OODS
 from mpidl.runfile import RunFile
+from mpidl.strategies import Look
 
 Array = npt.NDArray[Any]
 Rows = dict[int, tuple[list[int], Array]]
@@ -127,10 +128,16 @@ class Plan:
         return nx.from_numpy_array(read.T, create_using=nx.DiGraph)
 
     @cached_property
+    def looks(self) -> bool:
+        """Whether rows follow from the vectors that arrive, so that none is known before."""
+        return strategies.looks(self.file.strategy.name)
+
+    @cached_property
     def steady(self) -> bool:
         """Whether every round has the same rows."""
         return (
             self.file.strategy.name != "random"
+            and not self.looks
             and self.file.schedule.name == "constant"
             and self.file.training.participation == 1
             and graphs.links(self.open_graph, self.file.training.seed, 0) is self.open_graph
@@ -157,15 +164,21 @@ class Plan:
         part.add_edges_from(e for e in working.edges(data=True) if {e[0], e[1]} <= active)
         return part
 
-    def rows(self, round_: int, devices: Sequence[int]) -> Rows:
-        """Members and weights ``(K,)`` of some devices in a round."""
+    def rows(self, round_: int, devices: Sequence[int], look: Look | None = None) -> Rows:
+        """Members and weights ``(K,)`` of some devices in a round.
+
+        Args:
+            round_: Rounds count from 0.
+            devices: By number.
+            look: Opens inboxes, for a strategy that :attr:`looks`.
+        """
         if self.sequence is not None:
             return self._swept(round_, devices)
         graph = self.round_graph(round_)
         rows: Rows = {}
         for device in devices:
             view = graphs.Neighborhood(graph, device, round_, self.file.training.seed)
-            weights = strategies.row(self.file.strategy, self.file.schedule, view)
+            weights = strategies.row(self.file.strategy, self.file.schedule, view, look)
             rows[device] = view.members, weights
         return rows
 
@@ -174,11 +187,14 @@ class Plan:
         members = {i: graphs.Neighborhood(self.mixing_graph, i).members for i in devices}
         return {i: (m, matrix[i, m]) for i, m in members.items()}
 
-    def matrix(self, round_: int = 0) -> Array:
-        """The mixing matrix of a round, ``(N, N)``: ``x_i <- sum_j W[i, j] x_j``."""
+    def matrix(self, round_: int = 0, look: Look | None = None) -> Array:
+        """The mixing matrix of a round, ``(N, N)``: ``x_i <- sum_j W[i, j] x_j``.
+
+        ``look`` opens inboxes, for a strategy that :attr:`looks`.
+        """
         file, graph = self.file, self.round_graph(round_)
         matrix = strategies.mixing_matrix(
-            graph, file.strategy, file.schedule, round_, file.training.seed
+            graph, file.strategy, file.schedule, round_, file.training.seed, look
         )
         return matrix if self.sequence is None else strategies.sequential(matrix, self.sequence)
 
@@ -195,9 +211,9 @@ class Plan:
         return {"round": self.file.training.rounds, "device": self.devices, "class": classes}
 
     @property
-    def small(self) -> bool:
-        """Whether the dense mixing matrix is worth its memory."""
-        return self.devices <= SPECTRUM
+    def dense(self) -> bool:
+        """Whether the mixing matrix is known before the run, and worth its memory as a whole."""
+        return self.devices <= SPECTRUM and not self.looks
 
     def hops(self) -> npt.NDArray[np.int64]:
         """Links from the nearest OOD source to each device, ``(N,)``; -1 where none leads."""
@@ -247,6 +263,12 @@ def _check_exchange(file: RunFile, devices: int) -> None:
         raise Fault(
             f"exchange.sequence = {shown(sequence)}: must name each device from 0 to "
             f"{devices - 1} once."
+        )
+    if exchange.mixing == "sequential" and strategies.looks(file.strategy.name):
+        raise Fault(
+            "exchange.mixing = 'sequential': mixes by weights that are known before the round, and "
+            f"those of strategy.name = {file.strategy.name!r} follow from the vectors that arrive; "
+            "'synchronous' and 'delayed' work."
         )
     if exchange.mixing == "sequential" and devices > SPECTRUM:
         raise Fault(

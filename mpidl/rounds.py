@@ -12,10 +12,12 @@ from mpidl import schema
 from mpidl.batch import Batch
 from mpidl.device import Device, Samples
 from mpidl.exchange.memory import Exchange
+from mpidl.graphs import Neighborhood
 from mpidl.node import Board
 from mpidl.plan import Plan
 from mpidl.recorder import Recorder
 from mpidl.scores import Score
+from mpidl.strategies import Inbox, Look
 from mpidl.world import Comm
 
 Array = npt.NDArray[np.float64]
@@ -96,8 +98,9 @@ def run_rounds(
         interrupted: Whether this rank was asked to stop; all then stop after the same round.
     """
     plan, exchange, rounds = parts.plan, parts.exchange, parts.plan.file.training.rounds
-    steady = plan.rows(0, list(parts.devices)) if plan.steady else None
-    row, spent_recording = Row(list(parts.devices), parts.classes, parts.timer), 0.0
+    own = list(parts.devices)
+    steady = plan.rows(0, own) if plan.steady else None
+    row, spent_recording = Row(own, parts.classes, parts.timer), 0.0
     for round_ in range(rounds):
         row.clear()
         due = (round_ + 1) % plan.file.evaluation.every == 0 or round_ == rounds - 1
@@ -106,12 +109,14 @@ def run_rounds(
         train(parts, row, round_)
         evaluate(parts, row, "trained", due)
 
-        rows = steady or plan.rows(round_, list(parts.devices))
+        rows = {} if plan.looks else steady or plan.rows(round_, own)
         with row.clock("wait"):
             exchange.arrive(rows)
         with row.clock("exchange"):
             exchange.share()
         with row.clock("mix"):
+            if plan.looks:
+                exchange.weigh(plan.rows(round_, own, opened(exchange, parts.devices)))
             exchange.mix(measure=due)
             for number, vector in exchange.vectors.items():
                 parts.devices[number].bind(vector)
@@ -179,6 +184,17 @@ def train(parts: Parts, row: Row, round_: int) -> None:
     for number in own:
         with row.clock("train", number):
             row.set("train_loss", number, parts.devices[number].train(round_))
+
+
+def opened(exchange: Exchange, devices: Mapping[int, Device]) -> Look:
+    """Collective. The inboxes of this rank's devices, when all vectors are readable."""
+    found = exchange.inboxes()
+
+    def look(view: Neighborhood) -> Inbox:
+        vectors = [found[view.device][member] for member in view.members]
+        return Inbox(vectors, devices[view.device].parameters)
+
+    return look
 
 
 def scores(parts: Parts, row: Row, samples: Samples) -> Iterator[tuple[int, Score]]:

@@ -1,5 +1,6 @@
 """Strategies: rows of the mixing matrix, schedules of the temperature, and the whole matrix."""
 
+import inspect
 import math
 from collections.abc import Sequence
 
@@ -8,6 +9,8 @@ import numpy as np
 
 from mpidl.graphs import Neighborhood
 from mpidl.runfile import Schedule, Strategy
+from mpidl.strategies import similarity
+from mpidl.strategies.inbox import Inbox, Look
 from mpidl.strategies.schedules import SCHEDULES
 from mpidl.strategies.weights import STRATEGIES, Array, softmax
 
@@ -15,9 +18,13 @@ __all__ = [
     "COMPLETE",
     "SCHEDULES",
     "STRATEGIES",
+    "Inbox",
+    "Look",
+    "looks",
     "mixing_matrix",
     "row",
     "sequential",
+    "similarity",
     "softmax",
     "temperature",
 ]
@@ -36,20 +43,35 @@ def temperature(strategy: Strategy, schedule: Schedule, round: int) -> float:
     return 1.0 / coefficient if coefficient else math.inf
 
 
-def row(strategy: Strategy, schedule: Schedule, view: Neighborhood) -> Array:
+def looks(name: str) -> bool:
+    """Whether a strategy looks at the inbox: a second argument before the ``/`` asks for it."""
+    given = inspect.signature(STRATEGIES[name]).parameters.values()
+    return sum(argument.kind is argument.POSITIONAL_ONLY for argument in given) > 1
+
+
+def row(
+    strategy: Strategy, schedule: Schedule, view: Neighborhood, look: Look | None = None
+) -> Array:
     """Weights over ``view.members``, ``(K,)``, in the round of the view; they sum to 1.
 
-    The temperature of the strategy, where it has one, follows the schedule.
+    The temperature of the strategy, where it has one, follows the schedule. ``look`` is given for
+    a strategy that :func:`looks`.
     """
     parameters = STRATEGIES.parameters(strategy)
     if "temperature" in parameters:
         parameters["temperature"] = temperature(strategy, schedule, view.round)
-    weights: Array = STRATEGIES[strategy.name](view, **parameters)
+    given = (view,) if look is None else (view, look(view))
+    weights: Array = STRATEGIES[strategy.name](*given, **parameters)
     return weights
 
 
 def mixing_matrix(
-    graph: nx.DiGraph, strategy: Strategy, schedule: Schedule, round: int = 0, seed: int = 0
+    graph: nx.DiGraph,
+    strategy: Strategy,
+    schedule: Schedule,
+    round: int = 0,
+    seed: int = 0,
+    look: Look | None = None,
 ) -> Array:
     """Stack the rows of all devices: ``W``, ``(N, N)``, row-stochastic.
 
@@ -60,7 +82,7 @@ def mixing_matrix(
     matrix = np.zeros((devices, devices))
     for device in range(devices):
         view = Neighborhood(graph, device, round, seed)
-        matrix[device, view.members] = row(strategy, schedule, view)
+        matrix[device, view.members] = row(strategy, schedule, view, look)
     return matrix
 
 

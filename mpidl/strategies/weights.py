@@ -12,7 +12,10 @@ from mpidl.graphs import Neighborhood
 from mpidl.registry import Registry
 
 STRATEGIES = Registry("strategy")
-"""``builder(view, /, ...)``: weights over ``view.members``, ``(K,)``, that sum to 1."""
+"""``builder(view, /, ...)``: weights over ``view.members``, ``(K,)``, that sum to 1.
+
+One whose weights follow from parameters takes ``(view, inbox, /, ...)``.
+"""
 
 Array = npt.NDArray[np.float64]
 Temperature = Annotated[float, Field(allow_inf_nan=False)]
@@ -82,7 +85,7 @@ def random(
     if draw == "frozen":
         round += frozen_rounds - 1 - round % frozen_rounds
     values = _uniform(view.seed, round, len(view.graph))
-    return _normalized(values[view.members], temperature, normalize)
+    return normalized(values[view.members], temperature, normalize)
 
 
 @STRATEGIES.add
@@ -119,10 +122,11 @@ def eigenvector(
 
 def _central(view: Neighborhood, name: str, temperature: float, normalize: Normalize) -> Array:
     values = graphs.centrality(view.graph, name)
-    return _normalized(values[view.members], temperature, normalize)
+    return normalized(values[view.members], temperature, normalize)
 
 
-def _normalized(values: Array, temperature: float, normalize: Normalize) -> Array:
+def normalized(values: Array, temperature: float, normalize: Normalize) -> Array:
+    """Weights by the softmax of values over the temperature, or by the values themselves."""
     return softmax(values, temperature) if normalize == "softmax" else _share(values)
 
 

@@ -211,6 +211,20 @@ SETTINGS = [
         "topology.name=ring topology.devices=6 exchange.sequence=[0,1,2,3,4,4]",
         "exchange.sequence = [0, 1, 2, 3, 4, 4]: must name each device from 0 to 5 once.",
     ),
+    (
+        "exchange.mixing=sequential strategy.name=degree_similarity",
+        "follow from the vectors that arrive; 'synchronous' and 'delayed' work.",
+    ),
+    (
+        "exchange.mixing=sequential strategy.name=betweenness_similarity",
+        "exchange.mixing = 'sequential': mixes by weights that are known before the round, and",
+    ),
+    (
+        "exchange.backend=allreduce strategy.name=degree_similarity",
+        "strategy.name must be 'federated', not 'degree_similarity'.",
+    ),
+    ("strategy.name=degree_similarity strategy.temperature=0", "strategy.temperature = 0: must"),
+    ("strategy.name=degree_similar", "unknown strategy; did you mean 'degree_similarity'?"),
     ("exchange.sequence=[-1]", "exchange.sequence = [-1]: must be a list of all devices"),
     (
         "topology.name=ring topology.devices=3000 exchange.mixing=sequential",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import check, kernels, placement, plan, strategies
+from mpidl import check, kernels, placement, plan, rounds, strategies
 from mpidl.exchange import BACKENDS, Wiring
 from mpidl.exchange.average import Average
 from mpidl.exchange.slab import Shared
@@ -53,20 +53,40 @@ def turn(exchange, rows, measure=False):
     exchange.mix(measure)
 
 
-def run(comm, made, size, rounds, backend="auto", **options):
+def once(exchange, made, round_):
+    """One round by the plan's rows, which may follow from vectors."""
+    own = list(exchange.vectors)
+    exchange.arrive({} if made.looks else made.rows(round_, own))
+    exchange.share()
+    if made.looks:
+        look = rounds.opened(exchange, dict.fromkeys(own, SimpleNamespace(parameters=whole)))
+        exchange.weigh(made.rows(round_, own, look))
+    exchange.mix()
+
+
+def whole(vector):
+    """A model whose parameters are one row."""
+    return [vector[None]]
+
+
+def run(comm, made, size, turns, backend="auto", **options):
     with exchange_of(comm, made, size, backend, **options) as exchange:
         for device, vector in exchange.vectors.items():
             vector.copy_(torch.from_numpy(start(made.devices, size)[device]))
-        for round_ in range(rounds):
-            turn(exchange, made.rows(round_, list(exchange.vectors)))
+        for round_ in range(turns):
+            once(exchange, made, round_)
         return {d: vector.double().numpy().copy() for d, vector in exchange.vectors.items()}
 
 
-def dense(made, size, rounds):
-    x = start(made.devices, size).astype(np.float64)
-    for round_ in range(rounds):
-        x = made.matrix(round_) @ x
-    return x
+def dense(made, size, turns):
+    x = torch.from_numpy(start(made.devices, size).astype(np.float64))
+
+    def look(view):
+        return strategies.Inbox([x[j] for j in view.members], whole)
+
+    for round_ in range(turns):
+        x = torch.from_numpy(made.matrix(round_, look if made.looks else None)) @ x
+    return x.numpy()
 
 
 def samples(made):
@@ -100,6 +120,8 @@ def test_rounds_equal_products_of_the_mixing_matrix(comm, backend, strategy, hos
         ["topology.name=complete", "exchange.mixing=sequential"],
         ["topology.name=chain", "exchange.mixing=sequential"],
         ["schedule.name=cosine", "schedule.period=2"],
+        ["strategy.name=degree_similarity", "topology.link_probability=0.5"],
+        ["strategy.name=betweenness_similarity", "training.participation=0.5"],
         ["placement.hosts=round_robin"],
     ],
     ids=" ".join,
@@ -232,6 +254,7 @@ def nodes(comm, count):
         ["topology.name=star", "topology.link_probability=0.5"],
         ["topology.name=ring", "training.participation=0.5"],
         ["topology.name=complete", "exchange.mixing=sequential"],
+        ["strategy.name=degree_similarity"],
     ],
     ids=" ".join,
 )
@@ -301,6 +324,33 @@ def test_delayed_mixes_with_what_the_neighbors_had_a_round_ago(comm, hosting, na
             ago = y
         for device, vector in exchange.vectors.items():
             np.testing.assert_allclose(vector, x[device], rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("backend", MESSAGES)
+@pytest.mark.parametrize("delayed", [False, True])
+def test_inboxes_hold_what_is_mixed(comm, backend, delayed):
+    """The vectors themselves in this round, and in delayed mixing the neighbors' a round ago."""
+    if delayed and backend != "mpi":
+        pytest.skip("cannot be late")
+    made = make(comm, 2 * comm.size + 1)
+    with exchange_of(comm, made, 5, backend, delayed=delayed) as exchange:
+        for round_ in range(4):
+            for device, vector in exchange.vectors.items():
+                vector.fill_(100 * round_ + device)
+            exchange.arrive({})
+            exchange.share()
+            inboxes = exchange.inboxes()
+            assert sorted(inboxes) == made.hosted(comm.rank)
+            for device, found in inboxes.items():
+                assert set(found) == {device, *made.graph.predecessors(device)}
+                for member, vector in found.items():
+                    ago = delayed and round_ > 0 and member != device
+                    want = torch.full((5,), float(100 * (round_ - ago) + member))
+                    assert torch.equal(vector, want)
+            exchange.weigh({i: ([i], np.array([0.5])) for i in inboxes})
+            exchange.mix()
+            for device, vector in exchange.vectors.items():
+                assert torch.equal(vector, torch.full((5,), (100 * round_ + device) / 2))
 
 
 def test_a_backend_that_cannot_be_late_says_so(comm):

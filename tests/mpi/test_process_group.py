@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import placement, plan
+from mpidl import placement, plan, rounds
 from mpidl.exchange import BACKENDS, Wiring, rendezvous, routes, survey
 from mpidl.exchange.process_group import Ccl, Gloo, Lane
 from mpidl.exchange.survey import Facts, choose, obstacle
@@ -26,6 +26,7 @@ GRAPHS = {
     "complete": "topology.name=complete",
     "federated": "strategy.name=federated",
     "failing": "topology.link_probability=0.5",
+    "looking": "strategy.name=degree_similarity",
 }
 
 
@@ -44,15 +45,19 @@ def built(comm, made, size, build, inner=None, dtype=torch.float32):
     node.close()
 
 
-def run(comm, made, size, build, rounds=3, **options):
+def run(comm, made, size, build, turns=3, **options):
     """This rank's vectors after some rounds from the same start."""
     begin = np.random.default_rng(7).normal(size=(made.devices, size))
     with built(comm, made, size, build, **options) as exchange:
         for device, vector in exchange.vectors.items():
             vector.copy_(torch.from_numpy(begin[device]))
-        for round_ in range(rounds):
-            exchange.arrive(made.rows(round_, list(exchange.vectors)))
+        own = list(exchange.vectors)
+        for round_ in range(turns):
+            exchange.arrive({} if made.looks else made.rows(round_, own))
             exchange.share()
+            if made.looks:
+                devices = dict.fromkeys(own, SimpleNamespace(parameters=lambda vector: [vector]))
+                exchange.weigh(made.rows(round_, own, rounds.opened(exchange, devices)))
             exchange.mix()
         return {i: vector.numpy().copy() for i, vector in exchange.vectors.items()}
 

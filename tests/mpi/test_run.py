@@ -53,6 +53,7 @@ DIRICHLET = ("strategy.name=weighted", "placement.name=dirichlet", "placement.la
         ("round_robin", ("strategy.name=federated",)),
         ("blocks", ("strategy.name=random", "training.participation=0.5")),
         ("round_robin", ("strategy.name=unweighted", "topology.link_probability=0.5")),
+        ("round_robin", ("strategy.name=degree_similarity", "topology.link_probability=0.7")),
         ("blocks", ("exchange.mixing=sequential", "training.init=per_device", *DIRICHLET)),
     ],
     ids=lambda part: part if isinstance(part, str) else part[0].partition("=")[2],

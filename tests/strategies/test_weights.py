@@ -6,11 +6,21 @@ import math
 import networkx as nx
 import numpy as np
 import pytest
+import torch
 
 from mpidl import runfile
 from mpidl.faults import Fault
 from mpidl.graphs import TOPOLOGIES, Neighborhood, build, completed, links, spectral_gap
-from mpidl.strategies import COMPLETE, SCHEDULES, STRATEGIES, mixing_matrix, row, softmax
+from mpidl.strategies import (
+    COMPLETE,
+    SCHEDULES,
+    STRATEGIES,
+    Inbox,
+    looks,
+    mixing_matrix,
+    row,
+    softmax,
+)
 
 KINDS = {"topology": TOPOLOGIES, "strategy": STRATEGIES, "schedule": SCHEDULES}
 CENTRAL = ["betweenness", "closeness", "degree", "eigenvector"]
@@ -29,8 +39,18 @@ def named(name, devices, **settings):
     return graph
 
 
+def look(name):
+    """Inboxes of drawn vectors, if the strategy looks at them."""
+
+    def opened(view):
+        drawn = [torch.randn(6, generator=torch.Generator().manual_seed(i)) for i in view.members]
+        return Inbox(drawn, lambda vector: [vector.view(2, 3)])
+
+    return opened if looks(name) else None
+
+
 def matrix(graph, name, round=0, seed=0, **settings):
-    return mixing_matrix(graph, strategy(name, **settings), SCHEDULE, round, seed)
+    return mixing_matrix(graph, strategy(name, **settings), SCHEDULE, round, seed, look(name))
 
 
 PATH = named("chain", 3)
@@ -88,7 +108,7 @@ def test_every_row_is_a_probability_over_the_members(topology, name, extra):
         others = np.setdiff1d(np.arange(16), view.members)
         assert (weights[device, others] == 0).all()
         np.testing.assert_array_equal(
-            row(strategy(name), SCHEDULE, view), weights[device, view.members]
+            row(strategy(name), SCHEDULE, view, look(name)), weights[device, view.members]
         )
 
 
