@@ -224,13 +224,18 @@ class Plan:
         return hops
 
 
-def make(file: RunFile, ranks: int) -> Plan:
+def make(file: RunFile, ranks: int, graph: nx.DiGraph | None = None) -> Plan:
     """Build all that needs no data.
+
+    Args:
+        file: The run file.
+        ranks: How many were started.
+        graph: That of the run file, if it was built before.
 
     Raises:
         Fault: If graph, sources, hosts and number of ranks do not fit together.
     """
-    graph = graphs.build(file.topology, ranks)
+    graph = graphs.build(file.topology, ranks) if graph is None else graph
     devices = len(graph)
     topology = file.topology.model_copy(update={"devices": devices})
     file = replace(file, topology=topology)

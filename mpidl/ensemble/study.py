@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import networkx as nx
 import tomli_w
 from pydantic import Field
 
@@ -84,11 +85,13 @@ class Run:
         file: What is run; its name is the run's.
         labels: Where it lies on each axis.
         ranks: That it is started on.
+        devices: Of its graph.
     """
 
     file: RunFile
     labels: Labels
     ranks: int
+    devices: int
 
     @property
     def name(self) -> str:
@@ -169,6 +172,7 @@ FAULTS = 10
 
 def _runs(path: Path, file: File, overrides: Sequence[str], limit: int | None) -> Iterator[Run]:
     bases: dict[str, tables.Tables] = {}
+    built: dict[str, nx.DiGraph] = {}
     faults: list[str] = []
     taken: dict[str, Labels] = {}
     for labels in _combinations(file):
@@ -181,7 +185,8 @@ def _runs(path: Path, file: File, overrides: Sequence[str], limit: int | None) -
             for piece in pieces:
                 lay = {key: _filled(value, labels) for key, value in piece.items() if key != "base"}
                 runfile.lay_over(found, lay, plan.KINDS)
-            run = _run(found, overrides, file, labels, limit)
+            runfile.override(found, overrides, plan.KINDS)
+            run = _run(found, file, labels, limit, built)
         except Fault as fault:
             where = ", ".join(f"{axis} {label}" for axis, label in labels.items())
             faults += [f"{sentence} (in the run of {where})" for sentence in fault.sentences]
@@ -198,17 +203,25 @@ def _runs(path: Path, file: File, overrides: Sequence[str], limit: int | None) -
 
 
 def _run(
-    found: tables.Tables, overrides: Sequence[str], file: File, labels: Labels, limit: int | None
+    found: tables.Tables,
+    file: File,
+    labels: Labels,
+    limit: int | None,
+    built: dict[str, nx.DiGraph],
 ) -> Run:
-    runfile.override(found, overrides, plan.KINDS)
     read = runfile.validate({**found, "name": "run"}, plan.KINDS)
     if read.topology.file is None and read.topology.devices is None:
         raise Fault("topology.devices is missing: a study says how many devices its graphs have.")
-    hosts, devices = read.placement.hosts, len(graphs.build(read.topology, 1))
+    key = read.topology.model_dump_json()
+    if key not in built:
+        # Most runs of a study share their graph with others, and building it takes the longest.
+        built[key] = graphs.build(read.topology, 1)
+    graph = built[key]
+    hosts, devices = read.placement.hosts, len(graph)
     ranks = max(hosts) + 1 if isinstance(hosts, list) and hosts else min(devices, limit or devices)
-    plan.make(read, ranks)
+    plan.make(read, ranks, graph)
     name = "-".join([*(clean(labels[axis]) for axis in file.prefix), identity(read)])
-    return Run(replace(read, name=name), labels, ranks)
+    return Run(replace(read, name=name), labels, ranks, devices)
 
 
 def _combinations(file: File) -> Iterator[Labels]:
