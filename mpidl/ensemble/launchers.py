@@ -14,6 +14,9 @@ from mpidl.ensemble.sites import Shape, Site
 IN_A_JOB = ("SLURM_JOB_ID", "SLURM_JOBID")
 """By these srun finds the nodes that it may use."""
 
+BESIDE_OTHERS = {"HYDRA_LAUNCHER_EXTRA_ARGS": "--overlap"}
+"""Where Hydra reaches nodes by srun, which else waits until nothing else uses them."""
+
 
 def command(site: Site, shape: Shape, hosts: Sequence[str], number: int = 0) -> list[str]:
     """The words that start the ranks of a run; those of the program follow.
@@ -25,7 +28,7 @@ def command(site: Site, shape: Shape, hosts: Sequence[str], number: int = 0) -> 
         number: Its slot, on a node that several runs share.
     """
     composed = {"hydra": _hydra, "pals": _pals, "openmpi": _openmpi, "srun": _srun}
-    words = composed[site.launcher](shape, hosts, _cores(site, shape, number))
+    words = composed[site.launcher](site, shape, hosts, _cores(site, shape, number))
     if site.launcher == "openmpi":
         # Nothing but its own variables does it take to other nodes.
         told = [*site.environment, *_mask(site, shape, number)]
@@ -45,8 +48,9 @@ def environment(
         outside: The variables of the process that starts it, which may be a rank itself.
     """
     found = host.unlaunched(outside)
-    if site.launcher == "srun":
+    if site.scheduler == "slurm" and site.launcher in ("hydra", "srun"):
         found |= {name: outside[name] for name in IN_A_JOB if name in outside}
+        found |= BESIDE_OTHERS if site.launcher == "hydra" else {}
     return found | site.environment | _mask(site, shape, number)
 
 
@@ -77,18 +81,20 @@ def _here(hosts: Sequence[str]) -> bool:
     return short in (["localhost"], [host.name().partition(".")[0]])
 
 
-def _hydra(shape: Shape, hosts: Sequence[str], cores: list[str]) -> list[str]:
+def _hydra(site: Site, shape: Shape, hosts: Sequence[str], cores: list[str]) -> list[str]:
     words = ["mpiexec", "-n", str(shape.ranks), "-ppn", str(shape.per_node)]
     words += ["-hosts", ",".join(hosts)]
     if _here(hosts):
         words += ["-launcher", "fork"]
+    elif site.scheduler == "slurm":
+        words += ["-launcher", "slurm"]
     if cores:
         kept = ["+".join(map(str, _numbers(text))) for text in cores]
         words += ["-bind-to", f"user:{','.join(kept)}"]
     return words
 
 
-def _pals(shape: Shape, hosts: Sequence[str], cores: list[str]) -> list[str]:
+def _pals(site: Site, shape: Shape, hosts: Sequence[str], cores: list[str]) -> list[str]:
     words = ["mpiexec", "-n", str(shape.ranks), "--ppn", str(shape.per_node)]
     words += ["--hosts", ",".join(hosts)]
     if cores:
@@ -96,7 +102,7 @@ def _pals(shape: Shape, hosts: Sequence[str], cores: list[str]) -> list[str]:
     return words
 
 
-def _openmpi(shape: Shape, hosts: Sequence[str], cores: list[str]) -> list[str]:
+def _openmpi(site: Site, shape: Shape, hosts: Sequence[str], cores: list[str]) -> list[str]:
     """Open MPI binds nothing here; what it starts on this node inherits the cores of mpiexec."""
     words = ["taskset", "-c", ",".join(dict.fromkeys(cores))] if cores and _here(hosts) else []
     words += ["mpiexec", "-n", str(shape.ranks), "--oversubscribe", "--bind-to", "none"]
@@ -104,10 +110,17 @@ def _openmpi(shape: Shape, hosts: Sequence[str], cores: list[str]) -> list[str]:
     return words
 
 
-def _srun(shape: Shape, hosts: Sequence[str], cores: list[str]) -> list[str]:
-    words = ["srun", "--overlap", "--nodes", str(shape.nodes), "--nodelist", ",".join(hosts)]
-    words += ["--ntasks", str(shape.ranks), "--ntasks-per-node", str(shape.per_node)]
-    words += ["--distribution", "block"]
+def _srun(site: Site, shape: Shape, hosts: Sequence[str], cores: list[str]) -> list[str]:
+    words = ["srun", "--overlap", "--nodes", str(shape.nodes), "--ntasks", str(shape.ranks)]
+    if shape.ranks == shape.nodes * shape.per_node:
+        words += ["--nodelist", ",".join(hosts), "--ntasks-per-node", str(shape.per_node)]
+        words += ["--distribution", "block"]
+    else:
+        # Only so can the last node have fewer ranks than others: each rank's node is named.
+        named = [name for name in hosts for _ in range(shape.per_node)][: shape.ranks]
+        words += ["--nodelist", ",".join(named), "--distribution", "arbitrary"]
+    if site.node.ranks_per_place > 1:
+        words += ["--overcommit"]
     if cores:
         masks = [f"{sum(1 << core for core in _numbers(text)):#x}" for text in cores]
         words += [f"--cpu-bind=mask_cpu:{','.join(masks)}"]

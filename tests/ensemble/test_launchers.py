@@ -33,13 +33,28 @@ def composed(launcher, ranks, hosts, number=0, **node):
         ("openmpi", "mpiexec -n 5 --oversubscribe --bind-to none --host a:2,b:2,c:2 --own"),
         (
             "srun",
-            "srun --overlap --nodes 3 --nodelist a,b,c --ntasks 5 --ntasks-per-node 2 "
-            "--distribution block --cpu-bind=mask_cpu:0x10f,0xf0 --own",
+            "srun --overlap --nodes 3 --ntasks 5 --nodelist a,a,b,b,c --distribution arbitrary "
+            "--cpu-bind=mask_cpu:0x10f,0xf0 --own",
         ),
     ],
 )
 def test_a_run_on_several_nodes(launcher, line):
     assert composed(launcher, 5, HOSTS) == line
+
+
+def test_where_srun_spreads_ranks_evenly():
+    line = composed("srun", 4, ["a", "b"], ranks_per_place=1)
+    assert "--ntasks 4 --nodelist a,b --ntasks-per-node 2 --distribution block" in line
+    assert "--overcommit" in composed("srun", 4, ["a"], ranks_per_place=2)
+
+
+def test_hydra_reaches_nodes_of_slurm_by_slurm():
+    there = site("hydra").model_copy(update={"scheduler": "slurm"})
+    shape = sites.shape(there, 4)
+    assert "-launcher slurm" in " ".join(launchers.command(there, shape, ["a", "b"]))
+    assert "-launcher fork" in " ".join(launchers.command(there, shape, [host.name()]))
+    told = launchers.environment(there, shape, 0, {"SLURM_JOB_ID": "12", "SLURM_NTASKS": "8"})
+    assert told == {"SLURM_JOB_ID": "12", "HYDRA_LAUNCHER_EXTRA_ARGS": "--overlap"}
 
 
 @pytest.mark.parametrize(
@@ -106,7 +121,12 @@ LAUNCHED = {
 
 @pytest.mark.parametrize("launcher", ["hydra", "pals", "openmpi", "srun"])
 def test_a_run_is_told_nothing_of_what_started_its_starter(launcher):
-    there = site(launcher).model_copy(update={"environment": {"PATH": "/site"}})
+    there = site(launcher).model_copy(
+        update={
+            "environment": {"PATH": "/site"},
+            "scheduler": "slurm" if launcher == "srun" else "pbs",
+        }
+    )
     outside = {**OUTSIDE, **LAUNCHED, "SLURM_JOB_ID": "12"}
     found = launchers.environment(there, sites.shape(there, 2), 0, outside)
     job = {"SLURM_JOB_ID": "12"} if launcher == "srun" else {}
