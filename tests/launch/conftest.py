@@ -5,12 +5,15 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from mpidl import host
 
 ROOT = Path(__file__).parents[2]
 STAND_INS = Path(__file__).with_name("stand_ins")
@@ -136,3 +139,33 @@ class Pbs:
 def pbs(checkout: Path, tmp_path: Path) -> Callable[[str], Pbs]:
     """``pbs(site)``: a PBS with the rules of that site."""
     return lambda site: Pbs(site, checkout, tmp_path / "pbs")
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[Mapping[str, str]]:
+    """The environment of a cluster of two nodes with a real Slurm; both nodes are this machine."""
+    missing = [name for name in ("munged", "slurmctld", "slurmd") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"no {missing[0]} here: apt-get install slurm-wlm munge")
+    if os.geteuid() != 0:
+        pytest.skip("a Slurm of one's own takes root")
+    # Sockets need a short path, and munge one that anybody may enter.
+    folder = Path(tempfile.mkdtemp(prefix="mpidl", dir="/tmp")) / "slurm"
+    folder.parent.chmod(0o755)
+    cluster = Path(__file__).with_name("slurm_cluster")
+    try:
+        begun = subprocess.run(
+            [cluster, "start", folder, "2"],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if begun.returncode:
+            pytest.skip(f"Slurm does not start here: {begun.stderr.splitlines()[-1]}")
+        environment = host.unlaunched(os.environ) | {"SLURM_CONF": str(folder / "slurm.conf")}
+        environment.pop("SLURM_MPI_TYPE", None)
+        binaries = Path(sys.executable).parent
+        yield environment | {"PATH": f"{binaries}{os.pathsep}{environment['PATH']}"}
+    finally:
+        subprocess.run([cluster, "stop", folder], check=True)
+        folder.parent.rmdir()

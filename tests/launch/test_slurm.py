@@ -1,0 +1,105 @@
+"""launch/slurm.sh on a real Slurm, whose nodes are this machine."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mpidl import results
+from mpidl.world import MPI
+
+LIMIT = 180.0
+"""Seconds after which a job hangs, on however busy a machine."""
+
+pytestmark = [
+    pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts jobs of its own"),
+    pytest.mark.skipif(
+        not Path(sys.executable).with_name("mpiexec").exists(), reason="no mpiexec beside Python"
+    ),
+]
+
+
+class Job:
+    """A job of launch/slurm.sh, submitted from the checkout."""
+
+    def __init__(self, environment, checkout, *words, **variables):
+        self.environment = environment | {"MPIDL_VENV": sys.prefix} | variables
+        self.log = checkout / "log"
+        options = ["--parsable", f"--output={self.log}", "--time=10"]
+        self.number = self.ask("sbatch", *options, *words, folder=checkout).strip()
+
+    def ask(self, *words, folder=None):
+        """What a command of Slurm prints."""
+        return subprocess.run(
+            words, cwd=folder, env=self.environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    def state(self):
+        """Its state and exit code."""
+        told = self.ask("scontrol", "show", "job", self.number)
+        return {key: re.search(rf"{key}=(\S+)", told)[1] for key in ("JobState", "ExitCode")}
+
+    def text(self):
+        """Its output so far."""
+        return self.log.read_text() if self.log.exists() else ""
+
+    def wait_for(self, reached):
+        """Wait until something is true of the job, or its time is over."""
+        deadline = time.monotonic() + LIMIT
+        while not reached(self):
+            if time.monotonic() > deadline:
+                self.cancel()
+                pytest.fail(f"the job hangs\n{self.state()}\n{self.text()}")
+            time.sleep(0.2)
+
+    def cancel(self):
+        """Take it out of the queue, or end it."""
+        self.ask("scancel", self.number)
+
+    def ended(self):
+        """Whether it came to its end."""
+        return self.state()["JobState"] in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")
+
+
+@pytest.mark.parametrize(
+    ("launcher", "starter"),
+    [("hydra", "mpiexec -n 3 -ppn 2 -hosts n1,n2 -launcher slurm"), ("srun", "srun --overlap")],
+)
+def test_a_run_on_two_nodes_comes_to_its_results(slurm, checkout, launcher, starter):
+    text = (checkout / "launch/sites/slurm.toml").read_text()
+    options = '["--mpi=pmi2"]' if launcher == "srun" else "[]"
+    for old, new in (('"hydra"', f'"{launcher}"'), ('cpus = "auto"', "cpus = 2")):
+        assert old in text
+        text = text.replace(old, new)
+    (checkout / "own.toml").write_text(text.replace("options = []", f"options = {options}", 1))
+    words = ["--nodes=2", "launch/slurm.sh", "run", "run.toml"]
+    job = Job(slurm, checkout, *words, MPIDL_SITE="own.toml")
+    job.wait_for(Job.ended)
+    assert job.state() == {"JobState": "COMPLETED", "ExitCode": "0:0"}, job.text()
+    assert results.completed(checkout / "results/small.h5")
+    assert f"$ {starter}" in job.text()
+    assert f"{job.number}, 2 nodes, 00:09:" in job.text()
+
+
+def test_a_warned_job_stops_after_its_round_and_is_started_again(slurm, checkout):
+    rounds = ["--set", "training.rounds=5000"]
+    job = Job(slurm, checkout, "launch/slurm.sh", "run", "run.toml", *rounds)
+    try:
+        job.wait_for(lambda job: "round 2/" in job.text())
+        job.ask("scancel", "--signal=USR1", "--batch", job.number)
+        job.wait_for(lambda job: job.text().count("mpidl: job ") == 2)
+    finally:
+        job.cancel()
+    text = job.text()
+    assert "interrupted; the rounds so far are in results/small.h5" in text
+    assert "mpidl: exit code 75" in text
+
+
+def test_a_job_that_cannot_start_fails(slurm, checkout):
+    job = Job(slurm, checkout, "launch/slurm.sh", "run", "none.toml")
+    job.wait_for(Job.ended)
+    assert job.state() == {"JobState": "FAILED", "ExitCode": "2:0"}
+    assert "mpidl: Cannot read the run file none.toml" in job.text()
