@@ -145,46 +145,46 @@ def offer(
     """
     low, high = queue.nodes
     if nodes is not None and not low <= nodes <= high:
-        return f"{name} takes {_span(low, high)} nodes, not {nodes}."
+        return f"{name} takes {_span(low, high)} nodes, not {nodes:,}."
     needed = max(work, key=lambda one: one.shape.nodes)
-    if needed.shape.nodes > (nodes or high):
-        limit = f"{nodes} are asked for" if nodes else f"{name} takes {_span(low, high)}"
-        return f"a run of {needed.ranks[1]} ranks needs {needed.shape.nodes} nodes, but {limit}."
+    least = needed.shape.nodes
+    if least > (nodes or high):
+        limit = f"takes {_span(low, high)} nodes" if nodes is None else f"was asked for {nodes:,}"
+        return f"{name} {limit}; a run of {needed.ranks[1]} ranks needs {least:,}."
     if hours is not None and hours > queue.hours:
         return f"{name} gives jobs {_hours(queue.hours)}, not {_hours(hours)}."
     walltime = HOUR * (hours or queue.hours)
-    longest = MARGIN * max(one.seconds[0] for one in work)
-    if longest > walltime:
-        given = "the walltime of" if hours is not None else f"{name}'s"
-        return (
-            f"a run of {_time(longest / MARGIN)}, with a margin of {MARGIN - 1:.0%}, does not fit "
-            f"{given} {_time(walltime)}."
-        )
-    wide = nodes or _fewest(work, max(low, needed.shape.nodes), high, walltime)
+    longest = max(one.seconds[0] for one in work)
+    if MARGIN * longest > walltime:
+        given = f"the {_hours(hours)} asked for" if hours else f"its {_hours(queue.hours)}"
+        spare = f"with {MARGIN - 1:.0%} to spare"
+        return f"{name}: a run of {_time(longest)} does not fit {given} {spare}."
+    wide = nodes or _fewest(work, max(low, least), high, walltime)
     took = chain(work, wide, walltime)
     if took is None:
-        return f"{name} would take more than {JOBS:,} jobs of {wide} nodes, {_time(walltime)} each."
+        return f"{name} would take more than {JOBS:,} jobs of {_nodes(wide)}."
     if len(took) == 1 and hours is None:
         walltime = min(walltime, -(-MARGIN * took[0] // STEP) * STEP)
     return Offer(name, wide, walltime, tuple(took))
 
 
 def _fewest(work: Sequence[Group], low: int, high: int, walltime: float) -> int:
-    """The fewest nodes with which one job does everything; all if none does."""
-    if _jobs(work, high, walltime) != 1:
+    """The fewest nodes with which one job does everything, with time to spare; all if none does."""
+    if not _alone(work, high, walltime):
         return high
     while low < high:
         middle = (low + high) // 2
-        if _jobs(work, middle, walltime) == 1:
+        if _alone(work, middle, walltime):
             high = middle
         else:
             low = middle + 1
     return high
 
 
-def _jobs(work: Sequence[Group], nodes: int, walltime: float) -> int | None:
+def _alone(work: Sequence[Group], nodes: int, walltime: float) -> bool:
+    """Whether one job does everything, with time to spare."""
     took = chain(work, nodes, walltime)
-    return None if took is None else len(took)
+    return took is not None and len(took) == 1 and MARGIN * took[0] <= walltime
 
 
 def gaps(queues: Mapping[str, Queue]) -> list[str]:
@@ -264,7 +264,7 @@ def report(
         rest = f"The {len(left):,} runs that are left, corrected by that ratio:" if took else ""
         parts.append([*([rest] if rest else []), *jobs(work, site, asked, nodes, hours)])
     elif left and site.queues:
-        parts.append(rooms(work, site.queues, nodes))
+        parts.append([*rooms(work, site.queues, nodes), *hints(work, site), *gaps(site.queues)])
     return "\n".join("\n".join(part) + "\n" for part in parts if part).rstrip("\n")
 
 
@@ -297,7 +297,7 @@ def table(work: Sequence[Group], site: Site) -> list[str]:
                 f"{low} to {high}" if low < high else f"{high}",
                 f"{one.runs:,}",
                 _taken(one.shape, len(sites.places(site))),
-                f"{one.shape.slots} a node" if one.shape.nodes == 1 else "1",
+                _at_once(one.shape),
                 _range(one.seconds) if one.seconds else "unknown",
                 f"{one.node_hours:,.1f}" if whole else "unknown",
             )
@@ -307,6 +307,10 @@ def table(work: Sequence[Group], site: Site) -> list[str]:
         rows.append(("all", f"{sum(one.runs for one in work):,}", "", "", "", f"{hours:,.1f}"))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
+
+
+def _at_once(shape: Shape) -> str:
+    return f"{shape.slots} a node" if shape.nodes == 1 else f"1 on {shape.nodes} nodes"
 
 
 def _taken(shape: Shape, there: int) -> str:
@@ -322,8 +326,8 @@ def told(study: Study, site: Site, measured: Sequence[Measured]) -> list[str]:
         found = cost.rates(file, site, measured)
         if found is not None:
             lines.append(
-                f"{what}: {_small(found.train)} to train on a sample, "
-                f"{_small(found.evaluate)} to be asked about one; {found.source}."
+                f"{what}: {_small(found.train)} to train on a sample, {_small(found.evaluate)} to "
+                f"evaluate one, {found.fixed:.3g} s to start; {found.source}."
             )
     return list(dict.fromkeys(lines))
 
@@ -370,22 +374,34 @@ def jobs(
     if not queues:
         free = Queue(nodes=[1, 10**6], hours=hours or 1e6)
         least = max(one.shape.nodes for one in work)
-        found = offer(work, "the partition", free, nodes or least, hours)
-        lines = [found] if isinstance(found, str) else [_offered(found)]
-        return [*lines, "The site's file has no [queues]; with them other numbers are tried."]
+        found = offer(work, "The partition", free, nodes or least, hours)
+        line = found if isinstance(found, str) else _offered(found, "")
+        return [line, "The site's file has no [queues]; with them other numbers are tried."]
     made = {name: offer(work, name, queue, nodes, hours) for name, queue in queues.items()}
-    fit = [found for name, found in made.items() if isinstance(found, Offer)]
-    wanted = [found for found in fit if found.queue in asked] or fit
-    best = min(wanted, key=lambda found: (len(found.took), found.nodes), default=None)
-    lines = [f"Best: {_offered(best)}"] if best else ["No queue takes this study so."]
-    for found in made.values():
-        if found is not best:
-            lines.append(_offered(found) if isinstance(found, Offer) else _sentence(found))
-    return [
-        *lines,
-        *(_note(name, queue) for name, queue in queues.items() if queue.note),
-        *gaps(queues),
-    ]
+    fit = [found for found in made.values() if isinstance(found, Offer)]
+    best = min(fit, key=lambda found: (len(found.took), found.nodes), default=None)
+    first = list(asked) or ([best.queue] if best else [])
+    lines = [] if asked else ["Best:" if best else "No queue takes this study so."]
+    for name in [*first, *(name for name in queues if name not in first)]:
+        reason, limit = made[name], _limit(queues[name])
+        lines.append(reason if isinstance(reason, str) else _offered(reason, limit))
+        if [name] == first[-1:] and len(queues) > len(first):
+            lines.append("The others:")
+    return [*lines, *hints(work, site), *gaps(queues)]
+
+
+def hints(work: Sequence[Group], site: Site) -> list[str]:
+    """What a user may change."""
+    lines, room = [], len(sites.places(site)) * site.node.ranks_per_place
+    most = max((queue.hours for queue in site.queues.values()), default=float("inf"))
+    longest = max((one.seconds[0] for one in work if one.seconds), default=0.0)
+    if MARGIN * longest > HOUR * most:
+        lines.append(
+            f"A run takes {_time(longest)}; no queue gives a job more than {_hours(most)}."
+        )
+    if any(one.shape.nodes > 1 for one in work):
+        lines.append(f"With --ranks {room} no run takes more than one node.")
+    return lines
 
 
 def rooms(work: Sequence[Group], queues: Mapping[str, Queue], nodes: int | None) -> list[str]:
@@ -399,27 +415,25 @@ def rooms(work: Sequence[Group], queues: Mapping[str, Queue], nodes: int | None)
         elif needed > high:
             lines.append(f"{name} takes {_span(low, high)} nodes; the largest runs need {needed}.")
         else:
-            lines.append(f"{name} takes {_span(low, high)} nodes for {_hours(queue.hours)}.")
-    return [*lines, *gaps(queues)]
+            limit = f"{_hours(queue.hours)} at most{_limit(queue)}"
+            lines.append(f"{name} takes {_span(low, high)} nodes, {limit}.")
+    return lines
 
 
-def _offered(found: Offer) -> str:
+def _offered(found: Offer, limit: str) -> str:
     count = len(found.took)
     many = "1 job" if count == 1 else f"{count} jobs, one after another, each"
     where = f"{found.queue}: " if found.queue else ""
     return (
         f"{where}{many} of {_nodes(found.nodes)} with walltime {pool.clock(found.walltime)}; "
-        f"{_time(sum(found.took))} of work in all, {found.node_hours:,.1f} node-hours."
+        f"{_time(sum(found.took))} in all, {found.node_hours:,.1f} node-hours{limit}."
     )
 
 
-def _note(name: str, queue: Queue) -> str:
-    limit = f"{queue.jobs} jobs at a time " if queue.jobs else ""
-    return f"{name}: {limit}{queue.note}."
-
-
-def _sentence(text: str) -> str:
-    return text[0].upper() + text[1:]
+def _limit(queue: Queue) -> str:
+    """What else is to be known of a queue."""
+    told = [f"{queue.jobs} at a time" if queue.jobs else "", queue.note]
+    return "; " * any(told) + ", ".join(text for text in told if text)
 
 
 def _nodes(count: int) -> str:
