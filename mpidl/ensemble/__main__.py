@@ -14,7 +14,7 @@ from pathlib import Path
 # A driver is no rank: MPI must not start where no launcher is, such as on a login node.
 os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 
-from mpidl.ensemble import pool, sites, study, table
+from mpidl.ensemble import cost, packing, pool, sites, study, table
 from mpidl.ensemble.display import Display
 from mpidl.ensemble.driver import Driver, Orders
 from mpidl.ensemble.folder import Folder
@@ -92,7 +92,9 @@ def _site(options: Namespace) -> Site:
     site = sites.read(options.site)
     told = {key: getattr(options, key) for key in ("account", "queue", "filesystems")}
     asked = {key: value for key, value in told.items() if value is not None}
-    return site.model_copy(update={"submission": site.submission.model_copy(update=asked)})
+    submission = site.submission.model_copy(update=asked)
+    node = site.node.model_copy(update={"runs": options.slots} if options.slots else {})
+    return site.model_copy(update={"submission": submission, "node": node})
 
 
 def _list(found: Study) -> int:
@@ -131,8 +133,6 @@ def placed(site: Site | None, ranks: int) -> list[str]:
 
 
 def _plan(found: Study, options: Namespace) -> int:
-    from mpidl.ensemble import packing
-
     hours = seconds(options.walltime) / HOUR if options.walltime else None
     options.site = options.plan
     folder = options.out / found.name
@@ -151,12 +151,12 @@ def _table(found: Study, options: Namespace) -> int:
 
 def _work(found: Study, site: Site, options: Namespace) -> int:
     study.check_data(found)
-    if options.slots is not None:
-        site = site.model_copy(update={"slots": options.slots})
     request, orders = _request(site, options)
     folder = Folder(options.out / found.name)
     with folder.alone(), Display(len(found.runs)) as display:
-        driver = Driver(found, site, folder, request, orders, {}, display.tell, display.show)
+        measured = cost.remembered(folder.path, site, options.site)
+        estimates = cost.estimates(found, site, measured)
+        driver = Driver(found, site, folder, request, orders, estimates, display.tell, display.show)
         code = driver.work()
         path = table.write(found, folder)
     print(f"{driver.state}; table in {path}, log in {folder.path / 'log.txt'}")

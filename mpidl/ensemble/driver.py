@@ -13,11 +13,12 @@ from types import FrameType
 
 from mpidl import results, world
 from mpidl.ensemble import keeper, pool, sites
-from mpidl.ensemble.folder import Attempt, Folder, record
+from mpidl.ensemble.folder import Attempt, Folder, finished, record
 from mpidl.ensemble.pool import Request
 from mpidl.ensemble.sites import Shape, Site
 from mpidl.ensemble.study import Run, Study
 from mpidl.ensemble.worker import Outcome, Task
+from mpidl.progress import clock
 
 WARNINGS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """Signals by which a batch system tells that the time is over."""
@@ -97,8 +98,9 @@ class Driver:
         self._seen: set[str] = set()
         self._hold = 0.0
         self._asked: list[int] = []
-        self._took: list[float] = []
-        self._ratios: list[float] = []
+        before = finished(folder.attempts()).values()
+        self._took = [one.seconds for one in before]
+        self._ratios = [one.seconds / one.estimate for one in before if one.estimate]
         self.state = State()
 
     def work(self) -> int:
@@ -110,6 +112,7 @@ class Driver:
         left = [run for run in runs if not results.completed(folder.results(run.name))]
         self.state.done, self.state.waiting = len(runs) - len(left), len(left)
         self._say("begin", self._study.name, f"{len(runs)} runs, {self.state.done} done before")
+        left = [run for run in left if not self._hopeless(run)]
         with self._listening(), keeper.kept(self._mark):
             for shape, group in self.phases(left):
                 if self._asked or not self._time_for_some(group):
@@ -158,6 +161,17 @@ class Driver:
     def _fits(self, run: Run) -> bool:
         ends = self._orders.ends
         return ends is None or time.time() + self.expected(run) < ends
+
+    def _hopeless(self, run: Run) -> bool:
+        """Whether a run takes longer than these nodes are there from now on, and is given up."""
+        if self._fits(run):
+            return False
+        ends, expected = self._orders.ends or 0.0, self.expected(run)
+        told = f"expected {clock(expected)}, and the walltime is {clock(ends - time.time())}"
+        self.state.waiting -= 1
+        self.state.failed.append(run.name)
+        self._say("too long", run.name, told)
+        return True
 
     def _time_for_some(self, waiting: Sequence[Run]) -> bool:
         return any(self._fits(run) for run in waiting)

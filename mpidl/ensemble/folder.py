@@ -175,9 +175,17 @@ def _refusal(path: Path, holder: str, error: OSError) -> str:
 
 def _void(path: Path, claim: Claim) -> bool:
     """Whether whoever claimed a run is gone."""
-    if claim.host == host.name():
-        return not Path(f"/proc/{claim.pid}").exists()
-    return time.time() - path.stat().st_mtime > STALE
+    if time.time() - path.stat().st_mtime > STALE:
+        return True
+    return claim.host == host.name() and not _alive(claim.pid)
+
+
+def _alive(process: int) -> bool:
+    """Whether a process of this host runs; one that has ended may still be listed."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return not Path("/proc/self").exists()
 
 
 def _put(path: Path, text: str) -> None:

@@ -26,11 +26,14 @@ def kept(mark: str) -> Iterator[None]:
     keeper = subprocess.Popen(
         [sys.executable, __file__, mark], stdin=subprocess.PIPE, start_new_session=True
     )
-    os.environ[MARK] = mark
+    # Parsl renames its processes, which would overwrite the place where marks are read.
+    own = {MARK: mark, "SPT_NOENV": "1"}
+    os.environ.update(own)
     try:
         yield
     finally:
-        del os.environ[MARK]
+        for name in own:
+            del os.environ[name]
         keeper.communicate()
 
 

@@ -163,10 +163,15 @@ def _provider(site: Site, shape: Shape, request: Request) -> Any:
         binding = "--cpu-bind" if site.launcher == "pals" else "-bind-to"
         launcher = MpiExecLauncher(bind_cmd=binding, overrides="-ppn 1")
     blocks = {"init_blocks": 1, "min_blocks": 1, "max_blocks": 1}
-    ready = "\n".join([f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"])
+    programs = str(Path(sys.executable).parent)
+    ready = f"export PATH={shlex.quote(programs)}:$PATH"
     if inside(site):
+        on_path = programs in os.environ.get("PATH", "").split(os.pathsep)
         return LocalProvider(  # type: ignore[no-untyped-call]
-            **blocks, nodes_per_block=request.nodes, launcher=launcher, worker_init=ready
+            **blocks,
+            nodes_per_block=request.nodes,
+            launcher=launcher,
+            worker_init="" if on_path else ready,
         )
     ends = f"export MPIDL_ENDS=$(( $(date +%s) + {int(request.walltime)} ))"
     there = f"cd {shlex.quote(str(Path.cwd()))}"

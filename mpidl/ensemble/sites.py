@@ -25,7 +25,8 @@ class Node(Section):
     ``cpus`` lists the cores of each place (``"0-7,32-39"``); a number means that many places of one
     core; ``"auto"`` means a place for each core that this process may use. ``mask`` is the variable
     that narrows a process's view to some accelerators, which ``accelerators`` names by place.
-    ``asked`` is the number of CPUs that a PBS job asks for on each node.
+    ``runs`` limits how many go on a node at a time. ``asked`` is the number of CPUs that a PBS job
+    asks for on each node.
     """
 
     cpus: list[str] | Count | Literal["auto"] = Field(
@@ -34,16 +35,21 @@ class Node(Section):
     accelerators: list[str] = Field(default_factory=list)
     mask: str = ""
     ranks_per_place: Count = 1
+    runs: Count | None = None
     gigabytes: Rate | None = None
     asked: Count | None = None
 
 
 class Queue(Section):
-    """What a queue takes: nodes from the first number to the second, hours, jobs of one user."""
+    """What a queue takes: nodes from the first number to the second, hours, jobs of one user.
+
+    ``through`` is the queue to submit to, where this one is only reached that way.
+    """
 
     nodes: Annotated[list[Count], Field(min_length=2, max_length=2)]
     hours: Rate
     jobs: Count | None = None
+    through: str = ""
     note: str = ""
 
 
@@ -189,7 +195,8 @@ def shape(site: Site, ranks: int) -> Shape:
     """How runs of so many ranks lie on the nodes of a site: as densely as its places allow."""
     there, needed = len(places(site)), -(-ranks // site.node.ranks_per_place)
     if needed <= there:
-        return Shape(ranks, 1, ranks, needed, there // needed)
+        slots = there // needed
+        return Shape(ranks, 1, ranks, needed, min(slots, site.node.runs or slots))
     nodes = -(-needed // there)
     return Shape(ranks, nodes, -(-ranks // nodes), there, 1)
 

@@ -126,13 +126,28 @@ def read(path: Path, overrides: Sequence[str] = (), ranks: int | None = None) ->
         Fault: With one sentence for everything that is wrong with the study, or its first runs.
     """
     path = path / "study.toml" if path.is_dir() else path
-    file: File = tables.check(f"the study {path}", File, tables.read(path), None)
+    file = _file(tables.read(path))
     name = path.resolve().parent.name if path.stem == "study" else path.stem
     _check_axes(file)
     limit = ranks or (None if file.ranks == "devices" else file.ranks)
     return Study(
         name, tuple(axis.name for axis in file.axes), tuple(_runs(path, file, overrides, limit))
     )
+
+
+def _file(found: tables.Tables) -> File:
+    """The study file in some tables, with one sentence for everything that is wrong with it."""
+    faults: list[str] = []
+    axes = found.get("axes")
+    for number, table in enumerate(axes if isinstance(axes, list) else []):
+        try:
+            tables.check(f"axes[{number}]", Axis, table, None)
+        except Fault as fault:
+            faults += fault.sentences
+    if faults:
+        raise Fault(*faults)
+    file: File = tables.check("study", File, found, None)
+    return file
 
 
 def _check_axes(file: File) -> None:

@@ -1,0 +1,168 @@
+"""Studies worked off for real: Parsl, mpiexec, results files; killed, stopped, started again."""
+
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from mpidl.ensemble import keeper
+from mpidl.ensemble.folder import Folder
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+MPIEXEC = Path(sys.executable).with_name("mpiexec")
+
+
+def wait_for(what, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def events(folder):
+    lines = (folder.path / "log.txt").read_text().splitlines()
+    return [line.split()[2:4] for line in lines if not line.startswith("    ")]
+
+
+def table(folder):
+    return (folder.path / "table.csv").read_text()
+
+
+def kill(process, folder):
+    """Kill a driver; its keeper then ends all that it started."""
+    mark = next(iter(folder.going_on().values())).driver
+    process.kill()
+    process.wait()
+    wait_for(lambda: not keeper.marked(mark))
+
+
+def test_a_study_goes_on_after_its_driver_was_killed(four, tmp_path, begin, command):
+    whole, cut = Folder(tmp_path / "whole/four"), Folder(tmp_path / "cut/four")
+    code, out, err = command(four, "--site", "local", "--out", "whole")
+    assert (code, err) == (0, "")
+    assert "waiting 0  running 0  done 4  failed 0; table in" in out
+    assert table(whole).count("\n") == 5
+
+    process = begin(four, "--site", "local", "--out", "cut")
+    wait_for(lambda: cut.path.exists() and [e for e, _ in events(cut)].count("done") >= 1)
+    wait_for(lambda: cut.going_on())
+    code, _, err = command(four, "--site", "local", "--out", "cut")
+    assert code == 2
+    assert "Another driver works in" in err
+    assert f"process {process.pid} on" in err
+    kill(process, cut)
+    assert not cut.going_on()
+    made = {path: path.stat().st_mtime_ns for path in cut.path.glob("*.h5")}
+    done = {a.name for a in cut.attempts() if a.code == 0}
+    assert 1 <= len(done) < 4
+
+    code, out, _ = command(four, "--site", "local", "--out", "cut")
+    assert code == 0
+    assert f"4 runs, {len(done)} done before" in out
+    assert table(cut) == table(whole)
+    assert set(Counter(a.name for a in cut.attempts() if a.code == 0).values()) == {1}
+    for name in done:
+        assert cut.results(name).stat().st_mtime_ns == made[cut.results(name)]
+
+    before = cut.attempts()
+    code, out, _ = command(four, "--site", "local", "--out", "cut")
+    assert code == 0
+    assert cut.attempts() == before
+
+
+@pytest.fixture
+def unreliable(tmp_path):
+    """A folder with an mpiexec that fails the first run of seed 0 once, and one run always."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "mpiexec").write_text(
+        f"""#!/bin/bash
+case "$*" in
+  *degree-1-*) echo "no such luck"; exit 3 ;;
+  *unweighted-0-*) [ -e "{tmp_path}/tried" ] || {{ touch "{tmp_path}/tried"; exit 5; }} ;;
+esac
+exec "{MPIEXEC}" "$@"
+"""
+    )
+    (folder / "mpiexec").chmod(0o755)
+    return folder
+
+
+def test_a_failed_run_is_tried_again_and_then_told_while_others_go_on(
+    four, tmp_path, unreliable, environment, command
+):
+    path = f"{unreliable}{os.pathsep}{environment['PATH']}"
+    code, out, err = command(four, "--site", "local", "--retries", 2, PATH=path)
+    folder = Folder(tmp_path / "results/four")
+    assert (code, err) == (1, "")
+    codes = {}
+    for attempt in folder.attempts():
+        codes.setdefault(attempt.name.rpartition("-")[0], []).append(attempt.code)
+    assert codes == {
+        "unweighted-0": [5, 0],
+        "degree-0": [0],
+        "unweighted-1": [0],
+        "degree-1": [3, 3, 3],
+    }
+    assert "done 3  failed 1" in out
+    assert "    no such luck" in out
+    assert "    no such luck" in (folder.path / "log.txt").read_text()
+    assert table(folder).count("\n") == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_runs_after_their_round(four, tmp_path, begin, number):
+    folder = Folder(tmp_path / "results/four")
+    process = begin(four, "--site", "local", "--set", "training.rounds=100000")
+    wait_for(lambda: folder.path.exists() and len(folder.going_on()) == 2)
+    # Long enough for both to be in their rounds.
+    wait_for(lambda: len(list(folder.path.glob("*.h5"))) == 2)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert err == ""
+    assert process.returncode == (75 if number == signal.SIGTERM else 130)
+    assert [event for event, _ in events(folder)].count("stopped") == 2
+    assert "waiting 4  running 0  done 0  failed 0" in out
+    assert not folder.going_on()
+
+
+def test_runs_of_whole_nodes_go_through_the_allocation_that_is_there(four, tmp_path, command):
+    (tmp_path / "nodes").write_text("localhost\n127.0.0.1\nlocalhost\n127.0.0.1\n")
+    site = tmp_path / "site.toml"
+    site.write_text('scheduler = "pbs"\noptions = ["-launcher", "fork"]\n[node]\ncpus = 1\n')
+    code, out, err = command(
+        four, "--site", site, PBS_JOBID="1.here", PBS_NODEFILE=str(tmp_path / "nodes")
+    )
+    folder = Folder(tmp_path / "results/four")
+    assert (code, err) == (0, "")
+    assert "done 4  failed 0" in out
+    starts = [(folder.logs / f"{a.name}.txt").read_text() for a in folder.attempts()]
+    assert all("-n 2 -ppn 1 -hosts" in text for text in starts)
+
+
+FIGURES = """
+[node]
+cpus = "auto"
+ranks_per_place = 64
+
+[[figures]]
+data = "digits"
+model = "mlp"
+train = 1000
+evaluate = 1000
+source = "made up"
+"""
+
+
+def test_no_run_starts_that_cannot_end(four, tmp_path, command):
+    (tmp_path / "slow.toml").write_text(FIGURES)
+    code, out, err = command(four, "--site", "slow.toml", "--walltime", "00:10:00")
+    folder = Folder(tmp_path / "results/four")
+    assert (code, err) == (1, "")
+    assert out.count("and the walltime is 10:00") == 4
+    assert folder.attempts() == []
