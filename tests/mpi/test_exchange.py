@@ -254,7 +254,6 @@ def nodes(comm, count):
         ["topology.name=star", "topology.link_probability=0.5"],
         ["topology.name=ring", "training.participation=0.5"],
         ["topology.name=complete", "exchange.mixing=sequential"],
-        ["strategy.name=degree_similarity"],
     ],
     ids=" ".join,
 )
@@ -269,6 +268,17 @@ def test_devices_on_several_nodes_mix_like_the_dense_matrix(comm, count, hosting
     for device, vector in found.items():
         np.testing.assert_array_equal(vector, alone[device])
         np.testing.assert_allclose(vector, want[device], rtol=2e-5, atol=2e-6)
+    inner.Free()
+
+
+def test_devices_on_several_nodes_find_all_chunks_in_their_inboxes(comm):
+    settings = ["strategy.name=degree_similarity", "placement.hosts=round_robin"]
+    made, size = make(comm, comm.size + 2, settings), 9 * kernels.TILE + 5
+    inner = nodes(comm, 2)
+    found = run(comm, made, size, 3, partial(Shared, chunk=4 * kernels.TILE), inner=inner)
+    want = run(comm, made, size, 3, "mpi")
+    for device, vector in found.items():
+        np.testing.assert_array_equal(vector, want[device])
     inner.Free()
 
 

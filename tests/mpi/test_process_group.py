@@ -26,7 +26,6 @@ GRAPHS = {
     "complete": "topology.name=complete",
     "federated": "strategy.name=federated",
     "failing": "topology.link_probability=0.5",
-    "looking": "strategy.name=degree_similarity",
 }
 
 
@@ -96,6 +95,13 @@ def test_gloo_gives_the_bits_of_shared_memory(comm, way, graph, hosting):
     for size in (1, 1000):
         found = run(comm, made, size, BUILDS[way])
         assert_same(found, run(comm, made, size, BACKENDS["shared"]))
+
+
+@pytest.mark.parametrize("way", ["chunks", "all to all"])
+def test_gloo_opens_the_inboxes_of_shared_memory(comm, way):
+    made = make(comm, comm.size + 2, "strategy.name=degree_similarity")
+    found = run(comm, made, 3000, BUILDS[way])
+    assert_same(found, run(comm, made, 3000, BACKENDS["shared"]))
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -285,6 +291,12 @@ def test_a_window_gives_the_bits_of_shared_memory(comm, graph, hosting):
     for size in (1, 1000):
         found = run(comm, made, size, Files)
         assert_same(found, run(comm, made, size, BACKENDS["shared"]))
+
+
+def test_a_window_opens_the_inboxes_of_shared_memory(comm):
+    made = make(comm, comm.size + 2, "strategy.name=degree_similarity")
+    found = run(comm, made, 100, Files)
+    assert_same(found, run(comm, made, 100, BACKENDS["shared"]))
 
 
 def test_a_window_that_shows_something_else_is_refused(comm):
