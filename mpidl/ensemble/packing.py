@@ -4,7 +4,7 @@ import heapq
 import itertools
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -375,7 +375,7 @@ def jobs(
         free = Queue(nodes=[1, 10**6], hours=hours or 1e6)
         least = max(one.shape.nodes for one in work)
         found = offer(work, "The partition", free, nodes or least, hours)
-        line = found if isinstance(found, str) else _offered(found, "")
+        line = found if isinstance(found, str) else _offered(replace(found, queue=""), "")
         return [line, "The site's file has no [queues]; with them other numbers are tried."]
     made = {name: offer(work, name, queue, nodes, hours) for name, queue in queues.items()}
     fit = [found for found in made.values() if isinstance(found, Offer)]
@@ -450,7 +450,7 @@ def _hours(hours: float) -> str:
 
 def _time(seconds: float) -> str:
     """A length of time as a person says it."""
-    for unit, size, limit in (("s", 1.0, 90), ("min", 60.0, 90), ("h", HOUR, 48)):
+    for unit, size, limit in (("s", 1.0, 120), ("min", 60.0, 120), ("h", HOUR, 48)):
         if seconds < limit * size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds / (24 * HOUR):.3g} days"
