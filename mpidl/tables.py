@@ -20,8 +20,12 @@ NAMERS = ("name", "backend")
 """Settings that name a builder, which decides what else can be set in their section."""
 
 
-def read(source: Path | str) -> Tables:
+def read(source: Path | str, kind: str = "run file") -> Tables:
     """The tables in a TOML file, or in TOML text.
+
+    Args:
+        source: The path of a file, or text.
+        kind: What it is called if something is wrong with it.
 
     Raises:
         Fault: If the file is missing, unreadable, too large, or not TOML.
@@ -30,14 +34,14 @@ def read(source: Path | str) -> Tables:
         return _parse(source, "The text")
     try:
         if source.exists() and not source.is_file():
-            raise Fault(f"The run file {source} is not a regular file.")
+            raise Fault(f"The {kind} {source} is not a regular file.")
         if (size := source.stat().st_size) > BYTES:
-            raise Fault(f"The run file {source} has {size:,} bytes; at most {BYTES:,} are read.")
-        return _parse(source.read_text(encoding="utf-8-sig"), f"The run file {source}")
+            raise Fault(f"The {kind} {source} has {size:,} bytes; at most {BYTES:,} are read.")
+        return _parse(source.read_text(encoding="utf-8-sig"), f"The {kind} {source}")
     except OSError as error:
-        raise Fault(f"Cannot read the run file {source}: {error.strerror}.") from None
+        raise Fault(f"Cannot read the {kind} {source}: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise Fault(f"The run file {source} is not UTF-8 text.") from None
+        raise Fault(f"The {kind} {source} is not UTF-8 text.") from None
 
 
 def _parse(text: str, what: str) -> Tables:

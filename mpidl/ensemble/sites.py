@@ -165,7 +165,7 @@ def read(name: str) -> Site:
     if not name.endswith(".toml") and not path.exists():
         known = sorted(file.stem for file in FOLDER.glob("*.toml"))
         raise Fault(f"Unknown site {name!r}; {nearest(name, known)} A path of a file works too.")
-    found = tables.read(path)
+    found = tables.read(path, "site file")
     own = {key: found.pop(key) for key in list(found) if not isinstance(found[key], dict | list)}
     site: Site = tables.check(f"The site {name}", Site, {**found, **own}, None)
     for text in site.node.cpus if isinstance(site.node.cpus, list) else []:

@@ -126,7 +126,7 @@ def read(path: Path, overrides: Sequence[str] = (), ranks: int | None = None) ->
         Fault: With one sentence for everything that is wrong with the study, or its first runs.
     """
     path = path / "study.toml" if path.is_dir() else path
-    file = _file(tables.read(path))
+    file = _file(tables.read(path, "study file"))
     name = path.resolve().parent.name if path.stem == "study" else path.stem
     _check_axes(file)
     limit = ranks or (None if file.ranks == "devices" else file.ranks)
