@@ -251,8 +251,8 @@ def calibrate(
     wanted = {kind(run.file): run.file for run in reversed(study.runs)}
     faults = []
     for what in sorted(wanted.keys() - known):
-        tell(f"calibrating: {what}, some batches on one place")
         try:
+            tell(f"calibrating: {what}, some batches on one place")
             remember(folder, measure(wanted[what], site, site_name))
         except Fault as fault:
             faults += [f"{what} could not be measured: {text}" for text in fault.sentences]
@@ -265,8 +265,8 @@ def measure(file: RunFile, site: Site, site_name: str) -> Measured:
     Raises:
         Fault: If that fails.
     """
-    short = shortened(file)
-    what = kind(file)
+    short, what = shortened(file), kind(file)
+    shards.foresee(short)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "calibration.toml"
         path.write_text(short.text(), encoding="utf-8")

@@ -255,7 +255,7 @@ def report(
     parts = [
         [f"{study.name} on {site_name}: {len(study.runs):,} runs"],
         table(groups(study.runs, site, known), site),
-        [*told(study, site, measured), *faults, *missing(study, known, site_name, folder)],
+        [*told(study, site, measured), *(faults or missing(study, known, site_name, folder))],
         compared(known, took),
     ]
     left = [run for run in study.runs if run.name not in took]

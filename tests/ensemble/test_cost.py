@@ -201,9 +201,11 @@ def test_what_cannot_be_measured_is_told(tmp_path, monkeypatch):
     found = study.read(SMOKE, ["data.name=mnist", "ood.name=none", "data.dir=nowhere"])
     told = cost.calibrate(found, sites.read("local"), "local", tmp_path, lambda line: None)
     assert len(told) == 1
-    assert told[0].startswith("mnist with mlp hidden=[64] could not be measured: exit code 2; ")
+    assert told[0].startswith(
+        "mnist with mlp hidden=[64] could not be measured: mnist needs the file"
+    )
     assert "nowhere" in told[0]
-    broken = sites.read("local").model_copy(update={"launcher": "srun"})
+    found, broken = study.read(SMOKE), sites.read("local").model_copy(update={"launcher": "srun"})
     monkeypatch.setenv("PATH", str(tmp_path))
     told = cost.calibrate(found, broken, "local", tmp_path, lambda line: None)
     assert told[0].endswith("srun cannot be started: No such file or directory.")
