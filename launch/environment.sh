@@ -33,7 +33,7 @@ stage() {
   # shellcheck disable=SC2016  # the words are for the shell on each node
   on_each_node sh -c '
     [ -e "$2" ] && exit
-    mkdir -p "$2.$$" && tar -C "$2.$$" -xf "$1" && { mv -T "$2.$$" "$2" || rm -r "$2.$$"; }
+    mkdir -p "$2.$$" && tar -C "$2.$$" -xf "$1" && { mv -T "$2.$$" "$2" 2>/dev/null || rm -r "$2.$$"; }
     [ -e "$2" ]' sh "$archive" "$place" >&2 || return
   echo "$place"
 }

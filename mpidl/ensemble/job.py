@@ -154,8 +154,9 @@ def _ensemble(name: str, site: Site, words: Sequence[str], ends: float | None) -
     command = [sys.executable, "-m", "mpidl.ensemble", *words, "--site", name]
     if ends is not None:
         command += ["--walltime", pool.clock(allocation.left(ends))]
-    folder = told.study.parent if told.study.name == "study.toml" else told.study.with_suffix("")
-    return Work(command, os.environ | site.environment, told.out / folder.resolve().name)
+    named = told.study.parent if told.study.name == "study.toml" else told.study
+    folder = told.out / named.resolve().name.removesuffix(".toml")
+    return Work(command, os.environ | site.environment, folder)
 
 
 def start(work: Work, ends: float | None) -> int:
@@ -208,12 +209,12 @@ def again(site: Site, script: str) -> None:
         raise Fault(f"No job follows: {CHAIN} = {links}.")
     told = {key: value for key, value in os.environ.items() if key.startswith(OWN)}
     told |= {CHAIN: str(links - 1)}
-    words = ["qsub", *_resources(site, allocation.described(allocation.number(site)))]
-    words += ["-v", ",".join(f"{key}={_quoted(value)}" for key, value in told.items()), script]
+    words = ["qsub", *resources(site, allocation.described(allocation.number(site)))]
+    words += ["-v", ",".join(f"{key}={quoted(value)}" for key, value in told.items()), script]
     print(f"mpidl: the next job is {allocation.ask(*words).strip()}", flush=True)
 
 
-def _resources(site: Site, job: Mapping[str, Any]) -> list[str]:
+def resources(site: Site, job: Mapping[str, Any]) -> list[str]:
     """What a job of PBS was submitted with; it may have been routed to another queue."""
     queue, wanted = job["queue"], job["Resource_List"]
     through = site.queues[queue].through if queue in site.queues else ""
@@ -224,7 +225,7 @@ def _resources(site: Site, job: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
     """A value as qsub takes it in a list: PBS splits that at commas outside quotes."""
     return value if "," not in value else f'"{value}"' if '"' not in value else f"'{value}'"
 

@@ -90,8 +90,8 @@ def test_a_warned_job_stops_after_its_round_and_is_started_again(slurm, checkout
         job.wait_for(lambda job: "round 2/" in job.text())
         job.ask("scancel", "--signal=USR1", "--batch", job.number)
         job.wait_for(lambda job: job.state()["JobState"] == "PENDING")
-        # Slurm lets a job wait two minutes before it starts again.
-        job.ask("scontrol", "update", f"JobId={job.number}", "StartTime=now")
+        # Slurm would let it wait two minutes, until nobody takes it for the start that was ended.
+        job.ask("scontrol", "update", f"JobId={job.number}", "StartTime=now+3")
         job.wait_for(lambda job: job.text().count("mpidl: job ") == 2)
     finally:
         job.cancel()
