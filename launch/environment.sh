@@ -29,7 +29,7 @@ stage() {
   if [ ! -e "$archive" ] || [ -n "$(find "$venv" -newer "$archive" -print -quit)" ]; then
     tar -C "$venv" -cf "$archive.$$" . && mv "$archive.$$" "$archive" || return
   fi
-  place=${MPIDL_LOCAL:-/tmp}/mpidl-$(id -u)-$(stat -c '%n %Y %s' "$archive" | cksum | cut -d ' ' -f 1)
+  place=${MPIDL_LOCAL:-/tmp}/mpidl-$(id -u)-$(stat -c '%n %y' "$archive" | cksum | cut -d ' ' -f 1)
   # shellcheck disable=SC2016  # the words are for the shell on each node
   on_each_node sh -c '
     [ -e "$2" ] && exit
