@@ -14,7 +14,7 @@ from pathlib import Path
 # A driver is no rank: MPI must not start where no launcher is, such as on a login node.
 os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 
-from mpidl.ensemble import cost, packing, pool, sites, study, table
+from mpidl.ensemble import allocation, cost, packing, sites, study, table
 from mpidl.ensemble.display import Display
 from mpidl.ensemble.driver import Driver, Orders
 from mpidl.ensemble.folder import Folder
@@ -165,29 +165,31 @@ def _work(found: Study, site: Site, options: Namespace) -> int:
 
 def _request(site: Site, options: Namespace) -> tuple[Request, Orders]:
     walltime = seconds(options.walltime) if options.walltime else None
-    if pool.inside(site):
-        ends = time.time() + walltime if walltime else None
-        return Request(pool.nodes_here(site), 1, walltime or 0.0), Orders(options.retries, ends)
+    if allocation.inside(site):
+        ends = time.time() + walltime if walltime else allocation.ends(site)
+        return Request(len(allocation.hosts(site)), 1, walltime or 0.0), Orders(
+            options.retries, ends
+        )
     if walltime is None:
         raise Fault(
-            "--walltime is missing: outside an allocation each batch job is asked for so long."
+            "--walltime is missing: outside an allocation, batch jobs are asked for so long."
         )
     return Request(options.nodes or 1, options.jobs, walltime), Orders(options.retries)
 
 
 def seconds(text: str) -> float:
-    """Seconds of ``HH:MM:SS``, ``HH:MM``, or hours.
+    """Seconds of ``HH:MM:SS``, or of a number of hours.
 
     Raises:
-        Fault: If it is none of these.
+        Fault: If it is neither, or not positive.
     """
     try:
-        parts = [float(part) for part in text.split(":")]
+        found = allocation.seconds(text) if ":" in text else float(text) * HOUR
     except ValueError:
-        parts = []
-    if not 1 <= len(parts) <= 3 or any(not 0 <= part < 1e6 for part in parts) or not any(parts):
+        found = 0.0
+    if not 0 < found < float("inf"):
         raise Fault(f"--walltime {text!r}: must be HH:MM:SS, or a number of hours.")
-    return sum(part * HOUR / float(60**i) for i, part in enumerate(parts))
+    return found
 
 
 if __name__ == "__main__":

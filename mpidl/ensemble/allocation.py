@@ -10,9 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mpidl.ensemble import pool
 from mpidl.ensemble.sites import Site
 from mpidl.faults import Fault
+
+JOBS = {"pbs": "PBS_JOBID", "slurm": "SLURM_JOB_ID"}
+"""Variables that number the job of a process, by scheduler."""
 
 PATIENCE = 60.0
 """Seconds in which a scheduler must answer."""
@@ -20,7 +22,12 @@ PATIENCE = 60.0
 
 def number(site: Site) -> str:
     """The number of this process's job; empty outside one."""
-    return os.environ.get(pool.JOBS.get(site.scheduler, ""), "")
+    return os.environ.get(JOBS.get(site.scheduler, ""), "")
+
+
+def inside(site: Site) -> bool:
+    """Whether this process already has the nodes that runs go to."""
+    return site.scheduler == "none" or bool(number(site))
 
 
 def hosts(site: Site) -> list[str]:
@@ -32,7 +39,7 @@ def hosts(site: Site) -> list[str]:
     if site.scheduler == "none":
         return ["localhost"]
     if not number(site):
-        raise Fault(f"{pool.JOBS[site.scheduler]} is not set: this is no job of {site.scheduler}.")
+        raise Fault(f"{JOBS[site.scheduler]} is not set: this is no job of {site.scheduler}.")
     if site.scheduler == "slurm":
         told = ask("scontrol", "show", "hostnames", os.environ.get("SLURM_JOB_NODELIST", ""))
     else:
@@ -83,12 +90,20 @@ def ask(*words: str) -> str:
     return done.stdout
 
 
-def seconds(clock: str) -> float:
-    """The seconds in ``HH:MM:SS``."""
-    total = 0.0
-    for part in clock.split(":"):
-        total = 60 * total + float(part)
-    return total
+def seconds(text: str) -> float:
+    """The seconds in ``HH:MM:SS``.
+
+    Raises:
+        ValueError: If it is not of this form.
+    """
+    hours, minutes, rest = map(int, text.split(":"))
+    return float(3600 * hours + 60 * minutes + rest)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a batch system has them: ``HH:MM:SS``."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest:02}"
 
 
 def left(moment: float | None) -> float:

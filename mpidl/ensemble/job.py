@@ -26,7 +26,7 @@ os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 import h5py
 
 from mpidl import plan, schema, world
-from mpidl.ensemble import allocation, launchers, pool, sites
+from mpidl.ensemble import allocation, launchers, sites
 from mpidl.ensemble.sites import Site
 from mpidl.faults import Fault, Parser, tell
 
@@ -81,12 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hosts, ends = allocation.hosts(site), allocation.ends(site)
         _print_found(site, hosts, ends)
         words = options.words or shlex.split(os.environ.get(WORDS, ""))
-        work = understood(options.site, site, hosts, words, ends)
+        stop = warned(ends)
+        work = understood(options.site, site, hosts, words, stop)
     except Fault as fault:
         tell(fault)
         return 2
     before = rounds(work.results)
-    code = start(work, ends)
+    code = start(work, stop)
     print(f"mpidl: exit code {code}", flush=True)
     if code != world.AGAIN or not allocation.number(site):
         return code
@@ -153,14 +154,22 @@ def _ensemble(name: str, site: Site, words: Sequence[str], ends: float | None) -
     told, _ = known.parse_known_args(words)
     command = [sys.executable, "-m", "mpidl.ensemble", *words, "--site", name]
     if ends is not None:
-        command += ["--walltime", pool.clock(allocation.left(ends))]
+        command += ["--walltime", allocation.clock(allocation.left(ends))]
     named = told.study.parent if told.study.name == "study.toml" else told.study
     folder = told.out / named.resolve().name.removesuffix(".toml")
     return Work(command, os.environ | site.environment, folder)
 
 
-def start(work: Work, ends: float | None) -> int:
-    """Start the work, warn it before the end and whenever this process is warned; its exit code."""
+def warned(ends: float | None) -> float | None:
+    """When work is asked to stop, on nodes that are taken away then, so that it ends before."""
+    if ends is None:
+        return None
+    # Of a short job at most a quarter, so that it gets somewhere.
+    return ends - min(float(os.environ.get(MARGIN, SECONDS)), allocation.left(ends) / 4)
+
+
+def start(work: Work, stop: float | None) -> int:
+    """Start the work; ask it to stop then, and whenever this process is warned; its exit code."""
     print(f"$ {shlex.join(work.command)}", flush=True)
     child = subprocess.Popen(work.command, env=work.environment)
 
@@ -169,17 +178,15 @@ def start(work: Work, ends: float | None) -> int:
 
     for number in WARNINGS:
         signal.signal(number, warn)
-    # Of a short job at most a quarter, so that it gets somewhere.
-    margin = min(float(os.environ.get(MARGIN, SECONDS)), allocation.left(ends) / 4)
-    warned = False
+    asked = False
     while True:
         with suppress(subprocess.TimeoutExpired):
             code = child.wait(LOOK)
             return code if code >= 0 else 128 - code
-        if not warned and allocation.left(ends) < margin:
+        if not asked and allocation.left(stop) < 0:
             print("mpidl: the time is over; asked to stop after this round", flush=True)
             warn()
-            warned = True
+            asked = True
 
 
 def rounds(results: Path) -> int:
@@ -236,7 +243,7 @@ def _print_found(site: Site, hosts: Sequence[str], ends: float | None) -> None:
     for name in ("mpidl", "torch", "mpi4py", "h5py", "numpy"):
         with suppress(metadata.PackageNotFoundError):
             versions.append(f"{name} {metadata.version(name)}")
-    until = "" if ends is None else f", {pool.clock(allocation.left(ends))} left"
+    until = "" if ends is None else f", {allocation.clock(allocation.left(ends))} left"
     found = {
         "job": f"{allocation.number(site) or 'none'}, {len(hosts)} nodes{until}: {' '.join(hosts)}",
         "modules": os.environ.get("LOADEDMODULES", "none").replace(":", " "),

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mpidl import host
-from mpidl.ensemble import cost, pool, sites
+from mpidl.ensemble import allocation, cost, sites
 from mpidl.ensemble.cost import Measured
 from mpidl.ensemble.folder import Attempt, Folder, finished
 from mpidl.ensemble.sites import Queue, Shape, Site
@@ -244,7 +244,7 @@ def report(
         Fault: If the site has no such queue, or the folder's figures are damaged.
     """
     asked = asked_for(site, queue)
-    faults = cost.calibrate(study, site, site_name, folder) if pool.inside(site) else []
+    faults = cost.calibrate(study, site, site_name, folder) if allocation.inside(site) else []
     measured = cost.remembered(folder, site, site_name)
     known = cost.estimates(study, site, measured)
     took = {
@@ -283,7 +283,7 @@ def asked_for(site: Site, queue: str | None) -> list[str]:
 def was_here(attempt: Attempt, site: Site) -> bool:
     """Whether an attempt was on a site, as far as its host tells: a study may go to several."""
     same = attempt.host == host.name()
-    return same if site.scheduler == "none" else pool.inside(site) or not same
+    return same if site.scheduler == "none" else allocation.inside(site) or not same
 
 
 def table(work: Sequence[Group], site: Site) -> list[str]:
@@ -425,7 +425,7 @@ def _offered(found: Offer, limit: str) -> str:
     many = "1 job" if count == 1 else f"{count} jobs, one after another, each"
     where = f"{found.queue}: " if found.queue else ""
     return (
-        f"{where}{many} of {_nodes(found.nodes)} with walltime {pool.clock(found.walltime)}; "
+        f"{where}{many} of {_nodes(found.nodes)} with walltime {allocation.clock(found.walltime)}; "
         f"{_time(sum(found.took))} in all, {found.node_hours:,.1f} node-hours{limit}."
     )
 

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mpidl import host
+from mpidl.ensemble import allocation
 from mpidl.ensemble.sites import Shape, Site, places
 from mpidl.ensemble.worker import Outcome, Task, perform
 from mpidl.faults import Fault
-
-JOBS = {"pbs": "PBS_JOBID", "slurm": "SLURM_JOB_ID"}
-"""Variables that say that this process is inside an allocation."""
 
 HEARTBEAT = 10
 """Seconds between signs of life of Parsl's managers; after six missed ones they are given up."""
@@ -42,31 +40,6 @@ class Pool(Protocol):
 
     def submit(self, task: Task) -> "Future[Outcome]":
         """Hand over a run."""
-
-
-def inside(site: Site) -> bool:
-    """Whether this process already has the nodes that runs go to."""
-    return site.scheduler == "none" or JOBS[site.scheduler] in os.environ
-
-
-def nodes_here(site: Site) -> int:
-    """How many nodes the allocation of this process has.
-
-    Raises:
-        Fault: If the scheduler does not say.
-    """
-    if site.scheduler == "none":
-        return 1
-    if site.scheduler == "slurm":
-        told = os.environ.get("SLURM_JOB_NUM_NODES", os.environ.get("SLURM_NNODES", ""))
-        if told.isdigit():
-            return int(told)
-        raise Fault("SLURM_JOB_NUM_NODES is not set: this is no batch job of Slurm.")
-    try:
-        lines = Path(os.environ["PBS_NODEFILE"]).read_text(encoding="utf-8").split()
-    except (KeyError, OSError):
-        raise Fault("PBS_NODEFILE names no file that can be read: this is no PBS job.") from None
-    return len(dict.fromkeys(lines))
 
 
 @contextmanager
@@ -110,7 +83,7 @@ def pool(site: Site, shape: Shape, request: Request, folder: Path) -> Iterator[P
         executors=[executor],
         run_dir=str(folder),
         retries=0,
-        strategy="none" if inside(site) else "simple",
+        strategy="none" if allocation.inside(site) else "simple",
         usage_tracking=0,
         initialize_logging=False,
     )
@@ -165,7 +138,7 @@ def _provider(site: Site, shape: Shape, request: Request) -> Any:
     blocks = {"init_blocks": 1, "min_blocks": 1, "max_blocks": 1}
     programs = str(Path(sys.executable).parent)
     ready = f"export PATH={shlex.quote(programs)}:$PATH"
-    if inside(site):
+    if allocation.inside(site):
         on_path = programs in os.environ.get("PATH", "").split(os.pathsep)
         return LocalProvider(  # type: ignore[no-untyped-call]
             **blocks,
@@ -181,7 +154,7 @@ def _provider(site: Site, shape: Shape, request: Request) -> Any:
         "max_blocks": request.jobs,
         "nodes_per_block": request.nodes,
         "launcher": launcher,
-        "walltime": clock(request.walltime),
+        "walltime": allocation.clock(request.walltime),
         "worker_init": "\n".join([*site.setup, there, ready, ends]),
     }
     wanted = site.submission
@@ -202,9 +175,3 @@ def _provider(site: Site, shape: Shape, request: Request) -> Any:
         select_options=wanted.select,
         scheduler_options="\n".join([*filesystems, *wanted.options]),
     )
-
-
-def clock(seconds: float) -> str:
-    """Seconds as a batch system has them: ``HH:MM:SS``."""
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes // 60:02}:{minutes % 60:02}:{rest:02}"

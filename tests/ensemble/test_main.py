@@ -132,13 +132,13 @@ def test_what_cannot_be_is_told_in_a_sentence(
 
 @pytest.mark.parametrize(
     ("text", "amount"),
-    [("2", 7200), ("0.5", 1800), ("1:30", 5400), ("00:10:30", 630), ("168:00:00", 604800)],
+    [("2", 7200), ("0.5", 1800), ("00:10:30", 630), ("168:00:00", 604800)],
 )
 def test_walltimes_are_read(text, amount):
     assert seconds(text) == amount
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "1:2:3:4", "nan", "1h"])
+@pytest.mark.parametrize("text", ["", "0", "-1", "1:30", "1:2:3:4", "nan", "inf", "1h"])
 def test_other_walltimes_are_refused(text):
     with pytest.raises(Fault, match="must be HH:MM:SS"):
         seconds(text)
