@@ -152,6 +152,7 @@ def _table(found: Study, options: Namespace) -> int:
 def _work(found: Study, site: Site, options: Namespace) -> int:
     study.check_data(found)
     request, orders = _request(site, options)
+    _check_sizes(found, site, request.nodes)
     folder = Folder(options.out / found.name)
     with folder.alone(), Display(len(found.runs)) as display:
         measured = cost.remembered(folder.path, site, options.site)
@@ -161,6 +162,15 @@ def _work(found: Study, site: Site, options: Namespace) -> int:
         path = table.write(found, folder)
     print(f"{driver.state}; table in {path}, log in {folder.path / 'log.txt'}")
     return code
+
+
+def _check_sizes(found: Study, site: Site, nodes: int) -> None:
+    for ranks in sorted({run.ranks for run in found.runs}):
+        if (wanted := sites.shape(site, ranks).nodes) > nodes:
+            raise Fault(
+                f"Runs of {ranks} ranks take {wanted} nodes, and there are {nodes}; ask for more, "
+                "or let --ranks limit them: fewer ranks host more devices each."
+            )
 
 
 def _request(site: Site, options: Namespace) -> tuple[Request, Orders]:

@@ -36,6 +36,9 @@ ROUNDS, DEVICES, BATCHES, SAMPLES = 3, 2, 4, 256
 """Of a calibration run: rounds, the first of which does not count, devices, batches that both
 train on in a round, and samples at least, and in the test set."""
 
+MARGIN = 1.2
+"""By how much an estimate is multiplied before it is compared with the time left."""
+
 PATIENCE = 900.0
 """Seconds that a calibration run may take."""
 

@@ -1,6 +1,7 @@
 """Works off a study: hands runs to workers, retries, stops in time, and tells how it goes."""
 
 import itertools
+import math
 import signal
 import time
 import uuid
@@ -13,6 +14,7 @@ from types import FrameType
 
 from mpidl import results, world
 from mpidl.ensemble import keeper, pool, sites
+from mpidl.ensemble.cost import MARGIN
 from mpidl.ensemble.folder import Attempt, Folder, finished, record
 from mpidl.ensemble.pool import Request
 from mpidl.ensemble.sites import Shape, Site
@@ -28,6 +30,9 @@ LOOK = 1.0
 
 LOST = 5
 """Times that a run may get lost with its worker before it counts as failed."""
+
+PATIENCE = 60.0
+"""Seconds after which a run that has ended counts as lost if its worker says nothing."""
 
 LINES = 12
 """Lines of a failed run's output that are shown."""
@@ -57,12 +62,10 @@ class Orders:
     Attributes:
         retries: Attempts after the first one.
         ends: When the nodes are taken away, in seconds since 1970; None if never.
-        margin: By how much an estimate is multiplied before it is compared with the time left.
     """
 
     retries: int = 1
     ends: float | None = None
-    margin: float = 1.2
 
 
 class Driver:
@@ -96,6 +99,7 @@ class Driver:
         self._mark = uuid.uuid4().hex
         self._attempts, self._losses = Counter[str](), Counter[str]()
         self._seen: set[str] = set()
+        self._ended: dict[str, float] = {}
         self._hold = 0.0
         self._asked: list[int] = []
         before = finished(folder.attempts()).values()
@@ -143,7 +147,8 @@ class Driver:
             ready, _ = wait(flying, timeout=LOOK, return_when=FIRST_COMPLETED)
             if not flying:
                 time.sleep(LOOK)
-            for future in ready:
+            silent = {future for future, run in flying.items() if self._silent(run)}
+            for future in ready | silent:
                 run = flying.pop(future)
                 if not self._settle(run, future):
                     waiting.append(run)
@@ -159,15 +164,24 @@ class Driver:
         return list(itertools.islice(able, room))
 
     def _fits(self, run: Run) -> bool:
-        ends = self._orders.ends
-        return ends is None or time.time() + self.expected(run) < ends
+        return self.expected(run) < self._left()
+
+    def _left(self) -> float:
+        """Seconds for which a run that begins now has its nodes."""
+        if self._orders.ends is not None:
+            return self._orders.ends - time.time()
+        return self._request.walltime or math.inf
+
+    def _silent(self, run: Run) -> bool:
+        """Whether a run ended long ago and Parsl has not told its outcome."""
+        ended = self._ended.get(run.name)
+        return ended is not None and time.monotonic() - ended > PATIENCE
 
     def _hopeless(self, run: Run) -> bool:
         """Whether a run takes longer than these nodes are there from now on, and is given up."""
         if self._fits(run):
             return False
-        ends, expected = self._orders.ends or 0.0, self.expected(run)
-        told = f"expected {clock(expected)}, and the walltime is {clock(ends - time.time())}"
+        told = f"expected {clock(self.expected(run))}, and the walltime is {clock(self._left())}"
         self.state.waiting -= 1
         self.state.failed.append(run.name)
         self._say("too long", run.name, told)
@@ -180,8 +194,8 @@ class Driver:
         """Seconds that a run takes at most: what is known of it, as far as it held so far."""
         known = self._estimates.get(run.name)
         if known is None:
-            return self._orders.margin * median(self._took, 0.0)
-        return self._orders.margin * median(self._ratios, 1.0) * known
+            return MARGIN * median(self._took, 0.0)
+        return MARGIN * median(self._ratios, 1.0) * known
 
     def _submit(self, workers: pool.Pool, run: Run, shape: Shape) -> "Future[Outcome]":
         own = replace(shape, ranks=run.ranks, per_node=-(-run.ranks // shape.nodes))
@@ -210,12 +224,16 @@ class Driver:
 
     def _judge(self, run: Run, future: "Future[Outcome]") -> bool:
         name, self._seen = run.name, self._seen - {run.name}
+        self._ended.pop(name, None)
         done = results.completed(self._folder.results(name))
-        if error := future.exception():
+        error = future.exception() if future.done() else TimeoutError("no word of its worker")
+        if error is not None:
             # Of Parsl, which has many kinds of them: the worker or its node is gone.
             self._losses[name] += 1
             self._say("lost", name, f"{type(error).__name__}: {str(error).splitlines()[0]}")
-            return self._give_up(run, []) if self._losses[name] >= LOST and not done else done
+            if done:
+                self.state.done += 1
+            return done or (self._losses[name] >= LOST and self._give_up(run, []))
         outcome = future.result()
         if outcome.code is None:
             self._hold = 0.0 if self._orders.ends else time.time() + max(0.0, outcome.seconds)
@@ -272,7 +290,7 @@ class Driver:
                 self._say(
                     "start", run.name, f"{run.ranks} ranks on {claim.host}, slot {claim.slot}"
                 )
-        expected = sum(self.expected(run) for run in waiting) / self._orders.margin
+        expected = sum(self.expected(run) for run in waiting) / MARGIN
         self._show(self.state, expected / room if expected else None)
 
     def _code(self) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mpidl import host
 from mpidl.ensemble import allocation, cost, sites
-from mpidl.ensemble.cost import Measured
+from mpidl.ensemble.cost import MARGIN, Measured
 from mpidl.ensemble.folder import Attempt, Folder, finished
 from mpidl.ensemble.sites import Queue, Shape, Site
 from mpidl.ensemble.study import Run, Study
@@ -19,9 +19,6 @@ from mpidl.faults import Fault
 from mpidl.registry import nearest
 
 HOUR = 3600.0
-
-MARGIN = 1.2
-"""By how much an estimate is multiplied before it is compared with the time left, as drivers do."""
 
 STEP = 600.0
 """Seconds to which walltimes are rounded up."""
