@@ -33,8 +33,11 @@ stage() {
   # shellcheck disable=SC2016  # the words are for the shell on each node
   on_each_node sh -c '
     [ -e "$2" ] && exit
-    mkdir -p "$2.$$" && tar -C "$2.$$" -xf "$1" && { mv -T "$2.$$" "$2" 2>/dev/null || rm -r "$2.$$"; }
-    [ -e "$2" ]' sh "$archive" "$place" >&2 || return
+    mkdir -p "$2.$$" && tar -C "$2.$$" -xf "$1" || exit
+    # The first lines of programs, such as those of Parsl, name the Python that they are for.
+    grep -lIF "$3/bin/" "$2.$$"/bin/* | xargs -r -d "\n" sed -i "1,3s|$3/bin/|$2/bin/|g"
+    mv -T "$2.$$" "$2" 2>/dev/null || rm -r "$2.$$"
+    [ -e "$2" ]' sh "$archive" "$place" "$venv" >&2 || return
   echo "$place"
 }
 

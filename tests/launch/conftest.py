@@ -20,6 +20,16 @@ STAND_INS = Path(__file__).with_name("stand_ins")
 LIMIT = 120.0
 """Seconds after which a job hangs, on however busy a machine."""
 
+STUDY = """
+base = "../run.toml"
+prefix = ["seed"]
+
+[[axes]]
+name = "seed"
+set = "training.seed"
+values = [0, 1]
+"""
+
 RUN = """
 name = "small"
 
@@ -37,7 +47,7 @@ name = "mlp"
 hidden = [4]
 
 [training]
-rounds = {rounds}
+rounds = 2
 steps = 1
 accelerator = "cpu"
 """
@@ -51,10 +61,14 @@ MODULE = """() {
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A folder to submit from: the launch scripts, a run file, and an environment in ``.venv``."""
+    """A folder to submit from: the launch scripts, a run file, a study, and an environment."""
+    if sys.prefix == sys.base_prefix:
+        pytest.skip("this Python is in no virtual environment, of which there could be a copy")
     folder = tmp_path / "checkout"
     shutil.copytree(ROOT / "launch", folder / "launch", ignore=shutil.ignore_patterns("studies"))
-    (folder / "run.toml").write_text(RUN.format(rounds=2))
+    (folder / "run.toml").write_text(RUN)
+    (folder / "two").mkdir()
+    (folder / "two/study.toml").write_text(STUDY)
     copied(folder / ".venv")
     return folder
 
@@ -65,6 +79,11 @@ def copied(venv: Path) -> Path:
     shutil.copy(Path(sys.prefix) / "pyvenv.cfg", venv)
     (venv / "lib").symlink_to(Path(sys.prefix) / "lib")
     (venv / "bin/python").symlink_to(Path(sys.executable).resolve())
+    # Parsl's programs.
+    for program in (Path(sys.prefix) / "bin").glob("*.py"):
+        copy = venv / "bin" / program.name
+        copy.write_text(f"#!{venv}/bin/python\n{program.read_text().partition(chr(10))[2]}")
+        copy.chmod(0o755)
     return venv
 
 
@@ -114,7 +133,9 @@ class Pbs:
         job, name = self.job(number), f"{number}.pbs"
         nodes = self.state / f"{name}.nodes"
         count = job["Resource_List"]["nodect"]
-        nodes.write_text("".join(f"{self.site}{node}.alcf.anl.gov\n" for node in range(count)))
+        # All nodes are this machine; their domains tell them apart.
+        names = [f"{host.name()}.{self.site}{node}.alcf.anl.gov\n" for node in range(count)]
+        nodes.write_text("".join(names))
         self._put(name, job | {"job_state": "R", "stime": time.ctime()})
         # PBS copies the script, and gives it nothing of the submitter's environment.
         body = shutil.copy(job["script"], self.state / f"{name}.SC")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mpidl import results
+from mpidl import host, results
 from mpidl.world import MPI
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -29,12 +29,12 @@ SELECT = {"aurora": "select={}", "polaris": "select={}:system=polaris"}
     [
         (
             "aurora",
-            "-n 3 --ppn 3 --hosts aurora0.alcf.anl.gov --cpu-bind list:1-8:9-16:17-24",
+            "-n 3 --ppn 3 --hosts {host}.aurora0.alcf.anl.gov --cpu-bind list:1-8:9-16:17-24",
             ["CCL_PROCESS_LAUNCHER=pmix", "HDF5_USE_FILE_LOCKING=FALSE"],
         ),
         (
             "polaris",
-            "-n 3 --ppn 3 --hosts polaris0.alcf.anl.gov --cpu-bind list:24-31:16-23:8-15",
+            "-n 3 --ppn 3 --hosts {host}.polaris0.alcf.anl.gov --cpu-bind list:24-31:16-23:8-15",
             ["MPICH_GPU_SUPPORT_ENABLED=1", "FI_CXI_DISABLE_HOST_REGISTER=1"],
         ),
     ],
@@ -47,12 +47,26 @@ def test_a_run_comes_to_its_results(pbs, site, cores, variables):
     ((code, log),) = queue.work_off()
     assert code == 0, log
     assert results.completed(queue.checkout / "results/small.h5")
-    assert f"$ mpiexec {cores} --envall --line-buffer" in log
+    assert f"$ mpiexec {cores.format(host=host.name())} --envall --line-buffer" in log
     assert "mpidl: job        1.pbs, 1 nodes, 00:59:" in log
     assert re.search(r"mpidl: modules +(frameworks|conda)/2026", log)
     for text in variables:
         assert text in log
     assert "GDR_LEVEL" not in log
+
+
+def test_an_ensemble_fills_slots_of_two_nodes(pbs):
+    pytest.importorskip("parsl")
+    queue = pbs("aurora")
+    site = queue.checkout / "launch/sites/aurora.toml"
+    site.write_text(site.read_text().replace('interface = "hsn0"', 'interface = "lo"'))
+    submit(queue, job="ensemble two/study.toml --set data.train_samples=60")
+    ((code, log),) = queue.work_off()
+    assert code == 0, log
+    assert log.count("  done  ") == 2
+    logs = [path.read_text() for path in (queue.checkout / "results/two/logs").iterdir()]
+    started = f"$ mpiexec -n 3 --ppn 3 --hosts {host.name()} --cpu-bind list:"
+    assert [text.count(started) for text in logs] == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,8 @@ def test_directives_come_first_and_end_with_the_first_comment(script):
     assert all(line.startswith("#PBS ") for line in lines[1 : last + 1])
 
 
-LOAD = ". launch/environment.sh && python -c 'import own, sys; print(sys.prefix, own.VALUE)'"
+LOAD = ". launch/environment.sh && tell"
+TELL = "import own, sys; print(sys.prefix, own.VALUE)"
 
 
 @pytest.fixture
@@ -49,6 +50,9 @@ def load(tmp_path):
     """``load(value, **variables)``: what ``LOAD`` prints with a small environment of that value."""
     home = tmp_path / "venv"
     venv.create(home, symlinks=True)
+    program = home / "bin/tell"
+    program.write_text(f"#!{home}/bin/python\n{TELL}\n")
+    program.chmod(0o755)
     (package,) = (home / "lib").glob("python3*/site-packages")
 
     def run(value, **variables):

@@ -15,24 +15,31 @@ def cores(text):
     return [core for low, _, high in ends for core in range(int(low), int(high or low) + 1)]
 
 
+def names(text):
+    """Nodes without their domains."""
+    return [name.partition(".")[0] for name in text.split(",")]
+
+
 def main():
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("-n", type=int, required=True)
-    parser.add_argument("--ppn", type=int, required=True)
-    parser.add_argument("--hosts", default="")
+    parser.add_argument("--ppn", "-ppn", type=int, required=True)
+    parser.add_argument("--hosts", type=names)
+    parser.add_argument("--hostfile", type=Path, default=Path(os.environ["PBS_NODEFILE"]))
     parser.add_argument("--cpu-bind", default="")
     parser.add_argument("--envall", action="store_true")
     parser.add_argument("--line-buffer", action="store_true")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     given = parser.parse_args()
-    hosts = Path(os.environ["PBS_NODEFILE"]).read_text().split()
-    chosen = given.hosts.split(",") if given.hosts else hosts
+    nodes = given.hostfile.read_text().split()
+    hosts = names(",".join(nodes))
+    chosen = given.hosts or hosts
     if not set(chosen) <= set(hosts) or not (len(chosen) - 1) * given.ppn < given.n:
         sys.exit(f"mpiexec: {given.n} ranks, {given.ppn} a node, on {chosen} of {hosts}")
-    if given.cpu_bind:
+    if given.cpu_bind not in ("", "none"):
         kind, *lists = given.cpu_bind.split(":")
         taken = [core for text in lists for core in cores(text)]
-        wrong = len(taken) != len(set(taken)) or ("aurora" in hosts[0] and RESERVED & set(taken))
+        wrong = len(taken) != len(set(taken)) or ("aurora" in nodes[0] and RESERVED & set(taken))
         if kind != "list" or len(lists) != given.ppn or wrong:
             sys.exit(f"mpiexec: --cpu-bind {given.cpu_bind} for {given.ppn} ranks")
     hydra = [os.environ["STAND_IN_HYDRA"], "-launcher", "fork", "-hosts", "localhost"]
