@@ -138,7 +138,7 @@ def test_a_job_that_asks_for_it_is_submitted_again(ensemble):
     done = queue.work_off()
     assert [code for code, _ in done] == [0, 0, 0], done
     told = r"ensemble study/study.toml --out out --set model.hidden=\[4,4\] "
-    told += r"--site launch/sites/aurora.toml --walltime 00:29:\d\d"
+    told += r"--site launch/sites/aurora.toml --walltime 00:24:\d\d"
     for _, log in done:
         assert re.search(told, log), log
     assert "the next job is 3.pbs" in done[1][1]
