@@ -14,6 +14,7 @@ from pathlib import Path
 # A driver is no rank: MPI must not start where no launcher is, such as on a login node.
 os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 
+from mpidl import world
 from mpidl.ensemble import allocation, cost, packing, sites, study, table
 from mpidl.ensemble.display import Display
 from mpidl.ensemble.driver import Driver, Orders
@@ -77,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Fault as fault:
         tell(fault)
         return 2
+    except KeyboardInterrupt:
+        return world.INTERRUPTED
 
 
 def _check_numbers(options: Namespace) -> None:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from mpidl.ensemble.driver import State
+from mpidl.ensemble.ledger import State
 from mpidl.progress import clock
 
 

@@ -1,0 +1,170 @@
+"""What became of the runs of a study: counted, logged, tried again or given up."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mpidl import results, world
+from mpidl.ensemble.cost import MARGIN
+from mpidl.ensemble.folder import Attempt, Folder, finished, record
+from mpidl.ensemble.study import Run
+from mpidl.ensemble.worker import Outcome
+
+LOST = 5
+"""Times that a run may get lost with its worker before it counts as failed."""
+
+LINES = 12
+"""Lines of a failed run's output that are shown."""
+
+USERS_FAULT = 2
+"""Exit code of a run that no second attempt makes right."""
+
+
+@dataclass
+class State:
+    """Where the runs of a study are."""
+
+    waiting: int = 0
+    running: int = 0
+    done: int = 0
+    failed: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        counts = f"waiting {self.waiting}  running {self.running}  done {self.done}"
+        return f"{counts}  failed {len(self.failed)}"
+
+
+class Ledger:
+    """Keeps account of the runs of a study.
+
+    Args:
+        folder: Of the study.
+        estimates: Seconds of each run, by name, as far as they are known.
+        retries: Attempts after the first one.
+        show: Shows a line.
+
+    Attributes:
+        state: Where the runs are.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        estimates: Mapping[str, float],
+        retries: int,
+        show: Callable[[str], None],
+    ) -> None:
+        self._folder, self._estimates, self._retries = folder, estimates, retries
+        self._show = show
+        self._attempts, self._losses = Counter[str](), Counter[str]()
+        before = finished(folder.attempts()).values()
+        self._took = [one.seconds for one in before]
+        self._ratios = [one.seconds / one.estimate for one in before if one.estimate]
+        self.state = State()
+
+    def expected(self, run: Run) -> float:
+        """Seconds that a run takes at most: what is known of it, as far as it held so far."""
+        known = self._estimates.get(run.name)
+        if known is None:
+            return MARGIN * median(self._took, 0.0)
+        return MARGIN * median(self._ratios, 1.0) * known
+
+    def say(self, event: str, name: str, told: str = "") -> None:
+        """Log an event, and show it."""
+        self._show(self._folder.log(event, name, told))
+
+    def done(self, run: Run) -> bool:
+        """Whether the results file of a run says so."""
+        return results.completed(self._folder.results(run.name))
+
+    def begin(self, runs: Sequence[Run]) -> list[Run]:
+        """Count what is done; the runs that are left."""
+        left = [run for run in runs if not self.done(run)]
+        self.state.done, self.state.waiting = len(runs) - len(left), len(left)
+        return left
+
+    def hand_over(self) -> None:
+        """A waiting run now runs."""
+        self.state.waiting -= 1
+        self.state.running += 1
+
+    def put_back(self) -> bool:
+        """A run waits again; that it is not over."""
+        self.state.running -= 1
+        self.state.waiting += 1
+        return False
+
+    def lose(self, run: Run, why: str) -> bool:
+        """A run's worker is gone, or says nothing; whether the run is over."""
+        self._losses[run.name] += 1
+        self.say("lost", run.name, why)
+        if self.done(run):
+            return self._finish()
+        return self._give_up(run) if self._losses[run.name] >= LOST else self.put_back()
+
+    def judge(self, run: Run, outcome: Outcome, stopping: bool) -> bool:
+        """Take in how an attempt went; whether the run is over.
+
+        Args:
+            run: The run.
+            outcome: Of the attempt.
+            stopping: Whether runs were asked to stop.
+        """
+        name = run.name
+        self._attempts[name] += 1
+        self._keep(run, outcome)
+        told = f"{outcome.seconds:.1f} s on {outcome.host}, slot {outcome.slot}"
+        if outcome.code == 0 and self.done(run):
+            self._took.append(outcome.seconds)
+            if name in self._estimates:
+                self._ratios.append(outcome.seconds / self._estimates[name])
+                told += f", expected {self._estimates[name]:.1f}"
+            over = self._finish()
+            self.say("done", name, f"{told}; {self.state}")
+            return over
+        if stopping or outcome.code == world.AGAIN:
+            self._attempts[name] -= 1
+            self.say("stopped", name, told)
+            return self.put_back()
+        attempt = f"attempt {self._attempts[name]}, exit code {outcome.code}"
+        self.say("fault", name, f"{attempt}, {told}")
+        again = outcome.code != USERS_FAULT and self._attempts[name] <= self._retries
+        return self.put_back() if again else self._give_up(run)
+
+    def refuse(self, run: Run, why: str) -> None:
+        """Give a waiting run up before it was tried."""
+        self.state.waiting -= 1
+        self.state.failed.append(run.name)
+        self.say("refused", run.name, why)
+
+    def _finish(self) -> bool:
+        self.state.running -= 1
+        self.state.done += 1
+        return True
+
+    def _give_up(self, run: Run) -> bool:
+        self.state.running -= 1
+        self.state.failed.append(run.name)
+        self.say("failed", run.name, f"for good; {self._folder.logs / run.name}.txt ends so:")
+        for line in self._folder.last_words(run.name, LINES):
+            self._show(self._folder.quote(line))
+        return True
+
+    def _keep(self, run: Run, outcome: Outcome) -> None:
+        self._folder.keep(
+            Attempt(
+                name=run.name,
+                attempt=self._attempts[run.name],
+                started=record(outcome.started),
+                seconds=round(outcome.seconds, 3),
+                code=outcome.code or 0,
+                host=outcome.host,
+                slot=outcome.slot,
+                estimate=round(self._estimates.get(run.name, 0.0), 3),
+            )
+        )
+
+
+def median(values: Sequence[float], otherwise: float) -> float:
+    """The middle one of some values."""
+    return sorted(values)[len(values) // 2] if values else otherwise
