@@ -20,7 +20,7 @@ from pydantic import Field
 
 from mpidl import host, placement, plan, runfile, shards, tables
 from mpidl.datasets import sizes
-from mpidl.ensemble import launchers, sites
+from mpidl.ensemble import launchers, sites, worker
 from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study import Run, Study
 from mpidl.faults import Fault
@@ -322,9 +322,8 @@ def _start(site: Site, path: Path) -> float:
         Fault: If it fails.
     """
     shape = sites.shape(site, 1)
-    here = "localhost" if site.scheduler == "none" else host.name()
     words = [
-        *launchers.command(site, shape, [here]),
+        *launchers.command(site, shape, [worker.this_node(site)]),
         *(sys.executable, "-m", "mpidl.run", str(path), "--out", str(path.parent)),
     ]
     begun = time.perf_counter()

@@ -189,6 +189,7 @@ class Driver:
         if not future.done():
             return self._ledger.lose(run, "its worker says nothing")
         if error := future.exception():
+            pool.check(error)
             # Of Parsl, which has many kinds of them: the worker or its node is gone.
             return self._ledger.lose(run, f"{type(error).__name__}: {error}".splitlines()[0])
         outcome = future.result()

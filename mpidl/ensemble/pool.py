@@ -110,6 +110,18 @@ class _Workers:
         return future
 
 
+def check(error: BaseException) -> None:
+    """Look at what Parsl raised for a run.
+
+    Raises:
+        Fault: If no node can be had, so that no other run fares better.
+    """
+    from parsl.executors.errors import BadStateException
+
+    if isinstance(error, BadStateException):
+        raise Fault(f"Parsl gets no nodes: {' '.join(error.reason.split())}")
+
+
 def _address(site: Site) -> str:
     if not site.interface:
         return "127.0.0.1"

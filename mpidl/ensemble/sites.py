@@ -13,8 +13,8 @@ from mpidl.faults import Fault, shown
 from mpidl.registry import nearest
 from mpidl.runfile import Count, Rate, Section
 
-FOLDER = Path(__file__).parents[2] / "launch" / "sites"
-"""Where the site files of a checkout lie."""
+FOLDERS = (Path(__file__).parents[2] / "launch" / "sites", Path("launch") / "sites")
+"""Where site files lie: in the checkout of this program, or where the command is given."""
 
 CPUS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 
@@ -161,10 +161,14 @@ def read(name: str) -> Site:
     Raises:
         Fault: If there is none, or with one sentence for every setting that is wrong.
     """
-    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
-    if not name.endswith(".toml") and not path.exists():
-        known = sorted(file.stem for file in FOLDER.glob("*.toml"))
-        raise Fault(f"Unknown site {name!r}; {nearest(name, known)} A path of a file works too.")
+    path = Path(name)
+    if path.suffix != ".toml":
+        known = {file.stem: file for folder in FOLDERS for file in folder.glob("*.toml")}
+        if name not in known:
+            raise Fault(
+                f"Unknown site {name!r}; {nearest(name, known)} A path of a file works too."
+            )
+        path = known[name]
     found = tables.read(path, "site file")
     own = {key: found.pop(key) for key in list(found) if not isinstance(found[key], dict | list)}
     site: Site = tables.check(f"The site {name}", Site, {**found, **own}, None)

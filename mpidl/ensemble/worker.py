@@ -81,8 +81,7 @@ def perform(task: Task, parsl_resource_specification: Mapping[str, Any] | None =
     now = time.time()
     if task.estimate > left or folder.asked_to_stop(task.driver):
         return Outcome(None, now, left, host.name(), slot)
-    here = "localhost" if task.site.scheduler == "none" else host.name()
-    nodes = os.environ.get("PARSL_MPI_NODELIST", here).split(",")
+    nodes = os.environ.get("PARSL_MPI_NODELIST", this_node(task.site)).split(",")
     words = [
         *launchers.command(task.site, task.shape, nodes, number),
         *(sys.executable, "-m", "mpidl.run", str(folder.files / f"{task.name}.toml")),
@@ -106,6 +105,14 @@ def perform(task: Task, parsl_resource_specification: Mapping[str, Any] | None =
         )
         _watch(run, claimed, folder, task.driver)
     return Outcome(run.returncode, now, time.time() - now, host.name(), slot)
+
+
+def this_node(site: Site) -> str:
+    """What the site's launcher calls the node of this process."""
+    if site.scheduler == "none":
+        return "localhost"
+    own = os.environ.get("SLURMD_NODENAME") if site.launcher == "srun" else None
+    return own or host.name()
 
 
 def remaining(ends: float | None, environment: Mapping[str, str]) -> float:

@@ -72,8 +72,10 @@ def begin(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[...,
     """As ``begin(*arguments)``: the command, started; it is killed if the test leaves it."""
     started = []
 
-    def start(*arguments: object, **more: str) -> "subprocess.Popen[str]":
-        words = [sys.executable, "-m", "mpidl.ensemble", *map(str, arguments)]
+    def start(
+        *arguments: object, python: str = sys.executable, **more: str
+    ) -> "subprocess.Popen[str]":
+        words = [python, "-m", "mpidl.ensemble", *map(str, arguments)]
         process = subprocess.Popen(
             words,
             text=True,

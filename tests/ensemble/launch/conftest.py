@@ -15,7 +15,7 @@ import pytest
 
 from mpidl import host
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STAND_INS = Path(__file__).with_name("stand_ins")
 LIMIT = 120.0
 """Seconds after which a job hangs, on however busy a machine."""

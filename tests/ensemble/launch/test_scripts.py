@@ -12,11 +12,11 @@ import pytest
 from mpidl import host
 from mpidl.world import MPI
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCRIPTS = [
     *(ROOT / "launch").glob("*.pbs"),
     *(ROOT / "launch").glob("*.sh"),
-    ROOT / "tests/launch/slurm_cluster",
+    ROOT / "tests/ensemble/launch/slurm_cluster",
 ]
 BINARIES = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 MPIEXEC = shutil.which("mpiexec", path=BINARIES)

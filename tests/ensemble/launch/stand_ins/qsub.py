@@ -22,7 +22,7 @@ def refuse(reason):
 
 def options(words):
     parser = argparse.ArgumentParser(allow_abbrev=False)
-    for name in "AqNvkj":
+    for name in "AqNvkjmSoe":
         parser.add_argument(f"-{name}", default="")
     parser.add_argument("-l", action="append", default=[])
     parser.add_argument("-V", action="store_true")
@@ -36,7 +36,7 @@ def directives(script):
     for line in Path(script).read_text().splitlines()[1:]:
         if line.startswith("#PBS "):
             words += shlex.split(line[5:])
-        elif not line.startswith("#"):
+        elif line.strip() and not line.startswith("#"):
             break
     return options(words)
 

@@ -11,7 +11,7 @@ from mpidl import host, results
 from mpidl.world import MPI
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 pytestmark = [
     pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts jobs of its own"),
