@@ -1,23 +1,21 @@
 """A study: a base run file, axes along which settings vary, and the runs that follow."""
 
 import hashlib
-import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import networkx as nx
 import tomli_w
-from pydantic import Field
 
 from mpidl import graphs, plan, runfile, shards, tables
+from mpidl.ensemble import axes
+from mpidl.ensemble.axes import File, Labels
 from mpidl.faults import Fault, shown
-from mpidl.registry import nearest
-from mpidl.runfile import Count, RunFile, Section
+from mpidl.runfile import RunFile
 
 UNTOLD: dict[str, list[str] | None] = {
     "data": ["dir"],
@@ -32,49 +30,6 @@ DIGITS = 10
 
 LABEL = 16
 """Characters of each label in a run's name."""
-
-FIELD = re.compile(r"\{(\w+)\}")
-"""Where a text refers to the label of an axis."""
-
-Labels = Mapping[str, str]
-
-
-class Axis(Section):
-    """What varies: a setting over values, or several settings together over named groups.
-
-    A group is a piece of a run file; it may also name another base file.
-    """
-
-    name: str = Field(pattern=r"^\w+$", description="must be a word")
-    set: str | None = None
-    values: list[Any] | None = None
-    groups: dict[str, dict[str, Any]] | None = None
-
-    @cached_property
-    def pieces(self) -> dict[str, dict[str, Any]]:
-        """By label, what is laid over the base."""
-        if self.groups is not None:
-            return self.groups
-        section, _, key = (self.set or "").rpartition(".")
-        return {_label(value): {section: {key: value}} for value in self.values or []}
-
-
-class File(Section):
-    """A study file.
-
-    Attributes:
-        base: A run file; a path from the folder of the study file.
-        prefix: The axes whose labels begin a run's name.
-        ranks: Of each run, at most; ``"devices"`` means one for each device.
-    """
-
-    base: str
-    prefix: list[str] = Field(default_factory=list)
-    ranks: Count | Literal["devices"] = Field(
-        "devices", description="must be a number of at least 1, or 'devices'"
-    )
-    axes: list[Axis]
-    exclude: list[dict[str, str | list[str]]] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -126,82 +81,22 @@ def read(path: Path, overrides: Sequence[str] = (), ranks: int | None = None) ->
         Fault: With one sentence for everything that is wrong with the study, or its first runs.
     """
     path = path / "study.toml" if path.is_dir() else path
-    file = _file(tables.read(path, "study file"))
+    file = axes.read(path)
     name = path.resolve().parent.name if path.stem == "study" else path.stem
-    _check_axes(file)
-    limit = ranks or (None if file.ranks == "devices" else file.ranks)
-    return Study(
-        name, tuple(axis.name for axis in file.axes), tuple(_runs(path, file, overrides, limit))
-    )
-
-
-def _file(found: tables.Tables) -> File:
-    """The study file in some tables, with one sentence for everything that is wrong with it."""
-    faults: list[str] = []
-    axes = found.get("axes")
-    for number, table in enumerate(axes if isinstance(axes, list) else []):
-        try:
-            tables.check(f"axes[{number}]", Axis, table, None)
-        except Fault as fault:
-            faults += fault.sentences
-    if faults:
-        raise Fault(*faults)
-    file: File = tables.check("study", File, found, None)
-    return file
-
-
-def _check_axes(file: File) -> None:
-    labels = {axis.name: axis for axis in file.axes}
-    faults = [
-        f"axes: the name {name!r} is there twice." for name in _twice(a.name for a in file.axes)
-    ]
-    for axis in file.axes:
-        by_value = axis.set is not None and axis.values is not None and axis.groups is None
-        by_group = axis.groups is not None and axis.set is None and axis.values is None
-        if not by_value and not by_group:
-            faults.append(f"axes: {axis.name!r} needs either set and values, or groups.")
-        elif by_value and (axis.set or "").count(".") != 1:
-            faults.append(f"axes: set = {shown(axis.set)}: must be section.key.")
-        elif len(axis.pieces) != len(axis.groups or axis.values or []):
-            faults.append(f"axes: two values of {axis.name!r} have the same label.")
-        elif not axis.pieces:
-            faults.append(f"axes: {axis.name!r} has no value.")
-    known = [name for name in file.prefix if name not in labels]
-    faults += [f"prefix: unknown axis {name!r}; {nearest(name, labels)}" for name in known]
-    for rule in file.exclude:
-        for name, wanted in rule.items():
-            if name not in labels:
-                faults.append(f"exclude: unknown axis {name!r}; {nearest(name, labels)}")
-                continue
-            for label in _listed(wanted):
-                if label not in labels[name].pieces:
-                    told = nearest(label, labels[name].pieces)
-                    faults.append(f"exclude: axis {name!r} has no value {label!r}; {told}")
-    if faults:
-        raise Fault(*faults)
+    runs = tuple(_runs(_Maker(path.parent, file, overrides, ranks)))
+    return Study(name, tuple(axis.name for axis in file.axes), runs)
 
 
 FAULTS = 10
-"""Runs whose faults are told before the rest is given up."""
+"""Sentences after which the rest of a study is not looked at."""
 
 
-def _runs(path: Path, file: File, overrides: Sequence[str], limit: int | None) -> Iterator[Run]:
-    bases: dict[str, tables.Tables] = {}
-    built: dict[str, nx.DiGraph] = {}
+def _runs(maker: "_Maker") -> Iterator[Run]:
     faults: list[str] = []
     taken: dict[str, Labels] = {}
-    for labels in _combinations(file):
-        pieces = [axis.pieces[labels[axis.name]] for axis in file.axes]
-        base = next((p["base"] for p in reversed(pieces) if "base" in p), file.base)
-        if base not in bases:
-            bases[base] = tables.read(path.parent / base)
+    for labels in axes.combinations(maker.file):
         try:
-            found = deepcopy(bases[base])
-            for piece in pieces:
-                lay = {key: _filled(value, labels) for key, value in piece.items() if key != "base"}
-                runfile.lay_over(found, lay, plan.KINDS)
-            runfile.override(found, overrides, plan.KINDS)
-            run = _run(found, file, labels, limit, built)
+            run = maker.make(labels)
         except Fault as fault:
             where = ", ".join(f"{axis} {label}" for axis, label in labels.items())
             faults += [f"{sentence} (in the run of {where})" for sentence in fault.sentences]
@@ -217,56 +112,56 @@ def _runs(path: Path, file: File, overrides: Sequence[str], limit: int | None) -
         raise Fault(*faults)
 
 
-def _run(
-    found: tables.Tables,
-    file: File,
-    labels: Labels,
-    limit: int | None,
-    built: dict[str, nx.DiGraph],
-) -> Run:
-    read = runfile.validate({**found, "name": "run"}, plan.KINDS)
-    if read.topology.file is None and read.topology.devices is None:
-        raise Fault("topology.devices is missing: a study says how many devices its graphs have.")
-    key = read.topology.model_dump_json()
-    if key not in built:
-        # Most runs of a study share their graph with others, and building it takes the longest.
-        built[key] = graphs.build(read.topology, 1)
-    graph = built[key]
-    hosts, devices = read.placement.hosts, len(graph)
-    ranks = max(hosts) + 1 if isinstance(hosts, list) and hosts else min(devices, limit or devices)
-    plan.make(read, ranks, graph)
-    name = "-".join([*(clean(labels[axis]) for axis in file.prefix), identity(read)])
-    return Run(replace(read, name=name), labels, ranks, devices)
+class _Maker:
+    """Makes the runs of a study file; base files are read, and graphs built, once."""
 
+    def __init__(
+        self, folder: Path, file: File, overrides: Sequence[str], ranks: int | None
+    ) -> None:
+        self.file = file
+        self._folder, self._overrides, self._ranks = folder, overrides, ranks
+        self._bases: dict[str, tables.Tables] = {}
+        self._graphs: dict[str, nx.DiGraph] = {}
 
-def _combinations(file: File) -> Iterator[Labels]:
-    names = [axis.name for axis in file.axes]
-    for chosen in itertools.product(*(axis.pieces for axis in file.axes)):
-        labels = dict(zip(names, chosen, strict=True))
-        if not any(
-            all(labels[axis] in _listed(wanted) for axis, wanted in rule.items())
-            for rule in file.exclude
-        ):
-            yield labels
+    def make(self, labels: Labels) -> Run:
+        """The run where axes have these labels.
 
+        Raises:
+            Fault: With one sentence for everything that is wrong with it.
+        """
+        pieces = [axis.pieces[labels[axis.name]] for axis in self.file.axes]
+        base, ranks = (self._own(key, pieces) for key in axes.OWN)
+        if base not in self._bases:
+            self._bases[base] = tables.read(self._folder / base)
+        found = deepcopy(self._bases[base])
+        for piece in pieces:
+            own = {key: piece[key] for key in piece if key not in axes.OWN}
+            runfile.lay_over(found, axes.filled(own, labels), plan.KINDS)
+        runfile.override(found, self._overrides, plan.KINDS)
+        read = runfile.validate({**found, "name": "run"}, plan.KINDS)
+        return self._checked(read, labels, ranks)
 
-def _filled(value: Any, labels: Labels) -> Any:
-    """A value in whose texts ``{axis}`` is replaced by the label on that axis."""
-    if isinstance(value, dict):
-        return {key: _filled(one, labels) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_filled(one, labels) for one in value]
-    if not isinstance(value, str):
-        return value
+    def _own(self, key: str, pieces: Sequence[Mapping[str, Any]]) -> Any:
+        """What the last group that says so wants, else the study."""
+        wanted = getattr(self.file, key)
+        return next((piece[key] for piece in reversed(pieces) if key in piece), wanted)
 
-    def label(match: re.Match[str]) -> str:
-        if match[1] not in labels:
-            raise Fault(f"{shown(value)}: unknown axis {match[1]!r}; {nearest(match[1], labels)}")
-        return labels[match[1]]
-
-    text = FIELD.sub(label, value)
-    # A text that is nothing but a field is the value itself, so that "{seed}" can be a number.
-    return int(text) if FIELD.fullmatch(value) and text.isdigit() else text
+    def _checked(self, read: RunFile, labels: Labels, wanted: Any) -> Run:
+        if read.topology.file is None and read.topology.devices is None:
+            raise Fault("topology.devices is missing: a study says how many its graphs have.")
+        if wanted != "devices" and (not isinstance(wanted, int) or wanted < 1):
+            raise Fault(f"ranks = {shown(wanted)}: {File.model_fields['ranks'].description}.")
+        key = read.topology.model_dump_json()
+        if key not in self._graphs:
+            self._graphs[key] = graphs.build(read.topology, 1)
+        graph = self._graphs[key]
+        limit = self._ranks or (len(graph) if wanted == "devices" else wanted)
+        ranks, hosts = min(len(graph), limit), read.placement.hosts
+        if isinstance(hosts, list) and hosts:
+            ranks = max(hosts) + 1
+        plan.make(read, ranks, graph)
+        name = "-".join([*(clean(labels[axis]) for axis in self.file.prefix), identity(read)])
+        return Run(replace(read, name=name), labels, ranks, len(graph))
 
 
 def identity(file: RunFile) -> str:
@@ -287,22 +182,6 @@ def identity(file: RunFile) -> str:
 def clean(label: str) -> str:
     """A label as a run's name shows it: letters, digits, ``_`` and ``.``, not too many."""
     return re.sub(r"[^A-Za-z0-9_.]+", "_", label).strip("_.")[:LABEL]
-
-
-def _label(value: Any) -> str:
-    """What a value of an axis is called: a file by its stem."""
-    if isinstance(value, str):
-        return Path(value).stem if "/" in value else value
-    return str(value)
-
-
-def _listed(wanted: str | list[str]) -> list[str]:
-    return [wanted] if isinstance(wanted, str) else wanted
-
-
-def _twice(names: Iterator[str]) -> list[str]:
-    seen: list[str] = list(names)
-    return sorted({name for name in seen if seen.count(name) > 1})
 
 
 def check_data(study: Study) -> None:

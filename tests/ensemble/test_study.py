@@ -97,6 +97,15 @@ def test_a_run_file_that_was_resolved_has_the_same_identity(read):
         assert study.identity(again) == run.name
 
 
+def test_a_group_may_have_its_own_ranks(read):
+    text = '[[axes]]\nname = "size"\n[axes.groups]\nsmall = { ranks = 2 }\n'
+    text += "large = { training.rounds = 3 }\n"
+    assert [run.ranks for run in read(text).runs] == [2, 6]
+    assert [run.ranks for run in read("ranks = 3\n" + text).runs] == [2, 3]
+    with pytest.raises(Fault, match="must be a number of at least 1"):
+        read(text.replace("ranks = 2", "ranks = 0"))
+
+
 def test_ranks_are_limited_by_devices_and_hosts(read):
     assert [run.ranks for run in read("ranks = 4\n" + SEEDS).runs] == [4, 4]
     assert [run.ranks for run in read("ranks = 64\n" + SEEDS).runs] == [6, 6]

@@ -1,0 +1,159 @@
+"""What a study file says: axes along which settings vary, and combinations that are left out."""
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from mpidl import tables
+from mpidl.faults import Fault, shown
+from mpidl.registry import nearest
+from mpidl.runfile import Count, Section
+
+FIELD = re.compile(r"\{(\w+)\}")
+"""Where a text refers to the label of an axis."""
+
+OWN = ("base", "ranks")
+"""What a group may set beside a run file's sections."""
+
+Labels = Mapping[str, str]
+
+
+class Axis(Section):
+    """What varies: a setting over values, or several settings together over named groups.
+
+    A group is a piece of a run file; it may also name another ``base`` file, and ``ranks``.
+    """
+
+    name: str = Field(pattern=r"^\w+$", description="must be a word")
+    set: str | None = None
+    values: list[Any] | None = None
+    groups: dict[str, dict[str, Any]] | None = None
+
+    @cached_property
+    def pieces(self) -> dict[str, dict[str, Any]]:
+        """By label, what is laid over the base."""
+        if self.groups is not None:
+            return self.groups
+        section, _, key = (self.set or "").rpartition(".")
+        return {_label(value): {section: {key: value}} for value in self.values or []}
+
+
+class File(Section):
+    """A study file.
+
+    Attributes:
+        base: A run file; a path from the folder of the study file.
+        prefix: The axes whose labels begin a run's name.
+        ranks: Of each run, at most; ``"devices"`` means one for each device.
+    """
+
+    base: str
+    prefix: list[str] = Field(default_factory=list)
+    ranks: Count | Literal["devices"] = Field(
+        "devices", description="must be a number of at least 1, or 'devices'"
+    )
+    axes: list[Axis]
+    exclude: list[dict[str, str | list[str]]] = Field(default_factory=list)
+
+
+def read(path: Path) -> File:
+    """Read a study file.
+
+    Raises:
+        Fault: With one sentence for everything that is wrong with it.
+    """
+    found, faults = tables.read(path, "study file"), list[str]()
+    axes = found.get("axes")
+    for number, table in enumerate(axes if isinstance(axes, list) else []):
+        try:
+            tables.check(f"axes[{number}]", Axis, table, None)
+        except Fault as fault:
+            faults += fault.sentences
+    if faults:
+        raise Fault(*faults)
+    file: File = tables.check("study", File, found, None)
+    _check(file)
+    return file
+
+
+def _check(file: File) -> None:
+    labels = {axis.name: axis for axis in file.axes}
+    faults = [
+        f"axes: the name {name!r} is there twice." for name in _twice(a.name for a in file.axes)
+    ]
+    for axis in file.axes:
+        by_value = axis.set is not None and axis.values is not None and axis.groups is None
+        by_group = axis.groups is not None and axis.set is None and axis.values is None
+        if not by_value and not by_group:
+            faults.append(f"axes: {axis.name!r} needs either set and values, or groups.")
+        elif by_value and (axis.set or "").count(".") != 1:
+            faults.append(f"axes: set = {shown(axis.set)}: must be section.key.")
+        elif len(axis.pieces) != len(axis.groups or axis.values or []):
+            faults.append(f"axes: two values of {axis.name!r} have the same label.")
+        elif not axis.pieces:
+            faults.append(f"axes: {axis.name!r} has no value.")
+    known = [name for name in file.prefix if name not in labels]
+    faults += [f"prefix: unknown axis {name!r}; {nearest(name, labels)}" for name in known]
+    for rule in file.exclude:
+        for name, wanted in rule.items():
+            if name not in labels:
+                faults.append(f"exclude: unknown axis {name!r}; {nearest(name, labels)}")
+                continue
+            for label in _listed(wanted):
+                if label not in labels[name].pieces:
+                    told = nearest(label, labels[name].pieces)
+                    faults.append(f"exclude: axis {name!r} has no value {label!r}; {told}")
+    if faults:
+        raise Fault(*faults)
+
+
+def combinations(file: File) -> Iterator[Labels]:
+    """The labels of each run, by axis; the last axis is the fastest."""
+    names = [axis.name for axis in file.axes]
+    for chosen in itertools.product(*(axis.pieces for axis in file.axes)):
+        labels = dict(zip(names, chosen, strict=True))
+        if not any(
+            all(labels[axis] in _listed(wanted) for axis, wanted in rule.items())
+            for rule in file.exclude
+        ):
+            yield labels
+
+
+def filled(value: Any, labels: Labels) -> Any:
+    """A value in whose texts ``{axis}`` is replaced by the label on that axis."""
+    if isinstance(value, dict):
+        return {key: filled(one, labels) for key, one in value.items()}
+    if isinstance(value, list):
+        return [filled(one, labels) for one in value]
+    if not isinstance(value, str):
+        return value
+
+    def label(match: re.Match[str]) -> str:
+        if match[1] not in labels:
+            raise Fault(f"{shown(value)}: unknown axis {match[1]!r}; {nearest(match[1], labels)}")
+        return labels[match[1]]
+
+    text = FIELD.sub(label, value)
+    # A text that is nothing but a field is the value itself, so that "{seed}" can be a number.
+    return int(text) if FIELD.fullmatch(value) and text.isdigit() else text
+
+
+def _label(value: Any) -> str:
+    """What a value of an axis is called: a file by its stem."""
+    if isinstance(value, str):
+        return Path(value).stem if "/" in value else value
+    return str(value)
+
+
+def _listed(wanted: str | list[str]) -> list[str]:
+    return [wanted] if isinstance(wanted, str) else wanted
+
+
+def _twice(names: Iterator[str]) -> list[str]:
+    seen: list[str] = list(names)
+    return sorted({name for name in seen if seen.count(name) > 1})
