@@ -24,7 +24,7 @@ from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study import Study
 from mpidl.faults import Fault, Parser, tell
 
-del os.environ["MPI4PY_RC_INITIALIZE"]
+os.environ.pop("MPI4PY_RC_INITIALIZE", None)
 
 HOUR = 3600.0
 
@@ -32,7 +32,10 @@ HOUR = 3600.0
 def parser() -> Parser:
     """The command line of ``python -m mpidl.ensemble``."""
     parser = Parser(
-        prog="python -m mpidl.ensemble", description="Work off a study: many runs, each by mpiexec."
+        prog="python -m mpidl.ensemble",
+        description="Work off a study: many runs, each by mpiexec.",
+        epilog="Exit codes: 0 all done, 1 some runs failed, 2 your fault, 75 start me again, "
+        "130 Ctrl-C.",
     )
     add = parser.add_argument
     add("study", type=Path, help="a study file, or the folder of study.toml")
@@ -97,6 +100,11 @@ def _site(options: Namespace) -> Site:
     asked = {key: value for key, value in told.items() if value is not None}
     submission = site.submission.model_copy(update=asked)
     node = site.node.model_copy(update={"runs": options.slots} if options.slots else {})
+    if site.node.cpus == "auto" and not allocation.inside(site):
+        raise Fault(
+            f"node.cpus = 'auto' of site {options.site!r}: means the node of this process, which "
+            "is none of the site's; give a number of cores, or start inside a job."
+        )
     return site.model_copy(update={"submission": submission, "node": node})
 
 
@@ -116,15 +124,14 @@ def _count(found: Study) -> str:
 def _check(found: Study, site: Site | None) -> int:
     study.check_data(found)
     print(f"{_count(found)}; each of them can be run")
-    for ranks in sorted({run.ranks for run in found.runs}) if site else []:
-        print("\n".join(["", *placed(site, ranks)]))
+    if site is not None:
+        for ranks in sorted({run.ranks for run in found.runs}):
+            print("\n".join(["", *placed(site, ranks)]))
     return 0
 
 
-def placed(site: Site | None, ranks: int) -> list[str]:
+def placed(site: Site, ranks: int) -> list[str]:
     """Where the ranks of a run go, a line each."""
-    if site is None:
-        return []
     shape = sites.shape(site, ranks)
     where = f"{shape.nodes} nodes" if shape.nodes > 1 else f"1 node, {shape.slots} runs at a time"
     lines = [f"runs of {ranks} ranks: {where}", "slot  rank  node  cores            accelerator"]
@@ -161,7 +168,11 @@ def _work(found: Study, site: Site, options: Namespace) -> int:
         measured = cost.remembered(folder.path, site, options.site)
         estimates = cost.estimates(found, site, measured)
         driver = Driver(found, site, folder, request, orders, estimates, display.tell, display.show)
-        code = driver.work()
+        try:
+            code = driver.work()
+        except BaseException as error:
+            folder.log("end", found.name, f"{type(error).__name__}: {error}")
+            raise
         path = table.write(found, folder)
     print(f"{driver.state}; table in {path}, log in {folder.path / 'log.txt'}")
     return code
@@ -179,10 +190,10 @@ def _check_sizes(found: Study, site: Site, nodes: int) -> None:
 def _request(site: Site, options: Namespace) -> tuple[Request, Orders]:
     walltime = seconds(options.walltime) if options.walltime else None
     if allocation.inside(site):
-        ends = time.time() + walltime if walltime else allocation.ends(site)
-        return Request(len(allocation.hosts(site)), 1, walltime or 0.0), Orders(
-            options.retries, ends
-        )
+        told = [allocation.stop(site), time.time() + walltime if walltime else None]
+        ends = min((moment for moment in told if moment is not None), default=None)
+        request = Request(len(allocation.hosts(site)), 1, walltime or 0.0)
+        return request, Orders(options.retries, ends)
     if walltime is None:
         raise Fault(
             "--walltime is missing: outside an allocation, batch jobs are asked for so long."

@@ -16,6 +16,9 @@ from mpidl.faults import Fault
 JOBS = {"pbs": "PBS_JOBID", "slurm": "SLURM_JOB_ID"}
 """Variables that number the job of a process, by scheduler."""
 
+MARGIN, SECONDS = "MPIDL_MARGIN", 300.0
+"""Variable that says how many seconds before the end work is asked to stop; what it is if unset."""
+
 PATIENCE = 60.0
 """Seconds in which a scheduler must answer."""
 
@@ -64,14 +67,32 @@ def ends(site: Site) -> float | None:
     return None
 
 
+def reserve(seconds: float) -> float:
+    """Seconds before the end of so many at which work is asked to stop, so that it ends in time.
+
+    Of a short time it is a quarter at most, so that work gets somewhere.
+    """
+    told = os.environ.get(MARGIN, "")
+    return min(float(told) if told.replace(".", "", 1).isdigit() else SECONDS, seconds / 4)
+
+
+def stop(site: Site) -> float | None:
+    """When work must stop so that it ends before this process's nodes are taken away."""
+    end = ends(site)
+    return None if end is None else end - reserve(left(end))
+
+
 def described(job: str) -> Mapping[str, Any]:
     """What PBS knows of a job.
 
     Raises:
         Fault: If it does not say.
     """
-    told = json.loads(ask("qstat", "-f", "-F", "json", job))["Jobs"]
-    found: Mapping[str, Any] = next(iter(told.values()))
+    try:
+        told = json.loads(ask("qstat", "-f", "-F", "json", job))["Jobs"]
+        found: Mapping[str, Any] = next(iter(told.values()))
+    except (ValueError, KeyError, StopIteration):
+        raise Fault(f"qstat does not describe job {job} in a way that can be read.") from None
     return found
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 import signal
 import time
 import uuid
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from types import FrameType
 
 from mpidl import world
-from mpidl.ensemble import keeper, pool, sites
+from mpidl.ensemble import allocation, keeper, pool, sites
 from mpidl.ensemble.cost import MARGIN
 from mpidl.ensemble.folder import Folder
 from mpidl.ensemble.ledger import Ledger, State
@@ -80,11 +81,17 @@ class Driver:
         self._ended: dict[str, float] = {}
         self._hold = 0.0
         self._asked: list[int] = []
+        self._stopping = False
 
     @property
     def state(self) -> State:
         """Where the runs are."""
         return self._ledger.state
+
+    @property
+    def _over(self) -> bool:
+        """Whether no more run shall start."""
+        return self._stopping or bool(self._asked)
 
     def work(self) -> int:
         """Work until nothing is left or the time is over; the exit code.
@@ -101,9 +108,9 @@ class Driver:
             else:
                 walltime = f"the walltime is {clock(self._left())}"
                 ledger.refuse(run, f"expected {clock(ledger.expected(run))}, and {walltime}")
-        with self._listening(), keeper.kept(self._mark):
+        with keeper.kept(self._mark), self._listening():
             for shape, group in self.phases(able):
-                if self._asked or not self._time_for_some(group):
+                if self._over or not self._time_for_some(group):
                     continue
                 parsl = self._folder.path / "parsl"
                 with pool.pool(self._site, shape, self._request, parsl) as workers:
@@ -125,7 +132,8 @@ class Driver:
     def _phase(self, workers: pool.Pool, shape: Shape, waiting: deque[Run]) -> None:
         room = max(1, shape.at_once(self._request.nodes) * self._request.jobs)
         flying: dict[Future[Outcome], Run] = {}
-        while flying or (waiting and not self._asked and self._time_for_some(waiting)):
+        while flying or (waiting and not self._over and self._time_for_some(waiting)):
+            self._heed()
             for run in self._next(waiting, room - len(flying)):
                 waiting.remove(run)
                 flying[self._submit(workers, run, shape)] = run
@@ -141,7 +149,7 @@ class Driver:
 
     def _next(self, waiting: Sequence[Run], room: int) -> list[Run]:
         """The runs that can be handed over now."""
-        if self._asked or room < 1 or time.time() < self._hold:
+        if self._over or room < 1 or time.time() < self._hold:
             return []
         # What a driver that was killed left behind may still go on, and is not started twice.
         busy = self._folder.going_on()
@@ -155,7 +163,8 @@ class Driver:
         """Seconds for which a run that begins now has its nodes."""
         if self._orders.ends is not None:
             return self._orders.ends - time.time()
-        return self._request.walltime or math.inf
+        walltime = self._request.walltime or math.inf
+        return walltime - allocation.reserve(walltime)
 
     def _silent(self, run: Run) -> bool:
         """Whether a run ended long ago and Parsl has not told its outcome."""
@@ -197,16 +206,17 @@ class Driver:
             # The nodes of this job are taken away too soon; the next one has others.
             self._hold = 0.0 if self._orders.ends else time.time() + max(0.0, outcome.seconds)
             return self._ledger.put_back()
-        return self._ledger.judge(run, outcome, bool(self._asked))
+        return self._ledger.judge(run, outcome, self._stopping)
 
     def _look(self, flying: Iterable[Run], waiting: Iterable[Run], room: int) -> None:
         """Tell which runs began, note which ended, and show how long all will take."""
         claims = self._folder.going_on()
         for run in flying:
             claim = claims.get(run.name)
-            if run.name in self._seen:
-                if claim is None:
-                    self._ended.setdefault(run.name, time.monotonic())
+            if claim is None and (run.name in self._seen or self._stopping):
+                self._ended.setdefault(run.name, time.monotonic())
+            elif claim is not None and run.name in self._seen:
+                self._ended.pop(run.name, None)
             elif claim is not None and claim.driver == self._mark:
                 self._seen.add(run.name)
                 where = f"{run.ranks} ranks on {claim.host}, slot {claim.slot}"
@@ -221,17 +231,24 @@ class Driver:
             return world.AGAIN
         return 1 if self.state.failed else 0
 
+    def _heed(self) -> None:
+        """Ask the running runs to stop, once a signal came or the time is over."""
+        over = self._orders.ends is not None and time.time() > self._orders.ends
+        if self._stopping or not (self._asked or over):
+            return
+        self._stopping = True
+        self._folder.stop(self._mark)
+        why = signal.Signals(self._asked[0]).name if self._asked else "the time is over"
+        self._ledger.say("stop", self._study.name, f"{why}: runs end after their round")
+
     @contextmanager
     def _listening(self) -> Iterator[None]:
         """Let a signal end the work when the running runs have ended; a second Ctrl-C at once."""
 
         def ask(number: int, frame: FrameType | None) -> None:
             if number == signal.SIGINT and number in self._asked:
-                raise KeyboardInterrupt
-            if not self._asked:
-                self._folder.stop(self._mark)
-                name = signal.Signals(number).name
-                self._ledger.say("stop", self._study.name, f"{name}: runs end after their round")
+                keeper.end(self._mark, patience=0.0)
+                os._exit(world.INTERRUPTED)
             self._asked.append(number)
 
         before = {number: signal.signal(number, ask) for number in (signal.SIGINT, *WARNINGS)}

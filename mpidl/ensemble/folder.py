@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -98,12 +98,16 @@ class Folder:
             lock.truncate(0)
 
     @contextmanager
-    def claim(self, name: str, claim: Claim) -> Iterator[Path]:
-        """Hold a claim on a run; renew it by touching the file."""
+    def claim(self, name: str, claim: Claim) -> Iterator[Callable[[], None]]:
+        """Hold a claim on a run; yields what renews it."""
         path = self.claims / name
-        _put(path, json.dumps(asdict(claim)))
+
+        def renew() -> None:
+            _put(path, json.dumps(asdict(claim)))
+
+        renew()
         try:
-            yield path
+            yield renew
         finally:
             path.unlink(missing_ok=True)
 
@@ -175,9 +179,9 @@ def _refusal(path: Path, holder: str, error: OSError) -> str:
 
 def _void(path: Path, claim: Claim) -> bool:
     """Whether whoever claimed a run is gone."""
-    if time.time() - path.stat().st_mtime > STALE:
-        return True
-    return claim.host == host.name() and not _alive(claim.pid)
+    if claim.host == host.name():
+        return not _alive(claim.pid)
+    return time.time() - path.stat().st_mtime > STALE
 
 
 def _alive(process: int) -> bool:

@@ -25,21 +25,24 @@ os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 
 import h5py
 
-from mpidl import plan, schema, world
-from mpidl.ensemble import allocation, launchers, sites
+from mpidl import plan, results, schema, world
+from mpidl.ensemble import __main__, allocation, launchers, sites, study
 from mpidl.ensemble.sites import Site
 from mpidl.faults import Fault, Parser, tell
 
-del os.environ["MPI4PY_RC_INITIALIZE"]
+os.environ.pop("MPI4PY_RC_INITIALIZE", None)
 
-WORDS, CHAIN, MARGIN = "MPIDL_JOB", "MPIDL_CHAIN", "MPIDL_MARGIN"
-"""Variables: what to start, how many jobs may follow, seconds before the end at which to stop."""
+WORDS, CHAIN = "MPIDL_JOB", "MPIDL_CHAIN"
+"""Variables: what to start, and how many jobs may follow."""
 
-LINKS, SECONDS = 100, 300
-"""What they are if unset, but for the first."""
+LINKS = 100
+"""How many jobs may follow if that is unset."""
 
 OWN = "MPIDL_"
 """How the variables begin that the next job gets too."""
+
+ASK = signal.SIGUSR1
+"""What asks work to stop; launchers pass it on to ranks."""
 
 WARNINGS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -75,25 +78,26 @@ def parser() -> Parser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Start what the words say, wait for its end, submit the next job; the exit code."""
+    asked = listen()
     try:
         options = parser().parse_args(arguments)
         site = sites.read(options.site)
         hosts, ends = allocation.hosts(site), allocation.ends(site)
         _print_found(site, hosts, ends)
         words = options.words or shlex.split(os.environ.get(WORDS, ""))
-        stop = warned(ends)
+        stop = allocation.stop(site)
         work = understood(options.site, site, hosts, words, stop)
     except Fault as fault:
         tell(fault)
         return 2
     before = rounds(work.results)
-    code = start(work, stop)
+    code = start(work, stop, asked)
     print(f"mpidl: exit code {code}", flush=True)
     if code != world.AGAIN or not allocation.number(site):
         return code
     try:
         if rounds(work.results) <= before:
-            raise Fault(f"No job follows: this one added no round to {work.results}.")
+            raise Fault(f"No job follows: this one got no further with {work.results}.")
         again(site, options.script)
     except Fault as fault:
         tell(fault)
@@ -148,56 +152,52 @@ def _run(site: Site, hosts: Sequence[str], words: Sequence[str]) -> Work:
 
 def _ensemble(name: str, site: Site, words: Sequence[str], ends: float | None) -> Work:
     """An ensemble, which is told how long it has."""
-    known = Parser(prog="ensemble", add_help=False)
-    known.add_argument("study", type=Path)
-    known.add_argument("--out", type=Path, default=Path("results"))
-    told, _ = known.parse_known_args(words)
+    told = __main__.parser().parse_args(words)
     command = [sys.executable, "-m", "mpidl.ensemble", *words, "--site", name]
     if ends is not None:
         command += ["--walltime", allocation.clock(allocation.left(ends))]
-    named = told.study.parent if told.study.name == "study.toml" else told.study
-    folder = told.out / named.resolve().name.removesuffix(".toml")
-    return Work(command, os.environ | site.environment, folder)
+    return Work(command, os.environ | site.environment, told.out / study.name_of(told.study))
 
 
-def warned(ends: float | None) -> float | None:
-    """When work is asked to stop, on nodes that are taken away then, so that it ends before."""
-    if ends is None:
-        return None
-    # Of a short job at most a quarter, so that it gets somewhere.
-    return ends - min(float(os.environ.get(MARGIN, SECONDS)), allocation.left(ends) / 4)
+def listen() -> list[int]:
+    """Take warnings down from now on, as one may come before there is work to pass it on to."""
+    asked: list[int] = []
 
-
-def start(work: Work, stop: float | None) -> int:
-    """Start the work; ask it to stop then, and whenever this process is warned; its exit code."""
-    print(f"$ {shlex.join(work.command)}", flush=True)
-    child = subprocess.Popen(work.command, env=work.environment)
-
-    def warn(number: int = 0, frame: FrameType | None = None) -> None:
-        child.send_signal(signal.SIGUSR1)
+    def take(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
 
     for number in WARNINGS:
-        signal.signal(number, warn)
-    asked = False
+        signal.signal(number, take)
+    return asked
+
+
+def start(work: Work, stop: float | None, asked: Sequence[int]) -> int:
+    """Start the work; ask it to stop then, or when this process was warned; its exit code."""
+    print(f"$ {shlex.join(work.command)}", flush=True)
+    child = subprocess.Popen(work.command, env=work.environment)
+    told = False
     while True:
         with suppress(subprocess.TimeoutExpired):
             code = child.wait(LOOK)
-            return code if code >= 0 else 128 - code
-        if not asked and allocation.left(stop) < 0:
-            print("mpidl: the time is over; asked to stop after this round", flush=True)
-            warn()
-            asked = True
+            # What was asked before it could listen wants to be started again all the same.
+            return world.AGAIN if told and code == -ASK else code if code >= 0 else 128 - code
+        if not told and (asked or allocation.left(stop) < 0):
+            why = signal.Signals(asked[0]).name if asked else "the time is over"
+            print(f"mpidl: {why}; asked to stop after this round", flush=True)
+            child.send_signal(ASK)
+            told = True
 
 
-def rounds(results: Path) -> int:
-    """Rounds in a results file, or in all of a folder but those that were given up."""
-    total = 0
-    for path in results.glob("*.h5") if results.is_dir() else [results]:
-        with suppress(OSError, KeyError):
-            if ".unfinished-" not in path.name:
-                with h5py.File(path, "r") as file:
-                    total += int(file[schema.ROUNDS_DONE][()]) + int(file[schema.COMPLETED][()])
-    return total
+def rounds(found: Path) -> int:
+    """How far work is: rounds in a results file, or runs in a folder that are completed.
+
+    A run of an ensemble that was stopped begins anew, so its rounds are nothing gained.
+    """
+    if found.is_dir():
+        return sum(results.completed(path) for path in found.glob("*.h5"))
+    with suppress(OSError, KeyError), h5py.File(found, "r") as file:
+        return int(file[schema.ROUNDS_DONE][()]) + int(file[schema.COMPLETED][()])
+    return 0
 
 
 def again(site: Site, script: str) -> None:
@@ -243,7 +243,9 @@ def _print_found(site: Site, hosts: Sequence[str], ends: float | None) -> None:
     for name in ("mpidl", "torch", "mpi4py", "h5py", "numpy"):
         with suppress(metadata.PackageNotFoundError):
             versions.append(f"{name} {metadata.version(name)}")
-    until = "" if ends is None else f", {allocation.clock(allocation.left(ends))} left"
+    until = ", time left unknown: nobody is warned"
+    if ends is not None:
+        until = f", {allocation.clock(allocation.left(ends))} left"
     found = {
         "job": f"{allocation.number(site) or 'none'}, {len(hosts)} nodes{until}: {' '.join(hosts)}",
         "modules": os.environ.get("LOADEDMODULES", "none").replace(":", " "),

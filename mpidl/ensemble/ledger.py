@@ -60,14 +60,16 @@ class Ledger:
         before = finished(folder.attempts()).values()
         self._took = [one.seconds for one in before]
         self._ratios = [one.seconds / one.estimate for one in before if one.estimate]
+        self._learn()
         self.state = State()
 
     def expected(self, run: Run) -> float:
         """Seconds that a run takes at most: what is known of it, as far as it held so far."""
         known = self._estimates.get(run.name)
-        if known is None:
-            return MARGIN * median(self._took, 0.0)
-        return MARGIN * median(self._ratios, 1.0) * known
+        return MARGIN * (self._usual if known is None else self._ratio * known)
+
+    def _learn(self) -> None:
+        self._usual, self._ratio = median(self._took, 0.0), median(self._ratios, 1.0)
 
     def say(self, event: str, name: str, told: str = "") -> None:
         """Log an event, and show it."""
@@ -99,7 +101,9 @@ class Ledger:
         self._losses[run.name] += 1
         self.say("lost", run.name, why)
         if self.done(run):
-            return self._finish()
+            over = self._finish()
+            self.say("done", run.name, str(self.state))
+            return over
         return self._give_up(run) if self._losses[run.name] >= LOST else self.put_back()
 
     def judge(self, run: Run, outcome: Outcome, stopping: bool) -> bool:
@@ -114,11 +118,14 @@ class Ledger:
         self._attempts[name] += 1
         self._keep(run, outcome)
         told = f"{outcome.seconds:.1f} s on {outcome.host}, slot {outcome.slot}"
-        if outcome.code == 0 and self.done(run):
+        if self.done(run):
             self._took.append(outcome.seconds)
             if name in self._estimates:
                 self._ratios.append(outcome.seconds / self._estimates[name])
                 told += f", expected {self._estimates[name]:.1f}"
+            self._learn()
+            if outcome.code:
+                told += f", exit code {outcome.code} after its end"
             over = self._finish()
             self.say("done", name, f"{told}; {self.state}")
             return over

@@ -16,6 +16,14 @@ from mpidl.ensemble.sites import Shape, Site, places
 from mpidl.ensemble.worker import Outcome, Task, perform
 from mpidl.faults import Fault
 
+APART = "import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])"
+"""Python that starts a command where signals to the driver's group, such as Ctrl-C, do not come."""
+
+UNIQUE = """\
+nodes=$(mktemp) && awk '!seen[$0]++' "$PBS_NODEFILE" >"$nodes" && export PBS_NODEFILE=$nodes
+"""
+"""Shell that names each node once, as MPIExecutor hands out the lines of that file."""
+
 HEARTBEAT = 10
 """Seconds between signs of life of Parsl's managers; after six missed ones they are given up."""
 
@@ -52,6 +60,7 @@ def pool(site: Site, shape: Shape, request: Request, folder: Path) -> Iterator[P
     """
     import parsl
     from parsl.config import Config
+    from parsl.jobs.error_handlers import windowed_error_handler
     from parsl.launchers import SimpleLauncher
 
     provider = _provider(site, shape, request)
@@ -63,6 +72,7 @@ def pool(site: Site, shape: Shape, request: Request, folder: Path) -> Iterator[P
         "heartbeat_threshold": 6 * HEARTBEAT,
         "worker_logdir_root": str(folder),
         "encrypted": True,
+        "block_error_handler": True if allocation.inside(site) else windowed_error_handler,
     }
     executor: Any
     spread = shape.whole and site.scheduler != "none"
@@ -70,6 +80,8 @@ def pool(site: Site, shape: Shape, request: Request, folder: Path) -> Iterator[P
         from parsl.executors import MPIExecutor
 
         provider.launcher = SimpleLauncher()
+        # Parsl counts the workers of a block on each of its nodes; here they are for all.
+        provider.parallelism = request.nodes
         executor = MPIExecutor(
             **common,
             max_workers_per_block=request.nodes // shape.nodes,
@@ -79,6 +91,8 @@ def pool(site: Site, shape: Shape, request: Request, folder: Path) -> Iterator[P
         from parsl.executors import HighThroughputExecutor
 
         executor = HighThroughputExecutor(**common, max_workers_per_node=shape.slots)
+    # MPIExecutor does not take it as an argument.
+    executor.interchange_launch_cmd = [sys.executable, "-c", APART, "interchange.py"]
     config = Config(
         executors=[executor],
         run_dir=str(folder),
@@ -150,13 +164,14 @@ def _provider(site: Site, shape: Shape, request: Request) -> Any:
     blocks = {"init_blocks": 1, "min_blocks": 1, "max_blocks": 1}
     programs = str(Path(sys.executable).parent)
     ready = f"export PATH={shlex.quote(programs)}:$PATH"
+    unique = [UNIQUE] if site.scheduler == "pbs" else []
     if allocation.inside(site):
         on_path = programs in os.environ.get("PATH", "").split(os.pathsep)
         return LocalProvider(  # type: ignore[no-untyped-call]
             **blocks,
             nodes_per_block=request.nodes,
             launcher=launcher,
-            worker_init="" if on_path else ready,
+            worker_init="\n".join([*unique, *([] if on_path else [ready])]),
         )
     ends = f"export MPIDL_ENDS=$(( $(date +%s) + {int(request.walltime)} ))"
     there = f"cd {shlex.quote(str(Path.cwd()))}"
@@ -167,7 +182,7 @@ def _provider(site: Site, shape: Shape, request: Request) -> Any:
         "nodes_per_block": request.nodes,
         "launcher": launcher,
         "walltime": allocation.clock(request.walltime),
-        "worker_init": "\n".join([*site.setup, there, ready, ends]),
+        "worker_init": "\n".join([ends, *site.setup, there, ready, *unique]),
     }
     wanted = site.submission
     if site.scheduler == "slurm":

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from mpidl import accelerators, host, tables
 from mpidl.faults import Fault, shown
@@ -19,6 +19,22 @@ FOLDERS = (Path(__file__).parents[2] / "launch" / "sites", Path("launch") / "sit
 CPUS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 
 
+def _cpus(text: str) -> str:
+    ends = [part.partition("-") for part in text.split(",")] if CPUS.fullmatch(text) else []
+    if not ends or any(high and int(high) < int(low) for low, _, high in ends):
+        raise ValueError("no CPU list")
+    return text
+
+
+def _rising(nodes: list[int]) -> list[int]:
+    if nodes[0] > nodes[1]:
+        raise ValueError("must be the fewest and the most nodes")
+    return nodes
+
+
+Cpus = Annotated[list[Annotated[str, AfterValidator(_cpus)]], Field(min_length=1)]
+
+
 class Node(Section):
     """One node, cut into places: some cores, and an accelerator if there is one for each.
 
@@ -29,7 +45,7 @@ class Node(Section):
     asks for on each node.
     """
 
-    cpus: list[str] | Count | Literal["auto"] = Field(
+    cpus: Cpus | Count | Literal["auto"] = Field(
         default="auto", description="must be a list of CPU lists such as '0-7', a number, or 'auto'"
     )
     accelerators: list[str] = Field(default_factory=list)
@@ -46,7 +62,7 @@ class Queue(Section):
     ``through`` is the queue to submit to, where this one is only reached that way.
     """
 
-    nodes: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    nodes: Annotated[list[Count], Field(min_length=2, max_length=2), AfterValidator(_rising)]
     hours: Rate
     jobs: Count | None = None
     through: str = ""
@@ -172,10 +188,7 @@ def read(name: str) -> Site:
     found = tables.read(path, "site file")
     own = {key: found.pop(key) for key in list(found) if not isinstance(found[key], dict | list)}
     site: Site = tables.check(f"The site {name}", Site, {**found, **own}, None)
-    for text in site.node.cpus if isinstance(site.node.cpus, list) else []:
-        if not CPUS.fullmatch(text):
-            raise Fault(f"node.cpus = {shown(text)}: must be a CPU list such as '0-7,32-39'.")
-    count = len(places(site))
+    count = len(_places_cpus(site))
     if site.node.accelerators and len(site.node.accelerators) != count:
         raise Fault(
             f"node.accelerators = {shown(site.node.accelerators)}: must name one for each of the "
@@ -186,13 +199,16 @@ def read(name: str) -> Site:
 
 def places(site: Site) -> list[Place]:
     """The places of a node, in order."""
-    cpus = site.node.cpus
-    if cpus == "auto":
-        cpus = [str(core) for core in host.affinity()]
-    elif isinstance(cpus, int):
-        cpus = [str(core) for core in range(cpus)]
+    cpus = _places_cpus(site)
     named: Sequence[str | None] = site.node.accelerators or [None] * len(cpus)
     return [Place(*pair) for pair in zip(cpus, named, strict=True)]
+
+
+def _places_cpus(site: Site) -> list[str]:
+    cpus = site.node.cpus
+    if isinstance(cpus, list):
+        return cpus
+    return [str(core) for core in (host.affinity() if cpus == "auto" else range(cpus))]
 
 
 def shape(site: Site, ranks: int) -> Shape:

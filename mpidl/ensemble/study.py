@@ -80,11 +80,21 @@ def read(path: Path, overrides: Sequence[str] = (), ranks: int | None = None) ->
     Raises:
         Fault: With one sentence for everything that is wrong with the study, or its first runs.
     """
+    name = name_of(path)
     path = path / "study.toml" if path.is_dir() else path
     file = axes.read(path)
-    name = path.resolve().parent.name if path.stem == "study" else path.stem
     runs = tuple(_runs(_Maker(path.parent, file, overrides, ranks)))
+    if not runs:
+        raise Fault(f"The study {path} has no run: its exclusions leave none.")
     return Study(name, tuple(axis.name for axis in file.axes), runs)
+
+
+def name_of(path: Path) -> str:
+    """What a study is called: its folder, or its file if that is not named ``study.toml``."""
+    path = path.resolve()
+    if path.name == "study.toml":
+        return path.parent.name
+    return path.name if path.is_dir() else path.stem
 
 
 FAULTS = 10

@@ -1,20 +1,21 @@
 """What a Parsl worker does with a run: start it on its slot, watch it, tell how it went."""
 
 import ctypes
+import math
 import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mpidl import host
-from mpidl.ensemble import launchers
+from mpidl.ensemble import allocation, launchers
 from mpidl.ensemble.folder import Claim, Folder
 from mpidl.ensemble.sites import Shape, Site
 
@@ -26,6 +27,9 @@ PERIOD = 1.0
 
 BEAT = 10
 """Looks after which a claim is renewed."""
+
+NOT_FOUND = 127
+"""Exit code of a run whose launcher cannot be started, as shells have it."""
 
 PR_SET_PDEATHSIG = 1
 
@@ -78,6 +82,9 @@ def perform(task: Task, parsl_resource_specification: Mapping[str, Any] | None =
     folder, slot = Folder(Path(task.folder)), int(os.environ.get("PARSL_WORKER_RANK", "0"))
     number = 0 if task.shape.whole else slot
     left = remaining(task.ends, os.environ)
+    if task.ends is None:
+        # Of nodes that the driver asked for only a worker knows the end.
+        left -= allocation.reserve(left)
     now = time.time()
     if task.estimate > left or folder.asked_to_stop(task.driver):
         return Outcome(None, now, left, host.name(), slot)
@@ -89,21 +96,27 @@ def perform(task: Task, parsl_resource_specification: Mapping[str, Any] | None =
     ]
     claim = Claim(host.name(), os.getpid(), slot, task.driver, now)
     with (
-        folder.claim(task.name, claim) as claimed,
+        folder.claim(task.name, claim) as renew,
         open(folder.logs / f"{task.name}.txt", "a", encoding="utf-8") as log,
     ):
-        log.write(f"$ {shlex.join(words)}\n")
-        log.flush()
-        environment = launchers.environment(task.site, task.shape, number, os.environ)
-        run = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-        )
-        _watch(run, claimed, folder, task.driver)
+        print(f"$ {shlex.join(words)}", file=log, flush=True)
+        try:
+            run = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=launchers.environment(task.site, task.shape, number, os.environ),
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
+        except OSError as error:
+            print(f"{words[0]} cannot be started: {error.strerror}", file=log)
+            return Outcome(NOT_FOUND, now, time.time() - now, host.name(), slot)
+        try:
+            _watch(run, renew, folder, task, now + left if task.ends is None else math.inf)
+        finally:
+            run.kill()
+            run.wait()
     return Outcome(run.returncode, now, time.time() - now, host.name(), slot)
 
 
@@ -121,8 +134,14 @@ def remaining(ends: float | None, environment: Mapping[str, str]) -> float:
     return min([*told, *([ends] if ends is not None else [])], default=float("inf")) - time.time()
 
 
-def _watch(run: subprocess.Popen[bytes], claimed: Path, folder: Folder, driver: str) -> None:
-    """Wait for a run's end; renew its claim; pass on the wish that it ends."""
+def _watch(
+    run: subprocess.Popen[bytes],
+    renew: Callable[[], None],
+    folder: Folder,
+    task: Task,
+    until: float,
+) -> None:
+    """Wait for a run's end; renew its claim; ask it to stop when it is time, or wished."""
     looks, told = 0, False
     while True:
         with suppress(subprocess.TimeoutExpired):
@@ -130,8 +149,9 @@ def _watch(run: subprocess.Popen[bytes], claimed: Path, folder: Folder, driver: 
             return
         looks += 1
         if looks % BEAT == 0:
-            os.utime(claimed)
-        if not told and folder.asked_to_stop(driver):
+            with suppress(OSError):
+                renew()
+        if not told and (time.time() > until or folder.asked_to_stop(task.driver)):
             run.send_signal(signal.SIGUSR1)
             told = True
 

@@ -81,6 +81,7 @@ def begin(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[...,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            process_group=0,
             cwd=tmp_path,
             env={**environment, **more},
         )

@@ -116,13 +116,13 @@ def test_a_failed_run_is_tried_again_and_then_told_while_others_go_on(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_runs_after_their_round(four, tmp_path, begin, number):
+def test_a_signal_to_all_stops_runs_after_their_round(four, tmp_path, begin, number):
     folder = Folder(tmp_path / "results/four")
     process = begin(four, "--site", "local", "--set", "training.rounds=100000")
     wait_for(lambda: folder.path.exists() and len(folder.going_on()) == 2)
     # Long enough for both to be in their rounds.
     wait_for(lambda: len(list(folder.path.glob("*.h5"))) == 2)
-    process.send_signal(number)
+    os.killpg(process.pid, number)
     out, err = process.communicate(timeout=60)
     assert err == ""
     assert process.returncode == (75 if number == signal.SIGTERM else 130)
@@ -143,6 +143,14 @@ def test_runs_of_whole_nodes_go_through_the_allocation_that_is_there(four, tmp_p
     assert "done 4  failed 0" in out
     starts = [(folder.logs / f"{a.name}.txt").read_text() for a in folder.attempts()]
     assert all("-n 2 -ppn 1 -hosts" in text for text in starts)
+
+
+def test_runs_that_go_on_at_the_end_of_the_walltime_are_stopped(four, tmp_path, command):
+    setting = "training.rounds=100000"
+    code, out, err = command(four, "--site", "local", "--set", setting, "--walltime", "00:00:12")
+    assert (code, err) == (75, "")
+    assert "the time is over: runs end after their round" in out
+    assert "waiting 4  running 0  done 0  failed 0" in out
 
 
 FIGURES = """

@@ -65,11 +65,19 @@ def test_a_process_that_ended_but_is_still_listed_is_gone(folder):
 
 
 def test_claims_of_other_hosts_are_void_when_nobody_renews_them(folder):
-    with folder.claim("run", replace(MINE, host="elsewhere")) as path:
+    with folder.claim("run", replace(MINE, host="elsewhere")) as renew:
         assert set(folder.going_on()) == {"run"}
         old = time.time() - room.STALE - 1
-        os.utime(path, (old, old))
+        os.utime(folder.claims / "run", (old, old))
         assert folder.going_on() == {}
+        renew()
+        assert set(folder.going_on()) == {"run"}
+
+
+def test_a_claim_of_this_host_is_as_old_as_it_likes(folder):
+    with folder.claim("run", MINE):
+        os.utime(folder.claims / "run", (0, 0))
+        assert set(folder.going_on()) == {"run"}
 
 
 def test_what_is_no_claim_is_passed_over(folder):

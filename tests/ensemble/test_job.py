@@ -14,13 +14,18 @@ WAIT = "trap 'exit 75' USR1; while :; do sleep 0.05; done"
 
 def test_work_is_warned_before_its_nodes_are_taken_away(capfd):
     begin = time.time()
-    assert job.start(Work(["sh", "-c", WAIT], {}, Path()), begin + 2.0) == 75
+    assert job.start(Work(["sh", "-c", WAIT], {}, Path()), begin + 1.5, []) == 75
     assert time.time() - begin > 1.4
     assert "the time is over" in capfd.readouterr().out
 
 
 def test_work_that_a_signal_ends_has_a_shells_exit_code():
-    assert job.start(Work(["sh", "-c", "kill -9 $$"], {}, Path()), None) == 137
+    assert job.start(Work(["sh", "-c", "kill -9 $$"], {}, Path()), None, []) == 137
+
+
+def test_work_that_is_warned_before_it_listens_is_started_again(capfd):
+    assert job.start(Work(["sleep", "20"], {}, Path()), None, [15]) == 75
+    assert "SIGTERM; asked to stop" in capfd.readouterr().out
 
 
 JOB = {
@@ -51,14 +56,14 @@ def test_commas_are_quoted_for_qsub(value, quoted):
     assert job.quoted(value) == quoted
 
 
-def test_rounds_that_were_given_up_do_not_count(tmp_path):
+def test_an_ensemble_gets_further_by_runs_that_are_completed(tmp_path):
     import h5py
 
     for name, rounds, completed in (("a", 5, 1), ("b", 3, 0), ("b.unfinished-1", 9, 0)):
         with h5py.File(tmp_path / f"{name}.h5", "w") as file:
             file["rounds_done"], file["completed"] = rounds, completed
     (tmp_path / "c.h5").write_text("half a file")
-    assert job.rounds(tmp_path) == 9
+    assert job.rounds(tmp_path) == 1
     assert job.rounds(tmp_path / "b.h5") == 3
     assert job.rounds(tmp_path / "none") == 0
 

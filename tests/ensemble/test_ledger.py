@@ -65,6 +65,15 @@ def test_a_run_is_done_only_if_its_results_say_so(account, runs):
     assert counts(made) == (3, 0, 1, 0)
 
 
+def test_a_run_is_done_however_its_launcher_ended(account, runs):
+    made, shown = account()
+    made.hand_over()
+    complete(account.folder, runs[0])
+    assert made.judge(runs[0], Outcome(139, 0.0, 4.0, "here", 0), stopping=True)
+    assert "exit code 139 after its end" in shown[-1]
+    assert counts(made) == (3, 0, 1, 0)
+
+
 @pytest.mark.parametrize("retries", [0, 2])
 def test_failures_are_tried_again_so_many_times(account, runs, retries):
     made, shown = account(retries)

@@ -127,7 +127,8 @@ def test_slots_can_be_limited(four, capsys):
             ],
             "Runs of 33 ranks take 3 nodes, and there are 1; ask for more, or let --ranks limit",
         ),
-        (["--site", "slurm"], "--walltime is missing: outside an allocation"),
+        (["--site", "slurm", "--walltime", "1"], "node.cpus = 'auto' of site 'slurm': means"),
+        (["--site", "aurora"], "--walltime is missing: outside an allocation"),
         (["--site", "local", "--walltime", "soon"], "--walltime 'soon': must be HH:MM:SS"),
     ],
 )
