@@ -61,6 +61,14 @@ def four(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def two(four: Path) -> Path:
+    """The same with one seed, and so two runs."""
+    study = four / "study.toml"
+    study.write_text(study.read_text().replace("[0, 1]", "[0]"))
+    return four
+
+
+@pytest.fixture
 def environment() -> dict[str, str]:
     """The variables of a shell in which this environment is active, outside any launcher."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -131,16 +131,16 @@ def test_a_signal_to_all_stops_runs_after_their_round(four, tmp_path, begin, num
     assert not folder.going_on()
 
 
-def test_runs_of_whole_nodes_go_through_the_allocation_that_is_there(four, tmp_path, command):
+def test_runs_of_whole_nodes_go_through_the_allocation_that_is_there(two, tmp_path, command):
     (tmp_path / "nodes").write_text("localhost\n127.0.0.1\nlocalhost\n127.0.0.1\n")
     site = tmp_path / "site.toml"
     site.write_text('scheduler = "pbs"\noptions = ["-launcher", "fork"]\n[node]\ncpus = 1\n')
     code, out, err = command(
-        four, "--site", site, PBS_JOBID="1.here", PBS_NODEFILE=str(tmp_path / "nodes")
+        two, "--site", site, PBS_JOBID="1.here", PBS_NODEFILE=str(tmp_path / "nodes")
     )
     folder = Folder(tmp_path / "results/four")
     assert (code, err) == (0, "")
-    assert "done 4  failed 0" in out
+    assert "done 2  failed 0" in out
     starts = [(folder.logs / f"{a.name}.txt").read_text() for a in folder.attempts()]
     assert all("-n 2 -ppn 1 -hosts" in text for text in starts)
 

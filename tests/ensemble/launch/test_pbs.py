@@ -101,8 +101,8 @@ if sys.orig_argv[1:3] == ["-m", "mpidl.ensemble"]:
     number = int(os.environ["PBS_JOBID"].partition(".")[0])
     folder = pathlib.Path("out/study")
     folder.mkdir(parents=True, exist_ok=True)
-    with h5py.File(folder / "run.h5", "w") as file:
-        file["rounds_done"], file["completed"] = {rounds}, 0
+    with h5py.File(folder / "run-{{}}.h5".format({run}), "w") as file:
+        file["completed"] = 1
     print("ensemble", *sys.argv[1:], flush=True)
     os._exit(ends[number - 1])
 """
@@ -111,12 +111,12 @@ if sys.orig_argv[1:3] == ["-m", "mpidl.ensemble"]:
 
 @pytest.fixture
 def ensemble(pbs):
-    """``ensemble(ends, rounds)``: an Aurora where each job's ensemble ends by one of the codes."""
+    """``ensemble(ends, run)``: an Aurora where each job's ensemble completes a run and ends so."""
 
-    def prepare(ends, rounds="number"):
+    def prepare(ends, run="number"):
         queue = pbs("aurora")
         (queue.state / "python").mkdir()
-        text = ENSEMBLE.format(ends=", ".join(map(str, ends)), rounds=rounds)
+        text = ENSEMBLE.format(ends=", ".join(map(str, ends)), run=run)
         (queue.state / "python/sitecustomize.py").write_text(text)
         return queue
 
@@ -150,14 +150,14 @@ def test_a_job_that_asks_for_it_is_submitted_again(ensemble):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((), "No job follows: this one added no round to out/study."),
+        ((), "No job follows: this one got no further with out/study."),
         (("MPIDL_CHAIN=0",), "No job follows: MPIDL_CHAIN = 0."),
     ],
 )
 def test_a_chain_has_an_end(ensemble, words, sentence):
-    queue = ensemble([75], rounds=1)
+    queue = ensemble([75], run=1)
     if not words:
-        results_so_far(queue.checkout / "out/study/run.h5")
+        results_so_far(queue.checkout / "out/study/run-1.h5")
     submit(queue, *words)
     ((code, log),) = queue.work_off()
     assert code == 75
@@ -169,7 +169,7 @@ def results_so_far(path):
 
     path.parent.mkdir(parents=True)
     with h5py.File(path, "w") as file:
-        file["rounds_done"], file["completed"] = 1, 0
+        file["completed"] = 1
 
 
 def test_a_refusal_of_the_next_job_is_told(ensemble):

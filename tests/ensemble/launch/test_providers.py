@@ -27,15 +27,15 @@ def site(tmp_path):
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_slurm_gives_nodes(four, tmp_path, command, slurm, site, ranks):
+def test_slurm_gives_nodes(two, tmp_path, command, slurm, site, ranks):
     """Runs of one rank share a node, those of two have one of two for themselves."""
     code, out, err = command(
-        *(four, "--site", site, "--ranks", ranks, "--nodes", ranks, "--walltime", "00:10:00"),
+        *(two, "--site", site, "--ranks", ranks, "--nodes", ranks, "--walltime", "00:10:00"),
         SLURM_CONF=slurm["SLURM_CONF"],
     )
     folder = Folder(tmp_path / "results/four")
     assert (code, err) == (0, ""), out
-    assert "done 4  failed 0" in out
+    assert "done 2  failed 0" in out
     starts = [(folder.logs / f"{a.name}.txt").read_text() for a in folder.attempts()]
     nodes = {text.partition("--nodelist ")[2].split()[0] for text in starts}
     assert nodes == ({"n1"} if ranks == 1 else {"n1", "n2"})
@@ -45,9 +45,9 @@ def test_slurm_gives_nodes(four, tmp_path, command, slurm, site, ranks):
     assert left.stdout == ""
 
 
-def test_what_slurm_refuses_is_told(four, command, slurm, site):
+def test_what_slurm_refuses_is_told(two, command, slurm, site):
     code, _, err = command(
-        *(four, "--site", site, "--walltime", "00:10:00", "--queue", "nowhere"),
+        *(two, "--site", site, "--walltime", "00:10:00", "--queue", "nowhere"),
         SLURM_CONF=slurm["SLURM_CONF"],
     )
     assert code == 2
@@ -56,14 +56,14 @@ def test_what_slurm_refuses_is_told(four, command, slurm, site):
     assert "Traceback" not in err
 
 
-def test_pbs_gives_nodes(four, tmp_path, begin, pbs):
+def test_pbs_gives_nodes(two, tmp_path, begin, pbs):
     queue = pbs("aurora")
     file = queue.checkout / "launch/sites/aurora.toml"
     file.write_text(file.read_text().replace('interface = "hsn0"', 'interface = "lo"'))
     words = ["--account", "project", "--queue", "debug", "--filesystems", "home:flare"]
     python = str(queue.checkout / ".venv/bin/python")
     words += ["--walltime", "0.5"]
-    process = begin(four, "--site", file, *words, python=python, **queue.environment)
+    process = begin(two, "--site", file, *words, python=python, **queue.environment)
     done = []
 
     def work_off():
@@ -75,7 +75,7 @@ def test_pbs_gives_nodes(four, tmp_path, begin, pbs):
     out, err = process.communicate(timeout=120)
     folder = Folder(tmp_path / "results/four")
     assert (process.returncode, err) == (0, ""), out
-    assert "done 4  failed 0" in out
+    assert "done 2  failed 0" in out
     assert {attempt.slot for attempt in folder.attempts()} <= set(range(6))
     job = queue.job(1)
     assert job["Account_Name"] == "project"
