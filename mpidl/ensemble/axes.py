@@ -58,7 +58,9 @@ class File(Section):
         "devices", description="must be a number of at least 1, or 'devices'"
     )
     axes: list[Axis]
-    exclude: list[dict[str, str | list[str]]] = Field(default_factory=list)
+    exclude: list[dict[str, str | list[str]]] = Field(
+        default_factory=list, description="must be tables of labels, which are texts such as '1'"
+    )
 
 
 def read(path: Path) -> File:

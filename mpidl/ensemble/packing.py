@@ -151,17 +151,19 @@ def offer(
     if hours is not None and hours > queue.hours:
         return f"{name} gives jobs {_hours(queue.hours)}, not {_hours(hours)}."
     walltime = HOUR * (hours or queue.hours)
+    usable = walltime - allocation.reserve(walltime)
     longest = max(one.seconds[0] for one in work)
-    if MARGIN * longest > walltime:
+    if MARGIN * longest > usable:
         given = f"the {_hours(hours)} asked for" if hours else f"its {_hours(queue.hours)}"
-        spare = f"with {MARGIN - 1:.0%} to spare"
+        spare = f"with {MARGIN - 1:.0%} to spare and {_time(walltime - usable)} to stop"
         return f"{name}: a run of {_time(longest)} does not fit {given} {spare}."
-    wide = nodes or _fewest(work, max(low, least), high, walltime)
-    took = chain(work, wide, walltime)
+    wide = nodes or _fewest(work, max(low, least), high, usable)
+    took = chain(work, wide, usable)
     if took is None:
         return f"{name} would take more than {JOBS:,} jobs of {_nodes(wide)}."
     if len(took) == 1 and hours is None:
-        walltime = min(walltime, -(-MARGIN * took[0] // STEP) * STEP)
+        wanted = MARGIN * took[0] + walltime - usable
+        walltime = min(walltime, -(-wanted // STEP) * STEP)
     return Offer(name, wide, walltime, tuple(took))
 
 

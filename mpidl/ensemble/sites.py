@@ -187,7 +187,10 @@ def read(name: str) -> Site:
         path = known[name]
     found = tables.read(path, "site file")
     own = {key: found.pop(key) for key in list(found) if not isinstance(found[key], dict | list)}
-    site: Site = tables.check(f"The site {name}", Site, {**found, **own}, None)
+    try:
+        site: Site = tables.check("site", Site, {**found, **own}, None)
+    except Fault as fault:
+        raise Fault(*(f"{path}: {sentence}" for sentence in fault.sentences)) from None
     count = len(_places_cpus(site))
     if site.node.accelerators and len(site.node.accelerators) != count:
         raise Fault(

@@ -173,3 +173,22 @@ def test_the_table_has_a_line_for_each_run_that_is_done(four, tmp_path):
         "run,seed,strategy,devices,rounds,iid_last,iid_worst,iid_mean,ood_last,ood_worst,ood_mean",
         f"{found.runs[0].name},0,unweighted,2,3,0.750000,0.500000,0.625000,,,",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('launcher = "mpirun"', "site.launcher = 'mpirun': "),
+        ("nodes = 3", "Unknown setting site.nodes; did you mean 'node'?"),
+        ("[node]\ncpus = []", "site.node = {'cpus': []}: "),
+        ('[node]\ncpus = ["7-0"]', "site.node = {'cpus': ['7-0']}: "),
+        ('[node]\ncpus = 2\naccelerators = ["0"]', "must name one for each of the 2 places"),
+        ("[queues.some]\nnodes = [2, 1]\nhours = 1", "must be the fewest and the most nodes"),
+    ],
+)
+def test_a_bad_site_file_is_told(tmp_path, text, sentence):
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    with pytest.raises(Fault) as fault:
+        sites.read(str(path))
+    assert sentence in str(fault.value)

@@ -107,7 +107,12 @@ def test_more_time_needs_no_more_jobs(lengths, nodes):
         (5, None, "short takes 1 to 4 nodes, not 5."),
         (2, None, "short was asked for 2; a run of 9 ranks needs 3."),
         (None, 2, "short gives jobs 1 h, not 2 h."),
-        (4, 0.5, "short: a run of 40 min does not fit the 0.5 h asked for with 20% to spare."),
+        (
+            4,
+            0.5,
+            "short: a run of 40 min does not fit the 0.5 h asked for with 20% to spare and 5 min "
+            "to stop.",
+        ),
     ],
 )
 def test_why_a_queue_does_not_fit(nodes, hours, told):
@@ -120,20 +125,20 @@ def test_why_a_queue_does_not_fit(nodes, hours, told):
 
 def test_a_run_longer_than_a_queue_allows():
     told = packing.offer([group(7560)], "debug", Queue(nodes=[1, 2], hours=1), None, None)
-    assert told == "debug: a run of 2.1 h does not fit its 1 h with 20% to spare."
+    assert told == "debug: a run of 2.1 h does not fit its 1 h with 20% to spare and 5 min to stop."
 
 
 def test_a_queue_gets_the_fewest_nodes_that_need_one_job():
     work = [group(*[1800] * 4)]
     # Two at a time take an hour, all of it; with time to spare it takes four.
     assert packing.offer(work, "short", QUEUES["short"], None, None) == Offer(
-        "short", 4, 2400, (1800,)
+        "short", 4, 3000, (1800,)
     )
     assert packing.offer(work, "long", QUEUES["long"], None, None) == Offer(
         "long", 1, 9000, (7200,)
     )
     assert packing.offer(work, "wide", QUEUES["wide"], None, None) == Offer(
-        "wide", 8, 2400, (1800,)
+        "wide", 8, 3000, (1800,)
     )
     # One job does not do; three nodes are asked for.
     found = packing.offer(work * 3, "short", QUEUES["short"], 3, None)

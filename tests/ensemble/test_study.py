@@ -127,6 +127,8 @@ def test_ranks_are_limited_by_devices_and_hosts(read):
         ('[[axes]]\nname = "a"\nset = "training.seed"\nvalues = [1, 1]\n', "the same label"),
         (SEEDS + SEEDS, "the name 'seed' is there twice"),
         (SEEDS + '[[exclude]]\nsed = "3"\n', "unknown axis 'sed'; did you mean 'seed'?"),
+        (SEEDS + "[[exclude]]\nseed = 3\n", "must be tables of labels, which are texts such as"),
+        (SEEDS + '[[exclude]]\nseed = ["3", "5"]\n', "has no run: its exclusions leave none."),
         (SEEDS + '[[exclude]]\nseed = "4"\n', "has no value '4'; known: 3, 5."),
         ('prefix = ["sed"]\n' + SEEDS, "unknown axis 'sed'; did you mean 'seed'?"),
         (SEEDS.replace("[3, 5]", '["{way}"]'), "unknown axis 'way'; known: seed."),
