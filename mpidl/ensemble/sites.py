@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -125,6 +125,10 @@ class Site(Section):
     figures: list[Figure] = Field(default_factory=list)
 
 
+PARTS: dict[str, type[Section]] = {"node": Node, "start": Start, "submission": Submission}
+"""The tables of a site file that stand alone."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Some cores of a node, and the accelerator that belongs to them, if any."""
@@ -185,12 +189,7 @@ def read(name: str) -> Site:
                 f"Unknown site {name!r}; {nearest(name, known)} A path of a file works too."
             )
         path = known[name]
-    found = tables.read(path, "site file")
-    own = {key: found.pop(key) for key in list(found) if not isinstance(found[key], dict | list)}
-    try:
-        site: Site = tables.check("site", Site, {**found, **own}, None)
-    except Fault as fault:
-        raise Fault(*(f"{path}: {sentence}" for sentence in fault.sentences)) from None
+    site = _checked(path, tables.read(path, "site file"))
     count = len(_places_cpus(site))
     if site.node.accelerators and len(site.node.accelerators) != count:
         raise Fault(
@@ -198,6 +197,34 @@ def read(name: str) -> Site:
             f"{count} places in node.cpus."
         )
     return site
+
+
+def _checked(path: Path, found: tables.Tables) -> Site:
+    """A site from the tables of its file; its parts come first, so that a fault names a setting."""
+    parts: list[tuple[str, type[Section], Any]] = [
+        *((key, section, found.get(key, {})) for key, section in PARTS.items()),
+        *((f"queues.{key}", Queue, queue) for key, queue in _items(found.get("queues"))),
+        *((f"figures[{key}]", Figure, figure) for key, figure in _items(found.get("figures"))),
+    ]
+    sentences: list[str] = []
+    for part in parts:
+        try:
+            tables.check(*part, None)
+        except Fault as fault:
+            sentences += fault.sentences
+    try:
+        if not sentences:
+            site: Site = tables.check("site", Site, found, None)
+            return site
+    except Fault as fault:
+        sentences += fault.sentences
+    raise Fault(*(f"{path}: {sentence}" for sentence in sentences))
+
+
+def _items(tables: Any) -> list[tuple[Any, Any]]:
+    if isinstance(tables, dict):
+        return list(tables.items())
+    return list(enumerate(tables)) if isinstance(tables, list) else []
 
 
 def places(site: Site) -> list[Place]:

@@ -180,10 +180,16 @@ def test_the_table_has_a_line_for_each_run_that_is_done(four, tmp_path):
     [
         ('launcher = "mpirun"', "site.launcher = 'mpirun': "),
         ("nodes = 3", "Unknown setting site.nodes; did you mean 'node'?"),
-        ("[node]\ncpus = []", "site.node = {'cpus': []}: "),
-        ('[node]\ncpus = ["7-0"]', "site.node = {'cpus': ['7-0']}: "),
+        (
+            "[node]\ncpus = []",
+            "node.cpus = []: must be a list of CPU lists such as '0-7', a number, or 'auto'.",
+        ),
+        ('[node]\ncpus = ["7-0"]', "node.cpus = ['7-0']: must be a list of CPU lists"),
         ('[node]\ncpus = 2\naccelerators = ["0"]', "must name one for each of the 2 places"),
-        ("[queues.some]\nnodes = [2, 1]\nhours = 1", "must be the fewest and the most nodes"),
+        (
+            "[queues.some]\nnodes = [2, 1]\nhours = 1",
+            "queues.some.nodes = [2, 1]: must be the fewest and the most nodes.",
+        ),
     ],
 )
 def test_a_bad_site_file_is_told(tmp_path, text, sentence):
