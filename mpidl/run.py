@@ -147,10 +147,6 @@ def writer(made: Plan) -> bool:
     return able
 
 
-WARNINGS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-"""Signals by which a batch system, or an ensemble, tells that the time is over."""
-
-
 def _listen() -> list[int]:
     """Let the first Ctrl-C, or a warning, end the run after its round; a second Ctrl-C at once.
 
@@ -165,7 +161,7 @@ def _listen() -> list[int]:
             raise KeyboardInterrupt
         asked.append(number)
 
-    for number in (signal.SIGINT, *WARNINGS):
+    for number in (signal.SIGINT, *world.WARNINGS):
         signal.signal(number, ask)
     return asked
 

@@ -5,6 +5,7 @@ import importlib.util
 import itertools
 import math
 import os
+import signal
 import sys
 import time
 import traceback
@@ -21,6 +22,9 @@ INTERRUPTED = 130
 
 AGAIN = 75
 """Exit code of what was stopped by a warning signal and wants to be started again."""
+
+WARNINGS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals by which a batch system, or an ensemble, tells that the time is over."""
 
 T = TypeVar("T")
 

@@ -190,7 +190,10 @@ def _check_sizes(found: Study, site: Site, nodes: int) -> None:
 def _request(site: Site, options: Namespace) -> tuple[Request, Orders]:
     walltime = seconds(options.walltime) if options.walltime else None
     if allocation.inside(site):
-        told = [allocation.stop(site), time.time() + walltime if walltime else None]
+        told = [
+            allocation.stop(allocation.ends(site)),
+            time.time() + walltime if walltime else None,
+        ]
         ends = min((moment for moment in told if moment is not None), default=None)
         request = Request(len(allocation.hosts(site)), 1, walltime or 0.0)
         return request, Orders(options.retries, ends)

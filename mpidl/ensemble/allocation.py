@@ -76,9 +76,8 @@ def reserve(seconds: float) -> float:
     return min(float(told) if told.replace(".", "", 1).isdigit() else SECONDS, seconds / 4)
 
 
-def stop(site: Site) -> float | None:
-    """When work must stop so that it ends before this process's nodes are taken away."""
-    end = ends(site)
+def stop(end: float | None) -> float | None:
+    """When work must stop so that it ends before nodes are taken away at a moment."""
     return None if end is None else end - reserve(left(end))
 
 

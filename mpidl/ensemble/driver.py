@@ -14,18 +14,15 @@ from dataclasses import dataclass, replace
 from types import FrameType
 
 from mpidl import world
-from mpidl.ensemble import allocation, keeper, pool, sites
+from mpidl.ensemble import allocation, keeper, pool
 from mpidl.ensemble.cost import MARGIN
 from mpidl.ensemble.folder import Folder
 from mpidl.ensemble.ledger import Ledger, State
 from mpidl.ensemble.pool import Request
 from mpidl.ensemble.sites import Shape, Site
-from mpidl.ensemble.study import Run, Study
+from mpidl.ensemble.study import Run, Study, phases
 from mpidl.ensemble.worker import Outcome, Task
 from mpidl.progress import clock
-
-WARNINGS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-"""Signals by which a batch system tells that the time is over."""
 
 LOOK = 1.0
 """Seconds between two looks at what goes on."""
@@ -109,25 +106,18 @@ class Driver:
                 walltime = f"the walltime is {clock(self._left())}"
                 ledger.refuse(run, f"expected {clock(ledger.expected(run))}, and {walltime}")
         with keeper.kept(self._mark), self._listening():
-            for shape, group in self.phases(able):
+            for shape, group in phases(able, self._site):
                 if self._over or not self._time_for_some(group):
                     continue
                 parsl = self._folder.path / "parsl"
                 with pool.pool(self._site, shape, self._request, parsl) as workers:
-                    self._phase(workers, shape, deque(group))
+                    self._phase(workers, shape, deque(self._longest_first(group)))
         code = self._code()
         ledger.say("end", name, f"{self.state}; exit code {code}")
         return code
 
-    def phases(self, runs: Sequence[Run]) -> Iterator[tuple[Shape, list[Run]]]:
-        """Runs that lie alike on nodes, the largest first; among them the longest first."""
-        groups: dict[tuple[int, int], list[Run]] = {}
-        for run in runs:
-            shape = sites.shape(self._site, run.ranks)
-            groups.setdefault((shape.nodes, shape.places), []).append(run)
-        for key in sorted(groups, reverse=True):
-            found = sorted(groups[key], key=lambda run: -self._estimates.get(run.name, 0.0))
-            yield sites.shape(self._site, max(run.ranks for run in found)), found
+    def _longest_first(self, runs: Sequence[Run]) -> list[Run]:
+        return sorted(runs, key=lambda run: -self._estimates.get(run.name, 0.0))
 
     def _phase(self, workers: pool.Pool, shape: Shape, waiting: deque[Run]) -> None:
         room = max(1, shape.at_once(self._request.nodes) * self._request.jobs)
@@ -251,7 +241,7 @@ class Driver:
                 os._exit(world.INTERRUPTED)
             self._asked.append(number)
 
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, *WARNINGS)}
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, *world.WARNINGS)}
         try:
             yield
         finally:

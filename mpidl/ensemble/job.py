@@ -44,8 +44,6 @@ OWN = "MPIDL_"
 ASK = signal.SIGUSR1
 """What asks work to stop; launchers pass it on to ranks."""
 
-WARNINGS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-
 RESOURCES = ("select", "place", "walltime", "filesystems")
 """Of what PBS lists as a job's resources, those that it was submitted with."""
 
@@ -85,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hosts, ends = allocation.hosts(site), allocation.ends(site)
         _print_found(site, hosts, ends)
         words = options.words or shlex.split(os.environ.get(WORDS, ""))
-        stop = allocation.stop(site)
+        stop = allocation.stop(ends)
         work = understood(options.site, site, hosts, words, stop)
     except Fault as fault:
         tell(fault)
@@ -166,7 +164,7 @@ def listen() -> list[int]:
     def take(number: int, frame: FrameType | None) -> None:
         asked.append(number)
 
-    for number in WARNINGS:
+    for number in world.WARNINGS:
         signal.signal(number, take)
     return asked
 

@@ -14,7 +14,7 @@ from mpidl.ensemble import allocation, cost, sites
 from mpidl.ensemble.cost import MARGIN, Measured
 from mpidl.ensemble.folder import Attempt, Folder, finished
 from mpidl.ensemble.sites import Queue, Shape, Site
-from mpidl.ensemble.study import Run, Study
+from mpidl.ensemble.study import Run, Study, phases
 from mpidl.faults import Fault
 from mpidl.registry import nearest
 
@@ -73,21 +73,12 @@ class Offer:
 
 def groups(runs: Sequence[Run], site: Site, estimates: Mapping[str, float]) -> list[Group]:
     """The runs of a study by the nodes and places that they take, the largest first."""
-    alike: dict[tuple[int, int], list[Run]] = {}
-    for run in runs:
-        shape = sites.shape(site, run.ranks)
-        alike.setdefault((shape.nodes, shape.places), []).append(run)
     found = []
-    for key in sorted(alike, reverse=True):
-        ranks = [run.ranks for run in alike[key]]
-        known = [estimates[run.name] for run in alike[key] if run.name in estimates]
+    for shape, alike in phases(runs, site):
+        ranks = [run.ranks for run in alike]
+        known = [estimates[run.name] for run in alike if run.name in estimates]
         found.append(
-            Group(
-                sites.shape(site, max(ranks)),
-                (min(ranks), max(ranks)),
-                len(ranks),
-                tuple(sorted(known, reverse=True)),
-            )
+            Group(shape, (min(ranks), max(ranks)), len(ranks), tuple(sorted(known, reverse=True)))
         )
     return found
 

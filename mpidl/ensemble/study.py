@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +12,9 @@ import networkx as nx
 import tomli_w
 
 from mpidl import graphs, plan, runfile, shards, tables
-from mpidl.ensemble import axes
+from mpidl.ensemble import axes, sites
 from mpidl.ensemble.axes import File, Labels
+from mpidl.ensemble.sites import Shape, Site
 from mpidl.faults import Fault, shown
 from mpidl.runfile import RunFile
 
@@ -192,6 +193,16 @@ def identity(file: RunFile) -> str:
 def clean(label: str) -> str:
     """A label as a run's name shows it: letters, digits, ``_`` and ``.``, not too many."""
     return re.sub(r"[^A-Za-z0-9_.]+", "_", label).strip("_.")[:LABEL]
+
+
+def phases(runs: Iterable[Run], site: Site) -> Iterator[tuple[Shape, list[Run]]]:
+    """Runs that lie alike on the nodes of a site, with the shape of the largest; largest first."""
+    alike: dict[tuple[int, int], list[Run]] = {}
+    for run in runs:
+        shape = sites.shape(site, run.ranks)
+        alike.setdefault((shape.nodes, shape.places), []).append(run)
+    for key in sorted(alike, reverse=True):
+        yield sites.shape(site, max(run.ranks for run in alike[key])), alike[key]
 
 
 def check_data(study: Study) -> None:

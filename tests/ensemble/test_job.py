@@ -1,4 +1,4 @@
-"""What a batch script hands over to, without a batch system; with one, see tests/launch."""
+"""What a batch script hands over to, without a batch system; with one, see the folder launch."""
 
 import time
 from pathlib import Path
