@@ -1,3 +1,28 @@
 """Decentralized learning on graphs over MPI: one rank per device, weighted gossip, HDF5 results."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from mpidl.reader import Study
+
 __version__ = "0.1.0"
+
+
+# Imported when called, as every rank of a run imports this file and none reads results.
+
+
+def open(path: Path | str) -> "xr.Dataset":
+    """Read a results file as labelled arrays; see :func:`mpidl.reader.open`."""
+    from mpidl import reader
+
+    return reader.open(path)
+
+
+def open_study(folder: Path | str) -> "Study":
+    """Find the runs of a study; see :func:`mpidl.reader.open_study`."""
+    from mpidl import reader
+
+    return reader.open_study(folder)

@@ -208,6 +208,14 @@ SECTIONS: dict[str, type[Section]] = {
 }
 """Sections by name, in the order in which a resolved file lists them."""
 
+UNTOLD: dict[str, list[str] | None] = {
+    "data": ["dir"],
+    "placement": ["hosts"],
+    "record": None,
+    "checkpoint": None,
+}
+"""What no result depends on: by section settings, or all of it."""
+
 NAME_BYTES = 200
 """Size up to which a name makes file names in the results folder that a file system takes."""
 

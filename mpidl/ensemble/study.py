@@ -18,14 +18,6 @@ from mpidl.ensemble.sites import Shape, Site
 from mpidl.faults import Fault, shown
 from mpidl.runfile import RunFile
 
-UNTOLD: dict[str, list[str] | None] = {
-    "data": ["dir"],
-    "placement": ["hosts"],
-    "record": None,
-    "checkpoint": None,
-}
-"""What a run's name does not depend on, as no result does: by section settings, or all of it."""
-
 DIGITS = 10
 """Hexadecimal digits of the hash in a run's name: 1e12, for some thousand runs."""
 
@@ -182,7 +174,7 @@ def identity(file: RunFile) -> str:
     """
     told: dict[str, Any] = {}
     for section in runfile.SECTIONS:
-        skipped = UNTOLD.get(section, [])
+        skipped = runfile.UNTOLD.get(section, [])
         chosen = getattr(file, section).model_dump(exclude_defaults=True, exclude_none=True)
         if skipped is not None:
             told[section] = {key: chosen[key] for key in sorted(chosen) if key not in skipped}

@@ -1,0 +1,1 @@
+"""From results files to tables, figures, an animation and one page."""

@@ -1,0 +1,88 @@
+"""Numbers that say how a run went, from the curves of its devices.
+
+Shapes: N devices, R rounds in which something was measured.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.integrate import trapezoid
+
+from mpidl import schema
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Array = npt.NDArray[Any]
+
+
+def accuracy(run: "xr.Dataset", kind: str) -> "xr.DataArray":
+    """Accuracy by round and device on the ``"iid"`` or ``"ood"`` test set, ``(R, N)``.
+
+    It is that after mixing, or after training where a run recorded nothing else; rounds in which
+    nothing was measured are left out, so R is 0 where there is no such test set.
+    """
+    key = next(
+        key
+        for moment in reversed(schema.MOMENTS)
+        if (key := f"{kind}_accuracy_{moment}") in run or moment == "trained"
+    )
+    if key not in run:
+        return run["train_loss"].isel(round=slice(0)).rename(key)
+    return run[key].dropna("round", how="all")
+
+
+def area(curve: Array, rounds: Array) -> Array:
+    """Area under the curve of each device, ``(N,)``, by the trapezoid rule.
+
+    ``sum over t of (x[t+1] - x[t]) (y[t] + y[t+1]) / 2`` over the points that are finite, where x
+    counts rounds. It begins with the first measured round, after which no device is untrained any
+    more; so R rounds have at most the area R - 1, which for a share of correct answers is reached
+    by a device that is always right. NaN where a device has no finite point.
+
+    Args:
+        curve: Values, ``(R, N)``.
+        rounds: When they were measured, ``(R,)``, ascending.
+    """
+    areas = np.full(curve.shape[1], np.nan)
+    for device in range(curve.shape[1]):
+        fine = np.isfinite(curve[:, device])
+        if fine.any():
+            areas[device] = trapezoid(curve[fine, device], rounds[fine])
+    return areas
+
+
+def level(curve: Array, rounds: Array) -> Array:
+    """The area of each device over the number of rounds it spans, ``(N,)``: its mean height.
+
+    Where it spans none, as only one round was measured, the value of that round.
+
+    Args:
+        curve: Values, ``(R, N)``.
+        rounds: When they were measured, ``(R,)``, ascending.
+    """
+    levels = area(curve, rounds)
+    for device in range(curve.shape[1]):
+        fine = np.isfinite(curve[:, device])
+        if fine.any():
+            span = np.ptp(rounds[fine])
+            levels[device] = levels[device] / span if span else curve[fine, device][0]
+    return levels
+
+
+def reached(mean: Array, rounds: Array, threshold: float) -> float:
+    """Rounds until a mean accuracy ``(R,)`` is at least a threshold; NaN if it never is.
+
+    Rounds count from 0 in a file, so what is reached in round 0 took one round.
+    """
+    there = np.flatnonzero(mean >= threshold)
+    return float(rounds[there[0]] + 1) if len(there) else float("nan")
+
+
+def difference(ood: float, iid: float) -> float:
+    """How much OOD exceeds IID in percent of their mean: the symmetric form, -200 to 200.
+
+    ``100 (ood - iid) / ((ood + iid) / 2)``; source: arXiv 2505.11760. NaN where both are 0.
+    """
+    return 200.0 * (ood - iid) / (ood + iid) if ood + iid else float("nan")

@@ -1,0 +1,270 @@
+"""What is kept of one run when many are looked at: numbers, and the mean curves."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+
+from mpidl import reader, schema
+from mpidl.report import measures
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Array = npt.NDArray[Any]
+
+THRESHOLD = 0.5
+"""Mean OOD accuracy of which the round is told that reaches it, unless the user says another."""
+
+READ = (
+    *(f"{kind}_accuracy_{moment}" for kind in schema.KINDS for moment in schema.MOMENTS),
+    *(f"{kind}_loss_{moment}" for kind in schema.KINDS for moment in schema.MOMENTS),
+    *("train_loss", "consensus_distance", "bytes_sent"),
+    *(key for key in schema.SERIES if key.startswith("seconds_")),
+    *("edges", "stationary", "eigenvalue", "labels"),
+)
+"""The variables of a results file that a summary needs."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Accuracy of all devices after each measured round.
+
+    Attributes:
+        rounds: From 1, ``(R,)``.
+        mean: Over devices, ``(R,)``; ``low`` and ``high`` are the least and the greatest.
+    """
+
+    rounds: Array
+    mean: Array
+    low: Array
+    high: Array
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One run, without its arrays of rounds by devices.
+
+    Attributes:
+        path: The results file.
+        settings: Of the resolved run file, as ``"section.key"``, and its name.
+        made: Where it comes from: versions, machine, start.
+        devices: N.
+        rounds: Asked for.
+        done: Rounds whole in the file.
+        completed: Whether the run came to its end.
+        numbers: Measures by name, NaN where there is none; see :func:`of`.
+        by_device: Values of each device by name, ``(N,)``.
+        curves: ``"iid"`` and ``"ood"``.
+        edges: Links of the graph as sorted pairs (source, destination), each way of its own.
+        warnings: What a reader must know, a sentence each.
+    """
+
+    path: Path
+    settings: Mapping[str, Any]
+    made: Mapping[str, Any]
+    devices: int
+    rounds: int
+    done: int
+    completed: bool
+    numbers: Mapping[str, float]
+    by_device: Mapping[str, Array]
+    curves: Mapping[str, Curve]
+    edges: tuple[tuple[int, int], ...] = field(repr=False)
+    warnings: tuple[str, ...]
+
+
+def read(path: Path, threshold: float = THRESHOLD) -> Summary:
+    """Read a results file and keep what tables and figures of many runs need.
+
+    Raises:
+        Fault: As of :func:`mpidl.reader.open`.
+    """
+    return of(reader.open(path, READ), threshold)
+
+
+def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
+    """The summary of an opened run.
+
+    ``numbers`` has for ``iid`` and ``ood``: ``_area`` (mean over devices of the area under the
+    accuracy curve over rounds), ``_epochs_area`` (over local epochs, where rounds are measured in
+    them), ``_level`` (area over span: the mean accuracy), ``_last`` and ``_worst`` (mean and least
+    over devices after the last round); ``difference`` (percent, OOD to IID area),
+    ``rounds_to_threshold``; ``links``, ``modularity``, ``gap``, ``source_degree``, ``source_links``
+    and ``source_stationary`` (means over sources, the sum for the last); ``consensus_last``,
+    ``seconds``, ``bytes``.
+    """
+    curves: dict[str, Curve] = {}
+    by_device: dict[str, Array] = {}
+    numbers: dict[str, float] = {}
+    for kind in schema.KINDS:
+        curve = measures.accuracy(run, kind)
+        values, rounds = curve.to_numpy(), curve["round"].to_numpy()
+        by_device |= {
+            f"{kind}_area": measures.area(values, rounds),
+            f"{kind}_level": measures.level(values, rounds),
+            f"{kind}_last": values[-1] if len(values) else np.full(run.sizes["device"], np.nan),
+        }
+        numbers |= {key: _mean(by_device[key]) for key in by_device if key.startswith(kind)}
+        numbers[f"{kind}_worst"] = _least(by_device[f"{kind}_last"])
+        numbers[f"{kind}_epochs_area"] = numbers[f"{kind}_area"] * _epochs(run)
+        curves[kind] = _curve(values, rounds)
+    numbers["difference"] = measures.difference(numbers["ood_area"], numbers["iid_area"])
+    ood = curves["ood"]
+    numbers["rounds_to_threshold"] = measures.reached(ood.mean, ood.rounds - 1, threshold)
+    edges = tuple(map(tuple, run["edges"].to_numpy().tolist()))
+    by_device |= _devices(run, edges)
+    numbers |= _graph(run, edges, by_device) | _costs(run)
+    told = {key: value for key, value in run.attrs.items() if "." not in key}
+    return Summary(
+        path=Path(run.attrs["path"]),
+        settings=reader.flat(Path(run.attrs["path"]), run.attrs["run_file"]),
+        made={key: told[key] for key in told if key not in ("run_file", "path")},
+        devices=run.sizes["device"],
+        rounds=int(run.attrs["training.rounds"]),
+        done=int(run.attrs["rounds_done"]),
+        completed=bool(run.attrs["completed"]),
+        numbers=numbers,
+        by_device=by_device,
+        curves=curves,
+        edges=edges,
+        warnings=tuple(warnings(run)),
+    )
+
+
+def _epochs(run: "xr.Dataset") -> float:
+    steps = "training.steps" in run.attrs
+    return float("nan") if steps else float(run.attrs["training.epochs"])
+
+
+def _curve(values: Array, rounds: Array) -> Curve:
+    if not len(rounds):
+        empty = np.empty(0)
+        return Curve(rounds, empty, empty, empty)
+    low, high = np.nanmin(values, axis=1), np.nanmax(values, axis=1)
+    return Curve(rounds + 1, np.nanmean(values, axis=1), low, high)
+
+
+def _mean(values: Array) -> float:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+def _least(values: Array) -> float:
+    return float(np.nanmin(values)) if np.isfinite(values).any() else float("nan")
+
+
+def _devices(run: "xr.Dataset", edges: tuple[tuple[int, int], ...]) -> dict[str, Array]:
+    devices = run.sizes["device"]
+    heard = np.bincount(np.array([i for _, i in edges], int), minlength=devices)
+    stationary = run["stationary"].to_numpy() if "stationary" in run else np.full(devices, np.nan)
+    return {
+        "hops": run["hops"].to_numpy(),
+        "source": run["source"].to_numpy(),
+        "degree": heard,
+        "stationary": stationary,
+    }
+
+
+def _graph(
+    run: "xr.Dataset", edges: tuple[tuple[int, int], ...], by_device: Mapping[str, Array]
+) -> dict[str, float]:
+    sources = by_device["source"] == 1
+    degree = _mean(by_device["degree"][sources])
+    moduli = run["eigenvalue"].to_numpy() if "eigenvalue" in run else np.empty(0)
+    gap = 1 - moduli[1] if len(moduli) > 1 else float("nan")
+    weight = by_device["stationary"][sources].sum() if sources.any() else float("nan")
+    return {
+        "links": float(len({frozenset(edge) for edge in edges})),
+        "modularity": modularity(edges, run.sizes["device"]),
+        "gap": float(np.clip(gap, 0, 1)),
+        "source_links": degree,
+        "source_degree": degree / max(1, run.sizes["device"] - 1),
+        "source_stationary": float(weight),
+    }
+
+
+@lru_cache(maxsize=4096)
+def modularity(edges: tuple[tuple[int, int], ...], devices: int) -> float:
+    """Of the communities that greedy merging finds in the undirected graph; NaN without links.
+
+    Source: Clauset, Newman and Moore, Phys. Rev. E 70, 066111, 2004; networkx's.
+    """
+    if not edges:
+        return float("nan")
+    graph = nx.empty_graph(devices)
+    graph.add_edges_from(edges)
+    communities = nx.community.greedy_modularity_communities(graph)
+    return float(nx.community.modularity(graph, communities))
+
+
+def _costs(run: "xr.Dataset") -> dict[str, float]:
+    consensus = run["consensus_distance"].dropna("round", how="all").to_numpy()
+    phases = [run[key] for key in run if str(key).startswith("seconds_")]
+    seconds = sum((phase.max("device").sum() for phase in phases), start=run["round"].sum() * 0.0)
+    return {
+        "consensus_last": math.sqrt(_mean(consensus[-1] ** 2)) if len(consensus) else float("nan"),
+        "seconds": float(seconds),
+        "bytes": float(run["bytes_sent"].clip(min=0).sum()),
+    }
+
+
+def warnings(run: "xr.Dataset") -> list[str]:
+    """What a reader must know before believing the numbers of a run, a sentence each."""
+    told = []
+    done, rounds = run.attrs["rounds_done"], run.attrs["training.rounds"]
+    if not run.attrs["completed"]:
+        told.append(f"The run is unfinished: {done} of {rounds} rounds.")
+    away = np.flatnonzero(run["hops"].to_numpy() < 0)
+    if run["source"].any() and len(away):
+        told.append(
+            f"The graph is disconnected: {_listed(away)} can never learn what the source knows."
+        )
+    broken = _broken(run)
+    if broken is not None:
+        told.append(broken)
+    chance = _chance(run)
+    last = measures.accuracy(run, "iid").to_numpy()
+    if len(last) and chance is not None:
+        never = np.flatnonzero(np.nanmax(last, axis=0) <= 1.25 * chance)
+        if len(never):
+            told.append(
+                f"{_listed(never)} never learned: IID accuracy stays at chance ({chance:.3g}) "
+                "in every round."
+            )
+    return told
+
+
+def _chance(run: "xr.Dataset") -> float | None:
+    """Accuracy of always answering one class, where answers are classes."""
+    if "labels" not in run or str(run.attrs["data.name"]) == "tinymem":
+        return None
+    return 1 / run.sizes["class"]
+
+
+def _broken(run: "xr.Dataset") -> str | None:
+    """The first round in which a loss was not finite although others of its kind were recorded."""
+    for key in ("train_loss", *(key for key in READ if "_loss_" in key)):
+        if key in run and run.sizes["round"]:
+            values = run[key].to_numpy()
+            bad = ~np.isfinite(values) & np.isfinite(values).any(axis=1, keepdims=True)
+            if key == "train_loss":
+                bad = ~np.isfinite(values)
+            if bad.any():
+                round_ = int(np.flatnonzero(bad.any(axis=1))[0])
+                return (
+                    f"{key} of {_listed(np.flatnonzero(bad[round_]))} is not finite "
+                    f"from round {round_ + 1} on."
+                )
+    return None
+
+
+def _listed(devices: Array) -> str:
+    shown = ", ".join(map(str, devices[:8]))
+    more = f" and {len(devices) - 8} more" if len(devices) > 8 else ""
+    return f"device {shown}" if len(devices) == 1 else f"devices {shown}{more}"
