@@ -1,16 +1,35 @@
-"""What runs say together: means with intervals, relations, and strategies side by side."""
+"""What runs say together: means with intervals, and relations to what differs between them."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy import stats
+
+from mpidl import schema
+from mpidl.report.collection import Collection
 
 Array = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.95
 """Of the intervals, unless another one is asked for."""
+
+MEASURES = ("area", "level", "last")
+"""Of each device and kind of test set; see :func:`mpidl.report.summary.of`."""
+
+PREDICTORS = (
+    *("source_degree", "source_links", "source_stationary"),
+    *("modularity", "gap", "devices", "links"),
+)
+"""Numbers of a run's graph and of its sources that may decide how far knowledge travels."""
+
+RELATION = ("slope", "low", "high", "intercept", "r2", "p", "n")
+"""What a table of relations has of each line."""
+
+SEEDED = ["cell", "strategy", "seed"]
+"""What tells runs apart that are not repetitions of each other."""
 
 
 def interval(values: npt.ArrayLike, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
@@ -114,3 +133,108 @@ def regress(x: npt.ArrayLike, y: npt.ArrayLike, confidence: float = CONFIDENCE) 
         center=center,
         variance=variance,
     )
+
+
+def seeded(collection: Collection) -> pd.DataFrame:
+    """The numbers of finished runs: a line for each cell, strategy and seed, in this order.
+
+    Runs that repeat each other (same cell, strategy and seed) are averaged into one line, as they
+    are no independent observations; ``runs`` counts them. Unfinished runs are left out: their
+    areas and levels are over fewer rounds than those of others.
+    """
+    finished = collection.runs[collection.runs["completed"]]
+    numbers = [key for key in finished.select_dtypes("number") if key not in (*SEEDED, "done")]
+    found = finished.groupby(SEEDED, sort=True)
+    return found[numbers].mean().assign(runs=found.size()).reset_index()
+
+
+def seeded_devices(collection: Collection) -> pd.DataFrame:
+    """As :func:`seeded`, with a line for each device."""
+    finished = collection.runs.loc[collection.runs["completed"], ["run", *SEEDED]]
+    found = collection.devices.merge(finished, on="run").drop(columns="run")
+    return found.groupby([*SEEDED, "device"], sort=True).mean().reset_index()
+
+
+def groups(collection: Collection, confidence: float = CONFIDENCE) -> pd.DataFrame:
+    """A line for each cell and strategy, over its seeds; see :func:`seeded`.
+
+    ``runs`` (finished ones), ``unfinished``, ``seeds`` and ``devices`` say over how much. For
+    ``iid`` and ``ood`` follow ``_area``, ``_level`` and ``_last``, each the mean over all devices
+    of all seeds with two intervals (:func:`interval`):
+
+    - ``_low`` to ``_high``, over devices and seeds pooled, as the whiskers of the published bars.
+      Devices of a run learn from each other and share its luck, so they are not independent and
+      this interval is too narrow as one of what another seed would give.
+    - ``_seeds_low`` to ``_seeds_high``, over the means of seeds, which are independent; NaN for
+      one seed.
+
+    ``_worst`` is the least device after the last round, mean over seeds; ``difference`` the mean
+    over seeds of the symmetric difference in percent between the areas of OOD and IID
+    (:func:`mpidl.report.measures.difference`), ``_low`` to ``_high`` its interval over seeds;
+    ``rounds_to_threshold`` the median over the seeds that reached it, which are ``reached``.
+    """
+    runs, devices = seeded(collection), seeded_devices(collection)
+    of_devices = dict(list(devices.groupby(SEEDED[:2])))
+    of_seeds = dict(list(runs.groupby(SEEDED[:2])))
+    rows = []
+    for group, every in collection.runs.groupby(SEEDED[:2], sort=True):
+        cell, strategy = group
+        found = of_seeds.get(group, runs.iloc[:0])
+        rows.append(
+            {
+                "cell": cell,
+                "strategy": strategy,
+                "runs": int(found["runs"].sum()),
+                "unfinished": int((~every["completed"]).sum()),
+                "seeds": len(found),
+                "devices": int(every["devices"].iloc[0]),
+                **_group(found, of_devices.get(group, devices.iloc[:0]), confidence),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _group(seeds: pd.DataFrame, devices: pd.DataFrame, confidence: float) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for kind in schema.KINDS:
+        for key in (f"{kind}_{measure}" for measure in MEASURES):
+            ends = (key, f"{key}_low", f"{key}_high")
+            found |= zip(ends, interval(devices[key], confidence), strict=True)
+            _, found[f"{key}_seeds_low"], found[f"{key}_seeds_high"] = interval(
+                seeds[key], confidence
+            )
+        found[f"{kind}_worst"] = interval(seeds[f"{kind}_worst"])[0]
+    ends = ("difference", "difference_low", "difference_high")
+    found |= zip(ends, interval(seeds["difference"], confidence), strict=True)
+    reached = seeds["rounds_to_threshold"].dropna()
+    found["rounds_to_threshold"] = float(reached.median()) if len(reached) else math.nan
+    return {**found, "reached": len(reached)}
+
+
+def relations(
+    collection: Collection, measure: str = "ood_level", confidence: float = CONFIDENCE
+) -> pd.DataFrame:
+    """How a measure of a run depends on its graph and its sources, by strategy.
+
+    A line (:func:`regress`) for each strategy and each of :data:`PREDICTORS` that varies between
+    its seeded runs (:func:`seeded`), over all cells: ``slope``, ``low``, ``high``, ``intercept``,
+    ``r2``, ``p`` and ``n``. Each predictor is looked at by itself, whatever else differs.
+
+    The predictor ``hops`` is that of a device, its distance to the nearest source; there
+    ``measure`` is that of the device, and n counts devices that are no source and can be reached.
+    They are not independent within a run, so p and the interval of that line are too sure.
+    """
+    runs, devices = seeded(collection), seeded_devices(collection)
+    devices = devices[devices["hops"] > 0]
+    tables = [(runs, key) for key in PREDICTORS]
+    if measure in devices:
+        tables.append((devices, "hops"))
+    rows = []
+    for strategy in sorted(set(runs["strategy"])):
+        for table, predictor in tables:
+            of = table[table["strategy"] == strategy]
+            if of[predictor].nunique() > 1:
+                line = regress(of[predictor], of[measure], confidence)
+                told = {key: getattr(line, key) for key in RELATION}
+                rows.append({"strategy": strategy, "predictor": predictor, **told})
+    return pd.DataFrame(rows, columns=["strategy", "predictor", *RELATION])
