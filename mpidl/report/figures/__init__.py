@@ -1,0 +1,38 @@
+"""Figures of one run and of many, made from results files alone."""
+
+from collections.abc import Callable, Iterator
+
+import xarray as xr
+
+from mpidl.report import style
+from mpidl.report.collection import Collection
+from mpidl.report.figures import learning
+from mpidl.report.figures.picture import Picture, save, svg
+
+__all__ = ["Picture", "of_run", "of_runs", "save", "svg"]
+
+RUN: tuple[Callable[[xr.Dataset], Picture | None], ...] = (
+    learning.accuracy,
+    learning.moments,
+    learning.consensus,
+)
+
+RUNS: tuple[Callable[[Collection], Picture | None], ...] = ()
+
+
+def of_run(run: xr.Dataset) -> Iterator[Picture]:
+    """The figures of one run that have something to show, one at a time."""
+    for draw in RUN:
+        with style.context():
+            picture = draw(run)
+        if picture is not None:
+            yield picture
+
+
+def of_runs(collection: Collection) -> Iterator[Picture]:
+    """The figures of many runs that have something to show, one at a time."""
+    for draw in RUNS:
+        with style.context():
+            picture = draw(collection)
+        if picture is not None:
+            yield picture

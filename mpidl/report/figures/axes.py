@@ -1,0 +1,88 @@
+"""What the axes of several figures have in common."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+
+from mpidl.report import style
+
+Array = npt.NDArray[Any]
+
+VECTOR_POINTS = 3000
+"""Points of thin lines beyond which they become pixels."""
+
+
+def rounds(axes: Axes, numbers: Array, label: str = "round") -> None:
+    """Let x count rounds, from 1; one round has room to both sides."""
+    first, last = (float(numbers[0]), float(numbers[-1])) if len(numbers) else (1.0, 1.0)
+    pad = 0.5 if first == last else 0.02 * (last - first)
+    axes.set_xlim(first - pad, last + pad)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    axes.set_xlabel(label)
+
+
+def shares(axes: Axes, label: str) -> None:
+    """Let y go from 0 to 1, all of it, so that figures can be compared."""
+    axes.set_ylim(-0.02, 1.02)
+    axes.yaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_ylabel(label)
+
+
+def thin(axes: Axes, x: Array, values: Array, color: str) -> None:
+    """A thin line for each device; values are ``(R, N)``."""
+    lines = [np.column_stack([x, curve]) for curve in values.T]
+    alpha = float(np.clip(6 / max(1, len(lines)), 0.06, 0.4))
+    many = values.size > VECTOR_POINTS
+    axes.add_collection(
+        LineCollection(lines, colors=color, linewidths=0.4, alpha=alpha, rasterized=many),
+        autolim=False,
+    )
+
+
+def above(axes: Axes, columns: int = 4) -> None:
+    """A legend over the axes, where it hides nothing."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.1)
+
+
+def accuracy_bar(axes: Axes | Sequence[Axes], label: str, **where: Any) -> None:
+    """A colour bar from 0 to 1 beside axes of a figure."""
+    one = axes if isinstance(axes, Axes) else axes[0]
+    figure = one.figure
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(0, 1), style.accuracies()),
+        ax=axes,
+        ticks=[0, 0.25, 0.5, 0.75, 1],
+        format=FuncFormatter(lambda value, _: f"{value:g}"),
+        **where,
+    )
+    bar.set_label(label)
+    bar.outline.set_visible(False)
+
+
+def bounded(values: Array, x: Array, label: str, axes: Axes, color: str) -> None:
+    """The mean over devices, ``(R, N)``, with a band from the 10th to the 90th percentile."""
+    marker = "o" if len(x) == 1 else ""
+    axes.plot(x, np.nanmean(values, axis=1), color=color, label=label, marker=marker, zorder=3)
+    if values.shape[1] > 1:
+        low, high = np.nanpercentile(values, [10, 90], axis=1)
+        axes.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
+
+
+def spread(places: Array, gap: float, low: float, high: float) -> Array:
+    """Ascending places moved apart until neighbors differ by a gap, between low and high."""
+    moved = np.array(places, float)
+    for i in range(1, len(moved)):
+        moved[i] = max(moved[i], moved[i - 1] + gap)
+    if len(moved):
+        moved[-1] = min(moved[-1], high)
+    for i in range(len(moved) - 2, -1, -1):
+        moved[i] = min(moved[i], moved[i + 1] - gap)
+    return np.maximum(moved, low) if len(moved) * gap <= high - low else moved

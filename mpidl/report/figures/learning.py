@@ -1,0 +1,111 @@
+"""What devices know after each round, and how far apart their models are."""
+
+import numpy as np
+import xarray as xr
+
+from mpidl import schema
+from mpidl.report import measures, style
+from mpidl.report.figures import axes as drawn
+from mpidl.report.figures.picture import Picture, blank
+
+BAND = "the band from the 10th to the 90th percentile of devices"
+
+
+def accuracy(run: xr.Dataset) -> Picture | None:
+    """IID and OOD accuracy over rounds: mean, band, and each device."""
+    curves = {kind: measures.accuracy(run, kind) for kind in schema.KINDS}
+    curves = {kind: curve for kind, curve in curves.items() if curve.sizes["round"]}
+    if not curves:
+        return None
+    figure = blank(style.HALF, 2.2)
+    axes = figure.add_subplot()
+    ends = []
+    for kind, curve in curves.items():
+        values, rounds = curve.to_numpy(), curve["round"].to_numpy() + 1
+        drawn.thin(axes, rounds, values, style.KINDS[kind])
+        drawn.bounded(values, rounds, f"{kind.upper()} mean", axes, style.KINDS[kind])
+        ends += [rounds[0], rounds[-1]]
+    drawn.rounds(axes, np.array([min(ends), max(ends)]))
+    drawn.shares(axes, "accuracy")
+    drawn.above(axes)
+    moment = "mixing" if any("mixed" in str(one.name) for one in curves.values()) else "training"
+    return Picture(
+        "accuracy",
+        "Accuracy over rounds",
+        f"Share of correct predictions after {moment}, by round: thick lines are means over "
+        f"devices, with {BAND}; thin lines are single devices.",
+        figure,
+    )
+
+
+def moments(run: xr.Dataset) -> Picture | None:
+    """Accuracy after training beside accuracy after mixing, where both were recorded."""
+    kinds = []
+    for kind in schema.KINDS:
+        keys = [f"{kind}_accuracy_{moment}" for moment in schema.MOMENTS]
+        if all(key in run and bool(run[key].notnull().any()) for key in keys):
+            kinds.append(kind)
+    if not kinds or run.sizes["device"] < 2:
+        return None
+    figure = blank(style.HALF, 2.1)
+    for place, kind in enumerate(kinds):
+        axes = figure.add_subplot(1, len(kinds), place + 1)
+        for moment, line in zip(schema.MOMENTS, ((0, (2, 1)), "-"), strict=True):
+            curve = run[f"{kind}_accuracy_{moment}"].dropna("round", how="all")
+            values, rounds = curve.to_numpy(), curve["round"].to_numpy() + 1
+            label = "after training" if moment == "trained" else "after mixing"
+            axes.plot(
+                rounds,
+                np.nanmean(values, axis=1),
+                color=style.KINDS[kind],
+                linestyle=line,
+                marker="o" if len(rounds) == 1 else "",
+                label=label,
+            )
+            drawn.rounds(axes, rounds)
+        drawn.shares(axes, "mean accuracy" if not place else "")
+        axes.set_title(kind.upper())
+        axes.legend(loc="lower right")
+    return Picture(
+        "moments",
+        "After training and after mixing",
+        "Mean accuracy over devices in each round, after training on own data and after mixing "
+        "with neighbors: where the solid line is higher, mixing helps.",
+        figure,
+    )
+
+
+def consensus(run: xr.Dataset) -> Picture | None:
+    """How far models are from their mean, over rounds."""
+    if "consensus_distance" not in run or run.sizes["device"] < 2:
+        return None
+    curve = run["consensus_distance"].dropna("round", how="all")
+    values, rounds = curve.to_numpy(), curve["round"].to_numpy() + 1
+    values = np.where(np.isfinite(values), values, np.nan)
+    if not np.nansum(values) > 0:
+        return None
+    fine = np.isfinite(values).any(axis=1)
+    values, rounds = values[fine], rounds[fine]
+    figure = blank(style.HALF, 1.9)
+    axes = figure.add_subplot()
+    drawn.thin(axes, rounds, values, style.KINDS["iid"])
+    marker = "o" if len(rounds) == 1 else ""
+    root = np.sqrt(np.nanmean(values**2, axis=1))
+    axes.plot(rounds, root, color=style.INK, label="root mean square", marker=marker)
+    positive = values[values > 0]
+    # A device that is the mean itself would stretch a logarithmic scale without end.
+    if np.nanpercentile(positive, 95) > 20 * np.nanpercentile(positive, 5):
+        axes.set_yscale("log")
+        axes.set_ylim(np.nanpercentile(positive, 1) / 2, positive.max() * 2)
+    else:
+        axes.set_ylim(0, 1.05 * positive.max())
+    drawn.rounds(axes, rounds)
+    axes.set_ylabel("consensus distance")
+    drawn.above(axes)
+    return Picture(
+        "consensus",
+        "Consensus distance over rounds",
+        "2-norm of each device's parameters minus the mean of all, after mixing: root mean square "
+        "over devices (thick) and single devices (thin); 0 is full agreement.",
+        figure,
+    )

@@ -1,0 +1,134 @@
+"""A figure with its words, as a file or as part of a page."""
+
+import hashlib
+import io
+import re
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mpidl.faults import Fault, shown
+from mpidl.report import style
+
+METADATA: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None, "Type": None, "Format": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+"""What must be told to each format, so that the same figure is the same bytes."""
+
+LIMIT = 140_000
+"""Characters that an embedded figure may have."""
+
+DOTS = (220, 160, 110, 80, 55)
+"""Resolutions of the parts that are pixels; the first that keeps the limit is taken."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure and what is said about it.
+
+    Attributes:
+        name: For a file's name.
+        title: A few words.
+        caption: What is shown, in which units, how to read it.
+        figure: Belongs to no window.
+    """
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+
+
+def blank(width: float, height: float) -> Figure:
+    """An empty figure that lays itself out; sizes in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(picture: Picture, folder: Path, format: str) -> Path:
+    """Write a figure as ``folder/name.format``; the same bytes whenever it is the same figure.
+
+    Args:
+        picture: The figure.
+        folder: Is made.
+        format: ``"png"``, ``"svg"`` or ``"pdf"``.
+
+    Raises:
+        Fault: If the format is another.
+    """
+    if format not in METADATA:
+        known = ", ".join(METADATA)
+        raise Fault(f"Figures are not written as {shown(format)}; formats: {known}.")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{picture.name}.{format}"
+    with style.context():
+        picture.figure.savefig(path, format=format, metadata=METADATA[format])
+    return path
+
+
+def svg(picture: Picture) -> str:
+    """A figure as an ``<svg>`` element of a page.
+
+    Ink, faint and paper colours are the page's: ``var(--ink)``, ``var(--faint)``,
+    ``var(--paper)``. Text is text, in the page's font.
+    """
+    text = ""
+    for dots in DOTS:
+        drawn = io.StringIO()
+        with style.context():
+            picture.figure.savefig(
+                drawn,
+                format="svg",
+                dpi=dots,
+                facecolor="none",
+                edgecolor="none",
+                metadata=METADATA["svg"],
+            )
+        text = _element(picture, drawn.getvalue())
+        if len(text) <= LIMIT:
+            break
+    return text
+
+
+def _element(picture: Picture, text: str) -> str:
+    """What matplotlib wrote, without what would leak into a page."""
+    text = text[text.index("<svg") :].rstrip()
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    # Its style sheet would hold for the whole page.
+    text = re.sub(r"\s*<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
+    text = _named(text, picture.name)
+    for name in ("ink", "faint", "paper"):
+        value = getattr(style, name.upper())
+        text = text.replace(value, f"var(--{name}, {value})")
+    label = f"{picture.name}-{_digest(text)}-title"
+    head, body = text.split(">", 1)
+    head = re.sub(r' (version|xmlns)="[^"]*"', "", head)
+    opened = (
+        f'{head} xmlns="http://www.w3.org/2000/svg" role="img" aria-labelledby="{label}" '
+        'stroke-linejoin="round" stroke-linecap="butt">'
+    )
+    return f'{opened}\n<title id="{label}">{escape(picture.title)}</title>{body}'
+
+
+def _named(text: str, name: str) -> str:
+    """Drop the ids that nothing points to, and make the others the picture's own."""
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
+    own = f"{name}-{_digest(text)}"
+
+    def renamed(found: re.Match[str]) -> str:
+        return f' id="{own}-{found[1]}"' if found[1] in used else ""
+
+    text = re.sub(r' id="([^"]*)"', renamed, text)
+    return re.sub(r'(href="#|url\(#)([^")]+)', rf"\g<1>{own}-\g<2>", text)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

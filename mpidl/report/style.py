@@ -1,0 +1,166 @@
+"""How figures look: one style file, and the same colour for the same thing everywhere.
+
+No colour stands alone: strategies also differ in markers, and variants of one in lines.
+"""
+
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+from matplotlib.colors import Colormap, to_hex
+
+FILE = Path(__file__).with_name("mpidl.mplstyle")
+"""For ``matplotlib.style.use`` too."""
+
+_PARAMETERS = matplotlib.rc_params_from_file(FILE, use_default_template=False)
+
+INK = to_hex(_PARAMETERS["text.color"])
+"""Text, axes and outlines."""
+
+FAINT = to_hex(_PARAMETERS["grid.color"])
+"""Grids, links, and what is not there."""
+
+PAPER = to_hex(_PARAMETERS["figure.facecolor"])
+"""What lies under everything."""
+
+HALF = 3.4
+"""Width of half a page's column pair, in inches."""
+
+FULL = 7.0
+"""Width of a page, in inches."""
+
+KINDS = {"iid": "#64748b", "ood": "#c4277b"}
+"""In-distribution and out-of-distribution."""
+
+PHASES = {
+    "train": "#3b7dba",
+    "wait": "#b3b8c0",
+    "exchange": "#d9822b",
+    "mix": "#c4a72c",
+    "evaluate": "#4d9a6a",
+    "record": "#8e6bb0",
+}
+"""Of a round, in order."""
+
+STRATEGIES = {
+    "unweighted": ("#7d7d7d", "o"),
+    "weighted": ("#009e73", "s"),
+    "random": ("#d79b00", "^"),
+    "federated": ("#8a63c9", "D"),
+    "metropolis_hastings": ("#8c6239", "P"),
+    "none": ("#a8a8a8", "x"),
+    "degree": ("#0072b2", "v"),
+    "betweenness": ("#d55e00", "<"),
+    "closeness": ("#45a9dc", ">"),
+    "eigenvector": ("#a3305f", "h"),
+    "degree_similarity": ("#2f9aa0", "d"),
+    "betweenness_similarity": ("#c77b5a", "p"),
+}
+"""Colour and marker of each strategy, in the order in which figures show them."""
+
+OTHERS = ("#5b7f2b", "#c05a9a", "#4a5fc1", "#9a8b2f", "#b0413e", "#3f8f8a", "#7b5a9e", "#6e7f95")
+"""Colours of strategies that are not known here."""
+
+LINES: tuple[str | tuple[float, tuple[float, ...]], ...] = (
+    "-",
+    (0, (4, 1.5)),
+    (0, (1, 1)),
+    (0, (5, 1, 1, 1)),
+    (0, (5, 1, 1, 1, 1, 1)),
+    (0, (8, 2)),
+)
+"""The first is that of a plain name, the others are for variants of a strategy."""
+
+MARKERS = "osv^D<>Phdp*X"
+
+
+@contextmanager
+def context() -> Iterator[None]:
+    """Within it matplotlib is set up as the style file says, whatever the user's own settings."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_PARAMETERS)
+        yield
+
+
+def accuracies() -> Colormap:
+    """The map of accuracies, whose range is always 0 to 1; grey where there is no number."""
+    return matplotlib.colormaps["cividis"].with_extremes(bad=(0.55, 0.55, 0.55, 0.25))
+
+
+def amounts() -> Colormap:
+    """The map of weights and counts."""
+    return matplotlib.colormaps["viridis"].with_extremes(bad=(0.55, 0.55, 0.55, 0.12))
+
+
+def steps(count: int) -> list[str]:
+    """Colours for a few rounds, early to late, legible on white and on black."""
+    colors = matplotlib.colormaps["plasma"]
+    return [to_hex(colors(0.25 + 0.5 * i / max(1, count - 1))) for i in range(count)]
+
+
+def base(strategy: str) -> str:
+    """The name in the label of a strategy: ``"degree"`` of ``"degree, temperature 0.05"``."""
+    return strategy.partition(",")[0].strip()
+
+
+def color(strategy: str) -> str:
+    """The colour of a strategy, by the name in its label."""
+    name = base(strategy)
+    if name in STRATEGIES:
+        return STRATEGIES[name][0]
+    return OTHERS[zlib.crc32(name.encode()) % len(OTHERS)]
+
+
+def line(strategy: str, among: Sequence[str] = ()) -> str | tuple[float, tuple[float, ...]]:
+    """The line style of a strategy: solid, or another one for a variant.
+
+    Args:
+        strategy: Its label.
+        among: The labels of the same figure, so that variants of one name are told apart.
+    """
+    return LINES[_place(strategy, among, len(LINES))]
+
+
+def marker(strategy: str, among: Sequence[str] = ()) -> str:
+    """The marker of a strategy; arguments as of :func:`line`."""
+    name = base(strategy)
+    own = STRATEGIES.get(name, ("", "o"))[1]
+    place = _place(strategy, among, len(MARKERS))
+    return MARKERS[(MARKERS.index(own) + place) % len(MARKERS)] if own in MARKERS else own
+
+
+def ordered(strategies: Iterable[str]) -> list[str]:
+    """Labels in the order in which figures show them, each once."""
+    names = list(STRATEGIES)
+
+    def key(label: str) -> tuple[int, str, list[float], str]:
+        name = base(label)
+        place = names.index(name) if name in names else len(names)
+        return place, name, _numbers(label), label
+
+    return sorted(set(strategies), key=key)
+
+
+def _place(strategy: str, among: Sequence[str], count: int) -> int:
+    """0 for a plain name; for a variant its place among those of the same name."""
+    name = base(strategy)
+    if strategy == name:
+        return 0
+    variants = [one for one in ordered(among) if base(one) == name and one != name]
+    if strategy in variants:
+        # Where all are variants, the first may have the plain look.
+        return (variants.index(strategy) + (name in among)) % count
+    return 1 + zlib.crc32(strategy.encode()) % (count - 1)
+
+
+def _numbers(label: str) -> list[float]:
+    found = []
+    for word in label.replace(",", " ").split():
+        try:
+            found.append(float(word))
+        except ValueError:
+            continue
+    return found
