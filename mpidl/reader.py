@@ -23,6 +23,9 @@ DIMENSIONS = ("round", "device", "class", "edge", "end", "member", "mode")
 COORDINATES = ("hops", "source", "rank")
 """What a device is, beside its number: xarray can group by these."""
 
+BROKEN = (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError)
+"""What h5py and numpy raise over the contents of a damaged file."""
+
 
 def open(path: Path | str, names: Iterable[str] | None = None) -> "xr.Dataset":
     """Read a results file as labelled arrays.
@@ -80,11 +83,13 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     except OSError as error:
         raise _unreadable(path, error) from None
     with file:
-        _check(path, file)
         try:
+            _check(path, file)
             yield file
-        except (OSError, KeyError, RuntimeError) as error:
-            told = str(error).strip("'\"")
+        except Fault:
+            raise
+        except BROKEN as error:
+            told = " ".join(str(error).strip("'\"").split())
             raise Fault(f"{path} is damaged and cannot be read: {told}.") from None
 
 
@@ -113,11 +118,19 @@ def _check(path: Path, file: h5py.File) -> None:
         )
 
 
+def _done(file: h5py.File) -> int:
+    """How many rounds are whole."""
+    done = int(file[schema.ROUNDS_DONE][()])
+    if done < 0:
+        raise ValueError(f"{schema.ROUNDS_DONE} is {done}")
+    return done
+
+
 def _dataset(path: Path, file: h5py.File, names: set[str] | None) -> "xr.Dataset":
     import xarray as xr
 
     room = path.stat().st_size
-    done = int(file[schema.ROUNDS_DONE][()])
+    done = _done(file)
     variables: dict[str, Any] = {}
     scales: dict[str, Any] = {}
     for group, layouts in schema.GROUPS.items():
@@ -136,10 +149,7 @@ def _dataset(path: Path, file: h5py.File, names: set[str] | None) -> "xr.Dataset
                     _check_size(path, found[dim], 1, room)
                     scales[dim] = _scale(found[dim], done if dim == "round" else None)
     coordinates = {name: variables.pop(name) for name in COORDINATES if name in variables}
-    try:
-        dataset = xr.Dataset(variables, {**scales, **coordinates})
-    except ValueError as error:
-        raise Fault(f"{path} is damaged: {error}.") from None
+    dataset = xr.Dataset(variables, {**scales, **coordinates})
     dataset.attrs = _attributes(path, file, done)
     return dataset
 
@@ -178,41 +188,31 @@ class Study(Mapping[str, "xr.Dataset"]):
     """The runs of a study: a dataset each, read when it is asked for.
 
     ``study["name"]`` reads a run as :func:`open` does; ``study.settings`` says in what the runs
-    differ. A run that was interrupted and begun anew left a file aside: of files of the same
-    folder with the same run file the one with the most rounds is taken.
+    differ. Names are the files', with as much of their folders as tells them apart.
+
+    Args:
+        paths: HDF5 files; of each only the attributes are read now.
 
     Attributes:
         paths: The results file of each run, by name.
-        skipped: Why each other HDF5 file is none of the runs, a sentence each.
+        skipped: Why each other file is none of the runs, a sentence each.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
-        self.skipped: list[str] = []
-        kept: dict[tuple[Path, str], tuple[int, Path]] = {}
         self._settings: dict[Path, dict[str, Any]] = {}
+        rounds: dict[Path, int] = {}
+        skipped: list[str] = []
         for path in paths:
             try:
                 with _opened(path) as file:
-                    text, done = str(file.attrs["run_file"]), int(file[schema.ROUNDS_DONE][()])
-                    told = flat(path, text)
+                    self._settings[path] = flat(path, str(file.attrs["run_file"]))
+                    rounds[path] = _done(file)
             except Fault as fault:
-                self.skipped += fault.sentences
-                continue
-            key = path.parent, text
-            if key in kept:
-                fewer, path_of_fewer = min(kept[key], (done, path), key=lambda one: one[0])
-                self.skipped.append(
-                    f"{path_of_fewer} holds {fewer} rounds of a run that has more in another file."
-                )
-                if path_of_fewer == path:
-                    continue
-                del self._settings[path_of_fewer]
-            kept[key], self._settings[path] = (done, path), told
-        self.paths = _named([path for _, path in kept.values()])
+                skipped += fault.sentences
+        self.paths, doubles = choose(self._settings, rounds)
+        self.skipped = [*skipped, *doubles]
 
     def __getitem__(self, name: str) -> "xr.Dataset":
-        if name not in self.paths:
-            raise KeyError(name)
         return open(self.paths[name])
 
     def __iter__(self) -> Iterator[str]:
@@ -221,36 +221,52 @@ class Study(Mapping[str, "xr.Dataset"]):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def told(self, name: str) -> Mapping[str, Any]:
-        """Every setting of a run, as ``"section.key"``."""
-        return self._settings[self.paths[name]]
-
     @cached_property
     def settings(self) -> "pd.DataFrame":
         """A line for each run and a column for each setting that is not the same in all of them."""
         import pandas as pd
 
-        rows = [self.told(name) for name in self]
+        rows = [self._settings[path] for path in self.paths.values()]
         keys = dict.fromkeys(key for row in rows for key in row if key != "name")
         differ = [key for key in keys if len({str(row.get(key)) for row in rows}) > 1]
         columns = {key: [row.get(key) for row in rows] for key in differ}
         return pd.DataFrame(columns, index=pd.Index(list(self), name="run"))
 
 
+def choose(
+    settings: Mapping[Path, Mapping[str, Any]], rounds: Mapping[Path, int]
+) -> tuple[dict[str, Path], list[str]]:
+    """One file for each run, by a name that tells it from all others.
+
+    A run that was interrupted and begun anew left a file aside: of files in the same folder with
+    the same settings, the run's name among them, the one with the most rounds is taken.
+
+    Args:
+        settings: Of each results file.
+        rounds: That are whole in it.
+
+    Returns:
+        The files by name, and a sentence for each other one.
+    """
+    alike: dict[tuple[Path, str], list[Path]] = {}
+    for path, told in settings.items():
+        alike.setdefault((path.parent, str(told)), []).append(path)
+    best = [max(paths, key=lambda path: rounds[path]) for paths in alike.values()]
+    left = [path for path in settings if path not in best]
+    sentences = [
+        f"{path} is left out: another file beside it has more of its run." for path in left
+    ]
+    return _named(best), sentences
+
+
 def _named(paths: list[Path]) -> dict[str, Path]:
     """Each path by the shortest of its ends that tells it from all others, without suffix."""
-    found: dict[str, Path] = {}
-    parts = 1
-    while paths and parts < 100:
-        ends = {path: "/".join(path.with_suffix("").parts[-parts:]) for path in paths}
-        counts: dict[str, int] = {}
-        for end in ends.values():
-            counts[end] = counts.get(end, 0) + 1
-        if max(counts.values()) == 1:
-            found = {end: path for path, end in ends.items()}
-            break
-        parts += 1
-    return found
+    depth = max((len(path.parts) for path in paths), default=0)
+    for parts in range(1, depth + 1):
+        found = {"/".join(path.with_suffix("").parts[-parts:]): path for path in paths}
+        if len(found) == len(paths):
+            return found
+    return {str(path): path for path in paths}
 
 
 def files(place: Path) -> list[Path]:

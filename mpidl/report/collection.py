@@ -1,16 +1,15 @@
 """Many runs side by side: in what they differ, and their numbers as tables."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from mpidl import runfile
+from mpidl import reader, runfile
 from mpidl.faults import Fault
-from mpidl.reader import Study
 from mpidl.report import summary
 from mpidl.report.paper import graphs
 from mpidl.report.summary import Summary
@@ -73,7 +72,7 @@ class Collection:
                     "run": name,
                     "strategy": self._strategy(told),
                     "cell": self._label(told, lambda key: not _rules(key) and not _seeds(key)),
-                    "seed": self._label(told, _seeds),
+                    "seed": _shorter(self._label(told, _seeds)),
                     **{key: _cell(told.get(key)) for key in self.factors},
                     "devices": one.devices,
                     "rounds": one.rounds,
@@ -130,33 +129,61 @@ class Collection:
         return ", ".join(values) if values else "-"
 
 
-def read(
-    paths: Iterable[Path],
-    threshold: float = summary.THRESHOLD,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Collection:
-    """Read all results files; one that cannot be read is told, not fatal.
+@dataclass
+class Shelf:
+    """Summaries that are kept, so that looking again reads only files that changed.
 
-    Args:
-        paths: HDF5 files.
+    Attributes:
         threshold: Mean OOD accuracy of which the round is told that reaches it.
-        progress: Is told how many of how many files are read.
-
-    Raises:
-        Fault: If no results file is among them.
     """
-    study = Study(paths)
-    found: dict[str, Summary] = {}
-    skipped = list(study.skipped)
-    for name, path in study.paths.items():
+
+    threshold: float = summary.THRESHOLD
+    _kept: dict[Path, tuple[tuple[int, int], Summary]] = field(default_factory=dict, init=False)
+
+    def read(
+        self,
+        paths: Sequence[Path],
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Collection:
+        """Read results files; what cannot be read is told, not fatal.
+
+        Args:
+            paths: HDF5 files.
+            progress: Is told how many of how many files are read.
+
+        Raises:
+            Fault: If no results file is among them.
+        """
+        found: dict[Path, Summary] = {}
+        skipped: list[str] = []
+        for count, path in enumerate(paths, 1):
+            try:
+                found[path] = self._summary(path)
+            except Fault as fault:
+                skipped += fault.sentences
+            progress(count, len(paths))
+        if not found:
+            raise Fault(*skipped or ["There is no results file of mpidl."])
+        settings = {path: one.settings for path, one in found.items()}
+        names, doubles = reader.choose(settings, {path: one.done for path, one in found.items()})
+        summaries = {name: found[path] for name, path in names.items()}
+        return Collection(summaries, [*skipped, *doubles])
+
+    def _summary(self, path: Path) -> Summary:
         try:
-            found[name] = summary.read(path, threshold)
-        except Fault as fault:
-            skipped += fault.sentences
-        progress(len(found), len(study))
-    if not found:
-        raise Fault(*skipped or ["There is no results file of mpidl."])
-    return Collection(found, skipped)
+            state = path.stat()
+        except OSError as error:
+            raise Fault(f"Cannot read results from {path}: {error.strerror}.") from None
+        mark = state.st_mtime_ns, state.st_size
+        kept = self._kept.get(path)
+        if kept is None or kept[0] != mark:
+            kept = self._kept[path] = mark, summary.read(path, self.threshold)
+        return kept[1]
+
+
+def read(paths: Sequence[Path], threshold: float = summary.THRESHOLD) -> Collection:
+    """Read results files once; see :meth:`Shelf.read`."""
+    return Shelf(threshold).read(paths)
 
 
 def _mattering(one: Summary) -> dict[str, Any]:
@@ -197,6 +224,12 @@ def _seeds(key: str) -> bool:
 
 def _rules(key: str) -> bool:
     return key.partition(".")[0] in RULES
+
+
+def _shorter(seeds: str) -> str:
+    """One seed where all of them are the same, as they mostly are."""
+    different = set(seeds.split(", "))
+    return different.pop() if len(different) == 1 else seeds
 
 
 def _told(key: str, value: Any) -> str:
