@@ -1,20 +1,12 @@
-"""What runs say together: means with intervals, and relations to what differs between them."""
+"""Runs of the same kind put together, and what their numbers depend on."""
 
 import math
-from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from mpidl import schema
 from mpidl.report.collection import Collection
-
-Array = npt.NDArray[np.float64]
-
-CONFIDENCE = 0.95
-"""Of the intervals, unless another one is asked for."""
+from mpidl.report.statistics.inference import CONFIDENCE, interval, regress
 
 MEASURES = ("area", "level", "last")
 """Of each device and kind of test set; see :func:`mpidl.report.summary.of`."""
@@ -30,109 +22,6 @@ RELATION = ("slope", "low", "high", "intercept", "r2", "p", "n")
 
 SEEDED = ["cell", "strategy", "seed"]
 """What tells runs apart that are not repetitions of each other."""
-
-
-def interval(values: npt.ArrayLike, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
-    """Mean of the finite values, and the interval in which the true mean lies.
-
-    ``mean -+ t s / sqrt(n)``, with Student's t of n - 1 degrees of freedom and s the standard
-    deviation over n - 1. It takes the values as independent and of one distribution.
-
-    Args:
-        values: Of any shape; NaN are left out.
-        confidence: Share of such intervals that hold the true mean, 0 to 1.
-
-    Returns:
-        ``(mean, low, high)``. Without values all are NaN; low and high are for fewer than two.
-    """
-    found = np.asarray(values, float).ravel()
-    found = found[np.isfinite(found)]
-    if not len(found):
-        return math.nan, math.nan, math.nan
-    mean = float(found.mean())
-    if len(found) < 2:
-        return mean, math.nan, math.nan
-    half = float(_quantile(confidence, len(found) - 1) * found.std(ddof=1) / math.sqrt(len(found)))
-    return mean, mean - half, mean + half
-
-
-def _quantile(confidence: float, freedom: int) -> float:
-    return float(stats.t.ppf((1 + confidence) / 2, freedom))
-
-
-@dataclass(frozen=True)
-class Regression:
-    """A line through points by least squares: ``y = intercept + slope x``.
-
-    Attributes:
-        slope: With its interval from ``low`` to ``high``, by Student's t of n - 2.
-        low: See ``slope``.
-        high: See ``slope``.
-        intercept: y at x = 0.
-        r2: Share of the variance of y that the line explains; 0 where y does not vary.
-        p: That a slope is at least this far from 0 if y does not depend on x, two-sided; 1 where
-            y does not vary.
-        n: Points with finite x and y.
-        center: Mean of x.
-        variance: Of x, over n.
-    """
-
-    slope: float
-    low: float
-    high: float
-    intercept: float
-    r2: float
-    p: float
-    n: int
-    center: float
-    variance: float
-
-    def band(self, x: npt.ArrayLike) -> tuple[Array, Array]:
-        """Low and high end of the interval of the line's height at each x, pointwise.
-
-        ``t s sqrt(1 / n + (x - center)**2 / (n variance))`` to either side of the line, s the
-        residuals' standard deviation over n - 2; at the confidence of the slope's interval.
-        """
-        at = np.asarray(x, float)
-        half = (self.high - self.slope) * np.sqrt(self.variance + (at - self.center) ** 2)
-        line = self.intercept + self.slope * at
-        return line - half, line + half
-
-
-def regress(x: npt.ArrayLike, y: npt.ArrayLike, confidence: float = CONFIDENCE) -> Regression:
-    """The line through points whose x and y are finite.
-
-    Fewer than three points, or points at one x, decide no line with an interval: all numbers but
-    n are NaN then, and so is the band.
-
-    Args:
-        x: ``(n,)``.
-        y: ``(n,)``.
-        confidence: Of the slope's interval and of the band.
-    """
-    xs, ys = np.asarray(x, float).ravel(), np.asarray(y, float).ravel()
-    fine = np.isfinite(xs) & np.isfinite(ys)
-    xs, ys = xs[fine], ys[fine]
-    n = len(xs)
-    if n < 3 or np.ptp(xs) == 0:
-        none = math.nan
-        return Regression(none, none, none, none, none, none, n, none, none)
-    center, variance = float(xs.mean()), float(xs.var())
-    if np.ptp(ys) == 0:
-        return Regression(0.0, 0.0, 0.0, float(ys[0]), 0.0, 1.0, n, center, variance)
-    line = stats.linregress(xs, ys)
-    slope, half = float(line.slope), _quantile(confidence, n - 2) * float(line.stderr)
-    return Regression(
-        slope=slope,
-        low=slope - half,
-        high=slope + half,
-        intercept=float(line.intercept),
-        r2=float(line.rvalue) ** 2,
-        p=float(line.pvalue),
-        n=n,
-        center=center,
-        variance=variance,
-    )
 
 
 def seeded(collection: Collection) -> pd.DataFrame:

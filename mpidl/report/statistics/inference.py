@@ -1,0 +1,181 @@
+"""Intervals, lines and tests, over numbers that are given."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+Array = npt.NDArray[np.float64]
+
+CONFIDENCE = 0.95
+"""Of the intervals, unless another one is asked for."""
+
+
+def interval(values: npt.ArrayLike, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
+    """Mean of the finite values, and the interval in which the true mean lies.
+
+    ``mean -+ t s / sqrt(n)``, with Student's t of n - 1 degrees of freedom and s the standard
+    deviation over n - 1. It takes the values as independent and of one distribution.
+
+    Args:
+        values: Of any shape; NaN are left out.
+        confidence: Share of such intervals that hold the true mean, 0 to 1.
+
+    Returns:
+        ``(mean, low, high)``. Without values all are NaN; low and high are for fewer than two.
+    """
+    found = np.asarray(values, float).ravel()
+    found = found[np.isfinite(found)]
+    if not len(found):
+        return math.nan, math.nan, math.nan
+    mean = float(found.mean())
+    if len(found) < 2:
+        return mean, math.nan, math.nan
+    half = float(_quantile(confidence, len(found) - 1) * found.std(ddof=1) / math.sqrt(len(found)))
+    return mean, mean - half, mean + half
+
+
+def _quantile(confidence: float, freedom: int) -> float:
+    return float(stats.t.ppf((1 + confidence) / 2, freedom))
+
+
+@dataclass(frozen=True)
+class Regression:
+    """A line through points by least squares: ``y = intercept + slope x``.
+
+    Attributes:
+        slope: With its interval from ``low`` to ``high``, by Student's t of n - 2.
+        low: See ``slope``.
+        high: See ``slope``.
+        intercept: y at x = 0.
+        r2: Share of the variance of y that the line explains; 0 where y does not vary.
+        p: That a slope is at least this far from 0 if y does not depend on x, two-sided; 1 where
+            y does not vary.
+        n: Points with finite x and y.
+        center: Mean of x.
+        variance: Of x, over n.
+    """
+
+    slope: float
+    low: float
+    high: float
+    intercept: float
+    r2: float
+    p: float
+    n: int
+    center: float
+    variance: float
+
+    def band(self, x: npt.ArrayLike) -> tuple[Array, Array]:
+        """Low and high end of the interval of the line's height at each x, pointwise.
+
+        ``t s sqrt(1 / n + (x - center)**2 / (n variance))`` to either side of the line, s the
+        residuals' standard deviation over n - 2; at the confidence of the slope's interval.
+        """
+        at = np.asarray(x, float)
+        half = (self.high - self.slope) * np.sqrt(self.variance + (at - self.center) ** 2)
+        line = self.intercept + self.slope * at
+        return line - half, line + half
+
+
+def regress(x: npt.ArrayLike, y: npt.ArrayLike, confidence: float = CONFIDENCE) -> Regression:
+    """The line through points whose x and y are finite.
+
+    Fewer than three points, or points at one x, decide no line with an interval: all numbers but
+    n are NaN then, and so is the band.
+
+    Args:
+        x: ``(n,)``.
+        y: ``(n,)``.
+        confidence: Of the slope's interval and of the band.
+    """
+    xs, ys = np.asarray(x, float).ravel(), np.asarray(y, float).ravel()
+    fine = np.isfinite(xs) & np.isfinite(ys)
+    xs, ys = xs[fine], ys[fine]
+    n = len(xs)
+    if n < 3 or np.ptp(xs) == 0:
+        none = math.nan
+        return Regression(none, none, none, none, none, none, n, none, none)
+    center, variance = float(xs.mean()), float(xs.var())
+    if np.ptp(ys) == 0:
+        return Regression(0.0, 0.0, 0.0, float(ys[0]), 0.0, 1.0, n, center, variance)
+    line = stats.linregress(xs, ys)
+    slope, half = float(line.slope), _quantile(confidence, n - 2) * float(line.stderr)
+    return Regression(
+        slope=slope,
+        low=slope - half,
+        high=slope + half,
+        intercept=float(line.intercept),
+        r2=float(line.rvalue) ** 2,
+        p=float(line.pvalue),
+        n=n,
+        center=center,
+        variance=variance,
+    )
+
+
+def signed_rank(differences: npt.ArrayLike) -> float:
+    """Two-sided p of Wilcoxon's signed-rank test that differences are as often below 0 as above.
+
+    Exact for any number of differences, ties or not: the distribution of the rank sum over all
+    ``2**m`` signs of the m differences that are not 0, with their ranks as they are. Ties share
+    the mean of their ranks; zeros are ranked with the others and then left out (J. W. Pratt, J.
+    Am. Stat. Assoc. 54, 1959). Numbers that differ by less than 1e-12 count as equal.
+
+    Args:
+        differences: ``(n,)``; NaN are left out.
+
+    Returns:
+        NaN for fewer than two differences, 1 where all are 0.
+    """
+    found = np.asarray(differences, float).ravel()
+    found = np.round(found[np.isfinite(found)], 12)
+    if len(found) < 2:
+        return math.nan
+    # Ranks of ties are halves: doubled, they are whole numbers to count with.
+    ranks = (2 * stats.rankdata(np.abs(found))).astype(int)[found != 0]
+    chances = np.zeros(ranks.sum() + 1)
+    chances[0] = 1.0
+    for rank in ranks:
+        chances[rank:] = (chances[rank:] + chances[: len(chances) - rank]) / 2
+        chances[:rank] /= 2
+    reached = int(ranks[found[found != 0] > 0].sum())
+    tail = min(reached, len(chances) - 1 - reached)
+    return min(1.0, 2 * float(chances[: tail + 1].sum()))
+
+
+def paired_t(differences: npt.ArrayLike) -> float:
+    """Two-sided p of Student's t test that the mean of differences is 0.
+
+    Args:
+        differences: ``(n,)``; NaN are left out.
+
+    Returns:
+        NaN for fewer than two differences, or where all are the same and not 0.
+    """
+    found = np.asarray(differences, float).ravel()
+    found = np.round(found[np.isfinite(found)], 12)
+    if len(found) < 2:
+        return math.nan
+    if np.ptp(found) == 0:
+        return math.nan if found[0] else 1.0
+    ratio = found.mean() / (found.std(ddof=1) / math.sqrt(len(found)))
+    return float(2 * stats.t.sf(abs(ratio), len(found) - 1))
+
+
+def holm(chances: npt.ArrayLike) -> Array:
+    """The p of several tests, corrected for their number, ``(k,)``.
+
+    In ascending order the i-th of k is multiplied by ``k - i`` (i from 0), is at least the one
+    before it and at most 1. All corrected p below a level: the chance that any of these tests is
+    wrong is below it. Source: S. Holm, Scand. J. Stat. 6, 1979. NaN stay NaN and do not count.
+    """
+    found = np.asarray(chances, float)
+    order = np.argsort(np.where(np.isfinite(found), found, np.inf), kind="stable")
+    order = order[: np.isfinite(found).sum()]
+    steps = found[order] * np.arange(len(order), 0, -1)
+    corrected = np.full(found.shape, np.nan)
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(steps))
+    return corrected
