@@ -6,15 +6,22 @@ import xarray as xr
 
 from mpidl.report import style
 from mpidl.report.collection import Collection
-from mpidl.report.figures import learning
+from mpidl.report.figures import costs, learning, mixing, spreading
 from mpidl.report.figures.picture import Picture, save, svg
 
 __all__ = ["Picture", "of_run", "of_runs", "save", "svg"]
 
 RUN: tuple[Callable[[xr.Dataset], Picture | None], ...] = (
     learning.accuracy,
+    spreading.graph,
+    spreading.heat,
+    spreading.hops,
     learning.moments,
     learning.consensus,
+    mixing.matrix,
+    mixing.labels,
+    costs.seconds,
+    costs.sent,
 )
 
 RUNS: tuple[Callable[[Collection], Picture | None], ...] = ()

@@ -24,8 +24,15 @@ def rounds(axes: Axes, numbers: Array, label: str = "round") -> None:
     first, last = (float(numbers[0]), float(numbers[-1])) if len(numbers) else (1.0, 1.0)
     pad = 0.5 if first == last else 0.02 * (last - first)
     axes.set_xlim(first - pad, last + pad)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(FixedLocator(ticks(first, last)))
     axes.set_xlabel(label)
+
+
+def ticks(first: float, last: float, count: int = 5) -> list[float]:
+    """Whole numbers to put at an axis: the first one, and round ones after it."""
+    nice = MaxNLocator(count, integer=True, steps=[1, 2, 5, 10]).tick_values(first, last)
+    step = nice[1] - nice[0] if len(nice) > 1 else 1
+    return [first, *(x for x in nice if first + 0.6 * step < x <= last)]
 
 
 def shares(axes: Axes, label: str) -> None:

@@ -1,0 +1,110 @@
+"""What a run cost: seconds by phase, bytes sent."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mpidl.report import style
+from mpidl.report.figures import axes as drawn
+from mpidl.report.figures.picture import Picture, blank
+
+Array = npt.NDArray[Any]
+
+UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "byte"))
+
+
+def by_rank(values: Array, ranks: Array) -> Array:
+    """Seconds of each rank, ``(R, M)`` for M ranks, from those of its devices, ``(R, N)``.
+
+    What devices of a rank were timed at one by one adds up; what was timed once for all of them
+    is the same number at each of them, and counts once.
+    """
+    found = []
+    for rank in np.unique(ranks):
+        own = values[:, ranks == rank]
+        found.append(np.where(np.ptp(own, axis=1) == 0, own[:, 0], own.sum(axis=1)))
+    return np.stack(found, axis=1)
+
+
+def seconds(run: xr.Dataset) -> Picture | None:
+    """Where the time went, by round and by rank."""
+    ranks = run["rank"].to_numpy()
+    spent = {
+        phase: np.nan_to_num(by_rank(run[f"seconds_{phase}"].to_numpy(), ranks))
+        for phase in style.PHASES
+        if f"seconds_{phase}" in run and run.sizes["round"]
+    }
+    spent = {phase: values for phase, values in spent.items() if values.sum() > 0}
+    if not spent:
+        return None
+    figure = blank(style.HALF, 3.0)
+    upper, lower = figure.subplots(2, 1)
+    _stack(upper, {phase: values.mean(axis=1) for phase, values in spent.items()}, first=1)
+    upper.set(xlabel="round", ylabel="seconds")
+    _stack(lower, {phase: values.sum(axis=0) for phase, values in spent.items()}, first=0)
+    lower.set(xlabel="rank", ylabel="seconds, all rounds")
+    handles, names = upper.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper left", ncols=3)
+    return Picture(
+        "seconds",
+        "Where the time went",
+        "Seconds by phase. Top: each round, mean over ranks; as waiting for slower ranks is a "
+        "phase of its own, the height is what the round took. Bottom: each rank, sum over rounds. "
+        "A rank's time is that of all devices that it hosts.",
+        figure,
+    )
+
+
+def _stack(axes: Axes, parts: dict[str, Array], first: int) -> None:
+    """Bars side by side without gaps, a colour for each phase, from the bottom up."""
+    base = np.zeros(len(next(iter(parts.values()))))
+    edges = np.arange(len(base) + 1) + first - 0.5
+    for phase, values in parts.items():
+        axes.stairs(
+            base + values,
+            edges,
+            baseline=base,
+            fill=True,
+            color=style.PHASES[phase],
+            linewidth=0,
+            label=phase,
+        )
+        base = base + values
+    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.04 * base.max()))
+    axes.set_xticks(drawn.ticks(first, first + len(base) - 1, count=8))
+
+
+def sent(run: xr.Dataset) -> Picture | None:
+    """Bytes that ranks sent each other, by round and in all."""
+    if "bytes_sent" not in run or not run.sizes["round"]:
+        return None
+    bytes_ = run["bytes_sent"].clip(min=0).sum("device").to_numpy().astype(float)
+    if not bytes_.sum() > 0:
+        return None
+    rounds = run["round"].to_numpy() + 1
+    figure = blank(style.HALF, 1.7)
+    _line(figure, 1, rounds, bytes_, "sent in a round")
+    _line(figure, 2, rounds, np.cumsum(bytes_), "sent so far")
+    devices, ranks = run.sizes["device"], len(np.unique(run["rank"].to_numpy()))
+    return Picture(
+        "bytes",
+        "Bytes sent",
+        f"Parameter bytes that went from rank to rank in each round, and in all rounds so far; "
+        f"{devices} devices on {ranks} rank{'s' if ranks > 1 else ''}, and what devices of the "
+        "same rank tell each other is not sent.",
+        figure,
+    )
+
+
+def _line(figure: Figure, place: int, rounds: Array, values: Array, what: str) -> None:
+    axes = figure.add_subplot(1, 2, place)
+    scale, unit = next(one for one in UNITS if values.max() >= one[0])
+    marker = "o" if len(rounds) == 1 else ""
+    axes.plot(rounds, values / scale, color=style.PHASES["exchange"], marker=marker)
+    axes.set_ylim(0, 1.08 * values.max() / scale)
+    axes.set_ylabel(f"{what} ({unit})")
+    drawn.rounds(axes, rounds)

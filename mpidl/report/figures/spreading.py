@@ -1,0 +1,178 @@
+"""How OOD knowledge spreads from its source over the graph."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from mpidl.report import measures, style
+from mpidl.report.figures import axes as drawn
+from mpidl.report.figures import drawing
+from mpidl.report.figures.picture import Picture, blank
+
+Array = npt.NDArray[Any]
+
+
+def chosen(means: Array, count: int = 4) -> list[int]:
+    """Positions of a few rounds that tell how a mean rose: first, where it crosses, last.
+
+    Between the first round and the last, the means crossed are those that cut the rise from the
+    first to the greatest into equal parts; where they do not lie apart, rounds fill the longest
+    gaps.
+
+    Args:
+        means: Mean accuracy after each measured round, ``(R,)``, R at least 1.
+        count: How many rounds are wanted; all are taken where there are no more.
+    """
+    last = len(means) - 1
+    found = {0, last}
+    for share in np.arange(1, count - 1) / (count - 1):
+        crossed = np.flatnonzero(means >= means[0] + share * (np.max(means) - means[0]))
+        found.add(int(crossed[0]))
+    while len(found) < min(count, len(means)):
+        known = sorted(found)
+        gaps = np.diff(known)
+        longest = int(np.argmax(gaps))
+        found.add(known[longest] + int(gaps[longest]) // 2)
+    return sorted(found)
+
+
+def graph(run: xr.Dataset) -> Picture | None:
+    """The graph, with devices coloured by OOD accuracy after a few rounds."""
+    curve = measures.accuracy(run, "ood")
+    values, rounds = curve.to_numpy(), curve["round"].to_numpy() + 1
+    sketch = drawing.of(run)
+    shown = chosen(np.nanmean(values, axis=1)) if len(rounds) else []
+    size = 1.6 if len(shown) > 1 else 2.6
+    figure = blank(style.HALF, 2 * size + 0.8 if len(shown) > 2 else size + 0.55)
+    rows, columns = (2, 2) if len(shown) > 2 else (1, max(1, len(shown)))
+    panels = []
+    for place in range(max(1, len(shown))):
+        axes = figure.add_subplot(rows, columns, place + 1)
+        sketch.links(axes)
+        at = values[shown[place]] if shown else np.full(run.sizes["device"], np.nan)
+        sketch.devices(axes, at, 72 * size)
+        if shown:
+            told = f"after round {rounds[shown[place]]}, mean {np.nanmean(at):.2f}"
+            axes.set_title(told, loc="center", pad=1)
+        panels.append(axes)
+    if shown:
+        where = {"orientation": "horizontal", "location": "bottom", "shrink": 0.7}
+        label = "OOD accuracy (\u2605 source)" if sketch.sources.any() else "OOD accuracy"
+        drawn.accuracy_bar(panels, label, aspect=28, pad=0.02, **where)
+    return Picture("graph", "OOD knowledge on the graph", _graph_caption(run, bool(shown)), figure)
+
+
+def _graph_caption(run: xr.Dataset, measured: bool) -> str:
+    if measured:
+        told = "Devices coloured by their accuracy on the OOD test set, from 0 to 1; stars are"
+        told += " the devices that hold OOD data."
+    else:
+        told = "The graph; devices are grey as no OOD accuracy was measured."
+    if "W" in run:
+        told += (
+            " The half of a link that touches a device is as wide as the weight that the device"
+            " gives to the neighbor at the other end."
+        )
+    return told
+
+
+def heat(run: xr.Dataset) -> Picture | None:
+    """OOD accuracy of every device after every round, devices ordered by hops."""
+    curve = measures.accuracy(run, "ood")
+    values, rounds = curve.to_numpy(), curve["round"].to_numpy() + 1
+    devices = run.sizes["device"]
+    if not len(rounds) or devices < 2:
+        return None
+    hops = run["hops"].to_numpy()
+    distance = np.where(hops < 0, np.iinfo(np.int64).max, hops)
+    levels = np.nan_to_num(measures.level(values, rounds), nan=-1.0)
+    order = np.lexsort((np.arange(devices), -levels, distance))
+    figure = blank(style.HALF, float(np.clip(0.75 + 0.045 * devices, 1.8, 3.2)))
+    axes = figure.add_subplot()
+    axes.grid(visible=False)
+    axes.imshow(values[:, order].T, cmap=style.accuracies(), vmin=0, vmax=1, aspect="auto")
+    wanted = np.searchsorted(rounds, drawn.ticks(rounds[0], rounds[-1]))
+    at = np.unique(np.minimum(wanted, len(rounds) - 1))
+    axes.set_xticks(at, [str(rounds[i]) for i in at])
+    axes.set_xlabel("round")
+    _hop_labels(axes, distance[order], figure.get_figheight())
+    drawn.accuracy_bar(axes, "OOD accuracy", aspect=25, pad=0.02)
+    return Picture(
+        "heat",
+        "OOD accuracy of each device",
+        "Accuracy on the OOD test set after each measured round, a row for each device: ordered by "
+        "links from the nearest source, those that know most on top of their group; grey is not "
+        "measured.",
+        figure,
+    )
+
+
+def _hop_labels(axes: Any, distance: Array, height: float) -> None:
+    """Name the groups of rows of the same distance, and part them."""
+    starts = np.flatnonzero(np.diff(distance, prepend=-1))
+    ends = np.append(starts[1:], len(distance))
+    for start in starts[1:]:
+        axes.axhline(start - 0.5, color=style.PAPER, linewidth=0.8)
+    rows_in_inch = len(distance) / (height - 0.5)
+    places = drawn.spread((starts + ends - 1) / 2, 0.11 * rows_in_inch, -0.5, len(distance) - 0.5)
+    axes.set_yticks(places, [_hops(distance[start]) for start in starts])
+    axes.tick_params(axis="y", length=0)
+
+
+def _hops(distance: int) -> str:
+    if distance == 0:
+        return "source"
+    if distance == np.iinfo(np.int64).max:
+        return "unreached"
+    return f"{distance} hop{'s' if distance > 1 else ''}"
+
+
+def hops(run: xr.Dataset) -> Picture | None:
+    """OOD accuracy against links from the source, after a few rounds."""
+    curve = measures.accuracy(run, "ood")
+    values, rounds = curve.to_numpy(), curve["round"].to_numpy() + 1
+    distance = run["hops"].to_numpy()
+    if not len(rounds) or distance.max() < 1:
+        return None
+    shown = chosen(np.nanmean(values, axis=1))
+    groups = [int(one) for one in np.unique(distance) if one >= 0]
+    figure = blank(style.HALF, 2.1)
+    axes = figure.add_subplot()
+    for place, (position, color) in enumerate(zip(shown, style.steps(len(shown)), strict=True)):
+        at = values[position]
+        offset = 0.12 * (place - (len(shown) - 1) / 2)
+        found = [one for one in groups if np.isfinite(at[distance == one]).any()]
+        means = [np.nanmean(at[distance == one]) for one in found]
+        axes.plot(
+            np.array(found) + offset,
+            means,
+            color=color,
+            marker="osD^"[place],
+            linewidth=1.0,
+            label=f"round {rounds[position]}",
+            zorder=3,
+        )
+        reached = distance >= 0
+        many = at.size > drawn.VECTOR_POINTS / 4
+        axes.scatter(
+            distance[reached] + offset,
+            at[reached],
+            s=3,
+            color=color,
+            alpha=0.35,
+            linewidths=0,
+            rasterized=many,
+        )
+    axes.set_xticks(groups)
+    axes.set_xlabel("links from the nearest source")
+    drawn.shares(axes, "OOD accuracy")
+    drawn.above(axes, columns=5)
+    return Picture(
+        "hops",
+        "OOD accuracy against distance",
+        "Accuracy on the OOD test set of devices so many links from the nearest source: lines are "
+        "means over devices after the named round, dots are devices.",
+        figure,
+    )
