@@ -30,7 +30,7 @@ def accuracy(run: "xr.Dataset", kind: str) -> "xr.DataArray":
     )
     if key not in run:
         return run["train_loss"].isel(round=slice(0)).rename(key)
-    return run[key].dropna("round", how="all")
+    return run[key][np.isfinite(run[key].to_numpy()).any(axis=1)]
 
 
 def area(curve: Array, rounds: Array) -> Array:
@@ -45,12 +45,14 @@ def area(curve: Array, rounds: Array) -> Array:
         curve: Values, ``(R, N)``.
         rounds: When they were measured, ``(R,)``, ascending.
     """
-    areas = np.full(curve.shape[1], np.nan)
-    for device in range(curve.shape[1]):
-        fine = np.isfinite(curve[:, device])
-        if fine.any():
-            areas[device] = trapezoid(curve[fine, device], rounds[fine])
-    return areas
+    fine = np.isfinite(curve)
+    if len(rounds) and fine.all():
+        return np.asarray(trapezoid(curve, rounds, axis=0))
+    areas = [
+        trapezoid(values[there], rounds[there]) if there.any() else np.nan
+        for values, there in zip(curve.T, fine.T, strict=True)
+    ]
+    return np.array(areas, float)
 
 
 def level(curve: Array, rounds: Array) -> Array:
@@ -62,12 +64,13 @@ def level(curve: Array, rounds: Array) -> Array:
         curve: Values, ``(R, N)``.
         rounds: When they were measured, ``(R,)``, ascending.
     """
-    levels = area(curve, rounds)
-    for device in range(curve.shape[1]):
-        fine = np.isfinite(curve[:, device])
-        if fine.any():
-            span = np.ptp(rounds[fine])
-            levels[device] = levels[device] / span if span else curve[fine, device][0]
+    if not len(rounds):
+        return np.full(curve.shape[1], np.nan)
+    fine = np.isfinite(curve)
+    first, last = fine.argmax(axis=0), len(rounds) - 1 - fine[::-1].argmax(axis=0)
+    span = rounds[last] - rounds[first]
+    alone = curve[first, np.arange(curve.shape[1])]
+    levels: Array = np.where(span > 0, area(curve, rounds) / np.maximum(span, 1), alone)
     return levels
 
 

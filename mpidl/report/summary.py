@@ -204,13 +204,15 @@ def modularity(edges: tuple[tuple[int, int], ...], devices: int) -> float:
 
 
 def _costs(run: "xr.Dataset") -> dict[str, float]:
-    consensus = run["consensus_distance"].dropna("round", how="all").to_numpy()
-    phases = [run[key] for key in run if str(key).startswith("seconds_")]
-    seconds = sum((phase.max("device").sum() for phase in phases), start=run["round"].sum() * 0.0)
+    consensus = run["consensus_distance"].to_numpy()
+    consensus = consensus[np.isfinite(consensus).any(axis=1)]
+    # A round lasts as long as its slowest device, phase by phase; a run without rounds no time.
+    phases = [run[key].to_numpy() for key in run if str(key).startswith("seconds_")]
+    seconds = sum(np.nansum(phase.max(axis=1)) for phase in phases)
     return {
         "consensus_last": math.sqrt(_mean(consensus[-1] ** 2)) if len(consensus) else float("nan"),
         "seconds": float(seconds),
-        "bytes": float(run["bytes_sent"].clip(min=0).sum()),
+        "bytes": float(run["bytes_sent"].to_numpy().clip(min=0).sum()),
     }
 
 

@@ -1,0 +1,113 @@
+"""The command: tables, figures, an animation and one page from results files.
+
+python -m mpidl.report PATH... [--out DIR] [--format png|svg|pdf] [--html] [--csv] [--json]
+"""
+
+import os
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+# A report is no rank: h5py's MPI must not start where no launcher is, such as on a login node.
+os.environ["MPI4PY_RC_INITIALIZE"] = "0"
+
+from mpidl import reader
+from mpidl.faults import Fault, Parser, tell
+from mpidl.report import products, summary, terminal
+from mpidl.report.collection import Shelf
+from mpidl.report.products import Wanted
+from mpidl.report.watch import Watch
+
+os.environ.pop("MPI4PY_RC_INITIALIZE", None)
+
+
+def parser() -> Parser:
+    """The command line of ``python -m mpidl.report``."""
+    parser = Parser(
+        prog="python -m mpidl.report",
+        description="Tables, figures, an animation and one page from results files. Without a "
+        "flag that names a product: the table, and figures as PNG.",
+        epilog="Exit codes: 0 done, 2 your fault, 130 Ctrl-C.",
+    )
+    add = parser.add_argument
+    add("paths", type=Path, nargs="+", metavar="PATH", help="a results file, or a folder of them")
+    add("--out", type=Path, metavar="DIR", help="files go here, and not beside the results")
+    add("--format", choices=("png", "svg", "pdf"), help="make figures, as that (png)")
+    add("--html", action="store_true", help="one page with everything: DIR/report.html")
+    add("--csv", action="store_true", help="all tables; the tidy one as Parquet too")
+    add("--json", action="store_true", help="print all numbers as JSON, and nothing else")
+    add("--animate", action="store_true", help="knowledge spreading over the graph, as GIF")
+    add("--paper", action="store_true", help="the numbers of arXiv 2505.11760 beside these")
+    told = "count rounds until the mean OOD accuracy is that (%(default)s)"
+    add("--threshold", type=float, default=summary.THRESHOLD, metavar="SHARE", help=told)
+    told = "make page and tables again every so often (5) while runs go on, until Ctrl-C"
+    add("--watch", type=float, nargs="?", const=5.0, metavar="SECONDS", help=told)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code: 0 done, 2 the user's fault, 130 Ctrl-C."""
+    try:
+        options = parser().parse_args(arguments)
+        _check(options)
+        folder = options.out or _beside(options.paths)
+        if options.watch is not None:
+            Watch(options.paths, folder, _wanted(options), Shelf(options.threshold)).go_on(
+                options.watch
+            )
+        return _once(options, folder)
+    except Fault as fault:
+        tell(fault)
+        return 2
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def _check(options: Namespace) -> None:
+    if not 0 < options.threshold <= 1:
+        raise Fault(f"--threshold {options.threshold:g}: must be above 0 and at most 1.")
+    if options.watch is not None and not 0.1 <= options.watch <= 86400:
+        raise Fault(f"--watch {options.watch:g}: must be from 0.1 to 86,400 seconds.")
+    if options.watch is not None and options.json:
+        raise Fault("--json: prints once, and --watch goes on; give one of them.")
+
+
+def _wanted(options: Namespace) -> Wanted:
+    products = options.html, options.csv, options.json, options.animate, options.paper
+    figures = options.format or (None if any(products) else "png")
+    return Wanted(figures, options.html, options.csv, options.animate, options.paper)
+
+
+def _beside(paths: Sequence[Path]) -> Path:
+    """Where files go: into a folder beside the results."""
+    if len(paths) == 1 and not paths[0].is_dir():
+        return paths[0].with_name(f"{paths[0].stem}-report")
+    first = paths[0] if paths[0].is_dir() else paths[0].parent
+    return first / "report"
+
+
+def _once(options: Namespace, folder: Path) -> int:
+    found = [path for place in options.paths for path in reader.files(place)]
+    wanted = _wanted(options)
+    with products.progress() as progress:
+        collection = Shelf(options.threshold).read(list(dict.fromkeys(found)), progress("reading"))
+        made = products.make(collection, wanted, folder, progress)
+        if options.json:
+            print(products.as_json(collection, wanted))
+    if options.json:
+        terminal.where(made, Console(stderr=True))
+        return 0
+    console = terminal.console()
+    terminal.show(collection, console, options.threshold)
+    if options.paper:
+        terminal.compare(products.comparison(collection), console)
+    terminal.where(made, console)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

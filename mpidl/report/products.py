@@ -1,0 +1,179 @@
+"""What a report is made of, each made when it is asked for."""
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from mpidl import reader
+from mpidl.faults import Fault
+from mpidl.report.collection import Collection
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Step = Callable[[int, int], None]
+Steps = Callable[[str], Step]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which products a user asks for.
+
+    Attributes:
+        figures: Their format, ``"png"``, ``"svg"`` or ``"pdf"``; None for no figures.
+        html: The page.
+        csv: The tables.
+        animate: The animation of each run.
+        paper: The comparison with the published numbers.
+    """
+
+    figures: str | None = None
+    html: bool = False
+    csv: bool = False
+    animate: bool = False
+    paper: bool = False
+
+
+def make(collection: Collection, wanted: Wanted, folder: Path, progress: Steps) -> list[Path]:
+    """Make what is wanted in a folder; the files.
+
+    Raises:
+        Fault: If the folder cannot be written, or a run has nothing to animate.
+    """
+    made: list[Path] = []
+    if wanted == Wanted():
+        return made
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if wanted.csv:
+            made += _tables(collection, folder, progress("writing tables"))
+        if wanted.figures:
+            made += _figures(collection, folder, wanted.figures)
+        if wanted.animate:
+            made += _animations(collection, folder, progress("drawing"))
+        if wanted.paper:
+            path = folder / "paper.csv"
+            comparison(collection).to_csv(path, index=False)
+            made.append(path)
+        if wanted.html:
+            made.append(page(collection, wanted, folder))
+    except OSError as error:
+        raise Fault(f"Cannot write to {folder}: {error.strerror or error}.") from None
+    return made
+
+
+def page(
+    collection: Collection, wanted: Wanted, folder: Path, refresh: float | None = None
+) -> Path:
+    """Write the page; it shows itself again every ``refresh`` seconds."""
+    from mpidl.report import page as room
+
+    beside = comparison(collection) if wanted.paper else None
+    return room.write(collection, folder / "report.html", comparison=beside, refresh=refresh)
+
+
+def comparison(collection: Collection) -> "pd.DataFrame":
+    """The published numbers beside those of these runs."""
+    from mpidl.report.paper import compare
+
+    return compare.compare(collection)
+
+
+def tables(collection: Collection) -> "dict[str, pd.DataFrame]":
+    """The tables over several runs, by name; without those that need more runs."""
+    from mpidl.report import statistics
+
+    found = {"groups": statistics.groups(collection)}
+    if collection.runs["strategy"].nunique() > 1:
+        found |= {
+            "ranking": statistics.ranking(collection),
+            "pairs": statistics.pairs(collection),
+        }
+    if len(collection.summaries) > 1:
+        found["relations"] = statistics.relations(collection)
+    return found
+
+
+def _tables(collection: Collection, folder: Path, step: Step) -> list[Path]:
+    from mpidl.report import tidy
+
+    made = tidy.write(collection, folder, step)
+    for name, table in tables(collection).items():
+        path = folder / f"{name}.csv"
+        table.to_csv(path, index=False)
+        made.append(path)
+    return made
+
+
+def _figures(collection: Collection, folder: Path, format_: str) -> list[Path]:
+    from mpidl.report import figures
+
+    if len(collection.summaries) > 1:
+        pictures = figures.of_runs(collection)
+    else:
+        (only,) = collection.summaries.values()
+        pictures = figures.of_run(reader.open(only.path))
+    return [figures.save(picture, folder, format_) for picture in pictures]
+
+
+def _animations(collection: Collection, folder: Path, step: Step) -> list[Path]:
+    from mpidl.report import animation
+
+    made = []
+    for count, (name, one) in enumerate(collection.summaries.items(), 1):
+        path = folder / f"{name.replace('/', '_')}.gif"
+        made.append(animation.animate(reader.open(one.path), path))
+        step(count, len(collection.summaries))
+    return made
+
+
+def as_json(collection: Collection, wanted: Wanted) -> str:
+    """All numbers as JSON: runs with their curves and warnings, tables over runs."""
+    runs = []
+    for row in _records(collection.runs):
+        one = collection.summaries[row["run"]]
+        curves = {
+            kind: {"rounds": curve.rounds.tolist(), "mean": curve.mean.tolist()}
+            for kind, curve in one.curves.items()
+        }
+        runs.append({**row, "path": str(one.path), "warnings": one.warnings, "curves": curves})
+    told: dict[str, Any] = {"runs": runs, "skipped": collection.skipped}
+    told |= {name: _records(table) for name, table in tables(collection).items()}
+    if wanted.paper:
+        told["paper"] = _records(comparison(collection))
+    return json.dumps(_finite(told), indent=1)
+
+
+def _records(table: "pd.DataFrame") -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def _finite(value: Any) -> Any:
+    """The same for JSON, which knows neither NaN nor numpy's numbers."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def progress() -> Iterator[Steps]:
+    """Yield what makes a bar for each long work, shown where someone watches."""
+    watched = sys.stderr.isatty()
+    with Progress(console=Console(stderr=True), transient=True, disable=not watched) as bars:
+
+        def steps(what: str) -> Step:
+            task = bars.add_task(what, total=None)
+            return lambda done, total: bars.update(task, completed=done, total=total)
+
+        yield steps

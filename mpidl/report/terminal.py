@@ -1,0 +1,117 @@
+"""What a report shows where it was started: a table, and the course of every run."""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mpidl.report.collection import Collection
+
+BARS = "▁▂▃▄▅▆▇█"
+
+WIDTH = 20
+"""Characters of a sparkline at most; a longer curve is averaged."""
+
+ROWS = 100
+"""Runs that are shown at most."""
+
+COLUMNS = {
+    "iid_last": "IID\nlast",
+    "ood_last": "OOD\nlast",
+    "ood_worst": "\nworst",
+    "ood_level": "\nmean",
+    "rounds_to_threshold": "rounds\nto {threshold:g}",
+}
+"""Numbers of a run that are shown, with what stands above them."""
+
+LEGEND = (
+    "Accuracy over devices: mean and worst after the last round; mean of all rounds (area under "
+    "the curve over its length); rounds until the mean OOD accuracy is {threshold:g}."
+)
+
+
+def sparkline(curve: npt.NDArray[np.float64], width: int = WIDTH) -> str:
+    """A curve between 0 and 1, ``(R,)``, as one line of bars; a blank where it is NaN."""
+    parts = np.array_split(curve, min(width, len(curve))) if len(curve) else []
+    line = ""
+    for part in parts:
+        fine = part[np.isfinite(part)]
+        height = float(np.clip(fine.mean(), 0, 1)) if len(fine) else None
+        line += " " if height is None else BARS[min(int(height * len(BARS)), len(BARS) - 1)]
+    return line
+
+
+def console() -> Console:
+    """Standard output: as wide as the terminal, or wide enough for names where it is a pipe."""
+    here = Console()
+    return here if here.is_terminal else Console(width=120)
+
+
+def show(collection: Collection, console: Console, threshold: float) -> None:
+    """Print a line for each run, and above them their warnings.
+
+    Args:
+        collection: The runs.
+        console: Where to.
+        threshold: That ``rounds_to_threshold`` was counted for.
+    """
+    tell(warned(collection), console)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("run", overflow="fold", min_width=20)
+    table.add_column("rounds", justify="right", no_wrap=True)
+    table.add_column("OOD,\n0 to 1", no_wrap=True)
+    for head in COLUMNS.values():
+        table.add_column(head.format(threshold=threshold), justify="right", no_wrap=True)
+    shown = list(collection.summaries.items())[:ROWS]
+    for name, one in shown:
+        *shares, rounds = (one.numbers[key] for key in COLUMNS)
+        cells = [*map(number, shares), "-" if math.isnan(rounds) else f"{rounds:.0f}"]
+        course = sparkline(one.curves["ood"].mean)
+        table.add_row(Text(name), f"{one.done}/{one.rounds}", course, *cells)
+    console.print(table)
+    if len(collection.summaries) > len(shown):
+        more = len(collection.summaries) - len(shown)
+        console.print(f"... and {more:,} more; --csv and --html have all.")
+    console.print(LEGEND.format(threshold=threshold), style="dim")
+
+
+def number(value: float) -> str:
+    """Three digits behind the point; a dash for NaN."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:.3f}"
+
+
+def warned(collection: Collection) -> list[str]:
+    """All warnings: of files that are left out, and of runs with their names before them."""
+    runs = [
+        f"{name}: {told}" for name, one in collection.summaries.items() for told in one.warnings
+    ]
+    return [*collection.skipped, *runs]
+
+
+def tell(sentences: Sequence[str], console: Console) -> None:
+    """Print warnings, the first dozen of them."""
+    for sentence in sentences[:12]:
+        console.print(Text(f"! {sentence}", style="yellow"), soft_wrap=True)
+    if len(sentences) > 12:
+        console.print(f"! and {len(sentences) - 12:,} more; --html lists all", style="yellow")
+
+
+def where(made: Iterable[Path], console: Console) -> None:
+    """Say where files went: each, or their folder and number where they are many."""
+    folders: dict[Path, list[Path]] = {}
+    for path in made:
+        folders.setdefault(path.parent, []).append(path)
+    for folder, paths in folders.items():
+        if len(paths) == 1:
+            told = str(paths[0])
+        else:
+            told = f"{folder}/: {', '.join(path.name for path in paths)}"
+        console.print(Text(told), soft_wrap=True)

@@ -1,0 +1,85 @@
+"""The numbers of runs as tables that other programs read."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv, parquet
+
+from mpidl import reader, schema
+from mpidl.report.collection import Collection
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+KEYS = ("run", "strategy", "cell", "seed")
+PLACES = ("device", "hops", "source", "round")
+
+
+def write(
+    collection: Collection,
+    folder: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Path]:
+    """Write ``runs.csv``, ``devices.csv``, and the tidy table as ``tidy.csv`` and ``.parquet``.
+
+    ``runs.csv`` is :attr:`Collection.runs`, a line a run; ``devices.csv`` is
+    :attr:`Collection.devices`, a line a device of a run. The tidy table has a line for each run,
+    device and round (from 1): ``run``, ``strategy``, ``cell``, ``seed``, every factor, ``device``,
+    ``hops``, ``source``, ``round``, and every metric of the results file that is one number a
+    device and round, in the units of :mod:`mpidl.schema`; empty where nothing was measured. It is
+    written run by run, so memory does not grow with their number.
+
+    Args:
+        collection: The runs.
+        folder: Where to; it exists.
+        progress: Is told how many of how many runs are written.
+
+    Returns:
+        The files.
+    """
+    small = [folder / "runs.csv", folder / "devices.csv"]
+    collection.runs.to_csv(small[0], index=False)
+    collection.devices.to_csv(small[1], index=False)
+    tidy = [folder / "tidy.csv", folder / "tidy.parquet"]
+    layout = _layout(collection)
+    names = [field.name for field in layout if field.type == pa.string()]
+    lines = collection.runs[names].astype(object)
+    lines = lines.where(lines.isna(), lines.astype(str)).replace({np.nan: None})
+    with csv.CSVWriter(tidy[0], layout) as text, parquet.ParquetWriter(tidy[1], layout) as binary:
+        for count, told in enumerate(lines.to_dict("records"), 1):
+            run = reader.open(collection.summaries[told["run"]].path, schema.SCALARS)
+            table = _table(run, {str(key): value for key, value in told.items()}, layout)
+            text.write_table(table)
+            binary.write_table(table)
+            progress(count, len(collection.summaries))
+    return [*small, *tidy]
+
+
+def _layout(collection: Collection) -> pa.Schema:
+    numbers = {"i8": pa.int64(), "f8": pa.float64()}
+    metrics = [(key, numbers[schema.SERIES[key].dtype]) for key in schema.SCALARS]
+    named = [(key, pa.string()) for key in (*KEYS, *collection.factors)]
+    return pa.schema([*named, *((key, pa.int64()) for key in PLACES), *metrics])
+
+
+def _table(run: "xr.Dataset", told: Mapping[str, Any], layout: pa.Schema) -> pa.Table:
+    """The lines of one run, device by device within a round."""
+    rounds, devices = run.sizes["round"], run.sizes["device"]
+    columns = {}
+    for field in layout:
+        if field.name in told:
+            value = pa.scalar(told[field.name], pa.string())
+            columns[field.name] = pa.repeat(value, rounds * devices)
+        elif field.name == "round":
+            columns[field.name] = pa.array(np.repeat(run["round"].to_numpy() + 1, devices))
+        elif field.name in PLACES:
+            columns[field.name] = pa.array(np.tile(run[field.name].to_numpy(), rounds))
+        elif field.name in run:
+            values = run[field.name].to_numpy().ravel()
+            columns[field.name] = pa.array(values, field.type, from_pandas=True)
+        else:
+            columns[field.name] = pa.nulls(rounds * devices, field.type)
+    return pa.table(columns, schema=layout)

@@ -1,0 +1,86 @@
+"""Makes page and tables again and again while runs go on, without disturbing them."""
+
+import dataclasses
+import datetime
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from mpidl import reader
+from mpidl.faults import Fault
+from mpidl.report import products, terminal
+from mpidl.report.collection import Collection, Shelf
+from mpidl.report.products import Step, Wanted
+
+
+class Watch:
+    """A report that follows its runs.
+
+    Files are opened without a lock, and only those that changed; the process gives way to others.
+
+    Args:
+        places: Results files, or folders of them; they may still be empty.
+        folder: Where page and tables go.
+        wanted: What is made; page and tables always are.
+        shelf: Keeps what was read.
+    """
+
+    def __init__(self, places: Sequence[Path], folder: Path, wanted: Wanted, shelf: Shelf) -> None:
+        self._places, self._folder, self._shelf = places, folder, shelf
+        self._wanted = dataclasses.replace(wanted, figures=None, csv=True, html=False)
+        self._seen: dict[Path, tuple[int, int]] | None = None
+        self._console = terminal.console()
+
+    def go_on(self, seconds: float) -> NoReturn:
+        """Look every so many seconds, until Ctrl-C.
+
+        Raises:
+            Fault: If a place is not there, or the folder cannot be written.
+        """
+        os.nice(10)
+        while True:
+            self.look(seconds)
+            time.sleep(seconds)
+
+    def look(self, seconds: float) -> bool:
+        """Make page and tables if a file changed; whether one did."""
+        found = {path: _mark(path) for place in self._places for path in reader.files(place)}
+        if found == self._seen:
+            return False
+        self._seen = found
+        try:
+            collection = self._shelf.read(list(found))
+        except Fault as fault:
+            self._say(f"no results yet{f' ({len(fault.sentences)} other files)' * bool(found)}")
+            return False
+        products.make(collection, self._wanted, self._folder, _silent)
+        page = products.page(collection, self._wanted, self._folder, refresh=seconds)
+        self._show(collection, page)
+        return True
+
+    def _show(self, collection: Collection, page: Path) -> None:
+        runs = collection.summaries.values()
+        done = sum(one.completed for one in runs)
+        rounds = sum(one.done for one in runs)
+        if self._console.is_terminal:
+            self._console.clear()
+            terminal.show(collection, self._console, self._shelf.threshold)
+        self._say(f"{done} of {len(runs)} runs completed, {rounds:,} rounds; {page}")
+
+    def _say(self, text: str) -> None:
+        now = datetime.datetime.now().strftime("%H:%M:%S")
+        self._console.print(f"{now}  {text}", soft_wrap=True, highlight=False)
+
+
+def _silent(what: str) -> Step:
+    return lambda done, total: None
+
+
+def _mark(path: Path) -> tuple[int, int]:
+    try:
+        state = path.stat()
+    except OSError:
+        return 0, 0
+    return state.st_mtime_ns, state.st_size
