@@ -27,6 +27,12 @@ nodes=$(mktemp) && awk '!seen[$0]++' "$PBS_NODEFILE" >"$nodes" && export PBS_NOD
 HEARTBEAT = 10
 """Seconds between signs of life of Parsl's managers; after six missed ones they are given up."""
 
+PERIOD = 0.5
+"""Seconds between Parsl's looks at the workers of this allocation, and until the first ones start.
+
+A batch system is asked every five, Parsl's default: what it refuses three times is given up.
+"""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -63,7 +69,7 @@ def pool(site: Site, shape: Shape, request: Request, folder: Path) -> Iterator[P
     from parsl.jobs.error_handlers import windowed_error_handler
     from parsl.launchers import SimpleLauncher
 
-    provider = _provider(site, shape, request)
+    provider, inside = _provider(site, shape, request), allocation.inside(site)
     common: dict[str, Any] = {
         "label": "runs",
         "address": _address(site),
@@ -72,7 +78,7 @@ def pool(site: Site, shape: Shape, request: Request, folder: Path) -> Iterator[P
         "heartbeat_threshold": 6 * HEARTBEAT,
         "worker_logdir_root": str(folder),
         "encrypted": True,
-        "block_error_handler": True if allocation.inside(site) else windowed_error_handler,
+        "block_error_handler": True if inside else windowed_error_handler,
     }
     executor: Any
     spread = shape.whole and site.scheduler != "none"
@@ -97,7 +103,8 @@ def pool(site: Site, shape: Shape, request: Request, folder: Path) -> Iterator[P
         executors=[executor],
         run_dir=str(folder),
         retries=0,
-        strategy="none" if allocation.inside(site) else "simple",
+        strategy="none" if inside else "simple",
+        strategy_period=PERIOD if inside else 5,
         usage_tracking=0,
         initialize_logging=False,
     )
