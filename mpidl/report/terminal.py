@@ -32,7 +32,8 @@ COLUMNS = {
 
 LEGEND = (
     "Accuracy over devices: mean and worst after the last round; mean of all rounds (area under "
-    "the curve over its length); rounds until the mean OOD accuracy is {threshold:g}."
+    "the curve over its length), with its 95 % interval over devices and seeds; rounds until the "
+    "mean OOD accuracy is {threshold:g}."
 )
 
 
@@ -54,7 +55,7 @@ def console() -> Console:
 
 
 def show(collection: Collection, console: Console, threshold: float) -> None:
-    """Print a line for each run, and above them their warnings.
+    """Print warnings, a line for each kind of runs where there are several, and one for each run.
 
     Args:
         collection: The runs.
@@ -62,23 +63,45 @@ def show(collection: Collection, console: Console, threshold: float) -> None:
         threshold: That ``rounds_to_threshold`` was counted for.
     """
     tell(warned(collection), console)
+    if collection.runs["seed"].nunique() > 1 or len(collection.runs) > ROWS:
+        console.print(_groups(collection))
+    console.print(_runs(collection, threshold))
+    if len(collection.summaries) > ROWS:
+        more = len(collection.summaries) - ROWS
+        console.print(f"... and {more:,} more; --csv and --html have all.")
+    console.print(LEGEND.format(threshold=threshold), style="dim")
+
+
+def _groups(collection: Collection) -> Table:
+    """Runs that differ only in their seeds, together."""
+    from mpidl.report import statistics
+
+    groups = statistics.groups(collection)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("cell", overflow="fold")
+    table.add_column("strategy", overflow="fold")
+    for head in ("runs", "IID mean", "OOD mean", "95 %"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for row in groups.to_dict("records"):
+        low, high = number(row["ood_level_low"]), number(row["ood_level_high"])
+        means = number(row["iid_level"]), number(row["ood_level"])
+        table.add_row(row["cell"], row["strategy"], str(row["runs"]), *means, f"{low} to {high}")
+    return table
+
+
+def _runs(collection: Collection, threshold: float) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("run", overflow="fold", min_width=20)
     table.add_column("rounds", justify="right", no_wrap=True)
     table.add_column("OOD,\n0 to 1", no_wrap=True)
     for head in COLUMNS.values():
         table.add_column(head.format(threshold=threshold), justify="right", no_wrap=True)
-    shown = list(collection.summaries.items())[:ROWS]
-    for name, one in shown:
+    for name, one in list(collection.summaries.items())[:ROWS]:
         *shares, rounds = (one.numbers[key] for key in COLUMNS)
         cells = [*map(number, shares), "-" if math.isnan(rounds) else f"{rounds:.0f}"]
         course = sparkline(one.curves["ood"].mean)
         table.add_row(Text(name), f"{one.done}/{one.rounds}", course, *cells)
-    console.print(table)
-    if len(collection.summaries) > len(shown):
-        more = len(collection.summaries) - len(shown)
-        console.print(f"... and {more:,} more; --csv and --html have all.")
-    console.print(LEGEND.format(threshold=threshold), style="dim")
+    return table
 
 
 def number(value: float) -> str:

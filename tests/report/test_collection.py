@@ -1,0 +1,182 @@
+"""Many runs side by side: in what they differ, found from their run files alone."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import networkx as nx
+import numpy as np
+import pytest
+
+from mpidl import graphs, reader, schema
+from mpidl.faults import Fault
+from mpidl.report import collection, summary
+from mpidl.report.collection import Shelf
+
+Write = Callable[..., Path]
+STORED = Path(__file__).parent.parent.parent / "topologies"
+FLAT = np.full((4, 3), 0.5)
+
+
+def study(write: Write, folder: Path, *runs: list[str]) -> collection.Collection:
+    """Runs of these settings, in files whose names tell nothing."""
+    paths = [write(folder / f"{k}.h5", FLAT, settings=one) for k, one in enumerate(runs)]
+    return collection.read(paths)
+
+
+def test_strategies_cells_and_seeds_come_from_settings(write: Write, tmp_path: Path) -> None:
+    found = study(
+        write,
+        tmp_path,
+        ["strategy.name=degree", "training.seed=0", "training.lr=0.1"],
+        ["strategy.name=degree", "training.seed=1", "training.lr=0.2"],
+        ["strategy.name=unweighted", "training.seed=1", "training.lr=0.2"],
+    )
+    assert found.factors == ["strategy.name", "training.lr"]
+    assert found.differing == ["strategy.name", "training.lr", "training.seed"]
+    assert list(found.runs["strategy"]) == ["degree", "degree", "unweighted"]
+    assert list(found.runs["cell"]) == ["lr 0.1", "lr 0.2", "lr 0.2"]
+    assert list(found.runs["seed"]) == ["0", "1", "1"]
+    assert list(found.runs["training.lr"]) == [0.1, 0.2, 0.2]
+
+
+def test_a_parameter_of_one_strategy_only_is_no_factor(write: Write, tmp_path: Path) -> None:
+    found = study(write, tmp_path, ["strategy.name=random"], ["strategy.name=degree"])
+    assert found.factors == ["strategy.name"]
+    assert list(found.runs["strategy"]) == ["random", "degree"]
+
+
+def test_what_tells_runs_of_one_strategy_apart_is_in_its_label(
+    write: Write, tmp_path: Path
+) -> None:
+    found = study(
+        write,
+        tmp_path,
+        ["strategy.name=degree", "strategy.temperature=0.1"],
+        ["strategy.name=degree", "strategy.temperature=1.0"],
+        ["strategy.name=unweighted"],
+    )
+    labels = ["degree, temperature 0.1", "degree, temperature 1.0", "unweighted"]
+    assert list(found.runs["strategy"]) == labels
+    assert set(found.runs["cell"]) == {"-"}
+
+
+def test_what_decides_no_result_is_no_factor(write: Write, tmp_path: Path) -> None:
+    found = study(write, tmp_path, ["record.every=5"], ["record.every=10", "data.dir=elsewhere"])
+    assert found.factors == []
+
+
+def test_several_seeds_are_told_as_one_where_they_are_the_same(
+    write: Write, tmp_path: Path
+) -> None:
+    seeds = [["training.seed=3", "topology.seed=3"], ["training.seed=4", "topology.seed=5"]]
+    found = study(write, tmp_path, *seeds)
+    assert list(found.runs["seed"]) == ["3", "5, 4"]
+
+
+@pytest.mark.parametrize("kind", ["ba_8_2", "ws_8", "sb_.05"])
+def test_stored_graphs_of_the_paper_are_known_by_their_links(
+    write: Write, tmp_path: Path, kind: str
+) -> None:
+    paths = []
+    for seed in range(2):
+        file = STORED / f"{kind}_{seed}.txt"
+        graph = graphs.read(file)
+        curve = np.full((2, len(graph)), 0.5)
+        settings = [f"topology.file={file}", f"training.seed={seed}"]
+        paths.append(write(tmp_path / f"{seed}.h5", curve, graph=graph, settings=settings))
+    found = collection.read(paths)
+    assert found.factors == []
+    assert found.settings["0"]["graph"] == kind
+
+
+def test_other_graphs_from_files_count_by_devices_and_links(write: Write, tmp_path: Path) -> None:
+    paths = []
+    for name, graph in {"path": nx.path_graph(5), "ring": nx.cycle_graph(5)}.items():
+        nx.write_edgelist(graph, tmp_path / f"{name}.edges", data=False)
+        settings = [f"topology.file={tmp_path}/{name}.edges"]
+        curve = np.full((2, 5), 0.5)
+        paths.append(write(tmp_path / f"{name}.h5", curve, graph=graph, settings=settings))
+    found = collection.read(paths)
+    assert list(found.runs["graph"]) == ["5 devices, 4 links", "5 devices, 5 links"]
+
+
+def test_devices_and_curves_have_a_line_for_each(write: Write, tmp_path: Path) -> None:
+    ood = np.linspace(0, 1, 5)[:, None] * np.array([1.0, 0.5, 0.0])
+    found = collection.read([write(tmp_path / "a.h5", ood, np.ones((5, 3)))])
+    assert list(found.devices["ood_area"]) == [2.0, 1.0, 0.0]
+    assert list(found.devices["hops"]) == [0, 1, 1]
+    curve = found.curves[found.curves["kind"] == "ood"]
+    assert list(curve["round"]) == [1, 2, 3, 4, 5]
+    np.testing.assert_allclose(curve["accuracy"], ood.mean(axis=1))
+    np.testing.assert_allclose(curve["high"], ood[:, 0])
+
+
+def test_what_cannot_be_read_is_told_and_the_rest_reported(write: Write, tmp_path: Path) -> None:
+    good = write(tmp_path / "good.h5", FLAT)
+    bad = tmp_path / "bad.h5"
+    bad.write_bytes(good.read_bytes()[:5000])
+    found = collection.read([good, bad])
+    assert list(found.summaries) == ["good"]
+    assert len(found.skipped) == 1
+    assert "bad.h5 is truncated" in found.skipped[0]
+    with pytest.raises(Fault, match=r"bad\.h5 is truncated"):
+        collection.read([bad])
+
+
+def test_only_files_that_changed_are_read_again(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [write(tmp_path / f"{k}.h5", FLAT, done=2, completed=False) for k in "ab"]
+    shelf = Shelf()
+    shelf.read(paths)
+    read: list[str] = []
+    real = summary.read
+    monkeypatch.setattr(summary, "read", lambda p, t: (read.append(p.name), real(p, t))[1])
+    with h5py.File(paths[1], "r+") as file:
+        file[schema.ROUNDS_DONE][()] = 3
+    assert [one.done for one in shelf.read(paths).summaries.values()] == [2, 3]
+    assert read == ["b.h5"]
+
+
+def told(path: Path) -> str:
+    return " ".join(summary.warnings(reader.open(path)))
+
+
+def test_warnings_say_what_a_reader_must_know(write: Write, tmp_path: Path) -> None:
+    fine = np.linspace(0.3, 0.9, 4)[:, None] * np.ones(4)
+    apart = nx.Graph([(0, 1), (2, 3)])
+    lost = fine.copy()
+    lost[:, 2] = 0.1
+    loss = 1 - fine
+    loss[2:, 1] = np.nan
+    assert told(write(tmp_path / "a.h5", fine)) == ""
+    assert "unfinished: 2 of 4 rounds" in told(
+        write(tmp_path / "b.h5", fine, done=2, completed=False)
+    )
+    assert "disconnected: devices 2, 3" in told(write(tmp_path / "c.h5", fine, graph=apart))
+    assert "device 2 never learned" in told(write(tmp_path / "d.h5", fine, lost))
+    assert "train_loss of device 1 is not finite from round 3 on" in told(
+        write(tmp_path / "e.h5", fine, series={"train_loss": loss})
+    )
+
+
+def test_a_run_without_a_whole_round_is_summarized(write: Write, tmp_path: Path) -> None:
+    found = summary.read(write(tmp_path / "a.h5", FLAT, done=0, completed=False))
+    assert found.done == 0
+    assert np.isnan(found.numbers["ood_area"])
+    assert np.isnan(found.numbers["rounds_to_threshold"])
+    assert len(found.curves["ood"].mean) == 0
+
+
+def test_a_file_that_appears_twice_below_a_folder_keeps_the_longer(
+    write: Write, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.h5", FLAT)
+    shutil.copy(path, tmp_path / "a.unfinished-1.h5")
+    with h5py.File(tmp_path / "a.unfinished-1.h5", "r+") as file:
+        file[schema.ROUNDS_DONE][()] = 1
+    found = collection.read(sorted(tmp_path.glob("*.h5")))
+    assert list(found.summaries) == ["a"]
+    assert "left out" in found.skipped[0]
