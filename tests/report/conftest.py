@@ -54,11 +54,8 @@ def write_file(
     if sources:
         found = nx.multi_source_dijkstra_path_length(graph, set(sources), weight=None)
         hops[list(found)] = list(found.values())
-    file = plan.read(
-        None,
-        [f"training.rounds={rounds}", f"topology.devices={devices}", *settings],
-        devices,
-    )
+    told = [f"name={path.stem}", f"training.rounds={rounds}", f"topology.devices={devices}"]
+    file = plan.read(None, [*told, *settings], devices)
     skipped = tuple(moment for moment in schema.MOMENTS if moment not in moments)
     recorded = [key for key in schema.SERIES if not skipped or not key.endswith(skipped)]
     contents = results.Contents(
