@@ -54,7 +54,11 @@ def write_file(
     if sources:
         found = nx.multi_source_dijkstra_path_length(graph, set(sources), weight=None)
         hops[list(found)] = list(found.values())
-    told = [f"name={path.stem}", f"training.rounds={rounds}", f"topology.devices={devices}"]
+    told = [
+        f'name="{path.stem}"',
+        f"training.rounds={rounds}",
+        f"topology.devices={devices}",
+    ]
     file = plan.read(None, [*told, *settings], devices)
     skipped = tuple(moment for moment in schema.MOMENTS if moment not in moments)
     recorded = [key for key in schema.SERIES if not skipped or not key.endswith(skipped)]
@@ -121,7 +125,7 @@ def write_file(
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write() -> Write:
     """Writes a results file whose curves are given."""
     return write_file
