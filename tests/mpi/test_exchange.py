@@ -94,9 +94,19 @@ def samples(made):
         made.graph.nodes[device]["samples"] = device + 1
 
 
+ROWS = ["degree", "degree_similarity", "federated", "random"]
+"""One strategy of each kind: the same rows each round, rows of vectors, one mean, fresh rows."""
+
+SHAPES = [(1, 1), (1, 1000), (2, 17), (3, 3)]
+"""Devices of a rank, and parameters."""
+
+
 @pytest.mark.parametrize("backend", HERE)
-@pytest.mark.parametrize("strategy", sorted(strategies.STRATEGIES))
-@pytest.mark.parametrize(("hosted", "size"), [(1, 1), (1, 1000), (2, 17), (3, 3)])
+@pytest.mark.parametrize(
+    ("strategy", "hosted", "size"),
+    [(name, *shape) for name in ROWS for shape in SHAPES]
+    + [(name, 2, 17) for name in sorted({*strategies.STRATEGIES} - {*ROWS})],
+)
 def test_rounds_equal_products_of_the_mixing_matrix(comm, backend, strategy, hosted, size):
     made = make(comm, hosted * comm.size, [f"strategy.name={strategy}"])
     samples(made)
