@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib
 from matplotlib.colors import Colormap, to_hex
+from matplotlib.typing import LineStyleType
 
 FILE = Path(__file__).with_name("mpidl.mplstyle")
 """For ``matplotlib.style.use`` too."""
@@ -63,7 +64,7 @@ STRATEGIES = {
 OTHERS = ("#5b7f2b", "#c05a9a", "#4a5fc1", "#9a8b2f", "#b0413e", "#3f8f8a", "#7b5a9e", "#6e7f95")
 """Colours of strategies that are not known here."""
 
-LINES: tuple[str | tuple[float, tuple[float, ...]], ...] = (
+LINES: tuple[LineStyleType, ...] = (
     "-",
     (0, (4, 1.5)),
     (0, (1, 1)),
@@ -114,21 +115,21 @@ def color(strategy: str) -> str:
     return OTHERS[zlib.crc32(name.encode()) % len(OTHERS)]
 
 
-def line(strategy: str, among: Sequence[str] = ()) -> str | tuple[float, tuple[float, ...]]:
+def line(strategy: str, among: Sequence[str] = ()) -> LineStyleType:
     """The line style of a strategy: solid, or another one for a variant.
 
     Args:
         strategy: Its label.
         among: The labels of the same figure, so that variants of one name are told apart.
     """
-    return LINES[_place(strategy, among, len(LINES))]
+    return LINES[variant(strategy, among, len(LINES))]
 
 
 def marker(strategy: str, among: Sequence[str] = ()) -> str:
     """The marker of a strategy; arguments as of :func:`line`."""
     name = base(strategy)
     own = STRATEGIES.get(name, ("", "o"))[1]
-    place = _place(strategy, among, len(MARKERS))
+    place = variant(strategy, among, len(MARKERS))
     return MARKERS[(MARKERS.index(own) + place) % len(MARKERS)] if own in MARKERS else own
 
 
@@ -144,8 +145,14 @@ def ordered(strategies: Iterable[str]) -> list[str]:
     return sorted(set(strategies), key=key)
 
 
-def _place(strategy: str, among: Sequence[str], count: int) -> int:
-    """0 for a plain name; for a variant its place among those of the same name."""
+def variant(strategy: str, among: Sequence[str], count: int) -> int:
+    """Which of so many looks a strategy has: the first for a plain name, others for variants.
+
+    Args:
+        strategy: Its label.
+        among: The labels of the same figure.
+        count: How many looks there are, at least 2.
+    """
     name = base(strategy)
     if strategy == name:
         return 0

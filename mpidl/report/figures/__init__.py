@@ -6,7 +6,7 @@ import xarray as xr
 
 from mpidl.report import style
 from mpidl.report.collection import Collection
-from mpidl.report.figures import costs, learning, mixing, spreading
+from mpidl.report.figures import costs, learning, mixing, relations, spreading, strategies
 from mpidl.report.figures.picture import Picture, save, svg
 
 __all__ = ["Picture", "of_run", "of_runs", "save", "svg"]
@@ -24,7 +24,15 @@ RUN: tuple[Callable[[xr.Dataset], Picture | None], ...] = (
     costs.sent,
 )
 
-RUNS: tuple[Callable[[Collection], Picture | None], ...] = ()
+RUNS: tuple[Callable[[Collection], Picture | None], ...] = (
+    strategies.ood_curves,
+    strategies.iid_curves,
+    strategies.levels,
+    strategies.differences,
+    strategies.thresholds,
+    relations.predictors,
+    relations.distances,
+)
 
 
 def of_run(run: xr.Dataset) -> Iterator[Picture]:

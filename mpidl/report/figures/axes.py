@@ -32,12 +32,12 @@ def ticks(first: float, last: float, count: int = 5) -> list[float]:
     """Whole numbers to put at an axis: the first one, and round ones after it."""
     nice = MaxNLocator(count, integer=True, steps=[1, 2, 5, 10]).tick_values(first, last)
     step = nice[1] - nice[0] if len(nice) > 1 else 1
-    return [first, *(x for x in nice if first + 0.6 * step < x <= last)]
+    return [first, *(x for x in nice if first + 0.45 * step < x <= last)]
 
 
 def shares(axes: Axes, label: str) -> None:
     """Let y go from 0 to 1, all of it, so that figures can be compared."""
-    axes.set_ylim(-0.02, 1.02)
+    axes.set_ylim(-0.03, 1.03)
     axes.yaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_ylabel(label)

@@ -1,0 +1,106 @@
+"""How the OOD level goes with the graph, the source and the distance to it."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from mpidl.report import statistics, style
+from mpidl.report.collection import Collection
+from mpidl.report.figures import axes as drawn
+from mpidl.report.figures import sides
+from mpidl.report.figures.picture import Picture, blank
+
+PREDICTORS = {
+    "source_degree": "source degree / (N \u2212 1)",
+    "source_stationary": "source stationary weight",
+    "modularity": "modularity",
+    "gap": "spectral gap",
+    "devices": "devices",
+}
+"""What may decide how far knowledge travels, and what its axis is called."""
+
+
+def predictors(collection: Collection) -> Picture | None:
+    """The OOD level of runs against what differs in their graphs, a line for each strategy."""
+    runs = statistics.seeded(collection)
+    if not runs["ood_level"].notna().any():
+        return None
+    runs = runs[runs["ood_level"].notna()]
+    found = [key for key in PREDICTORS if _extent(runs[key]) > 1e-6]
+    if not found:
+        return None
+    names = style.ordered(runs["strategy"])
+    columns = 2 if len(found) in (2, 4) else min(3, len(found))
+    rows = -(-len(found) // columns)
+    figure = blank(style.HALF if columns < 3 else style.FULL, 0.4 + 1.8 * rows)
+    for place, key in enumerate(found):
+        axes = figure.add_subplot(rows, columns, place + 1)
+        for name in names:
+            own = runs[runs["strategy"] == name]
+            _relation(axes, own[key], own["ood_level"], 0.02 * _extent(runs[key]), name, names)
+        axes.set_xlabel(PREDICTORS[key])
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=key == "devices", min_n_ticks=1))
+        drawn.shares(axes, "OOD level" if place % columns == 0 else "")
+    sides.legend(figure, sides.lined(names))
+    return Picture(
+        "relations",
+        "OOD level against graph and source",
+        "Mean OOD accuracy over all rounds and devices of each finished run; lines are least "
+        "squares for each strategy over all its runs, bands their pointwise 95 % intervals. Each "
+        "panel looks at one quantity alone, whatever else differs between runs; spectral gap and "
+        "stationary weight are those of W in the first round.",
+        figure,
+    )
+
+
+def _extent(values: pd.Series) -> float:
+    """From the least to the greatest; 0 where there are not two numbers."""
+    return float(values.max() - values.min()) if values.notna().sum() > 1 else 0.0
+
+
+def _relation(
+    axes: Axes, x: pd.Series, y: pd.Series, least: float, name: str, names: list[str]
+) -> None:
+    """The dots of a strategy, and its line where x varies at least so much."""
+    look = sides.looks(name, names)
+    dots = look | {"linestyle": "", "markersize": 2.6, "markeredgewidth": 0.4, "alpha": 0.7}
+    axes.plot(x, y, clip_on=False, rasterized=len(x) > 200, **dots)
+    line = statistics.regress(x, y)
+    if not np.isfinite(line.slope) or _extent(x) < least:
+        return
+    at = np.linspace(x.min(), x.max(), 40)
+    low, high = line.band(at)
+    axes.fill_between(at, low, high, color=look["color"], alpha=0.1, linewidth=0)
+    axes.plot(at, line.intercept + line.slope * at, linewidth=1.1, **(look | {"marker": ""}))
+
+
+def distances(collection: Collection) -> Picture | None:
+    """The OOD level of devices against their distance from the source, by strategy."""
+    devices = statistics.seeded_devices(collection)
+    devices = devices[(devices["hops"] >= 0) & devices["ood_level"].notna()]
+    if devices["hops"].nunique() < 2:
+        return None
+    names = style.ordered(devices["strategy"])
+    figure = blank(style.HALF, 2.4)
+    axes = figure.add_subplot()
+    for i, name in enumerate(names):
+        offset = 0.06 * (i - (len(names) - 1) / 2)
+        groups = devices[devices["strategy"] == name].groupby("hops")["ood_level"]
+        ends = np.array([statistics.interval(values) for _, values in groups])
+        x = np.array([one for one, _ in groups], float) + offset
+        look = sides.looks(name, names)
+        axes.plot(x, ends[:, 0], linewidth=1.0, **look)
+        axes.vlines(x, ends[:, 1], ends[:, 2], color=look["color"], linewidth=0.8)
+    axes.set_xticks(np.unique(devices["hops"].to_numpy()))
+    axes.set_xlabel("links from the nearest source")
+    drawn.shares(axes, "OOD accuracy, mean of rounds")
+    sides.legend(figure, sides.lined(names))
+    return Picture(
+        "distances",
+        "OOD level against distance by strategy",
+        "Mean OOD accuracy over all rounds of devices so many links from the nearest source, mean "
+        "over all devices of finished runs; whiskers are 95 % intervals over devices and seeds, "
+        "which take devices as independent.",
+        figure,
+    )

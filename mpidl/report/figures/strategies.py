@@ -1,0 +1,190 @@
+"""Strategies side by side: curves, levels, differences, rounds to a threshold."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from mpidl.report import statistics, style
+from mpidl.report.collection import Collection
+from mpidl.report.figures import axes as drawn
+from mpidl.report.figures import sides
+from mpidl.report.figures.picture import Picture, blank
+
+Array = npt.NDArray[Any]
+
+HATCHES = ("", "////", "....", "xxxx", "----", "||||", "\\\\\\\\")
+"""What tells the bars of variants of a strategy apart."""
+
+
+def ood_curves(collection: Collection) -> Picture | None:
+    """OOD accuracy over rounds by strategy."""
+    return _curves(collection, "ood")
+
+
+def iid_curves(collection: Collection) -> Picture | None:
+    """IID accuracy over rounds by strategy."""
+    return _curves(collection, "iid")
+
+
+def _curves(collection: Collection, kind: str) -> Picture | None:
+    curves = collection.curves.merge(collection.runs[["run", "strategy", "cell"]], on="run")
+    curves = curves[curves["kind"] == kind]
+    if curves.empty:
+        return None
+    cells, left_out = sides.shown(curves["cell"])
+    strategies = style.ordered(curves["strategy"])
+    columns = min(len(cells), 4 if len(cells) > 6 else 3 if len(cells) != 4 else 2)
+    rows = -(-len(cells) // columns)
+    figure = blank(style.HALF if columns < 3 else style.FULL, 0.4 + 1.6 * rows)
+    for place, cell in enumerate(cells):
+        axes = figure.add_subplot(rows, columns, place + 1)
+        _panel(axes, curves[curves["cell"] == cell], strategies)
+        drawn.shares(axes, f"{kind.upper()} accuracy" if place % columns == 0 else "")
+        if len(cells) > 1:
+            axes.set_title(sides.wrapped(cell))
+    sides.legend(figure, sides.lined(strategies))
+    return Picture(
+        f"curves-{kind}",
+        f"{kind.upper()} accuracy over rounds by strategy",
+        f"Mean accuracy of all devices on the {kind.upper()} test set after each round, mean over "
+        f"runs; bands go from the least run to the greatest.{left_out}",
+        figure,
+    )
+
+
+def _panel(axes: Axes, curves: pd.DataFrame, strategies: list[str]) -> None:
+    for strategy in strategies:
+        of = curves[curves["strategy"] == strategy].groupby("round")["accuracy"]
+        means = of.mean()
+        look: dict[str, Any] = sides.looks(strategy, strategies)
+        x = means.index.to_numpy()
+        axes.plot(x, means, markevery=(0, max(1, len(x) // 4)), markersize=2.5, **look)
+        if (of.size() > 1).any():
+            axes.fill_between(x, of.min(), of.max(), color=look["color"], alpha=0.12, linewidth=0)
+    numbers = np.unique(curves["round"].to_numpy())
+    drawn.rounds(axes, numbers)
+
+
+def levels(collection: Collection) -> Picture | None:
+    """The OOD level by cell and strategy, as bars with whiskers."""
+    found = statistics.groups(collection)
+    if not found["ood_level"].notna().any():
+        return None
+    cells, left_out = sides.shown(found["cell"])
+    strategies = style.ordered(found["strategy"])
+    figure, axes = sides.grouped(cells, strategies, 24)
+    width = 0.8 / len(strategies)
+    handles: dict[str, Any] = {}
+    for i, strategy in enumerate(strategies):
+        own = found[found["strategy"] == strategy].set_index("cell").reindex(cells)
+        x = np.arange(len(cells)) + (i - (len(strategies) - 1) / 2) * width
+        heights = own["ood_level"].fillna(0.0)
+        look: dict[str, Any] = {
+            "facecolor": style.color(strategy),
+            "edgecolor": style.PAPER,
+            "linewidth": 0.0,
+        }
+        hatch = HATCHES[style.variant(strategy, strategies, len(HATCHES))]
+        handles[strategy] = axes.bar(x, heights, 0.92 * width, hatch=hatch, linewidth=0, **look)
+        axes.vlines(x, own["ood_level_low"], own["ood_level_high"], color=style.INK, linewidth=0.8)
+    drawn.shares(axes, "OOD accuracy, mean of rounds")
+    axes.set_ylim(0, 1.05)
+    sides.legend(figure, handles)
+    return Picture(
+        "levels",
+        "OOD level by strategy",
+        "Mean OOD accuracy over all rounds (area under the curve over its length), mean over the "
+        "devices of all seeds of finished runs; whiskers are 95 % intervals over devices and "
+        f"seeds, which take devices as independent.{left_out}",
+        figure,
+    )
+
+
+def thresholds(collection: Collection) -> Picture | None:
+    """Rounds until mean OOD accuracy is at the threshold."""
+    runs, key = collection.runs, "rounds_to_threshold"
+    if not runs[key].notna().any():
+        return None
+    never = 1.1 * runs[key].max()
+    told = runs.assign(**{key: runs[key].fillna(never)})
+    figure, axes, left_out = _dots(told, key, never, _median)
+    ticks = MaxNLocator(5, integer=True, min_n_ticks=1).tick_values(0, runs[key].max())
+    places = [tick for tick in ticks if 1 <= tick <= runs[key].max()]
+    names = [f"{tick:g}" for tick in places]
+    if runs[key].isna().any():
+        places = [*(tick for tick in places if tick < 0.97 * never), never]
+        names = [*(f"{tick:g}" for tick in places[:-1]), "never"]
+    axes.set_yticks(places, names)
+    axes.set_ylim(0, 1.05 * never)
+    axes.set_ylabel("rounds to threshold")
+    return Picture(
+        "thresholds",
+        "Rounds to threshold by strategy",
+        "Rounds until the mean OOD accuracy of all devices reaches the threshold (0.5 unless "
+        "another was asked for). Dots are runs, hollow where it is never reached; bars are "
+        f"medians (of two the greater), with never as the largest number.{left_out}",
+        figure,
+    )
+
+
+def _median(values: Array) -> float:
+    return float(np.percentile(values, 50, method="higher"))
+
+
+def differences(collection: Collection) -> Picture | None:
+    """How much OOD exceeds IID in percent."""
+    runs = collection.runs
+    if not runs["difference"].notna().any():
+        return None
+    figure, axes, left_out = _dots(runs, "difference", np.inf, np.mean)
+    axes.axhline(0, color=style.INK, linewidth=0.6)
+    axes.set_ylabel("OOD over IID (%)")
+    return Picture(
+        "differences",
+        "Difference between OOD and IID by strategy",
+        "Area under the OOD accuracy curve minus that under the IID one, in percent of their mean "
+        "(-200 to 200): below 0 what only the source knows lags behind. Dots are runs, bars their "
+        f"means.{left_out}",
+        figure,
+    )
+
+
+def _dots(
+    runs: pd.DataFrame, key: str, never: float, center: Callable[[Array], float]
+) -> tuple[Figure, Axes, str]:
+    """A dot for each run over its cell, and a bar at their center; what was left out."""
+    cells, left_out = sides.shown(runs["cell"])
+    strategies = style.ordered(runs["strategy"])
+    figure, axes = sides.grouped(cells, strategies, 16)
+    width = 0.8 / len(strategies)
+    groups = runs.groupby(["cell", "strategy"])[key]
+    handles: dict[str, Any] = {}
+    for i, strategy in enumerate(strategies):
+        look = sides.looks(strategy, strategies) | {"linestyle": "", "markersize": 2.8}
+        handles[strategy] = Line2D([], [], **look)
+        for place, cell in enumerate(cells):
+            if (cell, strategy) in groups.groups:
+                values = groups.get_group((cell, strategy)).dropna().to_numpy()
+                x = place + (i - (len(strategies) - 1) / 2) * width
+                _column(axes, x, width, values, never, look)
+                ends = x - 0.42 * width, x + 0.42 * width
+                if len(values):
+                    axes.hlines(center(values), *ends, color=look["color"], linewidth=1.5)
+    sides.legend(figure, handles)
+    return figure, axes, left_out
+
+
+def _column(
+    axes: Axes, x: float, width: float, values: Array, never: float, look: dict[str, Any]
+) -> None:
+    at = x + width * 0.6 * (np.arange(len(values)) - (len(values) - 1) / 2) / max(1, len(values))
+    late = values >= never
+    axes.plot(at[~late], values[~late], alpha=0.75, markeredgewidth=0.4, **look)
+    axes.plot(at[late], values[late], markerfacecolor="none", markeredgewidth=0.6, **look)
