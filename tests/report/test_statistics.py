@@ -1,78 +1,206 @@
-"""Intervals, lines and tests, against closed forms and examples worked by hand."""
+"""Tables over many runs, against numbers worked out from the curves they are given."""
 
 import math
 
+import networkx as nx
 import numpy as np
 import pytest
 from scipy import stats
 
-from mpidl.report import statistics
+from mpidl import reader
+from mpidl.report import collection, statistics
 
 
-def test_an_interval_is_students():
-    mean, low, high = statistics.interval([1.0, 2.0, 3.0, 4.0])
-    half = 3.182446305284263 * math.sqrt(5 / 3) / 2
-    assert (mean, low, high) == pytest.approx((2.5, 2.5 - half, 2.5 + half))
-    wide = statistics.interval([1.0, 2.0, 3.0, 4.0], 0.99)
-    assert wide[2] > high
+def runs(write, folder, table, **options):
+    """Runs of constant OOD accuracy: by ``(strategy, seed, source)``."""
+    for number, ((strategy, seed, source), value) in enumerate(table.items()):
+        levels = np.broadcast_to(value, (3, 4))
+        write(
+            folder / f"run{number}.h5",
+            levels,
+            np.full((3, 4), 0.5),
+            sources=(source,),
+            settings=[
+                f"strategy.name='{strategy}'",
+                f"training.seed={seed}",
+                f"ood.sources={source}",
+            ],
+            **options,
+        )
+    return collection.read(reader.files(folder))
 
 
-def test_what_is_not_finite_is_no_part_of_an_interval():
-    assert statistics.interval([1, np.nan, 3]) == statistics.interval([1, 3])
-    assert statistics.interval([[1, np.nan], [3, np.inf]]) == statistics.interval([1, 3])
+@pytest.fixture(scope="module")
+def found(write, tmp_path_factory):
+    """Degree, unweighted and random weights, two sources, three seeds; one run is missing."""
+    levels = {
+        ("degree", 0): (0.9, 0.2),
+        ("degree", 1): (0.8, 0.4),
+        ("degree", 2): (0.7, 0.3),
+        ("unweighted", 0): (0.5, 0.5),
+        ("unweighted", 1): (0.5, 0.4),
+        ("unweighted", 2): (0.6, 0.5),
+        ("random", 0): (0.1, 0.1),
+        ("random", 1): (0.2, 0.3),
+        ("random", 2): (0.3, None),
+    }
+    table = {
+        (strategy, seed, source): value
+        for (strategy, seed), values in levels.items()
+        for source, value in zip((0, 2), values, strict=True)
+        if value is not None
+    }
+    return runs(write, tmp_path_factory.mktemp("runs"), table)
 
 
-@pytest.mark.parametrize(("values", "mean"), [([], math.nan), ([np.nan], math.nan), ([2.0], 2.0)])
-def test_an_interval_needs_two_values(values, mean):
-    assert statistics.interval(values) == pytest.approx((mean, math.nan, math.nan), nan_ok=True)
+def line(table, **where):
+    for key, value in where.items():
+        table = table[table[key] == value]
+    (only,) = table.to_dict("records")
+    return only
 
 
-def test_equal_values_have_an_interval_of_no_width():
-    assert statistics.interval([0.5, 0.5, 0.5]) == (0.5, 0.5, 0.5)
+def test_groups_have_means_and_both_intervals(found):
+    table = statistics.groups(found)
+    assert len(table) == 6
+    one = line(table, cell="sources 0", strategy="degree")
+    assert (one["runs"], one["seeds"], one["devices"], one["unfinished"]) == (3, 3, 4, 0)
+    assert one["ood_level"] == pytest.approx(0.8)
+    assert one["ood_area"] == pytest.approx(1.6)
+    expected = statistics.interval(np.repeat([1.8, 1.6, 1.4], 4))
+    assert (one["ood_area_low"], one["ood_area_high"]) == pytest.approx(expected[1:])
+    expected = statistics.interval([1.8, 1.6, 1.4])
+    assert (one["ood_area_seeds_low"], one["ood_area_seeds_high"]) == pytest.approx(expected[1:])
+    percent = [200 * (ood - 1) / (ood + 1) for ood in (1.8, 1.6, 1.4)]
+    keys = ("difference", "difference_low", "difference_high")
+    assert [one[key] for key in keys] == pytest.approx(statistics.interval(percent))
+    assert (one["rounds_to_threshold"], one["reached"]) == (1, 3)
+    never = line(table, cell="sources 0", strategy="random")
+    assert math.isnan(never["rounds_to_threshold"])
+    assert never["reached"] == 0
 
 
-def test_a_line_by_hand():
-    # y = 1, 2, 2, 3 over x = 0..3: Sxx 5, Sxy 3, residuals .1, -.3, .3, -.1, so s^2 = .2 / 2.
-    line = statistics.regress([0, 1, 2, 3], [1, 2, 2, 3])
-    half = stats.t.ppf(0.975, 2) * math.sqrt(0.1 / 5)
-    assert line.slope == pytest.approx(0.6)
-    assert (line.low, line.high) == pytest.approx((0.6 - half, 0.6 + half))
-    assert line.intercept == pytest.approx(1.1)
-    assert line.r2 == pytest.approx(0.9)
-    assert line.p == pytest.approx(2 * stats.t.sf(0.6 / math.sqrt(0.02), 2))
-    assert line.n == 4
+def test_the_ranking_is_over_blocks_that_all_have(found):
+    table = statistics.ranking(found)
+    assert set(table["blocks"]) == {5}
+    assert set(table["dropped"]) == {1}
+    assert dict(zip(table["strategy"], table["present"], strict=True)) == {
+        "degree": 6,
+        "unweighted": 6,
+        "random": 5,
+    }
+    # Blocks by source and seed: 00 d u r, 01 d u r, 02 d u r, 20 u d r, 21 d=u r.
+    ranks = {"degree": (1 + 1 + 1 + 2 + 1.5) / 5, "unweighted": (2 * 3 + 1 + 1.5) / 5, "random": 3}
+    assert dict(zip(table["strategy"], table["rank"], strict=True)) == pytest.approx(ranks)
+    assert table["strategy"].tolist() == ["degree", "unweighted", "random"]
+    assert table["wins"].tolist() == pytest.approx([3.5, 1.5, 0])
+    assert line(table, strategy="degree")["mean"] == pytest.approx(0.6)
+    values = [[0.9, 0.8, 0.7, 0.2, 0.4], [0.5, 0.5, 0.6, 0.5, 0.4], [0.1, 0.2, 0.3, 0.1, 0.3]]
+    test = stats.friedmanchisquare(*values)
+    assert table["friedman"].tolist() == pytest.approx([test.statistic] * 3)
+    assert table["p"].tolist() == pytest.approx([test.pvalue] * 3)
+    # Demsar 2006, table 5: q at 5 % for three is 2.343.
+    assert table["critical"][0] == pytest.approx(2.343 * math.sqrt(3 * 4 / (6 * 5)), rel=1e-3)
 
 
-def test_the_band_is_that_of_the_mean():
-    line = statistics.regress([0, 1, 2, 3], [1, 2, 2, 3])
-    low, high = line.band([1.5, 5])
-    t, s = stats.t.ppf(0.975, 2), math.sqrt(0.1)
-    halves = [t * s * math.sqrt(1 / 4), t * s * math.sqrt(1 / 4 + 3.5**2 / 5)]
-    assert high - low == pytest.approx(2 * np.array(halves))
-    assert (low + high) / 2 == pytest.approx([2.0, 4.1])
+def test_pairs_are_over_blocks_that_both_have(found):
+    table = statistics.pairs(found)
+    one = line(table, first="degree", second="unweighted")
+    differences = [0.4, 0.3, 0.1, -0.3, 0.0, -0.2]
+    assert one["n"] == 6
+    assert (one["ahead"], one["behind"], one["tied"]) == (3, 2, 1)
+    keys = ("difference", "low", "high")
+    assert [one[key] for key in keys] == pytest.approx(statistics.interval(differences))
+    assert one["wilcoxon_p"] == pytest.approx(statistics.signed_rank(differences))
+    assert one["t_p"] == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
+    assert line(table, first="random", second="unweighted")["n"] == 5
+    assert table["holm_p"].tolist() == pytest.approx(statistics.holm(table["wilcoxon_p"]))
 
 
-def test_points_without_both_coordinates_are_no_part_of_a_line():
-    line = statistics.regress([0, 1, np.nan, 2, 3, 9], [1, 2, 7, 2, 3, np.nan])
-    assert line == statistics.regress([0, 1, 2, 3], [1, 2, 2, 3])
+def test_less_may_be_better(found):
+    table = statistics.ranking(found, "rounds_to_threshold")
+    assert line(table, strategy="random")["present"] == 0
+    one = line(statistics.pairs(found, "bytes"), first="degree", second="random")
+    assert (one["ahead"], one["behind"], one["tied"]) == (0, 0, 5)
 
 
-@pytest.mark.parametrize("points", [([], []), ([1, 2], [3, 4]), ([1, 1, 1], [1, 2, 3])])
-def test_what_decides_no_line_is_nan(points):
-    line = statistics.regress(*points)
-    assert line.n == len(points[0])
-    assert np.isnan([line.slope, line.low, line.high, line.intercept, line.r2, line.p]).all()
-    assert np.isnan(line.band([0, 1])).all()
+def test_relations_are_those_of_predictors_that_vary(found):
+    table = statistics.relations(found)
+    assert set(table["predictor"]) == {"hops"}
+    one = line(table, strategy="degree")
+    assert (one["n"], one["slope"]) == (18, pytest.approx(0))
 
 
-def test_a_constant_depends_on_nothing():
-    line = statistics.regress([0, 1, 2], [0.7, 0.7, 0.7])
-    assert (line.slope, line.low, line.high, line.r2, line.p) == (0, 0, 0, 0, 1)
-    assert line.band([0, 9])[0] == pytest.approx([0.7, 0.7])
+def test_one_seed_has_differences_and_no_p(write, tmp_path):
+    found = runs(write, tmp_path, {("degree", 0, 0): 0.9, ("unweighted", 0, 0): 0.5})
+    (one,) = statistics.pairs(found).to_dict("records")
+    assert (one["n"], one["difference"], one["ahead"]) == (1, pytest.approx(0.4), 1)
+    assert np.isnan([one[key] for key in ("low", "high", "wilcoxon_p", "t_p", "holm_p")]).all()
+    table = statistics.ranking(found)
+    assert table["rank"].tolist() == [1, 2]
+    assert table[["friedman", "p", "critical"]].isna().all(axis=None)
+    one = statistics.groups(found).iloc[0]
+    assert math.isnan(one["ood_area_seeds_low"])
+    assert one["ood_area_low"] == one["ood_area_high"] == one["ood_area"]
 
 
-def test_points_on_a_line_leave_no_doubt():
-    line = statistics.regress([0, 1, 2, 3], [1, 3, 5, 7])
-    assert (line.slope, line.r2) == pytest.approx((2, 1))
-    assert line.p < 1e-12
-    assert line.high - line.low < 1e-6
+def test_a_strategy_that_few_blocks_have_is_not_ranked(write, tmp_path):
+    table = {
+        (rule, seed, 0): level
+        for rule, level in (("degree", 0.9), ("random", 0.4))
+        for seed in range(3)
+    }
+    found = runs(write, tmp_path, {**table, ("federated", 0, 0): 0.6})
+    ranking = statistics.ranking(found)
+    last = line(ranking, strategy="federated")
+    assert math.isnan(last["rank"])
+    assert (last["present"], last["blocks"], last["mean"]) == (1, 0, pytest.approx(0.6))
+    assert ranking["strategy"].tolist() == ["degree", "random", "federated"]
+    assert ranking["blocks"].tolist() == [3, 3, 0]
+    assert line(statistics.pairs(found), first="degree", second="federated")["n"] == 1
+
+
+def test_repeated_runs_count_once_and_unfinished_ones_not(write, tmp_path):
+    settings = ["strategy.name='degree'"]
+    for name, level in (("a", 0.2), ("b", 0.4)):
+        write(tmp_path / name / "run.h5", np.full((3, 4), level), settings=settings)
+    other = ["strategy.name='random'"]
+    write(tmp_path / "c.h5", np.full((3, 4), 0.9), settings=other, done=1, completed=False)
+    found = collection.read(reader.files(tmp_path))
+    degree, random = statistics.groups(found).to_dict("records")
+    assert (degree["runs"], degree["seeds"], degree["ood_level"]) == (2, 1, pytest.approx(0.3))
+    assert (random["runs"], random["seeds"], random["unfinished"]) == (0, 0, 1)
+    assert math.isnan(random["ood_level"])
+    assert statistics.ranking(found)["strategy"].tolist() == ["degree"]
+    assert statistics.pairs(found).empty
+
+
+def test_no_finished_run_leaves_tables_empty(write, tmp_path):
+    write(tmp_path / "a.h5", np.full((3, 4), 0.9), done=1, completed=False)
+    found = collection.read(reader.files(tmp_path))
+    for table in (statistics.ranking, statistics.pairs, statistics.relations):
+        assert table(found).empty
+    assert statistics.groups(found)["ood_area"].isna().all()
+
+
+def test_a_device_and_a_round_alone(write, tmp_path):
+    write(tmp_path / "a.h5", [[0.3]])
+    found = collection.read(reader.files(tmp_path))
+    (one,) = statistics.groups(found).to_dict("records")
+    assert (one["ood_area"], one["ood_level"], one["devices"]) == (0, pytest.approx(0.3), 1)
+    assert statistics.relations(found).empty
+
+
+def test_knowledge_that_fades_with_distance(write, tmp_path):
+    # On a path of four from device 0: .9, .7, .5 at 1, 2, 3 hops.
+    levels = np.tile([1.0, 0.9, 0.7, 0.5], (3, 1))
+    for name, devices in (("a", levels), ("b", levels[:, :3])):
+        write(tmp_path / f"{name}.h5", devices, graph=nx.path_graph(devices.shape[1]))
+    table = statistics.relations(collection.read(reader.files(tmp_path)))
+    one = line(table, predictor="hops")
+    x, y = [1, 2, 3, 1, 2], [0.9, 0.7, 0.5, 0.9, 0.7]
+    expected = statistics.regress(x, y)
+    assert (one["n"], one["slope"]) == (5, pytest.approx(-0.2))
+    assert (one["slope"], one["r2"]) == pytest.approx((expected.slope, expected.r2))
+    two = line(table, predictor="devices")
+    assert (two["n"], math.isnan(two["slope"])) == (2, True)

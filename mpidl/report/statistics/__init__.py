@@ -10,6 +10,7 @@ from mpidl.report.statistics.inference import (
     paired_t,
     regress,
     signed_rank,
+    varies,
 )
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "seeded",
     "seeded_devices",
     "signed_rank",
+    "varies",
 ]

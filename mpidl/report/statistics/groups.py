@@ -6,7 +6,7 @@ import pandas as pd
 
 from mpidl import schema
 from mpidl.report.collection import Collection
-from mpidl.report.statistics.inference import CONFIDENCE, interval, regress
+from mpidl.report.statistics.inference import CONFIDENCE, interval, regress, varies
 
 MEASURES = ("area", "level", "last")
 """Of each device and kind of test set; see :func:`mpidl.report.summary.of`."""
@@ -122,7 +122,7 @@ def relations(
     for strategy in sorted(set(runs["strategy"])):
         for table, predictor in tables:
             of = table[table["strategy"] == strategy]
-            if of[predictor].nunique() > 1:
+            if varies(of[predictor]):
                 line = regress(of[predictor], of[measure], confidence)
                 told = {key: getattr(line, key) for key in RELATION}
                 rows.append({"strategy": strategy, "predictor": predictor, **told})

@@ -12,6 +12,9 @@ Array = npt.NDArray[np.float64]
 CONFIDENCE = 0.95
 """Of the intervals, unless another one is asked for."""
 
+ROUNDING = 1e-12
+"""Relative difference up to which numbers count as equal."""
+
 
 def interval(values: npt.ArrayLike, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
     """Mean of the finite values, and the interval in which the true mean lies.
@@ -39,6 +42,13 @@ def interval(values: npt.ArrayLike, confidence: float = CONFIDENCE) -> tuple[flo
 
 def _quantile(confidence: float, freedom: int) -> float:
     return float(stats.t.ppf((1 + confidence) / 2, freedom))
+
+
+def varies(values: npt.ArrayLike) -> bool:
+    """Whether the finite ones of some values differ by more than rounding does."""
+    found = np.asarray(values, float)
+    found = found[np.isfinite(found)]
+    return len(found) > 1 and bool(np.ptp(found) > ROUNDING * np.abs(found).max())
 
 
 @dataclass(frozen=True)
@@ -95,11 +105,11 @@ def regress(x: npt.ArrayLike, y: npt.ArrayLike, confidence: float = CONFIDENCE) 
     fine = np.isfinite(xs) & np.isfinite(ys)
     xs, ys = xs[fine], ys[fine]
     n = len(xs)
-    if n < 3 or np.ptp(xs) == 0:
+    if n < 3 or not varies(xs):
         none = math.nan
         return Regression(none, none, none, none, none, none, n, none, none)
     center, variance = float(xs.mean()), float(xs.var())
-    if np.ptp(ys) == 0:
+    if not varies(ys):
         return Regression(0.0, 0.0, 0.0, float(ys[0]), 0.0, 1.0, n, center, variance)
     line = stats.linregress(xs, ys)
     slope, half = float(line.slope), _quantile(confidence, n - 2) * float(line.stderr)

@@ -1,0 +1,127 @@
+"""Measures of curves whose areas are known in closed form."""
+
+import math
+
+import numpy as np
+import pytest
+
+from mpidl import reader
+from mpidl.report import measures, summary
+
+ROUNDS = np.arange(5)
+
+
+def column(values):
+    return np.array(values, float)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("curve", "area"),
+    [
+        ([0.7] * 5, 2.8),
+        ([0, 0, 1, 1, 1], 2.5),
+        ([0, 0.25, 0.5, 0.75, 1], 2.0),
+        ([0, 1, 0, 1, 0], 2.0),
+    ],
+)
+def test_the_area_of_a_known_curve(curve, area):
+    assert measures.area(column(curve), ROUNDS) == pytest.approx([area])
+    assert measures.level(column(curve), ROUNDS) == pytest.approx([area / 4])
+
+
+def test_each_device_has_an_area_of_its_own():
+    curve = np.stack([np.zeros(5), np.ones(5), ROUNDS / 4], axis=1)
+    assert measures.area(curve, ROUNDS) == pytest.approx([0, 4, 2])
+
+
+def test_rounds_that_were_not_measured_are_bridged():
+    # Only rounds 3, 7 and 11 of 12: 4 (.2 + .6) / 2 + 4 (.6 + .6) / 2.
+    curve, rounds = column([0.2, 0.6, 0.6]), np.array([3, 7, 11])
+    assert measures.area(curve, rounds) == pytest.approx([4.0])
+    assert measures.level(curve, rounds) == pytest.approx([0.5])
+
+
+def test_points_that_are_not_finite_are_left_out():
+    curve = np.stack([[0.2, np.nan, 0.6], [np.nan, 0.5, 0.7], [np.nan] * 3], axis=1)
+    assert measures.area(curve, np.arange(3)) == pytest.approx([0.8, 0.6, math.nan], nan_ok=True)
+    assert measures.level(curve, np.arange(3)) == pytest.approx([0.4, 0.6, math.nan], nan_ok=True)
+
+
+def test_one_round_has_a_level_and_no_area():
+    assert measures.area(column([0.4]), np.array([9])) == [0]
+    assert measures.level(column([0.4]), np.array([9])) == [0.4]
+
+
+def test_no_round_has_neither():
+    nothing = np.empty((0, 2))
+    assert np.isnan(measures.area(nothing, np.empty(0))).all()
+    assert np.isnan(measures.level(nothing, np.empty(0))).all()
+
+
+@pytest.mark.parametrize(
+    ("mean", "threshold", "rounds"),
+    [
+        ([0.1, 0.5, 0.4], 0.5, 2),
+        ([0.6, 0.5, 0.4], 0.5, 1),
+        ([0.1, 0.2, 0.3], 0.5, math.nan),
+        ([], 0.5, math.nan),
+        ([math.nan, 0.9, 0.9], 0.5, 2),
+    ],
+)
+def test_the_round_that_reaches_a_threshold(mean, threshold, rounds):
+    found = measures.reached(np.array(mean), np.arange(len(mean)), threshold)
+    assert found == pytest.approx(rounds, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("ood", "iid", "percent"),
+    [(3, 1, 100), (1, 3, -100), (0, 5, -200), (2, 2, 0), (0, 0, math.nan)],
+)
+def test_the_difference_is_symmetric(ood, iid, percent):
+    assert measures.difference(ood, iid) == pytest.approx(percent, nan_ok=True)
+
+
+def test_accuracy_is_that_after_mixing(write, tmp_path):
+    other = np.full((3, 2), 0.9)
+    path = write(tmp_path / "a.h5", np.full((3, 2), 0.4), series={"ood_accuracy_trained": other})
+    assert (measures.accuracy(reader.open(path), "ood") == 0.4).all()
+
+
+def test_accuracy_is_that_after_training_where_nothing_else_was_measured(write, tmp_path):
+    path = write(
+        tmp_path / "a.h5",
+        np.full((3, 2), 0.4),
+        moments=("trained",),
+        settings=["evaluation.moment='trained'"],
+    )
+    assert (measures.accuracy(reader.open(path), "ood") == 0.4).all()
+
+
+def test_rounds_without_a_measurement_are_no_part_of_a_curve(write, tmp_path):
+    curve = np.full((6, 2), np.nan)
+    curve[1::2] = [[0.1, 0.3], [0.5, 0.7], [0.9, 1.0]]
+    run = reader.open(write(tmp_path / "a.h5", curve, settings=["evaluation.every=2"]))
+    found = measures.accuracy(run, "ood")
+    assert found["round"].to_numpy().tolist() == [1, 3, 5]
+    numbers = summary.of(run).numbers
+    # Device 0: 2 (.1 + .5) / 2 + 2 (.5 + .9) / 2 = 2; device 1: 1 + 1.7.
+    assert numbers["ood_area"] == pytest.approx((2.0 + 2.7) / 2)
+    assert numbers["ood_level"] == pytest.approx(numbers["ood_area"] / 4)
+    assert numbers["ood_last"] == pytest.approx(0.95)
+    assert numbers["ood_worst"] == pytest.approx(0.9)
+    assert numbers["rounds_to_threshold"] == 4
+
+
+def test_only_whole_rounds_of_an_unfinished_run_count(write, tmp_path):
+    curve = np.linspace(0, 1, 5)[:, None].repeat(2, axis=1)
+    path = write(tmp_path / "a.h5", curve, done=3, completed=False)
+    found = summary.read(path)
+    assert (found.done, found.completed) == (3, False)
+    assert found.numbers["ood_area"] == pytest.approx(0.5)
+    assert found.numbers["ood_last"] == pytest.approx(0.5)
+
+
+def test_one_device_of_one_round(write, tmp_path):
+    numbers = summary.read(write(tmp_path / "a.h5", [[0.3]])).numbers
+    assert numbers["ood_area"] == 0
+    assert numbers["ood_level"] == numbers["ood_last"] == pytest.approx(0.3)
