@@ -1,0 +1,226 @@
+"""One page with everything about some runs: a file that needs nothing but a browser."""
+
+import base64
+import datetime
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from mpidl import reader
+from mpidl.faults import Fault
+from mpidl.report import figures, statistics, style
+from mpidl.report.collection import Collection
+from mpidl.report.page import facts, table
+from mpidl.report.page.table import Table
+
+HERE = Path(__file__).parent
+
+FILES = 100
+"""Runs up to which the page has the run file of each; of more it has the first."""
+
+MANY = 20
+"""Rows from which on a table can be filtered."""
+
+FIRST = {
+    "groups": (
+        *("cell", "strategy", "seeds"),
+        *("ood_level", "ood_level_seeds_low", "ood_level_seeds_high", "iid_level", "difference"),
+        *("ood_last", "ood_worst", "iid_last", "rounds_to_threshold", "reached", "unfinished"),
+    ),
+    "paper": (
+        *("what", "strategy", "graph", "data", "rank", "comparable", "ours", "low", "high"),
+        *("theirs", "theirs_low", "theirs_high", "difference", "percent"),
+    ),
+    "ranking": (
+        *("strategy", "rank", "wins", "mean", "low", "high"),
+        *("blocks", "critical", "p"),
+    ),
+    "runs": (
+        *("run", "strategy", "cell", "seed", "curve", "ood_level", "iid_level", "difference"),
+        *("rounds_to_threshold", "ood_last", "ood_worst", "iid_last", "done", "rounds"),
+    ),
+}
+"""Columns of a table that are shown before the others are asked for."""
+
+SPARK = Markup('<svg class="s k{}" viewBox="0 0 72 18" aria-hidden="true"><path d="{}"/></svg>')
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of the page.
+
+    Attributes:
+        name: For links.
+        title: A few words.
+        caption: How to read it.
+        svg: The drawing.
+        shape: ``"wide"`` for a row of its own, ``"tall"`` for two rows, else empty.
+    """
+
+    name: str
+    title: str
+    caption: str
+    svg: Markup
+    shape: str
+
+
+def write(
+    collection: Collection,
+    path: Path,
+    *,
+    comparison: pd.DataFrame | None = None,
+    refresh: float | None = None,
+) -> Path:
+    """Write the page; what a reader opens is always whole.
+
+    Args:
+        collection: The runs it is about.
+        path: The HTML file.
+        comparison: Published numbers beside those of these runs.
+        refresh: Seconds after which the page shows itself again.
+    """
+    told = text(collection, comparison=comparison, refresh=refresh)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}-")
+    try:
+        with open(handle, "w", encoding="utf-8", errors="replace", newline="\n") as file:
+            file.write(told)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(beside, 0o666 & ~mask)
+        os.replace(beside, path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def text(
+    collection: Collection,
+    *,
+    comparison: pd.DataFrame | None = None,
+    refresh: float | None = None,
+) -> str:
+    """The page as HTML, the same for the same runs unless it shows itself again.
+
+    Args:
+        collection: The runs it is about.
+        comparison: Published numbers beside those of these runs.
+        refresh: Seconds after which the page shows itself again.
+    """
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    strategies = style.ordered(collection.runs["strategy"])
+    ranks = {name: rank for rank, name in enumerate(strategies)}
+    tables = _tables(collection, ranks)
+    if comparison is not None:
+        tables = {"paper": _table(comparison, "paper"), **tables}
+    differing, same = facts.settings(collection)
+    return _template().render(
+        title=facts.title(collection),
+        abstract=facts.abstract(collection),
+        made=facts.made(collection),
+        several=len(collection.summaries) > 1,
+        headline=facts.headline(collection),
+        concerns=facts.concerns(collection),
+        drawings=_drawings(collection),
+        tables=tables,
+        differing=differing,
+        same=same,
+        versions=facts.versions(collection),
+        files=_files(collection),
+        total=len(collection.summaries),
+        colors={name: style.color(name) for name in strategies},
+        ranks=ranks,
+        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        refresh=refresh,
+        now=datetime.datetime.now().strftime("%H:%M:%S") if refresh else None,
+    )
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("page.html")
+
+
+def _drawings(collection: Collection) -> list[Drawing]:
+    if len(collection.summaries) > 1:
+        pictures = figures.of_runs(collection)
+    else:
+        (only,) = collection.summaries.values()
+        pictures = figures.of_run(reader.open(only.path))
+    return [
+        Drawing(one.name, one.title, one.caption, Markup(figures.svg(one)), _shape(one))
+        for one in pictures
+    ]
+
+
+def _shape(picture: figures.Picture) -> str:
+    width, height = picture.figure.get_size_inches()
+    if width > 1.25 * style.HALF:
+        return "wide"
+    return "tall" if height > 0.9 * width else ""
+
+
+def _tables(collection: Collection, ranks: Mapping[str, int]) -> dict[str, Table]:
+    """By name, those that say something about so many runs and strategies."""
+    if len(collection.summaries) == 1:
+        devices = collection.devices.drop(columns="run")
+        return {"devices": _table(devices, "devices")}
+    found = {"groups": statistics.groups(collection)}
+    if len(ranks) > 1:
+        found["ranking"] = statistics.ranking(collection)
+        found["pairs"] = statistics.pairs(collection)
+    found["relations"] = statistics.relations(collection)
+    made = {name: _table(frame, name) for name, frame in found.items() if len(frame)}
+    return {**made, "runs": _runs(collection, ranks)}
+
+
+def _table(frame: pd.DataFrame, name: str) -> Table:
+    return table.of(frame, name, FIRST.get(name, ()), filtered=len(frame) > MANY)
+
+
+def _runs(collection: Collection, ranks: Mapping[str, int]) -> Table:
+    frame, runs = collection.runs, collection.summaries.values()
+    kind = "ood" if any(len(one.curves["ood"].rounds) for one in runs) else "iid"
+    curves = [
+        _drawn(facts.sparkline(one.curves[kind].mean.tolist()), ranks[strategy])
+        for one, strategy in zip(runs, frame["strategy"], strict=True)
+    ]
+    links = [f"#file-{at}" for at in range(len(frame))] if len(frame) <= FILES else []
+    extra = {"curve": curves}
+    return table.of(frame, "runs", FIRST["runs"], extra, filtered=True, links=links)
+
+
+def _drawn(path: str, rank: int) -> str:
+    if not path:
+        return table.DASH
+    return SPARK.format(rank, path)
+
+
+def _files(collection: Collection) -> list[tuple[str, str]]:
+    """Run files by the name of their run: of all, or of the first where they are many."""
+    runs = list(collection.summaries.items())
+    return [(name, _file(one.path)) for name, one in runs[: len(runs) if len(runs) <= FILES else 1]]
+
+
+def _file(path: Path) -> str:
+    try:
+        return str(reader.open(path, ()).attrs["run_file"])
+    except Fault as fault:
+        return "\n".join(fault.sentences)

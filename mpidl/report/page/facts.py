@@ -1,0 +1,223 @@
+"""What a page says about its runs in words: the abstract, warnings, settings, versions."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from mpidl.report.collection import Collection
+from mpidl.report.page import table
+from mpidl.report.summary import Summary
+
+SHOWN = 12
+"""Values of a setting that are listed; the others are counted."""
+
+OPEN = 3
+"""Warnings alike that are shown one by one; more are folded."""
+
+OF_RUN = (
+    *("ood_last", "ood_worst", "ood_level", "iid_last", "difference", "rounds_to_threshold"),
+    *("consensus_last", "source_stationary", "gap", "modularity", "seconds", "bytes"),
+)
+"""The numbers that head the page of one run."""
+
+UNVERSIONED = ("name", "rounds_done", "completed")
+"""Attributes of a results file that the page has elsewhere."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A number with its name: ``value`` of ``head`` in ``unit``; ``why`` says what it means."""
+
+    head: str
+    value: str
+    unit: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Concern:
+    """Warnings of one kind: the first of them, and all with the run that each is about."""
+
+    sentence: str
+    entries: Sequence[tuple[str, str]]
+
+    @property
+    def folded(self) -> bool:
+        """Whether there are too many to show each."""
+        return self.count > OPEN
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.entries)
+
+
+def title(collection: Collection) -> str:
+    """The run's name, or that of the folder in which all runs are."""
+    names = list(collection.summaries)
+    if len(names) == 1:
+        return names[0]
+    folders = {one.path.parent.name for one in collection.summaries.values()}
+    return folders.pop() if len(folders) == 1 else f"{len(names)} runs"
+
+
+def abstract(collection: Collection) -> str:
+    """What the page is about, a sentence."""
+    runs = list(collection.summaries.values())
+    devices = _range({one.devices for one in runs})
+    which = f"{len(runs):,} runs" if len(runs) > 1 else "One run"
+    told = f"{which} of decentralized learning on {devices} devices: "
+    parts = [f"data {_several(runs, 'data.name')}", f"model {_several(runs, 'model.name')}"]
+    strategies = sorted({str(one.settings["strategy.name"]) for one in runs})
+    one = len(strategies) == 1
+    parts.append(f"strategy {strategies[0]}" if one else f"strategies {_listed(strategies)}")
+    parts.append(_sources(runs))
+    return told + "; ".join(parts) + "."
+
+
+def _sources(runs: Sequence[Summary]) -> str:
+    if not any((one.by_device["source"] == 1).any() for one in runs):
+        return "no out-of-distribution data"
+    sources = _range({int((one.by_device["source"] == 1).sum()) for one in runs})
+    word = "device" if sources == "1" else "devices"
+    return f"out-of-distribution data ({_several(runs, 'ood.name')}) on {sources} {word}"
+
+
+def _several(runs: Iterable[Summary], key: str) -> str:
+    return _listed(sorted({str(one.settings.get(key, "-")) for one in runs}))
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > SHOWN:
+        names = [*names[:SHOWN], f"{len(names) - SHOWN} more"]
+    return " and ".join([*[", ".join(names[:-1])] * (len(names) > 1), names[-1]])
+
+
+def _range(numbers: set[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def made(collection: Collection) -> str:
+    """By which mpidl the runs were made, and when they were started."""
+    runs = collection.summaries.values()
+    versions = sorted({str(one.made.get("mpidl", "")) for one in runs} - {""})
+    started = sorted({str(one.made.get("started", "")) for one in runs} - {""})
+    told = [f"mpidl {_listed(versions)}"] if versions else []
+    if started:
+        first, last = _moment(started[0]), _moment(started[-1])
+        told.append(f"started {first}" if first == last else f"started {first} to {last}")
+    return "; ".join(told)
+
+
+def _moment(stamp: str) -> str:
+    return re.sub(r"T(\d\d:\d\d)(:\d\d)?\+00:00$", r" \1 UTC", stamp)
+
+
+def headline(collection: Collection) -> list[Fact]:
+    """The numbers that come first."""
+    runs = list(collection.summaries.values())
+    if len(runs) == 1:
+        (one,) = runs
+        done = Fact(
+            "Rounds", f"{one.done}/{one.rounds}", why="Whole in the results file, and asked for."
+        )
+        links = Fact(
+            "Graph", f"{one.numbers['links']:.0f}", "links", f"Between {one.devices} devices."
+        )
+        return [*(_fact(one.numbers[key], key) for key in OF_RUN), links, done]
+    rows = collection.runs
+    completed = sum(one.completed for one in runs)
+    return [
+        Fact("Runs", f"{len(runs):,}", why="Results files that were read."),
+        Fact("Completed", f"{completed:,}", why="Runs that came to their end."),
+        *(
+            Fact(name, f"{rows[key].nunique():,}", why=table.described(key).why)
+            for name, key in (("Strategies", "strategy"), ("Cells", "cell"), ("Seeds", "seed"))
+        ),
+        Fact("Devices", _range({one.devices for one in runs}), why="Learners of a run."),
+        Fact("Rounds", _range({one.rounds for one in runs}), why="Asked for in a run."),
+        _fact(sum(one.numbers["seconds"] for one in runs), "seconds"),
+    ]
+
+
+def _fact(value: float, key: str) -> Fact:
+    column, (told,) = table.column(table.described(key), pd.Series([value]))
+    unit = column.unit.removesuffix("s") if told == "1" and column.unit != "s" else column.unit
+    return Fact(column.head, told, unit, column.why)
+
+
+def concerns(collection: Collection) -> list[Concern]:
+    """Warnings of all runs, and why files were left out; those alike together."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    several = len(collection.summaries) > 1
+    for name, one in collection.summaries.items():
+        for sentence in one.warnings:
+            found.setdefault(_shape(sentence), []).append((name if several else "", sentence))
+    for sentence in collection.skipped:
+        found.setdefault(_left_out(sentence), []).append(("", sentence))
+    return [Concern(entries[0][1], entries) for entries in found.values()]
+
+
+def _shape(sentence: str) -> str:
+    """What warnings alike share: all but their numbers."""
+    plain = re.sub(r"\bdevices? [\d, ]+( and \d+ more)?", "devices ", sentence)
+    return re.sub(r"\d[\d.,]*", "#", plain)
+
+
+def _left_out(sentence: str) -> str:
+    return "skipped: " + _shape(re.sub(r"\S*[/\\]\S*", "", sentence))
+
+
+def settings(collection: Collection) -> tuple[list[Fact], list[Fact]]:
+    """Settings that differ between runs, each with its values; and all others."""
+    rows = list(collection.settings.values())
+    keys = dict.fromkeys(key for row in rows for key in row)
+    differing = set(collection.differing)
+    told = {key: Fact(key, _values([row.get(key) for row in rows])) for key in keys}
+    return (
+        [told[key] for key in keys if key in differing],
+        [told[key] for key in keys if key not in differing],
+    )
+
+
+def versions(collection: Collection) -> list[Fact]:
+    """Versions, machine and command of the runs."""
+    rows: list[Mapping[str, Any]] = [one.made for one in collection.summaries.values()]
+    keys = dict.fromkeys(key for row in rows for key in row if key not in UNVERSIONED)
+    return [Fact(key, _values([row.get(key) for row in rows])) for key in keys]
+
+
+def _values(values: Sequence[Any]) -> str:
+    """The values that there are, the most frequent first, with counts where there are several."""
+    counts = Counter(table.words(value) for value in values if value is not None)
+    missing = sum(value is None for value in values)
+    if len(counts) == 1 and not missing:
+        return next(iter(counts))
+    common = counts.most_common()
+    if max(counts.values(), default=0) == 1 and len(counts) > SHOWN:
+        return f"{common[0][0]} and {len(counts) - 1:,} more"
+    told = [f"{value} ({count:,})" for value, count in common[:SHOWN]]
+    if len(common) > SHOWN:
+        told.append(f"{len(common) - SHOWN:,} more")
+    return ", ".join(told)
+
+
+def sparkline(mean: Sequence[float]) -> str:
+    """The path of a curve of shares through a box of 72 by 18, at most 36 points; or nothing."""
+    values = [value for value in mean if math.isfinite(value)]
+    if not values:
+        return ""
+    step = max(1, -(-len(values) // 36))
+    chosen = [*values[:-1:step], values[-1]]
+    across = 68 / max(1, len(chosen) - 1)
+    points = [
+        f"{2 + across * at:.0f} {16 - 14 * min(1, max(0, value)):.0f}"
+        for at, value in enumerate(chosen)
+    ]
+    return "M" + "L".join(points if len(points) > 1 else points * 2)

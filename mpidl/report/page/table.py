@@ -1,0 +1,202 @@
+"""Data frames as tables of a page: what a column is called and means, and how numbers read."""
+
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+DASH = "\N{EN DASH}"
+"""In place of a number that there is not."""
+
+SIGNIFICANT = 3
+
+SPREAD = 1e-3
+"""Least to greatest number of a column down to which all of it has the same decimals."""
+
+UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a page shows a column.
+
+    Attributes:
+        key: Its name in the data frame.
+        head: Its heading.
+        unit: Shown under the heading; empty where there is none.
+        why: What it means, a sentence.
+        decimals: How many all numbers have; None to decide from the numbers.
+        exact: Whether numbers are told as they are, as settings should be.
+        kind: ``"number"``; ``"text"``, ``"prose"``, which may break, and more of it ``"long"``;
+            ``"strategy"``; ``"spark"``.
+    """
+
+    key: str
+    head: str
+    unit: str = ""
+    why: str = ""
+    decimals: int | None = None
+    exact: bool = False
+    kind: str = "number"
+
+    @property
+    def text(self) -> bool:
+        """Whether it is read from the left, and sorted as words."""
+        return self.kind in ("text", "prose", "long", "strategy")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that can be sorted.
+
+    Attributes:
+        name: Of the element on the page.
+        title: Its heading.
+        text: What its rows are; empty where that needs no words.
+        columns: One for each cell of a row.
+        rows: Cells as texts; ready-made markup where a column is a sparkline.
+        few: How many columns are shown first; the others when they are asked for.
+        filtered: Whether rows can be filtered.
+        links: Where the first cell of each row leads, if anywhere.
+    """
+
+    name: str
+    title: str
+    text: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[str]]
+    few: int = 0
+    filtered: bool = False
+    links: Sequence[str] = field(default=())
+
+
+def of(
+    frame: pd.DataFrame,
+    name: str,
+    first: Sequence[str] = (),
+    extra: Mapping[str, Sequence[str]] | None = None,
+    **how: Any,
+) -> Table:
+    """A table of a data frame.
+
+    Args:
+        frame: A line for each row; a named index becomes columns.
+        name: Of the element on the page; ``words.toml`` has more about it.
+        first: Columns that come first, as far as they are there; the others stay hidden until they
+            are asked for. None given: all are shown.
+        extra: More columns, whose cells are ready.
+        **how: Other fields of :class:`Table`.
+    """
+    extra = extra or {}
+    if any(frame.index.names):
+        frame = frame.reset_index()
+    frame = frame.rename(columns=str)
+    there = [*frame.columns, *extra]
+    leading = [key for key in first if key in there]
+    keys = [*leading, *(key for key in there if key not in leading)]
+    columns, cells = [], []
+    for key in keys:
+        if key in extra:
+            made, texts = described(key, name), extra[key]
+        else:
+            made, texts = column(described(key, name), frame[key])
+        columns.append(made)
+        cells.append(texts)
+    few = len(leading) if len(leading) < len(keys) else 0
+    told = _words()["tables"][name]
+    rows = list(zip(*cells, strict=True))
+    text = told.get("text" if rows else "empty", "")
+    return Table(name, told["title"], text, columns, rows, few, **how)
+
+
+@cache
+def _words() -> dict[str, dict[str, Any]]:
+    return tomllib.loads(Path(__file__).with_name("words.toml").read_text(encoding="utf-8"))
+
+
+def described(key: str, name: str = "") -> Column:
+    """A column as ``words.toml`` describes it, in the table of a name; else named after its key."""
+    told = _words()["columns"]
+    for known in (f"{name}/{key}", key):
+        if known in told:
+            return Column(key=key, **told[known])
+    for end, words_ in _words()["ends"].items():
+        if key.endswith(end):
+            of_ = described(key.removesuffix(end), name)
+            return replace(of_, key=key, **words_)
+    if "." in key:
+        return Column(key, key, why="Setting of the run file.", exact=True)
+    return Column(key, key.replace("_", " "))
+
+
+def column(column: Column, values: "pd.Series[Any]") -> tuple[Column, list[str]]:
+    """The cells of a column, and the column with what they say about it."""
+    found = [None if _missing(value) else value for value in values.tolist()]
+    numbers = [value for value in found if value is not None]
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in numbers):
+        kind = column.kind if column.text else "text"
+        return replace(column, kind=kind), [words(value) for value in found]
+    if column.text:
+        return column, [words(value) for value in found]
+    if column.unit == "B":
+        power = scale(max((abs(value) for value in numbers), default=0))
+        column = replace(column, unit=UNITS[power])
+        found = [None if value is None else value / 1000**power for value in found]
+    return column, texts(found, column)
+
+
+def _missing(value: object) -> bool:
+    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
+
+
+def scale(value: float) -> int:
+    """The index in :data:`UNITS` of the unit in which a number of bytes is easy to read."""
+    return min(len(UNITS) - 1, int(math.log10(value) // 3)) if value >= 1 else 0
+
+
+def words(value: Any) -> str:
+    """A value that is no number, as a cell shows it."""
+    if _missing(value):
+        return DASH
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def texts(values: Sequence[float | None], column: Column) -> list[str]:
+    """Numbers of one column, with decimals in line where their sizes allow it."""
+    there = [abs(value) for value in values if value is not None and math.isfinite(value)]
+    decimals = _decimals(there, column)
+    return [DASH if value is None else _number(value, decimals, column.exact) for value in values]
+
+
+def _decimals(sizes: Sequence[float], column: Column) -> int | None:
+    if column.decimals is not None:
+        return column.decimals
+    if all(size == int(size) for size in sizes):
+        return 0
+    sizes = [size for size in sizes if size]
+    if min(sizes) < SPREAD * max(sizes):
+        return None
+    return max(0, SIGNIFICANT - 1 - math.floor(math.log10(max(sizes))))
+
+
+def _number(value: float, decimals: int | None, exact: bool) -> str:
+    if not math.isfinite(value):
+        return str(value)
+    if exact:
+        return f"{value}"
+    if decimals is not None:
+        told = f"{value:,.{decimals}f}"
+        return told.removeprefix("-") if float(told.replace(",", "")) == 0 else told
+    if value and not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.{SIGNIFICANT - 1}e}".replace("e-0", "e-").replace("e+0", "e+")
+    if not value:
+        return "0"
+    whole = math.floor(math.log10(abs(value)))
+    return f"{value:,.{max(0, SIGNIFICANT - 1 - whole)}f}"
