@@ -110,14 +110,24 @@ def test_a_run_on_two_hosts_gives_the_bits_of_one(hosts, tmp_path):
 
 
 PROBE = """
-import numpy as np, torch, sys
+from mpidl import start
+
+start.fork_from_one("mpidl.run")
+
+import numpy as np, torch
 from mpidl import plan, world
 from mpidl.exchange import Wiring
 from mpidl.exchange.slab import Shared
 from mpidl.node import Node
 
-with world.world() as comm:
-    made = plan.make(plan.read(None, ["topology.devices=11", "placement.hosts=round_robin"], 4), 4)
+def main():
+    with world.world() as comm:
+        probe(comm)
+    return 0
+
+def probe(comm):
+    settings = ["topology.devices=11", "placement.hosts=round_robin"]
+    made = plan.make(plan.read(None, settings, 4), 4)
     node = Node(comm)
     assert node.ranks.tolist() == [0, 0, 1, 1], node.ranks
     size = 3_000_001
@@ -137,7 +147,9 @@ with world.world() as comm:
         assert np.isclose(vector[-1], -start[device], rtol=1e-5), device
     exchange.close()
     node.close()
-    print("right")
+    print("right", flush=True)
+
+start.end_with(main)
 """
 
 
