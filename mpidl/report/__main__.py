@@ -104,7 +104,7 @@ def _once(options: Namespace, folder: Path) -> int:
     console = terminal.console()
     terminal.show(collection, console, options.threshold)
     if options.paper:
-        terminal.compare(products.comparison(collection), console)
+        terminal.compare(collection, console)
     terminal.where(made, console)
     return 0
 

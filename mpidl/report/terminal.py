@@ -1,8 +1,9 @@
 """What a report shows where it was started: a table, and the course of every run."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -102,6 +103,51 @@ def _runs(collection: Collection, threshold: float) -> Table:
         course = sparkline(one.curves["ood"].mean)
         table.add_row(Text(name), f"{one.done}/{one.rounds}", course, *cells)
     return table
+
+
+def compare(collection: Collection, console: Console) -> None:
+    """Print the published numbers beside those of these runs, and why they may differ."""
+    from mpidl.report.paper import compare as paper
+
+    table = paper.compare(collection)
+    if table.empty:
+        tell([f"Nothing to compare with arXiv 2505.11760: {paper.reason(collection)}"], console)
+        return
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for head in ("", "arXiv 2505.11760"):
+        shown.add_column(head, overflow="fold")
+    for head in ("runs", "ours", "95 %", "theirs", "difference"):
+        shown.add_column(head, justify="right", no_wrap=True)
+    shown.add_column("comparable", no_wrap=True)
+    whys = list(dict.fromkeys(table["why"]))
+    for row in table.to_dict("records"):
+        low, high = digits(row["low"]), digits(row["high"])
+        spread = "" if math.isnan(row["low"]) else f"{low} to {high}"
+        note = f" [{whys.index(row['why']) + 1}]" if row["why"] else ""
+        numbers = digits(row["ours"]), spread, digits(row["theirs"]), digits(row["difference"])
+        told = Text(f"{row['comparable']}{note}")
+        shown.add_row(row["table"], _asked(row), str(row["runs"]), *numbers, told)
+    console.print(shown)
+    for count, why in enumerate(whys, 1):
+        if why:
+            console.print(Text(f"[{count}] {why}"), style="dim", soft_wrap=True)
+
+
+def _asked(row: Mapping[Hashable, Any]) -> str:
+    """What a published number is about; that of T1 is about all graphs and data sets."""
+    where = [] if row["table"] == "T1" else [row["graph"], row["data"]]
+    told = [
+        row["what"],
+        row["strategy"].replace("+", ", ").replace("/", " against "),
+        *where,
+        f"source ranked {row['rank']}",
+    ]
+    return "; ".join(told)
+
+
+def digits(value: float) -> str:
+    """Three digits that matter; a dash for NaN."""
+    return "-" if math.isnan(value) else f"{value:.3g}"
 
 
 def number(value: float) -> str:
