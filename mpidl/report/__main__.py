@@ -92,6 +92,8 @@ def _beside(paths: Sequence[Path]) -> Path:
 
 def _once(options: Namespace, folder: Path) -> int:
     found = [path for place in options.paths for path in reader.files(place)]
+    if not found:
+        raise Fault(f"There is no results file of mpidl in {', '.join(map(str, options.paths))}.")
     wanted = _wanted(options)
     with products.progress() as progress:
         collection = Shelf(options.threshold).read(list(dict.fromkeys(found)), progress("reading"))

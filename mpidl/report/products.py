@@ -52,6 +52,8 @@ def make(collection: Collection, wanted: Wanted, folder: Path, progress: Steps) 
     if wanted == Wanted():
         return made
     try:
+        if folder.exists() and not folder.is_dir():
+            raise Fault(f"Cannot write to {folder}: it is not a folder.")
         folder.mkdir(parents=True, exist_ok=True)
         if wanted.csv:
             made += _tables(collection, folder, progress("writing tables"))

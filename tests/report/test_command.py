@@ -1,0 +1,163 @@
+"""The command: what it prints, what it writes, and what it says to a wrong request."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpidl.report.__main__ import main
+from mpidl.report.terminal import sparkline
+
+Write = Callable[..., Path]
+Capture = pytest.CaptureFixture[str]
+
+RISING = np.linspace(0, 1, 5)[:, None] * np.ones(4)
+
+
+@pytest.fixture
+def study(write: Write, tmp_path: Path) -> Path:
+    """Two strategies, two seeds."""
+    folder = tmp_path / "study"
+    for seed in range(2):
+        for name, height in {"degree": 1.0, "unweighted": 0.5}.items():
+            settings = [f"training.seed={seed}", f"strategy.name={name}"]
+            write(folder / f"run-{name}-{seed}.h5", RISING * height, settings=settings)
+    return folder
+
+
+def test_without_flags_a_table_a_course_and_figures(
+    write: Write, tmp_path: Path, capsys: Capture
+) -> None:
+    path = write(tmp_path / "run.h5", RISING)
+    assert main([str(path)]) == 0
+    told = capsys.readouterr().out
+    (line,) = [
+        line for line in told.splitlines() if line.strip().startswith("run ") and "5/5" in line
+    ]
+    assert line.split()[1:] == ["5/5", "▁▃▅▇█", "1.000", "1.000", "1.000", "0.500", "3"]
+    folder = tmp_path / "run-report"
+    assert f"{folder}/: accuracy.png" in told
+    assert len(list(folder.glob("*.png"))) >= 8
+
+
+def test_of_a_study_groups_and_runs_are_shown(study: Path, capsys: Capture) -> None:
+    assert main([str(study), "--csv"]) == 0
+    told = capsys.readouterr().out
+    (group,) = [line for line in told.splitlines() if line.split()[:3] == ["-", "degree", "2"]]
+    assert group.split()[3:] == ["0.500", "0.500", "0.500", "to", "0.500"]
+    assert "run-unweighted-1" in told
+    names = {path.name for path in (study / "report").iterdir()}
+    tables = {"runs", "devices", "tidy", "groups", "ranking", "pairs", "relations"}
+    assert names == {f"{table}.csv" for table in tables} | {"tidy.parquet"}
+
+
+def test_each_product_is_made_when_asked_for(study: Path, tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "out"
+    asked = ["--html", "--animate", "--paper", "--format", "svg", "--out", str(out)]
+    assert main([str(study), *asked]) == 0
+    names = {path.name for path in out.iterdir()}
+    assert {"report.html", "paper.csv", "run-degree-0.gif"} < names
+    assert any(name.endswith(".svg") for name in names)
+    assert not any(name.endswith((".png", ".parquet")) for name in names)
+    assert (
+        "Nothing to compare with arXiv 2505.11760: No run is on a graph" in capsys.readouterr().out
+    )
+
+
+def test_numbers_are_printed_as_json_and_nothing_else(study: Path, capsys: Capture) -> None:
+    assert main([str(study), "--json", "--threshold", "0.75"]) == 0
+    told = capsys.readouterr()
+    found = json.loads(told.out)
+    assert told.err == ""
+    assert [run["ood_area"] for run in found["runs"]] == [2.0, 2.0, 1.0, 1.0]
+    assert [run["rounds_to_threshold"] for run in found["runs"]] == [4, 4, None, None]
+    assert found["runs"][0]["curves"]["ood"] == {
+        "rounds": [1, 2, 3, 4, 5],
+        "mean": [0, 0.25, 0.5, 0.75, 1],
+    }
+    assert found["pairs"][0]["difference"] == pytest.approx(0.25)
+    assert not (study / "report").exists()
+
+
+def test_warnings_come_with_the_table(write: Write, tmp_path: Path, capsys: Capture) -> None:
+    write(tmp_path / "study/whole.h5", RISING)
+    write(tmp_path / "study/half.h5", RISING, done=2, completed=False)
+    (tmp_path / "study/text.h5").write_text("text")
+    assert main([str(tmp_path / "study"), "--csv"]) == 0
+    told = capsys.readouterr().out
+    assert "! half: The run is unfinished: 2 of 5 rounds." in told
+    assert "text.h5 is not a results file of mpidl: it is not an HDF5 file." in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["FOLDER/none.h5"], "Cannot read results from FOLDER/none.h5: it does not exist."),
+        (["FOLDER"], "There is no results file of mpidl in FOLDER."),
+        (["FOLDER/text.h5"], "FOLDER/text.h5 is not a results file of mpidl"),
+        (["RUN", "--threshold", "0"], "--threshold 0: must be above 0 and at most 1."),
+        (["RUN", "--threshold", "nan"], "--threshold nan: must be above 0 and at most 1."),
+        (["RUN", "--watch", "0"], "--watch 0: must be from 0.1 to 86,400 seconds."),
+        (["RUN", "--watch", "--json"], "--json: prints once"),
+        (["RUN", "--format", "bmp"], "invalid choice: 'bmp'"),
+        (["RUN", "--out", "RUN"], "Cannot write to RUN: it is not a folder."),
+        ([], "the following arguments are required: PATH"),
+    ],
+)
+def test_a_wrong_request_is_one_sentence(
+    write: Write, tmp_path: Path, capsys: Capture, arguments: list[str], sentence: str
+) -> None:
+    run = str(write(tmp_path / "run.h5", RISING)) if "RUN" in arguments else ""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    if arguments != ["FOLDER"]:
+        (folder / "text.h5").write_text("text")
+    put = [one.replace("FOLDER", str(folder)).replace("RUN", run) for one in arguments]
+    assert main(put) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    (line,) = told.err.splitlines()
+    assert sentence.replace("FOLDER", str(folder)).replace("RUN", run).lower() in line.lower()
+
+
+def test_a_run_without_ood_data_is_reported(write: Write, tmp_path: Path, capsys: Capture) -> None:
+    nothing = np.full((5, 4), np.nan)
+    path = write(tmp_path / "run.h5", nothing, RISING, sources=(), settings=["ood.name=none"])
+    assert main([str(path)]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if " 5/5 " in line]
+    assert line.split()[2:] == ["1.000", "-", "-", "-", "-"]
+    assert main([str(path), "--animate"]) == 2
+    assert "no OOD accuracy" in capsys.readouterr().err
+
+
+def test_sparklines() -> None:
+    assert sparkline(np.array([0, 0.125, 0.5, 1.0])) == "▁▂▅█"
+    assert sparkline(np.array([np.nan, 1.0])) == " █"
+    assert sparkline(np.empty(0)) == ""
+    assert sparkline(np.repeat([0.0, 1.0], 50), width=4) == "▁▁██"
+
+
+def test_the_command_starts_neither_mpi_nor_torch(study: Path) -> None:
+    code = (
+        "import sys\n"
+        "from mpidl.report.__main__ import main\n"
+        "main([sys.argv[1], '--csv'])\n"
+        "assert 'torch' not in sys.modules and 'parsl' not in sys.modules\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "mpi = sys.modules.get('mpi4py.MPI')\n"
+        "assert mpi is None or not mpi.Is_initialized()\n"
+    )
+    subprocess.run([sys.executable, "-c", code, study], check=True, capture_output=True)
+
+
+def test_a_run_imports_nothing_of_the_report() -> None:
+    code = (
+        "import sys, mpidl.run\n"
+        "heavy = {'matplotlib', 'pandas', 'xarray', 'pyarrow', 'jinja2', 'mpidl.reader'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
