@@ -136,8 +136,11 @@ def test_the_launcher_sees_how_a_rank_ends(launch, end):
 
 
 def test_a_signal_to_a_stand_in_reaches_its_rank(launch):
-    # The rank ends only when it gets the signal, which it sends to its stand-in.
+    # The rank ends only when it gets the signal, which it sends to its stand-in. It finds that by
+    # the importer's parent, the first rank's stand-in, which must not end before.
     script = """
+import pathlib, time
+found = pathlib.Path("found")
 if rank == 1:
     signal.signal(signal.SIGUSR1, lambda number, frame: print("got it", flush=True) or os._exit(0))
     proxy = os.getppid()
@@ -145,8 +148,12 @@ if rank == 1:
         proxy = int(open(f"/proc/{proxy}/stat").read().rpartition(")")[2].split()[1])
     for process in map(int, open(f"/proc/{proxy}/task/{proxy}/children").read().split()):
         if b"PMI_RANK=1\\0" in open(f"/proc/{process}/environ", "rb").read():
-            os.kill(process, signal.SIGUSR1)
+            stand_in = process
+    found.touch()
+    os.kill(stand_in, signal.SIGUSR1)
     signal.pause()
+while not found.exists():
+    time.sleep(0.01)
 """
     code, lines, err = launch(script)
     assert (code, lines, err) == (0, ["got it"], "")
