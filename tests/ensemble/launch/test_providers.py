@@ -2,6 +2,7 @@
 
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -69,6 +70,8 @@ def test_pbs_gives_nodes(two, tmp_path, begin, pbs):
     def work_off():
         while process.poll() is None:
             done[:] = queue.work_off() or done
+            # It would take a core from the driver.
+            time.sleep(0.1)
 
     worker = threading.Thread(target=work_off, daemon=True)
     worker.start()
