@@ -115,12 +115,24 @@ class Collection:
             ignore_index=True,
         )
 
+    @cached_property
+    def _variants(self) -> dict[str, list[str]]:
+        """By strategy the settings that tell apart the runs of that name."""
+        rows: dict[str, list[Mapping[str, Any]]] = {}
+        for row in self.settings.values():
+            rows.setdefault(str(row["strategy.name"]), []).append(row)
+        return {
+            name: [
+                key
+                for key in dict.fromkeys(key for row in found for key in row if _rules(key))
+                if key != "strategy.name" and _differs(key, found)
+            ]
+            for name, found in rows.items()
+        }
+
     def _strategy(self, told: Mapping[str, Any]) -> str:
         name = str(told["strategy.name"])
-        rows = [row for row in self.settings.values() if row["strategy.name"] == name]
-        keys = [
-            key for key in told if _rules(key) and key != "strategy.name" and _differs(key, rows)
-        ]
+        keys = [key for key in self._variants[name] if key in told]
         return ", ".join([name, *(_told(key, told[key]) for key in keys)])
 
     def _label(self, told: Mapping[str, Any], chosen: Callable[[str], bool]) -> str:
