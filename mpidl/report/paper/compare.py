@@ -43,8 +43,9 @@ def compare(collection: Collection, confidence: float = CONFIDENCE) -> pd.DataFr
     - T1: how much more OOD area topology-aware strategies have than unaware ones. The abstract
       says +123 % without saying how it averages, so every reading has a line. ``percent_cells``
       is the mean over cells (graph and data set) of ratios of means; ``percent_totals`` the ratio
-      of means over all cells. The interval is over cells; there is none for the latter. Where no
-      run is on the graphs of T1 those of other published graphs are taken, and ``why`` says so.
+      of means over all cells. The interval is over cells; there is none for the latter. A cell
+      counts if it has all the strategies, and those compared with have any OOD area at all. Where
+      no run is on the graphs of T1 those of other published graphs are taken, and ``why`` says so.
     - T2, T3, T5: the mean over runs with its interval over runs (theirs has whiskers over devices
       and seeds pooled; those of ours are in :func:`mpidl.report.statistics.groups`).
     - T4, T6: height of our regression line at the end of theirs, with the band of the mean; none
@@ -58,7 +59,8 @@ def compare(collection: Collection, confidence: float = CONFIDENCE) -> pd.DataFr
     """
     ours = matched(collection)
     alike = [runs for _, runs in ours.groupby("apart", sort=True)]
-    numbers = [number for number in published.numbers() if spoken_to(number, ours)]
+    there = {key: set(ours[key]) for key in ("kind", "data", "strategy")}
+    numbers = [number for number in published.numbers() if spoken_to(number, there)]
     found = [line(number, runs, confidence) for number in numbers for runs in alike]
     return pd.DataFrame([one for one in found if one is not None], columns=COLUMNS)
 

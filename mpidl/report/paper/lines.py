@@ -36,10 +36,21 @@ ROOM = 0.05
 """Part of the range of our runs by which the end of a published line may lie beyond it."""
 
 
-def spoken_to(number: Mapping[str, Any], runs: pd.DataFrame) -> bool:
-    """Whether runs may have something to say to a number: they are on its data and graphs."""
-    graphs = number["table"] == HEADLINE or _among(runs["kind"], number["graph"])
-    return graphs and _among(runs["data"], number["data"])
+def spoken_to(number: Mapping[str, Any], there: Mapping[str, set[str]]) -> bool:
+    """Whether runs may have something to say to a number.
+
+    Args:
+        number: A line of :func:`mpidl.report.paper.published.numbers`.
+        there: What ``kind``, ``data`` and ``strategy`` the runs have.
+    """
+    wanted = {
+        "kind": number["graph"].split("+"),
+        "data": number["data"].split("+"),
+        "strategy": _strategies(number),
+    }
+    if number["table"] == HEADLINE:
+        del wanted["kind"]
+    return not any(there[key].isdisjoint(names) for key, names in wanted.items())
 
 
 def line(number: Mapping[str, Any], runs: pd.DataFrame, confidence: float) -> dict[str, Any] | None:
@@ -66,14 +77,13 @@ def line(number: Mapping[str, Any], runs: pd.DataFrame, confidence: float) -> di
     return {**_told(number), **_beside(number, ours), **_why(number, chosen), "runs": len(chosen)}
 
 
-def _among(found: pd.Series, told: str) -> bool:
-    return not set(found).isdisjoint(told.split("+"))
+def _strategies(number: Mapping[str, Any]) -> list[str]:
+    return str(number["strategy"]).replace("/", "+").split("+")
 
 
 def _chosen(number: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
-    strategies = number["strategy"].replace("/", "+").split("+")
     data = number["data"].split("+")
-    found = runs[runs["strategy"].isin(strategies) & runs["data"].isin(data)]
+    found = runs[runs["strategy"].isin(_strategies(number)) & runs["data"].isin(data)]
     if number["rank"] != EVERY_RANK:
         federated = found["strategy"] == "federated"
         found = found[federated | (found["rank"] == int(number["rank"]))]
@@ -119,7 +129,8 @@ def _told(number: Mapping[str, Any]) -> dict[str, Any]:
 
 def _beside(number: Mapping[str, Any], ours: tuple[float, float, float]) -> dict[str, float]:
     theirs = number["value"]
-    percent = 100 * (ours[0] / theirs - 1) if "area" in number["measure"] else math.nan
+    relative = "area" in number["measure"] and theirs != 0
+    percent = 100 * (ours[0] / theirs - 1) if relative else math.nan
     return {
         "ours": ours[0],
         "low": ours[1],

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,7 @@ def interval(values: npt.ArrayLike, confidence: float = CONFIDENCE) -> tuple[flo
     return mean, mean - half, mean + half
 
 
+@lru_cache(maxsize=4096)
 def _quantile(confidence: float, freedom: int) -> float:
     return float(stats.t.ppf((1 + confidence) / 2, freedom))
 
@@ -148,8 +150,10 @@ def signed_rank(differences: npt.ArrayLike) -> float:
     ranks = (2 * stats.rankdata(np.abs(found))).astype(int)[found != 0]
     chances = np.zeros(ranks.sum() + 1)
     chances[0] = 1.0
+    end = 1
     for rank in ranks:
-        chances[rank:] = (chances[rank:] + chances[: len(chances) - rank]) / 2
+        end += rank
+        chances[rank:end] = (chances[rank:end] + chances[: end - rank]) / 2
         chances[:rank] /= 2
     reached = int(ranks[found[found != 0] > 0].sum())
     tail = min(reached, len(chances) - 1 - reached)
