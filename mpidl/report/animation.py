@@ -30,13 +30,21 @@ PAUSE = 4
 
 
 class _Writer(PillowWriter):
-    """Shows the last frame longer, so that the end is seen."""
+    """Shows the last frame longer, so that the end is seen.
+
+    Args:
+        milliseconds: That each other frame is shown.
+    """
+
+    def __init__(self, milliseconds: int) -> None:
+        super().__init__()
+        self._milliseconds = milliseconds
 
     def finish(self) -> None:
         """Write the file."""
-        milliseconds = round(1000 / self.fps)
         frames: list[Any] = self._frames  # type: ignore[attr-defined]
-        durations = [milliseconds] * (len(frames) - 1) + [PAUSE * milliseconds]
+        durations = [self._milliseconds] * len(frames)
+        durations[-1] *= PAUSE
         first, *others = (frame.convert("RGB") for frame in frames)
         first.save(self.outfile, save_all=True, append_images=others, duration=durations, loop=0)
 
@@ -68,7 +76,7 @@ def animate(run: xr.Dataset, path: Path, seconds: float = 8.0) -> Path:
         for most, dots in SIZES:
             count = min(most, curve.sizes["round"])
             positions = np.unique(np.linspace(0, curve.sizes["round"] - 1, count).round())
-            writer = _Writer(fps=len(positions) / seconds)
+            writer = _Writer(max(20, round(1000 * seconds / len(positions))))
             with writer.saving(figure, str(path), dots):
                 for position in positions.astype(int):
                     show(position)

@@ -92,7 +92,7 @@ def levels(collection: Collection) -> Picture | None:
             "linewidth": 0.0,
         }
         hatch = HATCHES[style.variant(strategy, strategies, len(HATCHES))]
-        handles[strategy] = axes.bar(x, heights, 0.92 * width, hatch=hatch, linewidth=0, **look)
+        handles[strategy] = axes.bar(x, heights, 0.92 * width, hatch=hatch, **look)
         axes.vlines(x, own["ood_level_low"], own["ood_level_high"], color=style.INK, linewidth=0.8)
     drawn.shares(axes, "OOD accuracy, mean of rounds")
     axes.set_ylim(0, 1.05)
