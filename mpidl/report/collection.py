@@ -47,9 +47,7 @@ class Collection:
     @cached_property
     def differing(self) -> list[str]:
         """Settings that differ between runs, seeds included, in the order of a run file."""
-        rows = list(self.settings.values())
-        keys = list(dict.fromkeys(key for row in rows for key in row))
-        return [key for key in keys if _differs(key, rows)]
+        return _keys(list(self.settings.values()))
 
     @property
     def factors(self) -> list[str]:
@@ -121,24 +119,15 @@ class Collection:
         rows: dict[str, list[Mapping[str, Any]]] = {}
         for row in self.settings.values():
             rows.setdefault(str(row["strategy.name"]), []).append(row)
-        return {
-            name: [
-                key
-                for key in dict.fromkeys(key for row in found for key in row if _rules(key))
-                if key != "strategy.name" and _differs(key, found)
-            ]
-            for name, found in rows.items()
-        }
+        return {name: [*filter(_rules, _keys(found))] for name, found in rows.items()}
 
     def _strategy(self, told: Mapping[str, Any]) -> str:
         name = str(told["strategy.name"])
-        keys = [key for key in self._variants[name] if key in told]
-        return ", ".join([name, *(_told(key, told[key]) for key in keys)])
+        variants = (_told(key, told[key]) for key in self._variants[name] if key in told)
+        return ", ".join([name, *variants])
 
     def _label(self, told: Mapping[str, Any], chosen: Callable[[str], bool]) -> str:
-        keys = [key for key in self.differing if chosen(key)]
-        values = [_told(key, told.get(key)) for key in keys]
-        return ", ".join(values) if values else "-"
+        return ", ".join(_told(k, told.get(k)) for k in self.differing if chosen(k)) or "-"
 
 
 @dataclass
@@ -215,6 +204,11 @@ def kind(one: Summary) -> str:
     """What graphs that differ only by chance have in common."""
     found = graphs.known(one.edges, one.devices)
     return found[0] if found else f"{one.devices} devices, {one.numbers['links']:.0f} links"
+
+
+def _keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The settings in which runs differ."""
+    return [key for key in dict.fromkeys(k for row in rows for k in row) if _differs(key, rows)]
 
 
 def _differs(key: str, rows: Sequence[Mapping[str, Any]]) -> bool:
