@@ -95,8 +95,8 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
     ``numbers`` has for ``iid`` and ``ood``: ``_area`` (mean over devices of the area under the
     accuracy curve over rounds), ``_epochs_area`` (over local epochs, where rounds are measured in
     them), ``_level`` (area over span: the mean accuracy), ``_last`` and ``_worst`` (mean and least
-    over devices after the last round); ``difference`` (percent, OOD to IID area),
-    ``rounds_to_threshold``; ``links``, ``modularity``, ``gap``, ``source_degree``, ``source_links``
+    over devices after the last round); ``difference`` (in percent, of the OOD to the IID level:
+    that of the areas, but known of a single round too), ``rounds_to_threshold``; ``links``, ``modularity``, ``gap``, ``source_degree``, ``source_links``
     and ``source_stationary`` (means over sources, the sum for the last); ``consensus_last``,
     ``seconds``, ``bytes``.
     """
@@ -115,7 +115,7 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
         numbers[f"{kind}_worst"] = _least(by_device[f"{kind}_last"])
         numbers[f"{kind}_epochs_area"] = numbers[f"{kind}_area"] * _epochs(run)
         curves[kind] = _curve(values, rounds)
-    numbers["difference"] = measures.difference(numbers["ood_area"], numbers["iid_area"])
+    numbers["difference"] = measures.difference(numbers["ood_level"], numbers["iid_level"])
     ood = curves["ood"]
     numbers["rounds_to_threshold"] = measures.reached(ood.mean, ood.rounds - 1, threshold)
     edges = tuple(map(tuple, run["edges"].to_numpy().tolist()))
