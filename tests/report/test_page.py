@@ -5,6 +5,7 @@ import hashlib
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import islice
 
 import h5py
 import numpy as np
@@ -16,7 +17,7 @@ from mpidl.report import collection as room
 from mpidl.report import figures, page
 from mpidl.report.collection import Collection
 from mpidl.report.figures import Picture
-from mpidl.report.page import facts, table
+from mpidl.report.page import table
 
 VOID = {"meta", "input", "link", "img", "br", "hr", "base"}
 EVIL = """<script>alert(1)</script>"'&{{ 7 * 7 }}</pre><img src=x onerror=alert(2)>"""
@@ -110,13 +111,14 @@ def check(text):
     return found
 
 
-def test_one_run_with_its_figures(write, tmp_path):
+def test_one_run_with_its_figures(write, tmp_path, monkeypatch):
+    drawn = figures.of_run
+    monkeypatch.setattr(figures, "of_run", lambda run: islice(drawn(run), 3))
     text = page.text(one(write, tmp_path))
     found = check(text)
-    assert len(text) < 1_500_000
-    drawn = [value for value in found.all("id") if value.startswith("figure-")]
-    assert "figure-accuracy" in drawn
-    assert found.tags.count("svg") == found.tags.count("figcaption") == len(drawn)
+    assert len(text) < 500_000
+    assert "figure-accuracy" in found.all("id")
+    assert found.tags.count("svg") == found.tags.count("figcaption") == 3
     assert "batch_size = 16" in "".join(found.words)
 
 
@@ -125,7 +127,9 @@ def test_the_same_runs_give_the_same_page(write, tmp_path, plain):
     assert page.text(runs) == page.text(room.read([tmp_path / "one.h5"]))
 
 
-def test_several_runs(write, tmp_path):
+def test_several_runs(write, tmp_path, monkeypatch):
+    drawn = figures.of_runs
+    monkeypatch.setattr(figures, "of_runs", lambda runs: islice(drawn(runs), 1))
     runs = many(write, tmp_path, 6)
     found = check(page.text(runs))
     names = [value for value in found.all("id") if value.endswith("-table")]
@@ -146,7 +150,7 @@ def test_three_hundred_runs(write, tmp_path, plain):
     assert len(text) < 1_000_000
     assert found.tags.count("pre") == 1
     assert "300 warnings" in found.words
-    assert "and 299 more like it" in found.words
+    assert "300 like this:" in found.words
 
 
 @pytest.mark.parametrize(
@@ -236,29 +240,3 @@ def test_the_file_is_replaced_whole(write, tmp_path, plain, monkeypatch):
 
 def _fails(*_):
     raise OSError("disk")
-
-
-@pytest.mark.parametrize(
-    ("key", "values", "shown"),
-    [
-        ("ood_level", [1.0, 0.12345, None], ["1.000", "0.123", table.DASH]),
-        ("links", [28.0, float("nan"), 1234.0], ["28", table.DASH, "1,234"]),
-        ("consensus_last", [0.123456, 4.1234e-6, 0.0], ["0.123", "4.12e-6", "0"]),
-        ("seconds", [123.4, 7.0], ["123", "7"]),
-        ("difference", [-196.038, 103.5], ["-196", "104"]),
-        ("bytes", [2_154_880.0, 0.0], ["2.15", "0.00"]),
-        ("training.lr", [0.1, 0.025], ["0.1", "0.025"]),
-        ("completed", [True, False], ["yes", "no"]),
-        ("other", [float("inf"), 1.0], ["inf", "1"]),
-        ("other", [None, None], [table.DASH, table.DASH]),
-    ],
-)
-def test_numbers_have_sensible_digits(key, values, shown):
-    assert table.column(table.described(key), pd.Series(values, dtype=object))[1] == shown
-
-
-def test_a_curve_becomes_a_short_path():
-    assert facts.sparkline([]) == facts.sparkline([float("nan")]) == ""
-    assert facts.sparkline([0.0, 1.0]) == "M2 16L70 2"
-    assert facts.sparkline([0.5]) == "M2 9L2 9"
-    assert len(facts.sparkline(np.linspace(-1, 2, 1000).tolist())) < 250

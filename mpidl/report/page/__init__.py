@@ -29,14 +29,18 @@ MANY = 20
 """Rows from which on a table can be filtered."""
 
 FIRST = {
+    "devices": (
+        *("device", "source", "hops", "degree", "stationary"),
+        *("ood_level", "ood_last", "iid_level", "iid_last"),
+    ),
     "groups": (
         *("cell", "strategy", "seeds"),
         *("ood_level", "ood_level_seeds_low", "ood_level_seeds_high", "iid_level", "difference"),
         *("ood_last", "ood_worst", "iid_last", "rounds_to_threshold", "reached", "unfinished"),
     ),
     "paper": (
-        *("what", "strategy", "graph", "data", "rank", "comparable", "ours", "low", "high"),
-        *("theirs", "theirs_low", "theirs_high", "difference", "percent"),
+        *("what", "strategy", "ours", "low", "high", "theirs", "theirs_low", "theirs_high"),
+        *("difference", "percent", "comparable", "graph", "data", "rank", "axis", "x"),
     ),
     "ranking": (
         *("strategy", "rank", "wins", "mean", "low", "high"),
@@ -181,6 +185,7 @@ def _tables(collection: Collection, ranks: Mapping[str, int]) -> dict[str, Table
     """By name, those that say something about so many runs and strategies."""
     if len(collection.summaries) == 1:
         devices = collection.devices.drop(columns="run")
+        devices["source"] = devices["source"] == 1
         return {"devices": _table(devices, "devices")}
     found = {"groups": statistics.groups(collection)}
     if len(ranks) > 1:

@@ -16,6 +16,9 @@ from mpidl.report.summary import Summary
 SHOWN = 12
 """Values of a setting that are listed; the others are counted."""
 
+WIDTH = 240
+"""Characters that these may take together."""
+
 OPEN = 3
 """Warnings alike that are shown one by one; more are folded."""
 
@@ -25,7 +28,7 @@ OF_RUN = (
 )
 """The numbers that head the page of one run."""
 
-UNVERSIONED = ("name", "rounds_done", "completed")
+UNVERSIONED = ("name", "started", "rounds_done", "completed")
 """Attributes of a results file that the page has elsewhere."""
 
 
@@ -199,12 +202,14 @@ def _values(values: Sequence[Any]) -> str:
     missing = sum(value is None for value in values)
     if len(counts) == 1 and not missing:
         return next(iter(counts))
-    common = counts.most_common()
-    if max(counts.values(), default=0) == 1 and len(counts) > SHOWN:
-        return f"{common[0][0]} and {len(counts) - 1:,} more"
-    told = [f"{value} ({count:,})" for value, count in common[:SHOWN]]
-    if len(common) > SHOWN:
-        told.append(f"{len(common) - SHOWN:,} more")
+    several = max(counts.values(), default=0) > 1 or len(counts) <= SHOWN
+    told: list[str] = []
+    for value, count in counts.most_common():
+        if told and (len(told) >= SHOWN or len(", ".join(told)) + len(value) > WIDTH):
+            break
+        told.append(f"{value} ({count:,})" if several else value)
+    if len(told) < len(counts):
+        told.append(f"{len(counts) - len(told):,} more")
     return ", ".join(told)
 
 
