@@ -18,6 +18,9 @@ Array = npt.NDArray[Any]
 VECTOR_POINTS = 3000
 """Points of thin lines beyond which they become pixels."""
 
+VECTOR_CELLS = 30_000
+"""Cells of a heat map beyond which it is drawn in the pixels of the figure."""
+
 
 def rounds(axes: Axes, numbers: Array, label: str = "round") -> None:
     """Let x count rounds, from 1; one round has room to both sides."""
@@ -46,7 +49,7 @@ def shares(axes: Axes, label: str) -> None:
 def thin(axes: Axes, x: Array, values: Array, color: str) -> None:
     """A thin line for each device; values are ``(R, N)``."""
     lines = [np.column_stack([x, curve]) for curve in values.T]
-    alpha = float(np.clip(6 / max(1, len(lines)), 0.06, 0.4))
+    alpha = float(np.clip(6 / max(1, len(lines)), 0.015, 0.4))
     many = values.size > VECTOR_POINTS
     axes.add_collection(
         LineCollection(lines, colors=color, linewidths=0.4, alpha=alpha, rasterized=many),

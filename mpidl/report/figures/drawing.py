@@ -40,16 +40,17 @@ class Drawing:
     widths: Array
     sources: Array
 
-    def links(self, axes: Axes, scale: float = 1.0) -> None:
+    def links(self, axes: Axes) -> None:
         """Draw the links, and set the axes up for a graph."""
         # One path for all links of about the same width: a page gets a few elements, not thousands.
+        thinner = float(np.clip(300 / max(1, len(self.halves)), 0.12, 1))
         levels = np.round(self.widths * 4) / 4
         for width in np.unique(levels):
             own = self.halves[levels == width].reshape(-1, 2)
             axes.add_patch(
                 PathPatch(
                     Path(own, [Path.MOVETO, Path.LINETO] * (len(own) // 2)),
-                    linewidth=float(width) * scale,
+                    linewidth=float(width) * thinner,
                     edgecolor="#9aa1ab",
                     facecolor="none",
                     capstyle="butt",
@@ -69,7 +70,7 @@ class Drawing:
             values: ``(N,)``.
             points: Width of the axes, by which the size of devices goes.
         """
-        area = float(np.clip((points / 7) ** 2 * 9 / len(self.places), 4, (points / 14) ** 2))
+        area = float(np.clip((points / 7) ** 2 * 9 / len(self.places), 2.5, (points / 14) ** 2))
         drawn = []
         for chosen, marker, more in ((~self.sources, "o", 1.0), (self.sources, "*", 3.2)):
             drawn.append(
@@ -83,7 +84,7 @@ class Drawing:
                     vmin=0,
                     vmax=1,
                     edgecolors=style.INK,
-                    linewidths=0.5 if area > 9 else 0.25,
+                    linewidths=float(np.clip(area / 40, 0.15, 0.5)),
                     plotnonfinite=True,
                     clip_on=False,
                     zorder=3,
@@ -143,13 +144,33 @@ def _connected(part: nx.Graph) -> Array:
     if len(order) <= CAREFUL:
         found = nx.kamada_kawai_layout(graph)
     else:
-        start = nx.circular_layout(graph)
-        turns = 80 if len(order) <= 600 else 40
+        start = dict(zip(order, _scaled(graph, order), strict=True))
+        turns = 40 if len(order) <= 600 else 15
         found = nx.spring_layout(graph, pos=start, iterations=turns, seed=0)
     places = np.array([found[device] for device in order])
     places -= (places.min(axis=0) + places.max(axis=0)) / 2
     places = _apart(places / max(np.abs(places).max(), 1e-9), 1.2 / np.sqrt(len(order)))
     return np.asarray(places / np.abs(places).max())
+
+
+def _scaled(graph: nx.Graph, order: list[int], pivots: int = 40) -> Array:
+    """Places of many devices whose distances follow those to a few of them, in -1 to 1.
+
+    Source: Brandes and Pich, Eigensolver Methods for Progressive Multidimensional Scaling of Large
+    Data, 2007. Devices that are alike are moved apart a little, by chance but always the same.
+    """
+    nearest = np.full(len(order), np.inf)
+    columns = []
+    for _ in range(min(pivots, len(order))):
+        pivot = order[int(np.argmax(nearest))]
+        hops = nx.single_source_shortest_path_length(graph, pivot)
+        columns.append(np.array([hops[device] for device in order], float))
+        nearest = np.minimum(nearest, columns[-1])
+    squares = np.stack(columns, axis=1) ** 2
+    centered = squares - squares.mean(axis=0) - squares.mean(axis=1, keepdims=True) + squares.mean()
+    places = centered @ np.linalg.svd(centered, full_matrices=False)[2][:2].T
+    places = places / np.abs(places).max(axis=0, initial=1e-9)
+    return np.asarray(places + np.random.default_rng(0).normal(0, 0.03, places.shape))
 
 
 def _apart(places: Array, gap: float, turns: int = 30) -> Array:

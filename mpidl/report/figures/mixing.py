@@ -1,6 +1,9 @@
 """How devices weigh each other, and what data each of them has."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,6 +12,11 @@ from matplotlib.ticker import MaxNLocator
 from mpidl.report import style
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures.picture import Picture, blank
+
+Array = npt.NDArray[Any]
+
+CELLS = 256
+"""Rows of W that a figure tells apart."""
 
 
 def matrix(run: xr.Dataset) -> Picture | None:
@@ -19,8 +27,12 @@ def matrix(run: xr.Dataset) -> Picture | None:
     moduli = run["eigenvalue"].to_numpy() if "eigenvalue" in run else np.empty(0)
     both = len(moduli) > 1
     grid = figure.add_gridspec(1, 2, width_ratios=[1.35, 1]) if both else figure.add_gridspec(1, 1)
-    _weights(figure, figure.add_subplot(grid[0]), run)
+    weights = run["W"].to_numpy()
+    side = -(-len(weights) // CELLS)
+    _weights(figure, figure.add_subplot(grid[0]), weights, side)
     told = "Weight that each device (row) gives to each other (column), grey where it hears none."
+    if side > 1:
+        told += f" A cell is the greatest weight among {side} by {side} devices."
     if both:
         _moduli(figure.add_subplot(grid[1]), moduli)
         told += (
@@ -30,10 +42,16 @@ def matrix(run: xr.Dataset) -> Picture | None:
     return Picture("mixing", "Mixing matrix W", told, figure)
 
 
-def _weights(figure: Figure, axes: Axes, run: xr.Dataset) -> None:
-    weights = run["W"].to_numpy()
+def _weights(figure: Figure, axes: Axes, weights: Array, side: int) -> None:
+    """Draw W, a cell for the greatest of ``side`` by ``side`` weights."""
+    padded = np.pad(weights, (0, -len(weights) % side))
+    cells = padded.reshape(len(padded) // side, side, -1, side).max(axis=(1, 3))
     image = axes.imshow(
-        np.where(weights == 0, np.nan, weights), cmap=style.amounts(), vmin=0, vmax=weights.max()
+        np.where(cells == 0, np.nan, cells),
+        cmap=style.amounts(),
+        vmin=0,
+        vmax=weights.max(),
+        extent=(-0.5, len(padded) - 0.5, len(padded) - 0.5, -0.5),
     )
     axes.grid(visible=False)
     axes.set(xlabel="hears device j", ylabel="device i")
@@ -45,14 +63,15 @@ def _weights(figure: Figure, axes: Axes, run: xr.Dataset) -> None:
     bar.outline.set_visible(False)
 
 
-def _moduli(axes: Axes, moduli: np.ndarray) -> None:
+def _moduli(axes: Axes, moduli: Array) -> None:
     places = np.arange(1, len(moduli) + 1)
-    axes.vlines(places, 0, moduli, color=style.KINDS["iid"], linewidth=min(1.0, 60 / len(moduli)))
-    axes.plot(places[:2], moduli[:2], color=style.KINDS["ood"], marker="o", linestyle="", zorder=3)
     if len(moduli) <= 64:
-        axes.plot(
-            places[2:], moduli[2:], color=style.KINDS["iid"], marker="o", markersize=2, linestyle=""
-        )
+        axes.vlines(places, 0, moduli, color=style.KINDS["iid"], linewidth=0.8)
+        look: dict[str, Any] = {"marker": "o", "markersize": 2, "linestyle": ""}
+        axes.plot(places[2:], moduli[2:], color=style.KINDS["iid"], **look)
+    else:
+        axes.fill_between(places, 0, moduli, color=style.KINDS["iid"], linewidth=0, alpha=0.6)
+    axes.plot(places[:2], moduli[:2], color=style.KINDS["ood"], marker="o", linestyle="", zorder=3)
     axes.set(ylim=(0, 1.05 * max(1, moduli[0])), xlabel="eigenvalue", ylabel="modulus")
     axes.set_xticks(drawn.ticks(1, len(moduli), count=3))
     axes.set_title(f"gap {np.clip(1 - moduli[1], 0, 1):.3f}", loc="right")
@@ -70,6 +89,7 @@ def labels(run: xr.Dataset) -> Picture | None:
     axes = figure.add_subplot()
     axes.grid(visible=False)
     image = axes.imshow(counts, cmap=style.amounts(), vmin=0, aspect="auto")
+    image.set_rasterized(counts.size > drawn.VECTOR_CELLS)
     axes.yaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
     step = -(-classes // 20)
     axes.set_xticks(range(0, classes, step), [str(one) for one in run["class"].to_numpy()[::step]])

@@ -92,7 +92,8 @@ def heat(run: xr.Dataset) -> Picture | None:
     figure = blank(style.HALF, float(np.clip(0.75 + 0.045 * devices, 1.8, 3.2)))
     axes = figure.add_subplot()
     axes.grid(visible=False)
-    axes.imshow(values[:, order].T, cmap=style.accuracies(), vmin=0, vmax=1, aspect="auto")
+    image = axes.imshow(values[:, order].T, cmap=style.accuracies(), vmin=0, vmax=1, aspect="auto")
+    image.set_rasterized(values.size > drawn.VECTOR_CELLS)
     wanted = np.searchsorted(rounds, drawn.ticks(rounds[0], rounds[-1]))
     at = np.unique(np.minimum(wanted, len(rounds) - 1))
     axes.set_xticks(at, [str(rounds[i]) for i in at])
@@ -155,7 +156,7 @@ def hops(run: xr.Dataset) -> Picture | None:
             zorder=3,
         )
         reached = distance >= 0
-        many = at.size > drawn.VECTOR_POINTS / 4
+        many = at.size > drawing.VECTOR_DEVICES
         axes.scatter(
             distance[reached] + offset,
             at[reached],
