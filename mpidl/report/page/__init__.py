@@ -122,9 +122,7 @@ def text(
     script = (HERE / "page.js").read_text(encoding="utf-8")
     strategies = style.ordered(collection.runs["strategy"])
     ranks = {name: rank for rank, name in enumerate(strategies)}
-    tables = _tables(collection, ranks)
-    if comparison is not None:
-        tables = {"paper": _table(comparison, "paper"), **tables}
+    beside = {} if comparison is None else {"paper": _table(comparison, "paper")}
     differing, same = facts.settings(collection)
     return _template().render(
         title=facts.title(collection),
@@ -134,7 +132,7 @@ def text(
         headline=facts.headline(collection),
         concerns=facts.concerns(collection),
         drawings=_drawings(collection),
-        tables=tables,
+        tables={**beside, **_tables(collection, ranks)},
         differing=differing,
         same=same,
         versions=facts.versions(collection),
@@ -144,10 +142,15 @@ def text(
         ranks=ranks,
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
-        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        digest=_digest(script),
         refresh=refresh,
         now=datetime.datetime.now().strftime("%H:%M:%S") if refresh else None,
     )
+
+
+def _digest(script: str) -> str:
+    """What a browser compares with the script before it runs it."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def _template() -> jinja2.Template:
@@ -185,8 +188,7 @@ def _tables(collection: Collection, ranks: Mapping[str, int]) -> dict[str, Table
     """By name, those that say something about so many runs and strategies."""
     if len(collection.summaries) == 1:
         devices = collection.devices.drop(columns="run")
-        devices["source"] = devices["source"] == 1
-        return {"devices": _table(devices, "devices")}
+        return {"devices": _table(devices.assign(source=devices["source"] == 1), "devices")}
     found = {"groups": statistics.groups(collection)}
     if len(ranks) > 1:
         found["ranking"] = statistics.ranking(collection)
