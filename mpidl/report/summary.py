@@ -95,10 +95,10 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
     ``numbers`` has for ``iid`` and ``ood``: ``_area`` (mean over devices of the area under the
     accuracy curve over rounds), ``_epochs_area`` (over local epochs, where rounds are measured in
     them), ``_level`` (area over span: the mean accuracy), ``_last`` and ``_worst`` (mean and least
-    over devices after the last round); ``difference`` (in percent, of the OOD to the IID level:
-    that of the areas, but known of a single round too), ``rounds_to_threshold``; ``links``, ``modularity``, ``gap``, ``source_degree``, ``source_links``
-    and ``source_stationary`` (means over sources, the sum for the last); ``consensus_last``,
-    ``seconds``, ``bytes``.
+    over devices after the last round). ``difference`` is in percent, of the OOD to the IID level:
+    that of the areas, but known of a single round too. Then ``rounds_to_threshold``; ``links``,
+    ``modularity``, ``gap``, ``source_degree``, ``source_links`` and ``source_stationary`` (means
+    over sources, the sum for the last); ``consensus_last``, ``seconds``, ``bytes``.
     """
     curves: dict[str, Curve] = {}
     by_device: dict[str, Array] = {}
