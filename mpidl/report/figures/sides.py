@@ -35,7 +35,9 @@ def shown(cells: pd.Series) -> tuple[list[str], str]:
     """The cells that a figure shows, and a sentence on those that it leaves out."""
     found = sorted(set(cells), key=_natural)
     more = len(found) - PANELS
-    return found[:PANELS], f" {more} more cells are left out." if more > 0 else ""
+    return found[
+        :PANELS
+    ], f" {more} more cell{'s are' if more > 1 else ' is'} left out." if more > 0 else ""
 
 
 def _natural(cell: str) -> list[tuple[float, str]]:

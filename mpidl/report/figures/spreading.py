@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from matplotlib.axes import Axes
 
 from mpidl.report import measures, style
 from mpidl.report.figures import axes as drawn
@@ -110,7 +111,7 @@ def heat(run: xr.Dataset) -> Picture | None:
     )
 
 
-def _hop_labels(axes: Any, distance: Array, height: float) -> None:
+def _hop_labels(axes: Axes, distance: Array, height: float) -> None:
     """Name the groups of rows of the same distance, and part them."""
     starts = np.flatnonzero(np.diff(distance, prepend=-1))
     ends = np.append(starts[1:], len(distance))
@@ -142,30 +143,9 @@ def hops(run: xr.Dataset) -> Picture | None:
     figure = blank(style.HALF, 2.1)
     axes = figure.add_subplot()
     for place, (position, color) in enumerate(zip(shown, style.steps(len(shown)), strict=True)):
-        at = values[position]
         offset = 0.12 * (place - (len(shown) - 1) / 2)
-        found = [one for one in groups if np.isfinite(at[distance == one]).any()]
-        means = [np.nanmean(at[distance == one]) for one in found]
-        axes.plot(
-            np.array(found) + offset,
-            means,
-            color=color,
-            marker="osD^"[place],
-            linewidth=1.0,
-            label=f"round {rounds[position]}",
-            zorder=3,
-        )
-        reached = distance >= 0
-        many = at.size > drawing.VECTOR_DEVICES
-        axes.scatter(
-            distance[reached] + offset,
-            at[reached],
-            s=3,
-            color=color,
-            alpha=0.35,
-            linewidths=0,
-            rasterized=many,
-        )
+        look = {"color": color, "marker": "osD^"[place], "label": f"round {rounds[position]}"}
+        _by_distance(axes, groups, distance, values[position], offset, look)
     axes.set_xticks(groups)
     axes.set_xlabel("links from the nearest source")
     drawn.shares(axes, "OOD accuracy")
@@ -176,4 +156,23 @@ def hops(run: xr.Dataset) -> Picture | None:
         "Accuracy on the OOD test set of devices so many links from the nearest source: lines are "
         "means over devices after the named round, dots are devices.",
         figure,
+    )
+
+
+def _by_distance(
+    axes: Axes, groups: list[int], distance: Array, values: Array, offset: float, look: Any
+) -> None:
+    """A line through the means of groups of devices, and a dot for each device."""
+    found = [one for one in groups if np.isfinite(values[distance == one]).any()]
+    means = [np.nanmean(values[distance == one]) for one in found]
+    axes.plot(np.array(found) + offset, means, linewidth=1.0, zorder=3, **look)
+    reached = distance >= 0
+    axes.scatter(
+        distance[reached] + offset,
+        values[reached],
+        s=3,
+        color=look["color"],
+        alpha=0.35,
+        linewidths=0,
+        rasterized=len(values) > drawing.VECTOR_DEVICES,
     )

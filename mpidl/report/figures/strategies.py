@@ -123,13 +123,13 @@ def thresholds(collection: Collection) -> Picture | None:
         names = [*(f"{tick:g}" for tick in places[:-1]), "never"]
     axes.set_yticks(places, names)
     axes.set_ylim(0, 1.05 * never)
-    axes.set_ylabel("rounds to threshold")
+    axes.set_ylabel(f"rounds to OOD accuracy {collection.threshold:g}")
     return Picture(
         "thresholds",
         "Rounds to threshold by strategy",
-        "Rounds until the mean OOD accuracy of all devices reaches the threshold (0.5 unless "
-        "another was asked for). Dots are runs, hollow where it is never reached; bars are "
-        f"medians (of two the greater), with never as the largest number.{left_out}",
+        f"Rounds until the mean OOD accuracy of all devices reaches {collection.threshold:g}. Dots "
+        "are runs, hollow where it never does; bars are medians (of two the greater), with never "
+        f"as the largest number.{left_out}",
         figure,
     )
 
