@@ -104,7 +104,7 @@ def _once(options: Namespace, folder: Path) -> int:
         terminal.where(made, Console(stderr=True))
         return 0
     console = terminal.console()
-    terminal.show(collection, console, options.threshold)
+    terminal.show(collection, console)
     if options.paper:
         terminal.compare(collection, console)
     terminal.where(made, console)

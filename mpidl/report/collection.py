@@ -34,10 +34,12 @@ class Collection:
     Attributes:
         summaries: By name.
         skipped: Why each other file is none of them, a sentence each.
+        threshold: Mean OOD accuracy until which rounds are counted.
     """
 
     summaries: Mapping[str, Summary]
     skipped: Sequence[str] = ()
+    threshold: float = summary.THRESHOLD
 
     @cached_property
     def settings(self) -> dict[str, dict[str, Any]]:
@@ -168,7 +170,7 @@ class Shelf:
         settings = {path: one.settings for path, one in found.items()}
         names, doubles = reader.choose(settings, {path: one.done for path, one in found.items()})
         summaries = {name: found[path] for name, path in names.items()}
-        return Collection(summaries, [*skipped, *doubles])
+        return Collection(summaries, [*skipped, *doubles], self.threshold)
 
     def _summary(self, path: Path) -> Summary:
         try:

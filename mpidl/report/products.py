@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,10 +52,8 @@ def make(collection: Collection, wanted: Wanted, folder: Path, progress: Steps) 
     made: list[Path] = []
     if wanted == Wanted():
         return made
+    prepare(folder)
     try:
-        if folder.exists() and not folder.is_dir():
-            raise Fault(f"Cannot write to {folder}: it is not a folder.")
-        folder.mkdir(parents=True, exist_ok=True)
         if wanted.csv:
             made += _tables(collection, folder, progress("writing tables"))
         if wanted.figures:
@@ -70,6 +69,22 @@ def make(collection: Collection, wanted: Wanted, folder: Path, progress: Steps) 
     except OSError as error:
         raise Fault(f"Cannot write to {folder}: {error.strerror or error}.") from None
     return made
+
+
+def prepare(folder: Path) -> None:
+    """Make a folder, or see that files can be written into it.
+
+    Raises:
+        Fault: If they cannot.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise Fault(f"Cannot write to {folder}: it is not a folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise Fault(f"Cannot write to {folder}: {error.strerror}.") from None
 
 
 def page(
@@ -89,26 +104,11 @@ def comparison(collection: Collection) -> "pd.DataFrame":
     return compare.compare(collection)
 
 
-def tables(collection: Collection) -> "dict[str, pd.DataFrame]":
-    """The tables over several runs, by name; without those that need more runs."""
-    from mpidl.report import statistics
-
-    found = {"groups": statistics.groups(collection)}
-    if collection.runs["strategy"].nunique() > 1:
-        found |= {
-            "ranking": statistics.ranking(collection),
-            "pairs": statistics.pairs(collection),
-        }
-    if len(collection.summaries) > 1:
-        found["relations"] = statistics.relations(collection)
-    return found
-
-
 def _tables(collection: Collection, folder: Path, step: Step) -> list[Path]:
-    from mpidl.report import tidy
+    from mpidl.report import statistics, tidy
 
     made = tidy.write(collection, folder, step)
-    for name, table in tables(collection).items():
+    for name, table in statistics.tables(collection).items():
         path = folder / f"{name}.csv"
         table.to_csv(path, index=False)
         made.append(path)
@@ -139,6 +139,8 @@ def _animations(collection: Collection, folder: Path, step: Step) -> list[Path]:
 
 def as_json(collection: Collection, wanted: Wanted) -> str:
     """All numbers as JSON: runs with their curves and warnings, tables over runs."""
+    from mpidl.report import statistics
+
     runs = []
     for row in _records(collection.runs):
         one = collection.summaries[row["run"]]
@@ -148,7 +150,7 @@ def as_json(collection: Collection, wanted: Wanted) -> str:
         }
         runs.append({**row, "path": str(one.path), "warnings": one.warnings, "curves": curves})
     told: dict[str, Any] = {"runs": runs, "skipped": collection.skipped}
-    told |= {name: _records(table) for name, table in tables(collection).items()}
+    told |= {name: _records(table) for name, table in statistics.tables(collection).items()}
     if wanted.paper:
         told["paper"] = _records(comparison(collection))
     return json.dumps(_finite(told), indent=1)

@@ -55,22 +55,21 @@ def console() -> Console:
     return here if here.is_terminal else Console(width=120)
 
 
-def show(collection: Collection, console: Console, threshold: float) -> None:
+def show(collection: Collection, console: Console) -> None:
     """Print warnings, a line for each kind of runs where there are several, and one for each run.
 
     Args:
         collection: The runs.
         console: Where to.
-        threshold: That ``rounds_to_threshold`` was counted for.
     """
     tell(warned(collection), console)
     if collection.runs["seed"].nunique() > 1 or len(collection.runs) > ROWS:
         console.print(_groups(collection))
-    console.print(_runs(collection, threshold))
+    console.print(_runs(collection))
     if len(collection.summaries) > ROWS:
         more = len(collection.summaries) - ROWS
         console.print(f"... and {more:,} more; --csv and --html have all.")
-    console.print(LEGEND.format(threshold=threshold), style="dim")
+    console.print(LEGEND.format(threshold=collection.threshold), style="dim")
 
 
 def _groups(collection: Collection) -> Table:
@@ -90,13 +89,13 @@ def _groups(collection: Collection) -> Table:
     return table
 
 
-def _runs(collection: Collection, threshold: float) -> Table:
+def _runs(collection: Collection) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("run", overflow="fold", min_width=20)
     table.add_column("rounds", justify="right", no_wrap=True)
     table.add_column("OOD,\n0 to 1", no_wrap=True)
     for head in COLUMNS.values():
-        table.add_column(head.format(threshold=threshold), justify="right", no_wrap=True)
+        table.add_column(head.format(threshold=collection.threshold), justify="right", no_wrap=True)
     for name, one in list(collection.summaries.items())[:ROWS]:
         *shares, rounds = (one.numbers[key] for key in COLUMNS)
         cells = [*map(number, shares), "-" if math.isnan(rounds) else f"{rounds:.0f}"]

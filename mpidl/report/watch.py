@@ -39,6 +39,7 @@ class Watch:
         Raises:
             Fault: If a place is not there, or the folder cannot be written.
         """
+        products.prepare(self._folder)
         os.nice(10)
         while True:
             self.look(seconds)
@@ -55,8 +56,14 @@ class Watch:
         except Fault as fault:
             self._say(f"no results yet{f' ({len(fault.sentences)} other files)' * bool(found)}")
             return False
-        products.make(collection, self._wanted, self._folder, _silent)
-        page = products.page(collection, self._wanted, self._folder, refresh=seconds)
+        try:
+            products.make(collection, self._wanted, self._folder, _silent)
+            page = products.page(collection, self._wanted, self._folder, refresh=seconds)
+        except Fault as fault:
+            # A file went away between two looks at it, as when a run is begun anew.
+            self._seen = None
+            self._say(f"{fault.sentences[0]} Looking again.")
+            return False
         self._show(collection, page)
         return True
 
@@ -66,7 +73,7 @@ class Watch:
         rounds = sum(one.done for one in runs)
         if self._console.is_terminal:
             self._console.clear()
-            terminal.show(collection, self._console, self._shelf.threshold)
+            terminal.show(collection, self._console)
         self._say(f"{done} of {len(runs)} runs completed, {rounds:,} rounds; {page}")
 
     def _say(self, text: str) -> None:

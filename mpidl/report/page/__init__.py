@@ -189,11 +189,7 @@ def _tables(collection: Collection, ranks: Mapping[str, int]) -> dict[str, Table
     if len(collection.summaries) == 1:
         devices = collection.devices.drop(columns="run")
         return {"devices": _table(devices.assign(source=devices["source"] == 1), "devices")}
-    found = {"groups": statistics.groups(collection)}
-    if len(ranks) > 1:
-        found["ranking"] = statistics.ranking(collection)
-        found["pairs"] = statistics.pairs(collection)
-    found["relations"] = statistics.relations(collection)
+    found = statistics.tables(collection)
     made = {name: _table(frame, name) for name, frame in found.items() if len(frame)}
     return {**made, "runs": _runs(collection, ranks)}
 

@@ -133,7 +133,12 @@ def headline(collection: Collection) -> list[Fact]:
         links = Fact(
             "Graph", f"{one.numbers['links']:.0f}", "links", f"Between {one.devices} devices."
         )
-        return [*(_fact(one.numbers[key], key) for key in OF_RUN), links, done]
+        return [
+            *(_fact(one.numbers[key], key) for key in OF_RUN),
+            _threshold(collection),
+            links,
+            done,
+        ]
     rows = collection.runs
     completed = sum(one.completed for one in runs)
     return [
@@ -145,8 +150,14 @@ def headline(collection: Collection) -> list[Fact]:
         ),
         Fact("Devices", _range({one.devices for one in runs}), why="Learners of a run."),
         Fact("Rounds", _range({one.rounds for one in runs}), why="Asked for in a run."),
+        _threshold(collection),
         _fact(sum(one.numbers["seconds"] for one in runs), "seconds"),
     ]
+
+
+def _threshold(collection: Collection) -> Fact:
+    told = "Mean OOD accuracy until which rounds are counted."
+    return Fact("Threshold", f"{collection.threshold:g}", why=told)
 
 
 def _fact(value: float, key: str) -> Fact:

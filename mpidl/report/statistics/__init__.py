@@ -1,5 +1,8 @@
 """What runs say together: means with intervals, relations, and strategies side by side."""
 
+import pandas as pd
+
+from mpidl.report.collection import Collection
 from mpidl.report.statistics.comparisons import blocks, pairs, ranking
 from mpidl.report.statistics.groups import groups, relations, seeded, seeded_devices
 from mpidl.report.statistics.inference import (
@@ -28,5 +31,16 @@ __all__ = [
     "seeded",
     "seeded_devices",
     "signed_rank",
+    "tables",
     "varies",
 ]
+
+
+def tables(collection: Collection) -> dict[str, pd.DataFrame]:
+    """All tables over runs, by name; those that compare strategies where there are several."""
+    found = {"groups": groups(collection)}
+    if collection.runs["strategy"].nunique() > 1:
+        found |= {"ranking": ranking(collection), "pairs": pairs(collection)}
+    if len(collection.summaries) > 1:
+        found["relations"] = relations(collection)
+    return found
