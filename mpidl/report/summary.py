@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl import reader, schema
-from mpidl.report import measures
+from mpidl.report import cautions, measures
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -134,7 +134,7 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
         by_device=by_device,
         curves=curves,
         edges=edges,
-        warnings=tuple(warnings(run)),
+        warnings=tuple(cautions.of(run)),
     )
 
 
@@ -206,67 +206,12 @@ def modularity(edges: tuple[tuple[int, int], ...], devices: int) -> float:
 def _costs(run: "xr.Dataset") -> dict[str, float]:
     consensus = run["consensus_distance"].to_numpy()
     consensus = consensus[np.isfinite(consensus).any(axis=1)]
-    # A round lasts as long as its slowest device, phase by phase; a run without rounds no time.
+    # Waiting for slower ranks is a phase too, so all ranks take as long, but for jitter.
+    ranks = run["rank"].to_numpy()
     phases = [run[key].to_numpy() for key in run if str(key).startswith("seconds_")]
-    seconds = sum(np.nansum(phase.max(axis=1)) for phase in phases)
+    seconds = sum(np.nansum(measures.by_rank(phase, ranks).mean(axis=1)) for phase in phases)
     return {
         "consensus_last": math.sqrt(_mean(consensus[-1] ** 2)) if len(consensus) else float("nan"),
         "seconds": float(seconds),
         "bytes": float(run["bytes_sent"].to_numpy().clip(min=0).sum()),
     }
-
-
-def warnings(run: "xr.Dataset") -> list[str]:
-    """What a reader must know before believing the numbers of a run, a sentence each."""
-    told = []
-    done, rounds = run.attrs["rounds_done"], run.attrs["training.rounds"]
-    if not run.attrs["completed"]:
-        told.append(f"The run is unfinished: {done} of {rounds} rounds.")
-    away = np.flatnonzero(run["hops"].to_numpy() < 0)
-    if run["source"].any() and len(away):
-        told.append(
-            f"The graph is disconnected: {_listed(away)} can never learn what the source knows."
-        )
-    broken = _broken(run)
-    if broken is not None:
-        told.append(broken)
-    chance = _chance(run)
-    last = measures.accuracy(run, "iid").to_numpy()
-    if len(last) and chance is not None:
-        never = np.flatnonzero(np.nanmax(last, axis=0) <= 1.25 * chance)
-        if len(never):
-            told.append(
-                f"{_listed(never)} never learned: IID accuracy stays at chance ({chance:.3g}) "
-                "in every round."
-            )
-    return told
-
-
-def _chance(run: "xr.Dataset") -> float | None:
-    """Accuracy of always answering one class, where answers are classes."""
-    if "labels" not in run or str(run.attrs["data.name"]) == "tinymem":
-        return None
-    return 1 / run.sizes["class"]
-
-
-def _broken(run: "xr.Dataset") -> str | None:
-    """The first round in which a loss was not finite although others of its kind were recorded."""
-    for key in ("train_loss", *(key for key in READ if "_loss_" in key)):
-        if key in run and run.sizes["round"]:
-            values = run[key].to_numpy()
-            bad = ~np.isfinite(values) & np.isfinite(values).any(axis=1, keepdims=True)
-            if key == "train_loss":
-                bad = ~np.isfinite(values)
-            if bad.any():
-                round_ = int(np.flatnonzero(bad.any(axis=1))[0])
-                return (
-                    f"{key} of {_listed(np.flatnonzero(bad[round_]))} is not finite "
-                    f"from round {round_ + 1} on."
-                )
-    return None
-
-
-def _listed(devices: Array) -> str:
-    shown = ", ".join(map(str, devices[:8]))
-    more = f" and {len(devices) - 8} more" if len(devices) > 8 else ""
-    return f"device {shown}" if len(devices) == 1 else f"devices {shown}{more}"

@@ -11,7 +11,7 @@ import pytest
 
 from mpidl import graphs, reader, schema
 from mpidl.faults import Fault
-from mpidl.report import collection, summary
+from mpidl.report import cautions, collection, summary
 from mpidl.report.collection import Shelf
 
 Write = Callable[..., Path]
@@ -141,7 +141,7 @@ def test_only_files_that_changed_are_read_again(
 
 
 def told(path: Path) -> str:
-    return " ".join(summary.warnings(reader.open(path)))
+    return " ".join(cautions.of(reader.open(path)))
 
 
 def test_warnings_say_what_a_reader_must_know(write: Write, tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ from matplotlib.lines import Line2D
 
 from mpidl import reader
 from mpidl.faults import Fault
-from mpidl.report import collection, figures, style
+from mpidl.report import collection, figures, measures, style
 from mpidl.report.figures import axes as drawn
-from mpidl.report.figures import costs, drawing, mixing, sides, spreading
+from mpidl.report.figures import drawing, mixing, sides, spreading
 from mpidl.strategies import STRATEGIES
 from tests.report.conftest import Write, write_file
 
@@ -266,7 +266,7 @@ def test_the_mixing_matrix_and_its_gap_are_those_of_the_file(run: xr.Dataset) ->
 
 def test_seconds_of_devices_add_up_and_shared_ones_count_once() -> None:
     alone, shared = [0.1, 0.2, 0.4], [0.5, 0.5, 0.5]
-    found = costs.by_rank(np.array([[*alone, 1.0], [*shared, 0.0]]), np.array([0, 0, 0, 1]))
+    found = measures.by_rank(np.array([[*alone, 1.0], [*shared, 0.0]]), np.array([0, 0, 0, 1]))
     np.testing.assert_allclose(found, [[0.7, 1.0], [0.5, 0.0]])
 
 

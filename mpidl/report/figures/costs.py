@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mpidl.report import style
+from mpidl.report import measures, style
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures.picture import Picture, blank
 
@@ -17,24 +17,11 @@ Array = npt.NDArray[Any]
 UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "byte"))
 
 
-def by_rank(values: Array, ranks: Array) -> Array:
-    """Seconds of each rank, ``(R, M)`` for M ranks, from those of its devices, ``(R, N)``.
-
-    What devices of a rank were timed at one by one adds up; what was timed once for all of them
-    is the same number at each of them, and counts once.
-    """
-    found = []
-    for rank in np.unique(ranks):
-        own = values[:, ranks == rank]
-        found.append(np.where(np.ptp(own, axis=1) == 0, own[:, 0], own.sum(axis=1)))
-    return np.stack(found, axis=1)
-
-
 def seconds(run: xr.Dataset) -> Picture | None:
     """Where the time went, by round and by rank."""
     ranks = run["rank"].to_numpy()
     spent = {
-        phase: np.nan_to_num(by_rank(run[f"seconds_{phase}"].to_numpy(), ranks))
+        phase: np.nan_to_num(measures.by_rank(run[f"seconds_{phase}"].to_numpy(), ranks))
         for phase in style.PHASES
         if f"seconds_{phase}" in run and run.sizes["round"]
     }

@@ -1,0 +1,72 @@
+"""What a reader must know before believing the numbers of a run."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mpidl.report import measures
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Array = npt.NDArray[Any]
+
+LEARNED = 1.25
+"""How many times chance the best IID accuracy of a device is at least that learned something."""
+
+
+def of(run: "xr.Dataset") -> list[str]:
+    """Cautions about a run, a sentence each: unfinished, disconnected, not finite, not learned."""
+    told = []
+    done, rounds = run.attrs["rounds_done"], run.attrs["training.rounds"]
+    if not run.attrs["completed"]:
+        told.append(f"The run is unfinished: {done} of {rounds} rounds.")
+    away = np.flatnonzero(run["hops"].to_numpy() < 0)
+    if run["source"].any() and len(away):
+        told.append(
+            f"The graph is disconnected: {_listed(away)} can never learn what the source knows."
+        )
+    broken = _broken(run)
+    if broken is not None:
+        told.append(broken)
+    chance = _chance(run)
+    last = measures.accuracy(run, "iid").to_numpy()
+    if len(last) and chance is not None:
+        never = np.flatnonzero(np.nanmax(last, axis=0) <= LEARNED * chance)
+        if len(never):
+            told.append(
+                f"{_listed(never)} never learned: IID accuracy stays at chance ({chance:.3g}) "
+                "in every round."
+            )
+    return told
+
+
+def _chance(run: "xr.Dataset") -> float | None:
+    """Accuracy of always answering one class, where answers are classes."""
+    if "labels" not in run or str(run.attrs["data.name"]) == "tinymem":
+        return None
+    return 1 / run.sizes["class"]
+
+
+def _broken(run: "xr.Dataset") -> str | None:
+    """The first round in which a loss was not finite although others of its kind were recorded."""
+    for key in ("train_loss", *(str(key) for key in run if "_loss_" in str(key))):
+        if key in run and run.sizes["round"]:
+            values = run[key].to_numpy()
+            bad = ~np.isfinite(values) & np.isfinite(values).any(axis=1, keepdims=True)
+            if key == "train_loss":
+                bad = ~np.isfinite(values)
+            if bad.any():
+                round_ = int(np.flatnonzero(bad.any(axis=1))[0])
+                return (
+                    f"{key} of {_listed(np.flatnonzero(bad[round_]))} is not finite "
+                    f"from round {round_ + 1} on."
+                )
+    return None
+
+
+def _listed(devices: Array) -> str:
+    shown = ", ".join(map(str, devices[:8]))
+    more = f" and {len(devices) - 8} more" if len(devices) > 8 else ""
+    return f"device {shown}" if len(devices) == 1 else f"devices {shown}{more}"
