@@ -3,6 +3,7 @@
 import datetime
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,14 @@ def commit() -> str:
     return found.stdout.strip() + ("+" if changed.stdout else "")
 
 
+def command() -> str:
+    """What was started on every rank, as one types it."""
+    program, *arguments = sys.argv
+    here = Path(program) == Path(__file__).with_name("run.py")
+    words = ["python", "-m", "mpidl.run", *arguments] if here else sys.argv
+    return shlex.join(words).encode(errors="backslashreplace").decode()
+
+
 def attributes(comm: Comm, plan: Plan, backend: str) -> dict[str, Any]:
     """Collective. Attributes of a results file that say how it was made; on rank 0, else empty."""
     import h5py
@@ -47,7 +56,7 @@ def attributes(comm: Comm, plan: Plan, backend: str) -> dict[str, Any]:
         "commit": commit(),
         "run_file": plan.file.text(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": " ".join(sys.argv).encode(errors="backslashreplace").decode(),
+        "command": command(),
         "ranks": comm.size,
         "hosts": ",".join(dict.fromkeys(hosts)),
         "cores": host.cores(),
