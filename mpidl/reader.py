@@ -127,8 +127,10 @@ def _done(file: h5py.File) -> int:
 
 
 def _dataset(path: Path, file: h5py.File, names: set[str] | None) -> "xr.Dataset":
-    import xarray as xr
-
+    try:
+        import xarray as xr
+    except ModuleNotFoundError:
+        raise Fault("Labelled arrays need xarray: pip install 'mpidl[report]'.") from None
     room = path.stat().st_size
     done = _done(file)
     variables: dict[str, Any] = {}

@@ -15,8 +15,14 @@ from rich.console import Console
 # A report is no rank: h5py's MPI must not start where no launcher is, such as on a login node.
 os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 
-from mpidl import reader
 from mpidl.faults import Fault, Parser, tell
+from mpidl.report import missing
+
+if absent := missing():
+    tell(Fault(f"The report needs {', '.join(absent)}: pip install 'mpidl[report]'."))
+    sys.exit(2)
+
+from mpidl import reader
 from mpidl.report import products, summary, terminal
 from mpidl.report.collection import Shelf
 from mpidl.report.products import Wanted

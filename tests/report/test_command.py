@@ -161,3 +161,18 @@ def test_a_run_imports_nothing_of_the_report() -> None:
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_packages_that_are_not_there_are_named(tmp_path: Path) -> None:
+    code = (
+        "import importlib.util, runpy\n"
+        "there = importlib.util.find_spec\n"
+        "gone = ('matplotlib', 'pandas')\n"
+        "importlib.util.find_spec = lambda name, *a: None if name in gone else there(name, *a)\n"
+        "runpy.run_module('mpidl.report', run_name='__main__')\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert told.returncode == 2
+    assert told.stderr == (
+        "mpidl: The report needs matplotlib, pandas: pip install 'mpidl[report]'.\n"
+    )
