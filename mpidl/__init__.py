@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import xarray as xr
 
-    from mpidl.reader import Study
+    from mpidl.archive import Study
 
 __version__ = "0.1.0"
 
@@ -22,7 +22,7 @@ def open(path: Path | str) -> "xr.Dataset":
 
 
 def open_study(folder: Path | str) -> "Study":
-    """Find the runs of a study; see :func:`mpidl.reader.open_study`."""
-    from mpidl import reader
+    """Find the runs of a study; see :func:`mpidl.archive.open_study`."""
+    from mpidl import archive
 
-    return reader.open_study(folder)
+    return archive.open_study(folder)

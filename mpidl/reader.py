@@ -1,10 +1,10 @@
 """Reads results files: finished, killed, or still being written."""
 
 import os
+import stat
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +15,31 @@ from mpidl import schema
 from mpidl.faults import Fault, shown
 
 if TYPE_CHECKING:
-    import pandas as pd
     import xarray as xr
 
 DIMENSIONS = ("round", "device", "class", "edge", "end", "member", "mode")
 
 COORDINATES = ("hops", "source", "rank")
 """What a device is, beside its number: xarray can group by these."""
+
+REQUIRED = {
+    "graph": ("edges", "hops"),
+    "placement": ("source", "rank"),
+    "series": ("train_loss", "consensus_distance", "bytes_sent"),
+}
+"""Variables by group that are in every results file."""
+
+SETTINGS = {
+    "name": str,
+    "data.name": str,
+    "strategy.name": str,
+    "training.rounds": int,
+    "training.epochs": int,
+}
+"""Settings that are in every run file, and their types."""
+
+UNBOUNDED = ("loss", "consensus")
+"""Series that may be infinite, where training went wrong; others only where the file did."""
 
 BROKEN = (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError)
 """What h5py and numpy raise over the contents of a damaged file."""
@@ -50,14 +68,14 @@ def open(path: Path | str, names: Iterable[str] | None = None) -> "xr.Dataset":
         return _dataset(Path(path), file, None if names is None else set(names))
 
 
-def settings(path: Path | str) -> dict[str, Any]:
-    """Every setting of the resolved run file of a results file, as ``"section.key"``.
+def settings(path: Path | str) -> tuple[dict[str, Any], int]:
+    """Every setting of a run, as ``"section.key"``, and how many rounds are whole in its file.
 
     Raises:
         Fault: As of :func:`open`.
     """
     with _opened(Path(path)) as file:
-        return flat(Path(path), str(file.attrs["run_file"]))
+        return flat(Path(path), str(file.attrs["run_file"])), _done(file)
 
 
 def flat(path: Path, text: str) -> dict[str, Any]:
@@ -72,6 +90,9 @@ def flat(path: Path, text: str) -> dict[str, Any]:
             found |= {f"{section}.{key}": value for key, value in table.items()}
         else:
             found[section] = table
+    for key, kind in SETTINGS.items():
+        if not isinstance(found.get(key), kind):
+            raise Fault(f"{path} is damaged: its run file has no {key} that makes sense.")
     return found
 
 
@@ -94,11 +115,16 @@ def _opened(path: Path) -> Iterator[h5py.File]:
 
 
 def _unreadable(path: Path, error: OSError) -> Fault:
-    if not path.is_file():
-        what = "is not a file" if path.exists() else "does not exist"
-        return Fault(f"Cannot read results from {path}: it {what}.")
+    try:
+        kind = path.stat().st_mode
+    except OSError as problem:
+        gone = isinstance(problem, FileNotFoundError)
+        what = "it does not exist" if gone else str(problem.strerror).lower()
+        return Fault(f"Cannot read results from {path}: {what}.")
     if not os.access(path, os.R_OK):
         return Fault(f"Cannot read results from {path}: permission denied.")
+    if not stat.S_ISREG(kind):
+        return Fault(f"Cannot read results from {path}: it is not a file.")
     if not h5py.is_hdf5(path):
         return Fault(f"{path} is not a results file of mpidl: it is not an HDF5 file.")
     if "truncated" in str(error):
@@ -137,6 +163,9 @@ def _dataset(path: Path, file: h5py.File, names: set[str] | None) -> "xr.Dataset
     scales: dict[str, Any] = {}
     for group, layouts in schema.GROUPS.items():
         found = file.get(group, {})
+        for name in REQUIRED[group]:
+            if name not in found:
+                raise Fault(f"{path} is damaged: it lacks {group}/{name}.")
         for name, layout in layouts.items():
             if name not in found or (names is not None and name not in names | {*COORDINATES}):
                 continue
@@ -152,6 +181,7 @@ def _dataset(path: Path, file: h5py.File, names: set[str] | None) -> "xr.Dataset
                     scales[dim] = _scale(found[dim], done if dim == "round" else None)
     coordinates = {name: variables.pop(name) for name in COORDINATES if name in variables}
     dataset = xr.Dataset(variables, {**scales, **coordinates})
+    _check_values(path, dataset)
     dataset.attrs = _attributes(path, file, done)
     return dataset
 
@@ -163,6 +193,16 @@ def _check_size(path: Path, stored: h5py.Dataset, dims: int, room: int) -> None:
             f"{path} is damaged: {stored.name} claims the shape {stored.shape} in a file of "
             f"{room:,} bytes."
         )
+
+
+def _check_values(path: Path, run: "xr.Dataset") -> None:
+    devices = run.sizes["device"]
+    if "edges" in run and ((run["edges"] < 0) | (run["edges"] >= devices)).any():
+        raise Fault(f"{path} is damaged: it has links between more than its {devices} devices.")
+    for name, variable in run.variables.items():
+        bounded = variable.dtype.kind == "f" and not any(one in str(name) for one in UNBOUNDED)
+        if bounded and np.isinf(variable.to_numpy()).any():
+            raise Fault(f"{path} is damaged: {name} is infinite.")
 
 
 def _scale(stored: h5py.Dataset, rounds: int | None) -> Any:
@@ -184,115 +224,3 @@ def _attributes(path: Path, file: h5py.File, done: int) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
-
-
-class Study(Mapping[str, "xr.Dataset"]):
-    """The runs of a study: a dataset each, read when it is asked for.
-
-    ``study["name"]`` reads a run as :func:`open` does; ``study.settings`` says in what the runs
-    differ. Names are the files', with as much of their folders as tells them apart.
-
-    Args:
-        paths: HDF5 files; of each only the attributes are read now.
-
-    Attributes:
-        paths: The results file of each run, by name.
-        skipped: Why each other file is none of the runs, a sentence each.
-    """
-
-    def __init__(self, paths: Iterable[Path]) -> None:
-        self._settings: dict[Path, dict[str, Any]] = {}
-        rounds: dict[Path, int] = {}
-        skipped: list[str] = []
-        for path in paths:
-            try:
-                with _opened(path) as file:
-                    self._settings[path] = flat(path, str(file.attrs["run_file"]))
-                    rounds[path] = _done(file)
-            except Fault as fault:
-                skipped += fault.sentences
-        self.paths, doubles = choose(self._settings, rounds)
-        self.skipped = [*skipped, *doubles]
-
-    def __getitem__(self, name: str) -> "xr.Dataset":
-        return open(self.paths[name])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.paths)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    @cached_property
-    def settings(self) -> "pd.DataFrame":
-        """A line for each run and a column for each setting that is not the same in all of them."""
-        import pandas as pd
-
-        rows = [self._settings[path] for path in self.paths.values()]
-        keys = dict.fromkeys(key for row in rows for key in row if key != "name")
-        differ = [key for key in keys if len({str(row.get(key)) for row in rows}) > 1]
-        columns = {key: [row.get(key) for row in rows] for key in differ}
-        return pd.DataFrame(columns, index=pd.Index(list(self), name="run"))
-
-
-def choose(
-    settings: Mapping[Path, Mapping[str, Any]], rounds: Mapping[Path, int]
-) -> tuple[dict[str, Path], list[str]]:
-    """One file for each run, by a name that tells it from all others.
-
-    A run that was interrupted and begun anew left a file aside: of files in the same folder with
-    the same settings, the run's name among them, the one with the most rounds is taken.
-
-    Args:
-        settings: Of each results file.
-        rounds: That are whole in it.
-
-    Returns:
-        The files by name, and a sentence for each other one.
-    """
-    alike: dict[tuple[Path, str], list[Path]] = {}
-    for path, told in settings.items():
-        alike.setdefault((path.parent, str(told)), []).append(path)
-    best = [max(paths, key=lambda path: rounds[path]) for paths in alike.values()]
-    left = [path for path in settings if path not in best]
-    sentences = [
-        f"{path} is left out: another file beside it has more of its run." for path in left
-    ]
-    return _named(best), sentences
-
-
-def _named(paths: list[Path]) -> dict[str, Path]:
-    """Each path by the shortest of its ends that tells it from all others, without suffix."""
-    depth = max((len(path.parts) for path in paths), default=0)
-    for parts in range(1, depth + 1):
-        found = {"/".join(path.with_suffix("").parts[-parts:]): path for path in paths}
-        if len(found) == len(paths):
-            return found
-    return {str(path): path for path in paths}
-
-
-def files(place: Path) -> list[Path]:
-    """The HDF5 files in a folder and below it, in order; or the one file.
-
-    Raises:
-        Fault: If there is nothing of that name.
-    """
-    if place.is_dir():
-        return sorted(path for path in place.rglob("*.h5") if path.is_file())
-    if not place.exists():
-        raise Fault(f"Cannot read results from {place}: it does not exist.")
-    return [place]
-
-
-def open_study(folder: Path | str) -> Study:
-    """Find the runs of a study: all results files in a folder and below it.
-
-    Only attributes are read; each run is read when it is asked for.
-
-    Raises:
-        Fault: If there is no such folder, or no results file in it.
-    """
-    found = Study(files(Path(folder)))
-    if not found:
-        raise Fault(f"{folder} holds no results file of mpidl.")
-    return found

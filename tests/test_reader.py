@@ -58,7 +58,7 @@ def test_settings_are_attributes(golden: Path) -> None:
     assert run.attrs["training.betas"] == [0.9, 0.999]
     assert run.attrs["path"] == str(golden)
     assert run.attrs["completed"] == 1
-    assert reader.settings(golden)["topology.allow_disconnected"] is False
+    assert reader.settings(golden)[0]["topology.allow_disconnected"] is False
 
 
 def test_a_dataset_can_be_saved_as_netcdf(golden: Path, tmp_path: Path) -> None:

@@ -22,10 +22,10 @@ if absent := missing():
     tell(Fault(f"The report needs {', '.join(absent)}: pip install 'mpidl[report]'."))
     sys.exit(2)
 
-from mpidl import reader
+from mpidl import archive
 from mpidl.report import products, summary, terminal
-from mpidl.report.collection import Shelf
 from mpidl.report.products import Wanted
+from mpidl.report.shelf import Shelf
 from mpidl.report.watch import Watch
 
 os.environ.pop("MPI4PY_RC_INITIALIZE", None)
@@ -97,12 +97,12 @@ def _beside(paths: Sequence[Path]) -> Path:
 
 
 def _once(options: Namespace, folder: Path) -> int:
-    found = [path for place in options.paths for path in reader.files(place)]
+    found = archive.files(*options.paths)
     if not found:
         raise Fault(f"There is no results file of mpidl in {', '.join(map(str, options.paths))}.")
     wanted = _wanted(options)
     with products.progress() as progress:
-        collection = Shelf(options.threshold).read(list(dict.fromkeys(found)), progress("reading"))
+        collection = Shelf(options.threshold).read(found, progress("reading"))
         made = products.make(collection, wanted, folder, progress)
         if options.json:
             print(products.as_json(collection, wanted))

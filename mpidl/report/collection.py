@@ -1,15 +1,13 @@
 """Many runs side by side: in what they differ, and their numbers as tables."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from mpidl import reader, runfile
-from mpidl.faults import Fault
+from mpidl import runfile
 from mpidl.report import summary
 from mpidl.report.paper import graphs
 from mpidl.report.summary import Summary
@@ -29,7 +27,8 @@ class Collection:
     A *factor* is a setting that is not the same in all of them: found by comparing resolved run
     files, without seeds, without what no result depends on, and without parameters that differ
     only because another builder is named. Graphs from files count as one factor, ``graph``, by
-    their kind: that of the published study, else the numbers of devices and links.
+    their kind: that of the published study, else the numbers of devices and links; which one of
+    its kind a graph is counts as a seed, ``graph.seed``.
 
     Attributes:
         summaries: By name.
@@ -132,63 +131,6 @@ class Collection:
         return ", ".join(_told(k, told.get(k)) for k in self.differing if chosen(k)) or "-"
 
 
-@dataclass
-class Shelf:
-    """Summaries that are kept, so that looking again reads only files that changed.
-
-    Attributes:
-        threshold: Mean OOD accuracy of which the round is told that reaches it.
-    """
-
-    threshold: float = summary.THRESHOLD
-    _kept: dict[Path, tuple[tuple[int, int], Summary]] = field(default_factory=dict, init=False)
-
-    def read(
-        self,
-        paths: Sequence[Path],
-        progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> Collection:
-        """Read results files; what cannot be read is told, not fatal.
-
-        Args:
-            paths: HDF5 files.
-            progress: Is told how many of how many files are read.
-
-        Raises:
-            Fault: If no results file is among them.
-        """
-        found: dict[Path, Summary] = {}
-        skipped: list[str] = []
-        for count, path in enumerate(paths, 1):
-            try:
-                found[path] = self._summary(path)
-            except Fault as fault:
-                skipped += fault.sentences
-            progress(count, len(paths))
-        if not found:
-            raise Fault(*skipped or ["There is no results file of mpidl."])
-        settings = {path: one.settings for path, one in found.items()}
-        names, doubles = reader.choose(settings, {path: one.done for path, one in found.items()})
-        summaries = {name: found[path] for name, path in names.items()}
-        return Collection(summaries, [*skipped, *doubles], self.threshold)
-
-    def _summary(self, path: Path) -> Summary:
-        try:
-            state = path.stat()
-        except OSError as error:
-            raise Fault(f"Cannot read results from {path}: {error.strerror}.") from None
-        mark = state.st_mtime_ns, state.st_size
-        kept = self._kept.get(path)
-        if kept is None or kept[0] != mark:
-            kept = self._kept[path] = mark, summary.read(path, self.threshold)
-        return kept[1]
-
-
-def read(paths: Sequence[Path], threshold: float = summary.THRESHOLD) -> Collection:
-    """Read results files once; see :meth:`Shelf.read`."""
-    return Shelf(threshold).read(paths)
-
-
 def _mattering(one: Summary) -> dict[str, Any]:
     told = {}
     for key, value in one.settings.items():
@@ -198,14 +140,16 @@ def _mattering(one: Summary) -> dict[str, Any]:
             told[key] = value
     if told.pop("topology.file", None) is not None:
         told.pop("topology.devices", None)
-        told = {GRAPH: kind(one), **told}
+        kind, which = _kind(one)
+        told = {GRAPH: kind, f"{GRAPH}.seed": which, **told}
     return told
 
 
-def kind(one: Summary) -> str:
-    """What graphs that differ only by chance have in common."""
+def _kind(one: Summary) -> tuple[str, int | str]:
+    """What graphs that differ only by chance have in common, and which of them this one is."""
     found = graphs.known(one.edges, one.devices)
-    return found[0] if found else f"{one.devices} devices, {one.numbers['links']:.0f} links"
+    alike = f"{one.devices} devices, {one.numbers['links']:.0f} links"
+    return found or (alike, graphs.digest(one.edges, one.devices)[:6])
 
 
 def _keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -241,11 +185,10 @@ def _shorter(seeds: str) -> str:
 
 
 def _told(key: str, value: Any) -> str:
-    """A setting as a label shows it: names speak for themselves, numbers do not."""
-    if isinstance(value, str):
-        return value
+    """A setting as a label shows it: names, graphs and sources speak for themselves."""
     setting = key.partition(".")[2] or key
-    return f"{setting} {value}" if setting != "seed" else f"{value}"
+    speaks = setting in (*NAMERS, "sources", "seed", GRAPH)
+    return f"{value}" if speaks else f"{setting.replace('_', ' ')} {value}"
 
 
 def _cell(value: Any) -> Any:

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from mpidl import reader
+from mpidl import archive
 from mpidl.faults import Fault
 from mpidl.report import products, terminal
-from mpidl.report.collection import Collection, Shelf
+from mpidl.report.collection import Collection
 from mpidl.report.products import Step, Wanted
+from mpidl.report.shelf import Shelf
 
 
 class Watch:
@@ -47,7 +48,7 @@ class Watch:
 
     def look(self, seconds: float) -> bool:
         """Make page and tables if a file changed; whether one did."""
-        found = {path: _mark(path) for place in self._places for path in reader.files(place)}
+        found = {path: _mark(path) for path in archive.files(*self._places)}
         if found == self._seen:
             return False
         self._seen = found

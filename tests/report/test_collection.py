@@ -11,8 +11,8 @@ import pytest
 
 from mpidl import graphs, reader, schema
 from mpidl.faults import Fault
-from mpidl.report import cautions, collection, summary
-from mpidl.report.collection import Shelf
+from mpidl.report import cautions, collection, shelf, summary
+from mpidl.report.shelf import Shelf
 
 Write = Callable[..., Path]
 STORED = Path(__file__).parent.parent.parent / "topologies"
@@ -22,7 +22,7 @@ FLAT = np.full((4, 3), 0.5)
 def study(write: Write, folder: Path, *runs: list[str]) -> collection.Collection:
     """Runs of these settings, in files whose names tell nothing."""
     paths = [write(folder / f"{k}.h5", FLAT, settings=one) for k, one in enumerate(runs)]
-    return collection.read(paths)
+    return shelf.read(paths)
 
 
 def test_strategies_cells_and_seeds_come_from_settings(write: Write, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_stored_graphs_of_the_paper_are_known_by_their_links(
         curve = np.full((2, len(graph)), 0.5)
         settings = [f"topology.file={file}", f"training.seed={seed}"]
         paths.append(write(tmp_path / f"{seed}.h5", curve, graph=graph, settings=settings))
-    found = collection.read(paths)
+    found = shelf.read(paths)
     assert found.factors == []
     assert found.settings["0"]["graph"] == kind
 
@@ -98,13 +98,13 @@ def test_other_graphs_from_files_count_by_devices_and_links(write: Write, tmp_pa
         settings = [f"topology.file={tmp_path}/{name}.edges"]
         curve = np.full((2, 5), 0.5)
         paths.append(write(tmp_path / f"{name}.h5", curve, graph=graph, settings=settings))
-    found = collection.read(paths)
+    found = shelf.read(paths)
     assert list(found.runs["graph"]) == ["5 devices, 4 links", "5 devices, 5 links"]
 
 
 def test_devices_and_curves_have_a_line_for_each(write: Write, tmp_path: Path) -> None:
     ood = np.linspace(0, 1, 5)[:, None] * np.array([1.0, 0.5, 0.0])
-    found = collection.read([write(tmp_path / "a.h5", ood, np.ones((5, 3)))])
+    found = shelf.read([write(tmp_path / "a.h5", ood, np.ones((5, 3)))])
     assert list(found.devices["ood_area"]) == [2.0, 1.0, 0.0]
     assert list(found.devices["hops"]) == [0, 1, 1]
     curve = found.curves[found.curves["kind"] == "ood"]
@@ -117,12 +117,12 @@ def test_what_cannot_be_read_is_told_and_the_rest_reported(write: Write, tmp_pat
     good = write(tmp_path / "good.h5", FLAT)
     bad = tmp_path / "bad.h5"
     bad.write_bytes(good.read_bytes()[:5000])
-    found = collection.read([good, bad])
+    found = shelf.read([good, bad])
     assert list(found.summaries) == ["good"]
     assert len(found.skipped) == 1
     assert "bad.h5 is truncated" in found.skipped[0]
     with pytest.raises(Fault, match=r"bad\.h5 is truncated"):
-        collection.read([bad])
+        shelf.read([bad])
 
 
 def test_only_files_that_changed_are_read_again(
@@ -177,6 +177,6 @@ def test_a_file_that_appears_twice_below_a_folder_keeps_the_longer(
     shutil.copy(path, tmp_path / "a.unfinished-1.h5")
     with h5py.File(tmp_path / "a.unfinished-1.h5", "r+") as file:
         file[schema.ROUNDS_DONE][()] = 1
-    found = collection.read(sorted(tmp_path.glob("*.h5")))
+    found = shelf.read(sorted(tmp_path.glob("*.h5")))
     assert list(found.summaries) == ["a"]
     assert "left out" in found.skipped[0]

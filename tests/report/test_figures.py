@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 
 from mpidl import reader
 from mpidl.faults import Fault
-from mpidl.report import collection, figures, measures, style
+from mpidl.report import collection, figures, measures, shelf, style
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import drawing, mixing, sides, spreading
 from mpidl.strategies import STRATEGIES
@@ -61,7 +61,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> collection.Collection:
         )
         for strategy, devices, seed in chosen
     ]
-    return collection.read(paths)
+    return shelf.read(paths)
 
 
 def one_of(run: xr.Dataset, name: str) -> figures.Picture:
@@ -458,17 +458,17 @@ def test_runs_without_ood_data_or_rounds_have_fewer_figures(tmp_path: Path, writ
         write(tmp_path / f"{seed}.h5", nothing, RISING[:3, :4], settings=[f"training.seed={seed}"])
         for seed in range(2)
     ]
-    found = [one.name for one in figures.of_runs(collection.read(paths))]
+    found = [one.name for one in figures.of_runs(shelf.read(paths))]
     assert found == ["curves-iid"]
     empty = [
         write(tmp_path / f"empty/{seed}.h5", RISING, done=0, settings=[f"training.seed={seed}"])
         for seed in range(2)
     ]
-    assert not list(figures.of_runs(collection.read(empty)))
+    assert not list(figures.of_runs(shelf.read(empty)))
 
 
 def test_a_single_run_is_a_collection_too(tmp_path: Path, write: Write) -> None:
-    found = list(figures.of_runs(collection.read([write(tmp_path / "run.h5", RISING)])))
+    found = list(figures.of_runs(shelf.read([write(tmp_path / "run.h5", RISING)])))
     for picture in found:
         pixels(picture)
     assert "curves-ood" in [picture.name for picture in found]
@@ -481,7 +481,7 @@ def test_runs_that_never_reach_the_threshold_are_told(tmp_path: Path, write: Wri
         write(tmp_path / f"{seed}.h5", curve, settings=[f"training.seed={seed}"])
         for seed, curve in enumerate((low, low, high))
     ]
-    told = {one.name: one for one in figures.of_runs(collection.read(paths))}["thresholds"]
+    told = {one.name: one for one in figures.of_runs(shelf.read(paths))}["thresholds"]
     pixels(told)
     axes = first(told)
     names = [label.get_text() for label in axes.get_yticklabels()]
@@ -497,7 +497,7 @@ def test_panels_are_capped_and_the_figure_says_so(tmp_path: Path, write: Write) 
         )
         for many in range(1, 14)
     ]
-    picture = next(figures.of_runs(collection.read(paths)))
+    picture = next(figures.of_runs(shelf.read(paths)))
     assert len(picture.figure.axes) == 12
     assert "1 more cell is left out." in picture.caption
     titles = [axes.get_title("left") for axes in picture.figure.axes]

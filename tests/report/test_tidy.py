@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from mpidl import schema
-from mpidl.report import collection, tidy
+from mpidl.report import shelf, tidy
 
 Write = Callable[..., Path]
 
@@ -30,7 +30,7 @@ def made(write: Write, tmp_path: Path) -> dict[str, pd.DataFrame]:
             moments=["mixed"],
         ),
     ]
-    files = tidy.write(collection.read(paths), tmp_path)
+    files = tidy.write(shelf.read(paths), tmp_path)
     assert [file.name for file in files] == ["runs.csv", "devices.csv", "tidy.csv", "tidy.parquet"]
     return {
         file.name: pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)

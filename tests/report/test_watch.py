@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from mpidl import schema
-from mpidl.report.collection import Shelf
 from mpidl.report.products import Wanted
+from mpidl.report.shelf import Shelf
 from mpidl.report.watch import Watch
 
 Write = Callable[..., Path]

@@ -1,0 +1,68 @@
+"""Results files that are read, and read again where they changed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mpidl import archive
+from mpidl.faults import Fault
+from mpidl.report import summary
+from mpidl.report.collection import Collection
+from mpidl.report.summary import Summary
+
+
+@dataclass
+class Shelf:
+    """Summaries that are kept, so that looking again reads only files that changed.
+
+    Attributes:
+        threshold: Mean OOD accuracy of which the round is told that reaches it.
+    """
+
+    threshold: float = summary.THRESHOLD
+    _kept: dict[Path, tuple[tuple[int, int], Summary]] = field(default_factory=dict, init=False)
+
+    def read(
+        self,
+        paths: Sequence[Path],
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Collection:
+        """Read results files; what cannot be read is told, not fatal.
+
+        Args:
+            paths: HDF5 files.
+            progress: Is told how many of how many files are read.
+
+        Raises:
+            Fault: If no results file is among them.
+        """
+        found: dict[Path, Summary] = {}
+        skipped: list[str] = []
+        for count, path in enumerate(paths, 1):
+            try:
+                found[path] = self._summary(path)
+            except Fault as fault:
+                skipped += fault.sentences
+            progress(count, len(paths))
+        if not found:
+            raise Fault(*skipped or ["There is no results file of mpidl."])
+        settings = {path: one.settings for path, one in found.items()}
+        names, doubles = archive.choose(settings, {path: one.done for path, one in found.items()})
+        summaries = {name: found[path] for name, path in names.items()}
+        return Collection(summaries, [*skipped, *doubles], self.threshold)
+
+    def _summary(self, path: Path) -> Summary:
+        try:
+            state = path.stat()
+        except OSError as error:
+            raise Fault(f"Cannot read results from {path}: {error.strerror}.") from None
+        mark = state.st_mtime_ns, state.st_size
+        kept = self._kept.get(path)
+        if kept is None or kept[0] != mark:
+            kept = self._kept[path] = mark, summary.read(path, self.threshold)
+        return kept[1]
+
+
+def read(paths: Sequence[Path], threshold: float = summary.THRESHOLD) -> Collection:
+    """Read results files once; see :meth:`Shelf.read`."""
+    return Shelf(threshold).read(paths)
