@@ -71,6 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Whoever reads has seen enough; what is still in the buffer must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
 
 
 def _check(options: Namespace) -> None:
@@ -80,6 +84,8 @@ def _check(options: Namespace) -> None:
         raise Fault(f"--watch {options.watch:g}: must be from 0.1 to 86,400 seconds.")
     if options.watch is not None and options.json:
         raise Fault("--json: prints once, and --watch goes on; give one of them.")
+    if options.watch is not None and options.format:
+        raise Fault("--format: of figures, and --watch makes page and tables; give one of them.")
 
 
 def _wanted(options: Namespace) -> Wanted:
@@ -90,10 +96,10 @@ def _wanted(options: Namespace) -> Wanted:
 
 def _beside(paths: Sequence[Path]) -> Path:
     """Where files go: into a folder beside the results."""
-    if len(paths) == 1 and not paths[0].is_dir():
-        return paths[0].with_name(f"{paths[0].stem}-report")
-    first = paths[0] if paths[0].is_dir() else paths[0].parent
-    return first / "report"
+    first = paths[0]
+    if archive.is_folder(first):
+        return first / "report"
+    return first.with_name(f"{first.stem}-report" if len(paths) == 1 else "report")
 
 
 def _once(options: Namespace, folder: Path) -> int:
@@ -105,7 +111,7 @@ def _once(options: Namespace, folder: Path) -> int:
         collection = Shelf(options.threshold).read(found, progress("reading"))
         made = products.make(collection, wanted, folder, progress)
         if options.json:
-            print(products.as_json(collection, wanted))
+            print(products.as_json(collection, wanted), flush=True)
     if options.json:
         terminal.where(made, Console(stderr=True))
         return 0

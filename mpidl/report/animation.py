@@ -67,7 +67,7 @@ def animate(run: xr.Dataset, path: Path, seconds: float = 8.0) -> Path:
     curve = measures.accuracy(run, "ood")
     if not curve.sizes["round"]:
         missing = "OOD accuracy" if run.attrs["rounds_done"] else "whole round"
-        raise Fault(f"{run.attrs['path']} has no {missing} yet, so there is nothing to animate.")
+        raise Fault(f"{run.attrs['path']} has no {missing}, so there is nothing to animate.")
     if not seconds > 0:
         raise Fault(f"An animation of {seconds:g} seconds: it must take more than 0.")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,8 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from mpidl.report import measures
+from mpidl.strategies import COMPLETE
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,11 +25,7 @@ def of(run: "xr.Dataset") -> list[str]:
     done, rounds = run.attrs["rounds_done"], run.attrs["training.rounds"]
     if not run.attrs["completed"]:
         told.append(f"The run is unfinished: {done} of {rounds} rounds.")
-    away = np.flatnonzero(run["hops"].to_numpy() < 0)
-    if run["source"].any() and len(away):
-        told.append(
-            f"The graph is disconnected: {_listed(away)} can never learn what the source knows."
-        )
+    told += _apart(run)
     broken = _broken(run)
     if broken is not None:
         told.append(broken)
@@ -39,6 +38,22 @@ def of(run: "xr.Dataset") -> list[str]:
                 f"{_listed(never)} never learned: IID accuracy stays at chance ({chance:.3g}) "
                 "in every round."
             )
+    return told
+
+
+def _apart(run: "xr.Dataset") -> list[str]:
+    """Of a graph that falls apart, unless the strategy mixes over the complete one anyway."""
+    if run.attrs["strategy.name"] in COMPLETE:
+        return []
+    devices, edges = run.sizes["device"], run["edges"].to_numpy()
+    links = coo_array((np.ones(len(edges)), tuple(edges.T)), shape=(devices, devices))
+    parts, _ = connected_components(links, directed=False)
+    away = np.flatnonzero(run["hops"].to_numpy() < 0)
+    told = []
+    if parts > 1:
+        told.append(f"The graph is disconnected: it has {parts} parts that never mix.")
+    if run["source"].any() and len(away):
+        told.append(f"No path leads to {_listed(away)}: what the source knows never arrives.")
     return told
 
 

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from mpidl import reader
-from mpidl.faults import Fault
+from mpidl.faults import Fault, shown
 from mpidl.report.collection import Collection
+from mpidl.report.whole import whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,7 @@ def make(collection: Collection, wanted: Wanted, folder: Path, progress: Steps) 
     """Make what is wanted in a folder; the files.
 
     Raises:
-        Fault: If the folder cannot be written, or a run has nothing to animate.
+        Fault: If the folder cannot be written, or no run has anything to animate.
     """
     made: list[Path] = []
     if wanted == Wanted():
@@ -61,9 +62,9 @@ def make(collection: Collection, wanted: Wanted, folder: Path, progress: Steps) 
         if wanted.animate:
             made += _animations(collection, folder, progress("drawing"))
         if wanted.paper:
-            path = folder / "paper.csv"
-            comparison(collection).to_csv(path, index=False)
-            made.append(path)
+            made.append(folder / "paper.csv")
+            with whole(made[-1]) as beside:
+                comparison(collection).to_csv(beside, index=False)
         if wanted.html:
             made.append(page(collection, wanted, folder))
     except OSError as error:
@@ -77,14 +78,14 @@ def prepare(folder: Path) -> None:
     Raises:
         Fault: If they cannot.
     """
-    if folder.exists() and not folder.is_dir():
-        raise Fault(f"Cannot write to {folder}: it is not a folder.")
     try:
+        if folder.exists() and not folder.is_dir():
+            raise Fault(f"Cannot write to {folder}: it is not a folder.")
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise Fault(f"Cannot write to {folder}: {error.strerror}.") from None
+        raise Fault(f"Cannot write to {shown(str(folder))[1:-1]}: {error.strerror}.") from None
 
 
 def page(
@@ -110,7 +111,8 @@ def _tables(collection: Collection, folder: Path, step: Step) -> list[Path]:
     made = tidy.write(collection, folder, step)
     for name, table in statistics.tables(collection).items():
         path = folder / f"{name}.csv"
-        table.to_csv(path, index=False)
+        with whole(path) as beside:
+            table.to_csv(beside, index=False)
         made.append(path)
     return made
 
@@ -129,11 +131,20 @@ def _figures(collection: Collection, folder: Path, format_: str) -> list[Path]:
 def _animations(collection: Collection, folder: Path, step: Step) -> list[Path]:
     from mpidl.report import animation
 
-    made = []
-    for count, (name, one) in enumerate(collection.summaries.items(), 1):
+    moving = {
+        name: one for name, one in collection.summaries.items() if len(one.curves["ood"].mean)
+    }
+    if not moving:
+        raise Fault("There is nothing to animate: no run has a round with OOD accuracy.")
+    made: list[Path] = []
+    for count, (name, one) in enumerate(moving.items(), 1):
         path = folder / f"{name.replace('/', '_')}.gif"
-        made.append(animation.animate(reader.open(one.path), path))
-        step(count, len(collection.summaries))
+        if path in made:
+            path = path.with_stem(f"{path.stem}-{count}")
+        with whole(path) as beside:
+            animation.animate(reader.open(one.path), beside)
+        made.append(path)
+        step(count, len(moving))
     return made
 
 

@@ -85,7 +85,8 @@ def _groups(collection: Collection) -> Table:
     for row in groups.to_dict("records"):
         low, high = number(row["ood_level_low"]), number(row["ood_level_high"])
         means = number(row["iid_level"]), number(row["ood_level"])
-        table.add_row(row["cell"], row["strategy"], str(row["runs"]), *means, f"{low} to {high}")
+        names = Text(row["cell"]), Text(row["strategy"])
+        table.add_row(*names, str(row["runs"]), *means, f"{low} to {high}")
     return table
 
 
@@ -125,7 +126,7 @@ def compare(collection: Collection, console: Console) -> None:
         note = f" [{whys.index(row['why']) + 1}]" if row["why"] else ""
         numbers = digits(row["ours"]), spread, digits(row["theirs"]), digits(row["difference"])
         told = Text(f"{row['comparable']}{note}")
-        shown.add_row(row["table"], _asked(row), str(row["runs"]), *numbers, told)
+        shown.add_row(row["table"], Text(_asked(row)), str(row["runs"]), *numbers, told)
     console.print(shown)
     for count, why in enumerate(whys, 1):
         if why:

@@ -10,6 +10,7 @@ from pyarrow import csv, parquet
 
 from mpidl import reader, schema
 from mpidl.report.collection import Collection
+from mpidl.report.whole import whole
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -41,14 +42,20 @@ def write(
         The files.
     """
     small = [folder / "runs.csv", folder / "devices.csv"]
-    collection.runs.to_csv(small[0], index=False)
-    collection.devices.to_csv(small[1], index=False)
+    for path, table in zip(small, (collection.runs, collection.devices), strict=True):
+        with whole(path) as beside:
+            table.to_csv(beside, index=False)
     tidy = [folder / "tidy.csv", folder / "tidy.parquet"]
     layout = _layout(collection)
     names = [field.name for field in layout if field.type == pa.string()]
     lines = collection.runs[names].astype(object)
     lines = lines.where(lines.isna(), lines.astype(str)).replace({np.nan: None})
-    with csv.CSVWriter(tidy[0], layout) as text, parquet.ParquetWriter(tidy[1], layout) as binary:
+    with (
+        whole(tidy[0]) as beside,
+        whole(tidy[1]) as beside_that,
+        csv.CSVWriter(beside, layout) as text,
+        parquet.ParquetWriter(beside_that, layout) as binary,
+    ):
         for count, told in enumerate(lines.to_dict("records"), 1):
             run = reader.open(collection.summaries[told["run"]].path, schema.SCALARS)
             table = _table(run, {str(key): value for key, value in told.items()}, layout)

@@ -32,6 +32,7 @@ class Watch:
         self._places, self._folder, self._shelf = places, folder, shelf
         self._wanted = dataclasses.replace(wanted, figures=None, csv=True, html=False)
         self._seen: dict[Path, tuple[int, int]] | None = None
+        self._told: tuple[str, ...] = ()
         self._console = terminal.console()
 
     def go_on(self, seconds: float) -> NoReturn:
@@ -40,6 +41,7 @@ class Watch:
         Raises:
             Fault: If a place is not there, or the folder cannot be written.
         """
+        archive.files(*self._places)
         products.prepare(self._folder)
         os.nice(10)
         while True:
@@ -48,24 +50,25 @@ class Watch:
 
     def look(self, seconds: float) -> bool:
         """Make page and tables if a file changed; whether one did."""
-        found = {path: _mark(path) for path in archive.files(*self._places)}
-        if found == self._seen:
-            return False
-        self._seen = found
         try:
+            found = {path: _mark(path) for path in archive.files(*self._places)}
+            if found == self._seen:
+                return False
+            if not found:
+                self._say("no results yet")
+                self._seen = found
+                return False
             collection = self._shelf.read(list(found))
-        except Fault as fault:
-            self._say(f"no results yet{f' ({len(fault.sentences)} other files)' * bool(found)}")
-            return False
-        try:
-            products.make(collection, self._wanted, self._folder, _silent)
             page = products.page(collection, self._wanted, self._folder, refresh=seconds)
+            self._show(collection, page)
+            products.make(collection, self._wanted, self._folder, _silent)
         except Fault as fault:
-            # A file went away between two looks at it, as when a run is begun anew.
-            self._seen = None
-            self._say(f"{fault.sentences[0]} Looking again.")
+            # A file may go away between two looks at it, as when a run is begun anew.
+            if fault.sentences != self._told:
+                self._say(" ".join(fault.sentences[:3]))
+            self._told, self._seen = fault.sentences, None
             return False
-        self._show(collection, page)
+        self._told, self._seen = (), found
         return True
 
     def _show(self, collection: Collection, page: Path) -> None:
@@ -79,7 +82,7 @@ class Watch:
 
     def _say(self, text: str) -> None:
         now = datetime.datetime.now().strftime("%H:%M:%S")
-        self._console.print(f"{now}  {text}", soft_wrap=True, highlight=False)
+        self._console.print(f"{now}  {text}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _silent(what: str) -> Step:

@@ -11,7 +11,7 @@ import pytest
 
 from mpidl import graphs, reader, schema
 from mpidl.faults import Fault
-from mpidl.report import cautions, collection, shelf, summary
+from mpidl.report import cautions, collection, shelf, statistics, summary
 from mpidl.report.shelf import Shelf
 
 Write = Callable[..., Path]
@@ -125,6 +125,83 @@ def test_what_cannot_be_read_is_told_and_the_rest_reported(write: Write, tmp_pat
         shelf.read([bad])
 
 
+NEEDED = [f"{group}/{name}" for group, names in reader.REQUIRED.items() for name in names]
+OTHERS = ["graph/W", "graph/eigenvalue", "placement/labels", "series/ood_accuracy_mixed"]
+
+
+@pytest.mark.parametrize("part", ["graph", "placement", "series", *NEEDED, *OTHERS])
+def test_a_file_that_lacks_a_part_is_read_or_refused(
+    write: Write, tmp_path: Path, part: str
+) -> None:
+    good, odd = write(tmp_path / "good.h5", FLAT), write(tmp_path / "odd.h5", FLAT)
+    with h5py.File(odd, "r+") as file:
+        del file[part]
+    found = shelf.read([good, odd])
+    assert len(found.summaries) + len(found.skipped) == 2
+    assert (len(found.summaries) == 2) == (part in OTHERS)
+    assert all("odd.h5 is damaged: it lacks" in told for told in found.skipped)
+    assert len(found.runs) == len(found.summaries)
+    assert "groups" in statistics.tables(found)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("rounds = 4", ""),
+        ("rounds = 4", 'rounds = "four"'),
+        ("epochs = 5", ""),
+        ('name = "degree"', ""),
+        ('name = "digits"', "name = 1"),
+    ],
+)
+def test_a_run_file_that_lacks_a_setting_is_refused(
+    write: Write, tmp_path: Path, setting: str, value: str
+) -> None:
+    path = write(tmp_path / "odd.h5", FLAT)
+    with h5py.File(path, "r+") as file:
+        text = file.attrs["run_file"]
+        assert setting in text
+        file.attrs["run_file"] = text.replace(setting, value)
+    with pytest.raises(Fault, match="makes sense"):
+        shelf.read([path])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("graph/edges", 99),
+        ("graph/edges", -5),
+        ("graph/eigenvalue", np.inf),
+        ("series/seconds_train", np.inf),
+        ("series/ood_accuracy_mixed", -np.inf),
+    ],
+)
+def test_values_that_cannot_be_are_refused(
+    write: Write, tmp_path: Path, name: str, value: float
+) -> None:
+    path = write(tmp_path / "odd.h5", FLAT)
+    with h5py.File(path, "r+") as file:
+        file[name][0] = value
+    with pytest.raises(Fault, match="damaged"):
+        shelf.read([path])
+
+
+def test_graphs_from_files_that_differ_only_by_chance_count_as_seeds(
+    write: Write, tmp_path: Path
+) -> None:
+    paths = []
+    for seed in range(3):
+        file = STORED / f"ba_8_2_{seed}.txt"
+        curve = np.full((2, 8), 0.5)
+        graph = graphs.read(file)
+        settings = [f"topology.file={file}"]
+        paths.append(write(tmp_path / f"{seed}.h5", curve, graph=graph, settings=settings))
+    found = shelf.read(paths)
+    assert list(found.runs["seed"]) == ["0", "1", "2"]
+    assert set(found.runs["cell"]) == {"-"}
+    assert found.factors == []
+
+
 def test_only_files_that_changed_are_read_again(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,7 +232,14 @@ def test_warnings_say_what_a_reader_must_know(write: Write, tmp_path: Path) -> N
     assert "unfinished: 2 of 4 rounds" in told(
         write(tmp_path / "b.h5", fine, done=2, completed=False)
     )
-    assert "disconnected: devices 2, 3" in told(write(tmp_path / "c.h5", fine, graph=apart))
+    split = told(write(tmp_path / "c.h5", fine, graph=apart))
+    assert "disconnected: it has 2 parts" in split
+    assert "No path leads to devices 2, 3" in split
+    everyone = write(tmp_path / "f.h5", fine, graph=apart, settings=["strategy.name=federated"])
+    assert told(everyone) == ""
+    alone = write(tmp_path / "g.h5", fine, graph=apart, sources=())
+    assert "disconnected" in told(alone)
+    assert "No path" not in told(alone)
     assert "device 2 never learned" in told(write(tmp_path / "d.h5", fine, lost))
     assert "train_loss of device 1 is not finite from round 3 on" in told(
         write(tmp_path / "e.h5", fine, series={"train_loss": loss})

@@ -1,11 +1,13 @@
 """The command: what it prints, what it writes, and what it says to a wrong request."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -103,6 +105,8 @@ def test_warnings_come_with_the_table(write: Write, tmp_path: Path, capsys: Capt
         (["RUN", "--threshold", "nan"], "--threshold nan: must be above 0 and at most 1."),
         (["RUN", "--watch", "0"], "--watch 0: must be from 0.1 to 86,400 seconds."),
         (["RUN", "--watch", "--json"], "--json: prints once"),
+        (["RUN", "--watch", "--format", "svg"], "--format: of figures"),
+        (["a" * 300], "file name too long"),
         (["RUN", "--format", "bmp"], "invalid choice: 'bmp'"),
         (["RUN", "--out", "RUN"], "Cannot write to RUN: it is not a folder."),
         ([], "the following arguments are required: PATH"),
@@ -131,7 +135,54 @@ def test_a_run_without_ood_data_is_reported(write: Write, tmp_path: Path, capsys
     (line,) = [line for line in capsys.readouterr().out.splitlines() if " 5/5 " in line]
     assert line.split()[2:] == ["1.000", "-", "-", "-", "-"]
     assert main([str(path), "--animate"]) == 2
-    assert "no OOD accuracy" in capsys.readouterr().err
+    assert "There is nothing to animate: no run" in capsys.readouterr().err
+
+
+def test_runs_that_cannot_move_are_left_out_of_animations(
+    write: Write, tmp_path: Path, capsys: Capture
+) -> None:
+    for folder in ("a/b", "a_b"):
+        write(tmp_path / f"study/{folder}/run.h5", RISING)
+    write(tmp_path / "study/begun.h5", RISING, done=0, completed=False)
+    assert main([str(tmp_path / "study"), "--animate", "--out", str(tmp_path / "out")]) == 0
+    assert len(list((tmp_path / "out").glob("*.gif"))) == 2
+    assert "The run is unfinished: 0 of 5 rounds." in capsys.readouterr().out
+
+
+def test_names_are_no_markup(write: Write, tmp_path: Path, capsys: Capture) -> None:
+    for seed in range(2):
+        for odd in ("x[/y]", "[red]$\\\\frac$"):
+            name = f"odd-{seed}-{len(odd)}"
+            settings = ["strategy.name=degree", f"training.seed={seed}"]
+            path = write(tmp_path / f"{name}.h5", RISING, settings=settings)
+            with h5py.File(path, "r+") as file:
+                text = file.attrs["run_file"].replace('"degree"', f'"{odd}"')
+                file.attrs["run_file"] = text
+    out = tmp_path / "out [red] [/x]"
+    assert main([str(tmp_path), "--format", "png", "--html", "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "x[/y]" in told
+    assert "[red]$\\frac$" in told
+    assert "out [red] [/x]" in told
+
+
+def test_a_reader_that_leaves_ends_the_report_quietly(study: Path) -> None:
+    command = [sys.executable, "-m", "mpidl.report", study, "--json"]
+    report = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert report.stdout is not None
+    report.stdout.close()
+    _, told = report.communicate()
+    assert told == b""
+    assert report.returncode == 128 + signal.SIGPIPE
+
+
+def test_a_file_counts_once_however_it_is_reached(
+    study: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "link.h5").symlink_to(study / "run-degree-0.h5")
+    places = [study, study / "run-degree-0.h5", tmp_path / "link.h5"]
+    assert main([*map(str, places), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["runs"]) == 4
 
 
 def test_sparklines() -> None:

@@ -18,6 +18,10 @@ PANELS = 12
 """Cells that a figure shows; it says how many are left out."""
 
 
+LINES = 4
+"""Of a cell's label, after which it is cut."""
+
+
 def grouped(cells: list[str], strategies: list[str], most: int) -> tuple[Figure, Axes]:
     """Axes with a place for each cell, half a page wide for up to so many marks."""
     width = style.FULL if len(cells) * len(strategies) > most else style.HALF
@@ -48,7 +52,11 @@ def _natural(cell: str) -> list[tuple[float, str]]:
 
 def wrapped(cell: str, letters: int = 24) -> str:
     """A cell's label on lines that are short enough to stand beside others."""
-    return "\n".join(textwrap.wrap(cell, max(8, letters), break_on_hyphens=False))
+    return "\n".join(
+        textwrap.wrap(
+            cell, max(8, letters), break_on_hyphens=False, max_lines=LINES, placeholder=" ..."
+        )
+    )
 
 
 def looks(strategy: str, among: list[str]) -> dict[str, Any]:

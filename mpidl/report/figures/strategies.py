@@ -34,7 +34,10 @@ def iid_curves(collection: Collection) -> Picture | None:
 
 
 def _curves(collection: Collection, kind: str) -> Picture | None:
-    curves = collection.curves.merge(collection.runs[["run", "strategy", "cell"]], on="run")
+    runs = collection.runs
+    # Where a shorter run ended, the mean would jump.
+    runs = runs[runs["completed"]] if runs["completed"].any() else runs
+    curves = collection.curves.merge(runs[["run", "strategy", "cell"]], on="run")
     curves = curves[curves["kind"] == kind]
     if curves.empty:
         return None
@@ -54,7 +57,7 @@ def _curves(collection: Collection, kind: str) -> Picture | None:
         f"curves-{kind}",
         f"{kind.upper()} accuracy over rounds by strategy",
         f"Mean accuracy of all devices on the {kind.upper()} test set after each round, mean over "
-        f"runs; bands go from the least run to the greatest.{left_out}",
+        f"finished runs; bands go from the least run to the greatest.{left_out}",
         figure,
     )
 

@@ -3,8 +3,6 @@
 import base64
 import datetime
 import hashlib
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from mpidl.report import figures, statistics, style
 from mpidl.report.collection import Collection
 from mpidl.report.page import facts, table
 from mpidl.report.page.table import Table
+from mpidl.report.whole import whole
 
 HERE = Path(__file__).parent
 
@@ -92,17 +91,8 @@ def write(
     """
     told = text(collection, comparison=comparison, refresh=refresh)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}-")
-    try:
-        with open(handle, "w", encoding="utf-8", errors="replace", newline="\n") as file:
-            file.write(told)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(beside, 0o666 & ~mask)
-        os.replace(beside, path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
+    with whole(path) as beside:
+        beside.write_text(told, encoding="utf-8", errors="replace", newline="\n")
     return path
 
 
