@@ -187,8 +187,8 @@ def _shorter(seeds: str) -> str:
 def _told(key: str, value: Any) -> str:
     """A setting as a label shows it: names, graphs and sources speak for themselves."""
     setting = key.partition(".")[2] or key
-    speaks = setting in (*NAMERS, "sources", "seed", GRAPH)
-    return f"{value}" if speaks else f"{setting.replace('_', ' ')} {value}"
+    names = isinstance(value, str) and setting in (*NAMERS, "sources", GRAPH)
+    return f"{value}" if names or setting == "seed" else f"{setting.replace('_', ' ')} {value}"
 
 
 def _cell(value: Any) -> Any:

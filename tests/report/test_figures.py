@@ -501,7 +501,7 @@ def test_panels_are_capped_and_the_figure_says_so(tmp_path: Path, write: Write) 
     assert len(picture.figure.axes) == 12
     assert "1 more cell is left out." in picture.caption
     titles = [axes.get_title("left") for axes in picture.figure.axes]
-    assert titles == [f"batch_size {many}" for many in range(1, 13)]
+    assert titles == [f"batch size {many}" for many in range(1, 13)]
 
 
 def test_labels_of_cells_are_wrapped() -> None:

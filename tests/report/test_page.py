@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from mpidl.report import collection as room
+from mpidl.report import shelf as room
 from mpidl.report import figures, page
 from mpidl.report.collection import Collection
 from mpidl.report.figures import Picture

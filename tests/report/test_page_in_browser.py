@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpidl.report import collection as room
+from mpidl.report import shelf as room
 from mpidl.report import figures, page
 from mpidl.report.collection import Collection
 
