@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from mpidl.report import figures, page, whole
 from mpidl.report import shelf as room
-from mpidl.report import figures, page
 from mpidl.report.collection import Collection
 from mpidl.report.figures import Picture
 from mpidl.report.page import table
@@ -231,7 +231,7 @@ def test_the_file_is_replaced_whole(write, tmp_path, plain, monkeypatch):
     assert page.write(runs, path) == path
     first = path.read_bytes()
     assert first.decode() == page.text(runs)
-    monkeypatch.setattr(page.os, "replace", _fails)
+    monkeypatch.setattr(whole.os, "replace", _fails)
     with pytest.raises(OSError, match="disk"):
         page.write(runs, path, refresh=1)
     assert path.read_bytes() == first

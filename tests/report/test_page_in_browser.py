@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpidl.report import shelf as room
 from mpidl.report import figures, page
+from mpidl.report import shelf as room
 from mpidl.report.collection import Collection
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
