@@ -43,14 +43,9 @@ BANNER = ("=", "YOUR APPLICATION", "This typically", "Please see")
 
 FAILING = """
 import sys
-from mpidl import start
+from mpidl import device, faults, run, world
 
-where = sys.argv.pop(1)
-start.fork_from_one("mpidl.run")
-
-from mpidl import device, faults, host, run, world
-
-rank, train = host.told(host.RANKED), device.Device.train
+rank, where, train = world.MPI.COMM_WORLD.rank, sys.argv.pop(1), device.Device.train
 # The others never come, however long a lonely rank waits.
 world.PATIENCE = 1.0
 
@@ -61,7 +56,7 @@ def fail(self, round_):
     return train(self, round_)
 
 device.Device.train = fail
-start.end_with(run.main)
+sys.exit(run.main())
 """
 
 
@@ -149,11 +144,11 @@ def contents(path):
 
 
 @pytest.mark.parametrize(
-    ("where", "ranks", "fork", "last"),
-    [("error", 3, 1, "RuntimeError: injected"), ("exit", 2, 0, "SystemExit: 7")],
+    ("where", "ranks", "last"),
+    [("error", 3, "RuntimeError: injected"), ("exit", 2, "SystemExit: 7")],
 )
-def test_a_failing_rank_ends_the_job_with_its_traceback(tmp_path, where, ranks, fork, last):
-    process = job(ranks, ["-c", FAILING, where], tmp_path, "training.rounds=50", fork=fork)
+def test_a_failing_rank_ends_the_job_with_its_traceback(tmp_path, where, ranks, last):
+    process = job(ranks, ["-c", FAILING, where], tmp_path, "training.rounds=50")
     wait_for(process, tmp_path, "round 1/")
     code, _, err = ended(process, tmp_path)
     assert code in (1, 1 | KILLED)
@@ -220,10 +215,6 @@ def test_a_killed_process_ends_the_job_and_the_file_is_readable(tmp_path, fork, 
 
 SLEEPING = """
 import os, pathlib, sys, time
-from mpidl import start
-
-start.fork_from_one("mpidl.run")
-
 from mpidl import device, run
 
 folder, train = pathlib.Path(sys.argv[-1]), device.Device.train
@@ -235,7 +226,7 @@ def stay(self, round_):
     return train(self, round_)
 
 device.Device.train = stay
-start.end_with(run.main)
+sys.exit(run.main())
 """
 
 
