@@ -173,8 +173,9 @@ def test_a_users_fault_on_one_rank_only_ends_the_job_too(tmp_path):
     process = job(2, ["-c", FAILING, "fault"], tmp_path, "training.rounds=50")
     wait_for(process, tmp_path, "round 1/")
     code, _, err = ended(process, tmp_path)
-    # Hydra may kill the rank that aborts before it has left with its own code.
-    assert code in (2, 2 | KILLED, KILLED)
+    # Hydra may kill the rank that aborts before it has left with its own code, and the other rank
+    # may notice before it is killed.
+    assert code in (2, 2 | 1, 2 | KILLED, KILLED)
     assert "mpidl: A lonely fault." in err.splitlines()
 
 
