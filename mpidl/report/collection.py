@@ -20,7 +20,7 @@ GRAPH = "graph"
 """The factor that stands for the file of a graph: its kind, not which one of its kind it is."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Collection:
     """The runs that a report is about.
 

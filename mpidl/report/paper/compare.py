@@ -1,5 +1,6 @@
 """The published numbers beside those of runs, and whether the two may be compared."""
 
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -17,6 +18,7 @@ SAME = ["kind", "graph_seed", "data", "strategy", "rank", "seed", "apart"]
 """What tells runs apart that are not repetitions of each other."""
 
 
+@lru_cache(maxsize=1)
 def compare(collection: Collection, confidence: float = CONFIDENCE) -> pd.DataFrame:
     """A line for each published number that finished runs of a collection speak to.
 

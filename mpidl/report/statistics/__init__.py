@@ -1,5 +1,7 @@
 """What runs say together: means with intervals, relations, and strategies side by side."""
 
+from functools import lru_cache
+
 import pandas as pd
 
 from mpidl.report.collection import Collection
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 
+@lru_cache(maxsize=1)
 def tables(collection: Collection) -> dict[str, pd.DataFrame]:
     """All tables over runs, by name; those that compare strategies where there are several."""
     found = {"groups": groups(collection)}
