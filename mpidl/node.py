@@ -2,10 +2,8 @@
 
 import os
 import sys
-import time
 from collections.abc import Mapping
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 from mpi4py import MPI
@@ -28,12 +26,8 @@ LINE = 64
 SPINS = 2000
 """How often a rank looks at the gate before it sleeps, where no other rank needs its core."""
 
-GRACE = 3.0
-"""Seconds that a launcher has to end a job in which a rank has ended."""
-
 PATIENCE = 1.0
-"""Seconds between two looks at whether the ranks that are waited for still live."""
-
+"""Seconds after which a rank that sleeps wakes up for a moment, to see signals."""
 
 Table = npt.NDArray[np.float64]
 Array = npt.NDArray[Any]
@@ -69,8 +63,6 @@ class Node:
         self._gate = self.allocate(LINE)
         if leads:
             self._gate[:] = 0
-        self._lives = self.allocate(2 * 8 * self.inner.size).view(np.int64).reshape(-1, 2)
-        self._lives[self.inner.rank] = os.getpid(), _namespace()
         self._address = self._gate.ctypes.data
         used = {core for own in self.inner.allgather(host.affinity()) for core in own}
         self.share = max(1, min(host.cores(), len(used) // self.inner.size))
@@ -99,11 +91,7 @@ class Node:
         return array
 
     def wait(self) -> None:
-        """Collective on the node. Sleep until all its ranks are here.
-
-        Raises:
-            RuntimeError: If one of them has ended.
-        """
+        """Collective on the node. Sleep until all its ranks are here; see :mod:`mpidl.watchdog`."""
         if self.inner.size == 1:
             return
         if _native is None or not hasattr(_native, "wait"):
@@ -111,7 +99,7 @@ class Node:
             return
         ticket = _native.arrive(self._address, self.inner.size)
         while not _native.wait(self._address, ticket, self._spins, PATIENCE):
-            self._check()
+            pass
 
     def meet(self) -> None:
         """Collective. Sleep until all ranks of all nodes are here."""
@@ -120,14 +108,6 @@ class Node:
             if self.leaders is not None:
                 world.gathered(self.leaders)
             self.wait()
-
-    def _check(self) -> None:
-        mine = _namespace()
-        for rank, (process, namespace) in enumerate(self._lives.tolist()):
-            if namespace == mine and not _lives(process):
-                # The launcher ends the job by itself, and the rank may have told why.
-                time.sleep(GRACE)
-                raise RuntimeError(f"rank {rank} of this node (process {process}) has ended")
 
     def close(self) -> None:
         """Collective. Give the memory back; arrays in it must not be used any more."""
@@ -233,19 +213,3 @@ class Board:
                 table[self._order] = everyone
             node.wait()
         return np.array(table)
-
-
-def _namespace() -> int:
-    try:
-        return Path("/proc/self/ns/pid").stat().st_ino
-    except OSError:
-        return -os.getpid()
-
-
-def _lives(process: int) -> bool:
-    """Whether a process runs; one that has ended may stay as a zombie until it is asked for."""
-    try:
-        status = Path(f"/proc/{process}/stat").read_text()
-    except OSError:
-        return False
-    return status.rpartition(")")[2].split()[0] not in ("Z", "X")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import schema
+from mpidl import schema, watchdog
 from mpidl.batch import Batch
 from mpidl.device import Device, Samples
 from mpidl.exchange.memory import Exchange
@@ -106,7 +106,8 @@ def run_rounds(
         due = (round_ + 1) % plan.file.evaluation.every == 0 or round_ == rounds - 1
         row["seconds_record"] = spent_recording
 
-        train(parts, row, round_)
+        with watchdog.working("training"):
+            train(parts, row, round_)
         evaluate(parts, row, "trained", due)
 
         rows = {} if plan.looks else steady or plan.rows(round_, own)
@@ -124,7 +125,8 @@ def run_rounds(
         evaluate(parts, row, "mixed", due)
         stop, write, table = gather(parts, row, interrupted())
         started = parts.timer()
-        parts.recorder.record(table, now=write or stop)
+        with watchdog.working("recording"):
+            parts.recorder.record(table, now=write or stop)
         spent_recording = parts.timer() - started
         watch(round_, table)
         if stop and round_ < rounds - 1:
@@ -215,15 +217,21 @@ def evaluate(parts: Parts, row: Row, moment: str, due: bool) -> None:
     """Collective. Score this rank's devices on the test sets, where the run file wants it."""
     evaluation = parts.plan.file.evaluation
     if due and evaluation.moment in (moment, "both"):
-        for kind, samples in parts.tests.items():
-            for number, score in scores(parts, row, samples):
-                row.set(f"{kind}_loss_{moment}", number, score.loss)
-                row.set(f"{kind}_accuracy_{moment}", number, score.accuracy)
-                if kind == "iid":
-                    row.set(f"iid_class_accuracy_{moment}", number, score.by_class)
+        with watchdog.working("evaluation"):
+            test(parts, row, moment)
     if due and moment == "mixed":
         with row.clock("evaluate"):
             row["consensus_distance"] = parts.exchange.distances()
+
+
+def test(parts: Parts, row: Row, moment: str) -> None:
+    """Score this rank's devices on the test sets."""
+    for kind, samples in parts.tests.items():
+        for number, score in scores(parts, row, samples):
+            row.set(f"{kind}_loss_{moment}", number, score.loss)
+            row.set(f"{kind}_accuracy_{moment}", number, score.accuracy)
+            if kind == "iid":
+                row.set(f"iid_class_accuracy_{moment}", number, score.by_class)
 
 
 def gather(parts: Parts, row: Row, stop: bool) -> tuple[bool, bool, Table]:

@@ -1,5 +1,6 @@
 """The command: read the run file, build the parts in order, run the rounds, close the file."""
 
+import math
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,12 +14,20 @@ if __name__ == "__main__":
 
     start.fork_from_one("mpidl.run")
 
-from mpidl import check, host, plan, provenance, results, schema, shards, world
+from mpidl import check, host, plan, provenance, results, schema, shards, watchdog, world
 from mpidl.faults import Fault, Parser
 from mpidl.plan import Plan
 from mpidl.progress import Display
 from mpidl.shards import Stock
 from mpidl.world import Comm
+
+
+def patience(text: str) -> float:
+    """A number of seconds from the command line."""
+    seconds = float(text)
+    if not watchdog.PERIOD <= seconds < math.inf:
+        raise ValueError
+    return seconds
 
 
 def parser() -> Parser:
@@ -37,6 +46,12 @@ def parser() -> Parser:
     add("--overwrite", action="store_true", help="replace a completed results file")
     add(
         "--check", action="store_true", help="build everything, train nothing, print what would run"
+    )
+    add(
+        "--patience",
+        type=patience,
+        metavar="SECONDS",
+        help="after which the ranks that wait for a late one name it and end the job (1800)",
     )
     add("--json", action="store_true", help="with --check or --list: for programs")
     add(
@@ -73,6 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     parser().format_help() if options.help else check.listing(options.json), end=""
                 )
             return 0
+        if options.patience is not None and watchdog.on_duty is not None:
+            watchdog.on_duty.patience = options.patience
         if options.json and not options.check:
             raise Fault("--json: goes with --check or --list.")
         file = world.agree(comm, lambda: plan.read(options.file, options.set, comm.size))

@@ -14,8 +14,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from mpidl import host
+import numpy as np
+
+from mpidl import host, watchdog
 from mpidl.faults import Fault, tell
+from mpidl.watchdog import Watchdog
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -71,7 +74,8 @@ def world() -> Iterator[Comm]:
 
     A :class:`Fault`, raised by every rank alike, is told once by rank 0 and ends with exit code 2.
     Any other exception prints its traceback with the rank and aborts the job; a Ctrl-C for which
-    nobody listens aborts it without one.
+    nobody listens aborts it without one. A watchdog ends the job where a rank ends without a word,
+    or is late.
     """
     with _mpi(), _world() as comm:
         yield comm
@@ -101,25 +105,61 @@ def _world() -> Iterator[Comm]:
         if (host.told(host.RANKED) or 0) == 0:
             tell(fault)
         sys.exit(2)
+    guard, window = _guard(comm)
     try:
         yield comm
     except Fault as fault:
-        _leave(comm, fault)
+        _leave(comm, guard, fault)
         sys.exit(2)
     except KeyboardInterrupt:
         if comm.rank == 0:
             print("mpidl: interrupted; a results file holds the rounds that it counts.", flush=True)
+        guard.stop(INTERRUPTED)
         comm.Abort(INTERRUPTED)
     except BaseException:
         print(f"[rank {comm.rank}] {traceback.format_exc()}", file=sys.stderr, end="", flush=True)
+        guard.stop(1)
         comm.Abort(1)
+    gathered(comm)
+    guard.stop()
+    watchdog.on_duty = None
+    window.Free()
 
 
-def _leave(comm: Comm, fault: Fault) -> None:
+def _guard(comm: Comm) -> tuple[Watchdog, MPI.Win]:
+    """Collective. Let ranks that share memory watch each other; the watchdog and its memory."""
+    inner = node(comm)
+    size = 8 * len(watchdog.FIELDS)
+    window = MPI.Win.Allocate_shared(size * inner.size if inner.rank == 0 else 0, comm=inner)
+    memory, _ = window.Shared_query(0)
+    table = np.asarray(memory).view(np.float64).reshape(-1, len(watchdog.FIELDS))
+    if inner.rank == 0:
+        table[:] = 0
+    inner.Barrier()
+    hosts: list[str] = comm.allgather(host.name())
+    guard = Watchdog(
+        table,
+        inner.rank,
+        inner.allgather(comm.rank),
+        sorted({*hosts} - {host.name()}),
+        inner.size / host.cores(),
+        comm.Abort,
+    )
+    inner.Barrier()
+    inner.Free()
+    if comm.size > 1:
+        guard.start()
+    watchdog.on_duty = guard
+    return guard, window
+
+
+def _leave(comm: Comm, guard: Watchdog, fault: Fault) -> None:
     """Collective. Tell a fault and wait for all ranks; end the job if some do not come."""
     if comm.rank == 0:
         tell(fault)
-    if not gathered(comm, PATIENCE):
+    together = gathered(comm, PATIENCE)
+    guard.stop(2)
+    if not together:
         if comm.rank != 0:
             tell(fault)
         comm.Abort(2)
@@ -209,7 +249,8 @@ def agree(comm: Comm, action: Callable[[], T]) -> T:
     result: T | None = None
     sentences: tuple[str, ...] = ()
     try:
-        result = action()
+        with watchdog.working("start"):
+            result = action()
     except Fault as fault:
         sentences = fault.sentences
     gathered(comm)

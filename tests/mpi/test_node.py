@@ -76,29 +76,6 @@ def test_all_nodes_meet(comm, node, kernel):
         os.unlink(path)
 
 
-def test_a_rank_that_has_ended_is_missed(comm, monkeypatch):
-    """The others' process numbers are made those of nobody; the gate then cannot open."""
-    if comm.size == 1 or room._native is None:
-        pytest.skip("takes two ranks and the native gate")
-    node = Node(comm)
-    monkeypatch.setattr(room, "PATIENCE", 0.05)
-    monkeypatch.setattr(room, "GRACE", 0.05)
-    comm.Barrier()
-    if node.inner.rank == 0:
-        node._lives[1:, 0] = 2**22 + 7
-        with pytest.raises(
-            RuntimeError, match=r"rank 1 of this node \(process 4194311\) has ended"
-        ):
-            node.wait()
-    else:
-        comm.Barrier()
-        node.wait()
-    if node.inner.rank == 0:
-        comm.Barrier()
-        node._lives[:, 0] = os.getpid()
-    node.close()
-
-
 @pytest.mark.parametrize("hosting", ["blocks", "round_robin"])
 def test_a_board_shows_all_rows_in_the_order_of_devices(comm, node, kernel, hosting):
     hosts = placement.hosts(hosting, 2 * comm.size + 1, comm.size)
