@@ -222,6 +222,17 @@ class Batch:
             if row.data_ptr() != device.vector.data_ptr():
                 device.vector.copy_(row)
 
+    def memory(self, number: int) -> dict[str, Tensor]:
+        """What a round leaves to the next one, as :meth:`mpidl.device.Device.memory` tells it."""
+        own = self._devices[number].memory(own=False)
+        return own | self._optimizer.memory(self._rows[number])
+
+    def remember(self, number: int, memory: Mapping[str, Tensor]) -> None:
+        """Take what :meth:`memory` gave."""
+        mine = ("optimizer", "steps")
+        self._devices[number].remember({k: v for k, v in memory.items() if k not in mine})
+        self._optimizer.remember(self._rows[number], memory)
+
     def evaluate(self, samples: Samples, classes: int, evaluation: Evaluation) -> dict[int, Score]:
         """The score of each device, as :meth:`mpidl.device.Device.evaluate` gives it."""
         weights, rest = self._split(self._matrix())

@@ -1,6 +1,6 @@
 """One simulated device: a model, its optimizer, its shard of data, its flat parameter vector."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -123,6 +123,33 @@ class Device:
         for tensor in like:
             yield vector[start : start + tensor.numel()].view(tensor.shape)
             start += tensor.numel()
+
+    @property
+    def _counters(self) -> list[Tensor]:
+        """Integer buffers that change: those that a model saves."""
+        saved = self.model.state_dict(keep_vars=True)
+        counters = {name: b for name, b in self.model.named_buffers() if name in saved}
+        return [b for b in counters.values() if not b.is_floating_point()]
+
+    def memory(self, own: bool = True) -> dict[str, Tensor]:
+        """All that a round leaves to the next one, by name: ``vector``, ``(P,)``, and the rest.
+
+        Args:
+            own: Whether the optimizer is this device's own.
+        """
+        found = {"vector": self.vector}
+        if counters := self._counters:
+            found["counters"] = torch.cat([c.flatten().long() for c in counters])
+        return found | (self._optimizer.memory(self._weights) if own else {})
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        """Take what :meth:`memory` gave."""
+        self.vector.copy_(memory["vector"])
+        counters = self._counters
+        parts = torch.split(memory["counters"], [c.numel() for c in counters]) if counters else ()
+        for counter, part in zip(counters, parts, strict=True):
+            counter.copy_(part.view(counter.shape))
+        self._optimizer.remember(self._weights, memory)
 
     def train(self, round_: int) -> float:
         """Take this round's local steps; the mean loss over the samples seen.

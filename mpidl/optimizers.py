@@ -4,7 +4,7 @@ Written out, because torch.optim loads torch's compiler and with it sympy: two s
 every rank, for six lines of arithmetic.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +52,28 @@ class Optimizer:
         for weight, gradient, state in zip(weights, gradients, self._states, strict=True):
             _change(self._training, weight, gradient, state, self._steps)
 
+    def memory(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
+        """What outlasts a round: ``optimizer``, ``(k, T)`` for T trained numbers, and ``steps``.
+
+        Args:
+            weights: Those that are changed.
+        """
+        states = self._states or [_blank(self._training, weight) for weight in weights]
+        flat = [torch.cat([part.flatten() for part in like]) for like in zip(*states, strict=True)]
+        return _memory(self._training, flat, self._steps)
+
+    def remember(self, weights: Sequence[Tensor], memory: Mapping[str, Tensor]) -> None:
+        """Take what :meth:`memory` gave."""
+        self.reset()
+        self._steps = int(memory.get("steps", 0))
+        if self._steps:
+            sizes = [weight.numel() for weight in weights]
+            parts = torch.split(memory["optimizer"], sizes, dim=1)
+            self._states = [
+                [own.view(weight.shape).to(weight, copy=True) for own in part]
+                for weight, part in zip(weights, parts, strict=True)
+            ]
+
 
 class RowOptimizer:
     """The same steps for ``D`` learners at once, each of which counts its own.
@@ -94,6 +116,23 @@ class RowOptimizer:
         _change(self._training, part, gradients, state, told)
         for whole, changed in zip(wholes, [part, *state], strict=True):
             whole[where] = changed
+
+    def memory(self, row: int) -> dict[str, Tensor]:
+        """What outlasts a round of one learner; see :meth:`Optimizer.memory`."""
+        return _memory(self._training, [state[row] for state in self._states], self._steps[row])
+
+    def remember(self, row: int, memory: Mapping[str, Tensor]) -> None:
+        """Take what :meth:`memory` gave."""
+        if "steps" in memory:
+            self._steps[row] = int(memory["steps"])
+            for state, own in zip(self._states, memory["optimizer"], strict=True):
+                state[row] = own
+
+
+def _memory(t: Training, states: Sequence[Tensor], steps: int) -> dict[str, Tensor]:
+    if t.optimizer_state == "reset" or not states:
+        return {}
+    return {"optimizer": torch.stack(list(states)), "steps": torch.tensor(int(steps))}
 
 
 def _blank(t: Training, weight: Tensor) -> list[Tensor]:

@@ -64,6 +64,19 @@ class Delayed(Neighborhoods):
         self.phase = (self.phase + 1) % 3
         self._round += 1
 
+    def memory(self) -> dict[str, dict[int, Tensor]]:
+        """What was trained in the last round, and is mixed in the next: ``previous``."""
+        return {"previous": self._views((self.phase + 2) % 3)}
+
+    def remember(self, memory: Mapping[str, Mapping[int, Tensor]]) -> None:
+        """Collective. Let what was trained in the last round travel again."""
+        mixed = self.phase
+        self.phase = (mixed + 2) % 3
+        for device, vector in self.vectors.items():
+            vector.copy_(memory["previous"][device])
+        self._moving = self._start()
+        self.phase, self._round = mixed, 1
+
     def close(self) -> None:
         """Collective. Let the last vectors arrive, then free what was taken."""
         if self._moving is not None:

@@ -75,6 +75,12 @@ class Exchange(Protocol):
     def distances(self) -> list[float]:
         """Collective. ``||x_i - mean_j x_j||_2`` of each own device after a measured mixing."""
 
+    def memory(self) -> dict[str, dict[int, Tensor]]:
+        """What a round leaves to the next one beside own vectors: others ``(P,)``, by name."""
+
+    def remember(self, memory: Mapping[str, Mapping[int, Tensor]]) -> None:
+        """Collective. Take what :meth:`memory` gave, when own vectors are what they were then."""
+
     def close(self) -> None:
         """Collective. Give communicators and memory back."""
 
@@ -205,6 +211,13 @@ class Buffers:
         """Collective. ``||x_i - mean_j x_j||_2`` of each own device."""
         vectors = self.vectors
         return metrics.consensus_distance(vectors, self._average(vectors))
+
+    def memory(self) -> dict[str, dict[int, Tensor]]:
+        """Nothing is left to the next round but own vectors."""
+        return {}
+
+    def remember(self, memory: Mapping[str, Mapping[int, Tensor]]) -> None:
+        """There is nothing to remember."""
 
 
 def members_of(graph: nx.DiGraph, devices: Sequence[int]) -> dict[int, list[int]]:
