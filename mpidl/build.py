@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +12,44 @@ import torch
 
 from mpidl import accelerators, graphs, host, provenance, results, schema, seeds, world
 from mpidl.batch import Batch, obstacle
+from mpidl.checkpoint import Found, Saver, Story
 from mpidl.device import Device, Samples, seed_torch
 from mpidl.exchange import BACKENDS, Wiring, survey
 from mpidl.faults import Fault, shown
 from mpidl.models import MODELS
 from mpidl.node import Board, Node
-from mpidl.plan import Plan
+from mpidl.plan import Plan, differences
 from mpidl.recorder import Recorder
-from mpidl.rounds import Parts, width
+from mpidl.rounds import Parts, Series, width
 from mpidl.shards import Stock
+from mpidl.snapshot import Snapshot, origin, recognize
 from mpidl.world import Comm
 
 Array = npt.NDArray[Any]
 
 
 @contextmanager
-def parts(comm: Comm, plan: Plan, stock: Stock, path: Path, parallel: bool) -> Iterator[Parts]:
+def parts(
+    comm: Comm,
+    plan: Plan,
+    stock: Stock,
+    path: Path,
+    parallel: bool,
+    found: Found | None = None,
+) -> Iterator[Parts]:
     """Collective. Build all parts, and give communicators and memory back at the end.
 
+    Args:
+        comm: All ranks.
+        plan: What the run file says.
+        stock: The data.
+        path: The results file to be.
+        parallel: Whether it is written in parallel.
+        found: That with which the run goes on; None where it begins.
+
     Raises:
-        Fault: If the model does not fit the data, or the accelerator is not there.
+        Fault: If the model does not fit the data or the checkpoint, the accelerator is not there,
+            or the disk does not take the results file.
     """
     training = plan.file.training
     node = Node(comm)
@@ -54,14 +73,21 @@ def parts(comm: Comm, plan: Plan, stock: Stock, path: Path, parallel: bool) -> I
         devices[number].adopt(vector)
     together = world.agree(comm, lambda: side_by_side(plan, stock, len(devices), hardware))
     batch = Batch(devices, training) if together else None
+    snapshot = Snapshot(devices, batch, exchange, stock.shards)
+    if found is not None:
+        world.agree(comm, partial(snapshot.check, found))
+        snapshot.give_back(found)
     attributes = provenance.attributes(comm, plan, type(exchange).__name__.lower())
-    world.agree(comm, lambda: lay_out(path, plan, stock, attributes, size) if attributes else None)
-    record = plan.file.record
-    book = Recorder(node, path, plan.hosts, record.every, record.seconds, parallel)
+    story = world.agree(comm, lambda: tell(plan, stock, attributes, found) if attributes else None)
+    known = world.agree(
+        comm, lambda: lay_out(path, plan, stock, attributes, size, found) if attributes else 0
+    )
+    book = Recorder(node, path, plan.hosts, plan.file.record, parallel, len(snapshot.rows), known)
+    saver = Saver(comm, path, plan.file.checkpoint, story, plan.devices)
     tests = {kind: _samples(stock, *stock.tests[kind], hardware) for kind in schema.KINDS}
     classes = len(stock.traits.classes)
     board = Board(node, plan.hosts, width(classes))
-    yield Parts(comm, plan, devices, batch, exchange, board, tests, classes, book)
+    yield Parts(comm, plan, devices, batch, exchange, board, tests, classes, book, snapshot, saver)
     exchange.close()
     node.close()
     stock.close()
@@ -162,8 +188,39 @@ def _samples(stock: Stock, inputs: Array, labels: Array, to: torch.device) -> Sa
     )
 
 
-def lay_out(path: Path, plan: Plan, stock: Stock, attributes: dict[str, object], size: int) -> None:
-    """Create the results file with everything that is known before the first round."""
+def tell(plan: Plan, stock: Stock, attributes: dict[str, Any], found: Found | None) -> Story:
+    """What the checkpoints of this run say of it; a continued one goes on with an earlier story."""
+    known = origin(plan, stock.tests)
+    if found is not None:
+        recognize(found, known)
+        before = found.head.story
+        resumed = [*before.resumed, found.head.round]
+        attributes |= {"started": before.started, "resumed": np.array(resumed, np.int64)}
+    return Story(
+        run_file=attributes["run_file"],
+        origin=known,
+        started=attributes["started"],
+        resumed=[int(round_) for round_ in attributes.get("resumed", ())],
+        mpidl=attributes["mpidl"],
+        commit=attributes["commit"],
+    )
+
+
+def lay_out(
+    path: Path,
+    plan: Plan,
+    stock: Stock,
+    attributes: dict[str, Any],
+    size: int,
+    found: Found | None,
+) -> int:
+    """Create the results file with everything that is known before the run; how many rounds."""
+    classes, past = len(stock.traits.classes), dict[str, Array]()
+    if found is not None:
+        rows = np.swapaxes(found.everywhere("rows"), 0, 1)
+        past = results.inherit(
+            path, Series(rows, classes), lambda text: not differences(text, plan.file)
+        )
     moment = plan.file.evaluation.moment
     wanted = list(schema.MOMENTS) if moment == "both" else [moment]
     series = [
@@ -172,13 +229,15 @@ def lay_out(path: Path, plan: Plan, stock: Stock, attributes: dict[str, object],
         if not key.endswith(tuple(schema.MOMENTS)) or key.endswith(tuple(wanted))
     ]
     contents = results.Contents(
-        sizes=plan.sizes(len(stock.traits.classes)),
+        sizes=plan.sizes(classes),
         series=series,
         static={"graph": graph_arrays(plan), "placement": placement_arrays(plan, stock)},
         labels={"class": stock.traits.classes},
         attributes={**attributes, "parameters": size},
+        past=past,
     )
     results.create(path, contents)
+    return min(map(len, past.values()), default=0)
 
 
 def graph_arrays(plan: Plan) -> dict[str, Array]:

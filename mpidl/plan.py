@@ -39,6 +39,15 @@ SPECTRUM = 2048
 """Devices. Above this the dense mixing matrix is neither stored nor decomposed."""
 
 
+FREE: dict[str, list[str] | None] = {
+    **runfile.UNTOLD,
+    "topology": ["file"],
+    "training": ["rounds", "threads", "accelerator", "batched", "nonfinite"],
+    "exchange": ["backend", "accelerator_aware"],
+}
+"""What may change when a run is continued: by section settings, or all of it."""
+
+
 def read(source: Path | None, overrides: Sequence[str], ranks: int) -> RunFile:
     """Read a run file against everything that can be named in it.
 
@@ -243,11 +252,6 @@ def make(file: RunFile, ranks: int, graph: nx.DiGraph | None = None) -> Plan:
     none = file.ood.name == "none"
     sources = [] if none else placement.sources(file.ood.sources, graph, file.training.seed)
     _check_exchange(file, devices)
-    if file.checkpoint.every:
-        raise Fault(
-            f"checkpoint.every = {shown(file.checkpoint.every)}: this version writes no "
-            "checkpoints; 0 is allowed."
-        )
     return Plan(file, graph, sources, hosts)
 
 
@@ -285,3 +289,26 @@ def _check_exchange(file: RunFile, devices: int) -> None:
             f"strategy.name = {file.strategy.name!r}: links all devices to all, and {devices} "
             f"devices have more links than the {graphs.LINKS:,} that are allowed."
         )
+
+
+def differences(text: str, file: RunFile) -> list[tuple[str, str]]:
+    """Settings in which a run file differs from a resolved one, and what they are there.
+
+    Raises:
+        Fault: If the text is no run file for this version of mpidl.
+    """
+    before, now = runfile.read(text, (), KINDS), file
+    found = []
+    for section in runfile.SECTIONS:
+        free = FREE.get(section, [])
+        if free is None:
+            continue
+        was, is_ = (getattr(one, section).model_dump() for one in (before, now))
+        # Another builder has other parameters.
+        keys = ["name"] if was.get("name") != is_.get("name") else dict.fromkeys([*was, *is_])
+        found += [
+            (f"{section}.{key} = {shown(is_.get(key))}", shown(was.get(key)))
+            for key in keys
+            if key not in free and was.get(key) != is_.get(key)
+        ]
+    return found

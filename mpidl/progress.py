@@ -33,10 +33,12 @@ class Display:
     Args:
         rounds: R.
         quiet: Show nothing (every rank but 0).
+        first: The round with which the run goes on.
     """
 
-    def __init__(self, rounds: int, quiet: bool) -> None:
-        self._rounds, self._quiet = rounds, quiet
+    def __init__(self, rounds: int, quiet: bool, first: int = 0) -> None:
+        self._rounds, self._quiet, self._first = rounds, quiet, first
+        self._lost = False
         seen = None if quiet else terminal()
         self.console = Console(
             quiet=quiet,
@@ -58,7 +60,7 @@ class Display:
                 TimeRemainingColumn(),
                 console=self.console,
             )
-            self._task = self._bar.add_task("rounds", total=rounds)
+            self._task = self._bar.add_task("rounds", total=rounds, completed=first)
             self._live = Live(self._view(), console=self.console, refresh_per_second=4)
             self._live.start()
 
@@ -66,6 +68,7 @@ class Display:
         """Show one finished round; ``values`` holds ``(N,)`` or ``(N, C)`` for each series."""
         if self._quiet:
             return
+        self._tell_lost(round_, values)
         self._last = {**self._last, **{k: v for k, v in values.items() if not np.isnan(v).all()}}
         told = f"{scores(self._last)}  {seconds(values)}"
         if self._bar is not None and self._live is not None:
@@ -73,8 +76,19 @@ class Display:
             self._live.update(self._view(told))
             return
         elapsed = time.monotonic() - self._started
-        left = elapsed / (round_ + 1) * (self._rounds - round_ - 1)
+        left = elapsed / (round_ + 1 - self._first) * (self._rounds - round_ - 1)
         self.console.print(f"round {round_ + 1}/{self._rounds}  {told}  left {clock(left)}")
+
+    def _tell_lost(self, round_: int, values: Values) -> None:
+        """Tell once where training goes wrong."""
+        lost = np.flatnonzero(values.get("finite", np.ones(1)) == 0)
+        if len(lost) and not self._lost:
+            self._lost = True
+            more = f" and {len(lost) - 8} more" if len(lost) > 8 else ""
+            named = ", ".join(map(str, lost[:8].tolist())) + more
+            self.console.print(
+                f"round {round_ + 1}: the training loss of device {named} is not finite"
+            )
 
     def _view(self, told: str = "starting") -> Group:
         return Group(self._bar or "", told)

@@ -1,5 +1,6 @@
 """Writes one results file in parallel."""
 
+import os
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from mpidl import schema
 from mpidl.node import Node
+from mpidl.runfile import Record
 
 Array = npt.NDArray[Any]
 
@@ -25,9 +27,10 @@ class Recorder:
         node: The ranks of this node.
         path: A file that :func:`mpidl.results.create` made.
         hosts: Device to rank, ``(N,)``.
-        every: Rounds between writes.
-        seconds: Seconds after which rows are written although fewer rounds are due.
+        settings: How often rows are written.
         parallel: Whether nodes write together (MPI-IO) or rank 0 writes for all.
+        done: How many rounds are in it already, or known elsewhere; the next row follows them.
+        counted: How many of them the file counts.
     """
 
     def __init__(
@@ -35,19 +38,22 @@ class Recorder:
         node: Node,
         path: Path,
         hosts: npt.NDArray[np.int64],
-        every: int,
-        seconds: float,
+        settings: Record,
         parallel: bool,
+        done: int = 0,
+        counted: int = 0,
     ) -> None:
-        self._parallel, self._every, self._seconds = parallel, every, seconds
+        self._parallel, self._every, self._seconds = parallel, settings.every, settings.seconds
         self._node, self._writers = node, node.leaders
         here = node.ranks[hosts] == node.ranks[node.comm.rank]
         self._devices = np.flatnonzero(here) if parallel else np.arange(len(hosts))
         self._rows: list[Mapping[str, Array]] = []
-        self._done = 0
+        self._done, self._counted = done, max(done, counted)
+        self._path = path
         self._written_at = time.monotonic()
         self._file = None
         self._marks = node.comm.rank == 0
+        self._inode = _inode(path) if self._marks else 0
         if parallel and self._writers is not None:
             self._file = h5py.File(path, "r+", driver="mpio", comm=self._writers)
         elif not parallel and self._marks:
@@ -87,7 +93,9 @@ class Recorder:
                 self._writers.Barrier()
             else:
                 self._file.flush()
-            self._mark(schema.ROUNDS_DONE, self._done)
+            self._counted = max(self._counted, self._done)
+            self._mark(schema.ROUNDS_DONE, self._counted)
+            self._find()
         self._written_at = time.monotonic()
 
     def _write(self, dataset: h5py.Dataset, rounds: slice, values: Array) -> None:
@@ -103,6 +111,10 @@ class Recorder:
             if not self._parallel:
                 self._file.flush()
 
+    def _find(self) -> None:
+        if self._marks and self._inode != _inode(self._path):
+            raise RuntimeError(f"{self._path} was removed or replaced while the run wrote it")
+
     def close(self, completed: bool) -> None:
         """Collective. Write what is left, say whether the run came to its end, close the file."""
         self.write()
@@ -110,4 +122,23 @@ class Recorder:
             self._mark(schema.COMPLETED, 1)
         if self._file is not None:
             self._file.close()
+        if self._marks:
+            self._find()
+            _sync(self._path)
         self._node.meet()
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
+
+
+def _sync(path: Path) -> None:
+    """Let the disk have the file, before what could replace it is removed."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

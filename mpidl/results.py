@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,32 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import schema
+from mpidl import host, schema
 from mpidl.faults import Fault
 
 Array = npt.NDArray[Any]
+
+
+READ = """
+import os, sys, h5py
+size = os.path.getsize(sys.argv[1])
+def read(name, item):
+    dict(item.attrs)
+    if isinstance(item, h5py.Dataset):
+        assert item.nbytes <= size
+        item[()]
+with h5py.File(sys.argv[1], "r") as file:
+    dict(file.attrs)
+    file.visititems(read)
+"""
+"""Reads all of a file, and allocates no more than it has."""
+
+
+def sound(path: Path) -> bool:
+    """Whether all of an HDF5 file can be read; a process of its own tries, as it may crash."""
+    environment = {**host.unlaunched(os.environ), "MPI4PY_RC_INITIALIZE": "0"}
+    words = [sys.executable, "-c", READ, str(path)]
+    return subprocess.run(words, env=environment, capture_output=True, check=False).returncode == 0
 
 
 def completed(path: Path) -> bool:
@@ -25,6 +49,12 @@ def completed(path: Path) -> bool:
             return bool(file[schema.COMPLETED][()])
     except (OSError, KeyError, TypeError, ValueError):
         return False
+
+
+def told(path: Path) -> tuple[str, int]:
+    """The run file that a sound results file was made with, and how many rounds it counts."""
+    with h5py.File(path, "r") as file:
+        return str(file.attrs["run_file"]), int(file[schema.ROUNDS_DONE][()])
 
 
 def examine(path: Path, overwrite: bool, size: int = 0, leads: bool = True) -> None:
@@ -44,7 +74,7 @@ def examine(path: Path, overwrite: bool, size: int = 0, leads: bool = True) -> N
     try:
         if path.exists() and not path.is_file():
             raise Fault(f"Cannot write results to {path}: it is not a file.")
-        if completed(path) and not overwrite:
+        if not overwrite and path.exists() and sound(path) and completed(path):
             raise Fault(
                 f"{path} holds a completed run; give --overwrite, another --out or another name."
             )
@@ -62,13 +92,14 @@ def examine(path: Path, overwrite: bool, size: int = 0, leads: bool = True) -> N
         )
 
 
-def claim(path: Path, overwrite: bool, leads: bool = True) -> None:
-    """Make room for a results file; an unfinished one is moved aside, never lost.
+def claim(path: Path, overwrite: bool, leads: bool = True, beside: Sequence[Path] = ()) -> None:
+    """Make room for a results file; what is unfinished is moved aside, never lost.
 
     Args:
         path: The results file to be.
         overwrite: Whether a completed run there may be replaced.
         leads: Whether this rank is the one that does it.
+        beside: Folders that belong to what is there, such as its checkpoints.
 
     Raises:
         Fault: If the path holds a completed run, or cannot be written.
@@ -78,14 +109,64 @@ def claim(path: Path, overwrite: bool, leads: bool = True) -> None:
     examine(path, overwrite)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not overwrite:
-            aside = (path.with_name(f"{path.stem}.unfinished-{k}.h5") for k in range(1, 10**6))
-            path.rename(next(name for name in aside if not name.exists()))
+        if overwrite:
+            for old in beside:
+                shutil.rmtree(old, ignore_errors=True)
+        else:
+            _move_aside(path, beside)
         descriptor = os.open(_draft(path), os.O_CREAT | os.O_WRONLY, 0o666)
         os.close(descriptor)
         _draft(path).unlink()
     except OSError as error:
         raise Fault(f"Cannot write results to {path}: {error.strerror}.") from None
+
+
+def _move_aside(path: Path, beside: Sequence[Path]) -> None:
+    there = [old for old in (path, *beside) if os.path.lexists(old)]
+    names = (f"{path.stem}.unfinished-{k}" for k in range(1, 10**6))
+    new = next(
+        n for n in names if not any(os.path.lexists(o.with_name(n + o.suffix)) for o in there)
+    )
+    for old in there:
+        old.rename(old.with_name(new + old.suffix))
+
+
+def inherit(path: Path, past: Mapping[str, Array], same: Callable[[str], bool]) -> dict[str, Array]:
+    """The rows of all rounds that are known of a run which goes on.
+
+    A file that is damaged or of another run is moved aside.
+
+    Args:
+        path: The results file, if there is one.
+        past: For each series the rows of the first rounds, ``(r, N)`` or ``(r, N, C)``.
+        same: Whether a resolved run file is that of this run.
+
+    Returns:
+        For each series the same rows, and those that the file has beyond them.
+
+    Raises:
+        Fault: If a file cannot be moved aside.
+    """
+    known = dict(past)
+    if not os.path.lexists(path):
+        return known
+    try:
+        if path.is_file() and sound(path):
+            with h5py.File(path, "r") as file:
+                done = min(int(file[schema.ROUNDS_DONE][()]), len(file["series/round"]))
+                if same(str(file.attrs["run_file"])):
+                    for key, rows in past.items():
+                        there = file.get(f"series/{key}", rows)
+                        more = there[len(rows) : done]
+                        known[key] = np.concatenate([rows, more.reshape(-1, *rows.shape[1:])])
+                    return known
+    except (OSError, KeyError, ValueError, TypeError):
+        known = dict(past)
+    try:
+        _move_aside(path, ())
+    except OSError as error:
+        raise Fault(f"Cannot move {path} aside: {error.strerror}.") from None
+    return known
 
 
 def _draft(path: Path) -> Path:
@@ -102,6 +183,7 @@ class Contents:
         static: For the other groups, the values of each variable.
         labels: Names along a dimension, such as the classes.
         attributes: Attributes of the whole file.
+        past: For each series the rows of rounds that are done, ``(r, N)`` or ``(r, N, C)``.
     """
 
     sizes: Mapping[str, int]
@@ -109,6 +191,7 @@ class Contents:
     static: Mapping[str, Mapping[str, Array]]
     labels: Mapping[str, Sequence[str]]
     attributes: Mapping[str, Any]
+    past: Mapping[str, Array] = field(default_factory=dict)
 
 
 def create(path: Path, contents: Contents) -> None:
@@ -116,13 +199,22 @@ def create(path: Path, contents: Contents) -> None:
 
     Everything that changes the file's structure happens here, so that a run which is killed later
     leaves a readable file, and so that writers need no collective call but for data.
+
+    Raises:
+        Fault: If the disk does not take it.
     """
     draft = _draft(path)
     try:
         _lay_out(draft, contents)
         os.replace(draft, path)
+    except OSError as error:
+        raise Fault(f"Cannot write results to {path}: {_why(error)}.") from None
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _why(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else "HDF5 cannot write there"
 
 
 def _lay_out(draft: Path, contents: Contents) -> None:
@@ -130,12 +222,16 @@ def _lay_out(draft: Path, contents: Contents) -> None:
         file.attrs["schema"] = schema.VERSION
         for key, value in contents.attributes.items():
             file.attrs[key] = value
-        file.create_dataset(schema.ROUNDS_DONE, data=np.int64(0))
+        done = min((len(rows) for rows in contents.past.values()), default=0)
+        file.create_dataset(schema.ROUNDS_DONE, data=np.int64(done))
         file.create_dataset(schema.COMPLETED, data=np.int64(0))
         group = file.create_group("series")
         for key in contents.series:
             shape = tuple(contents.sizes[dim] for dim in schema.SERIES[key].dims)
             _variable(group, key, schema.SERIES[key], shape, None, contents.labels)
+            if done:
+                dataset = group[key]
+                dataset[:done] = contents.past[key][:done].astype(dataset.dtype)
         for name, variables in contents.static.items():
             group = file.create_group(name)
             for key, value in variables.items():

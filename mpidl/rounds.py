@@ -4,12 +4,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
 
 from mpidl import schema, watchdog
 from mpidl.batch import Batch
+from mpidl.checkpoint import Saver
 from mpidl.device import Device, Samples
 from mpidl.exchange.memory import Exchange
 from mpidl.graphs import Neighborhood
@@ -17,6 +19,7 @@ from mpidl.node import Board
 from mpidl.plan import Plan
 from mpidl.recorder import Recorder
 from mpidl.scores import Score
+from mpidl.snapshot import Snapshot
 from mpidl.strategies import Inbox, Look
 from mpidl.world import Comm
 
@@ -24,8 +27,18 @@ Array = npt.NDArray[np.float64]
 Table = Mapping[str, Array]
 
 
-FLAGS = 2
-"""Columns behind the series: whether a rank wants to stop, and whether it wants to write."""
+FLAGS = 4
+"""Columns behind the series: whether a rank wants to stop, whether rows should be written, whether
+the state should be saved, and how far its saving is."""
+
+
+class Outcome(Enum):
+    """How a run ends."""
+
+    COMPLETED = "after its last round"
+    STOPPED = "as it was asked to"
+    DIVERGED = "as a loss is not finite"
+    UNSAVED = "as its state cannot be saved"
 
 
 def width(classes: int) -> int:
@@ -38,7 +51,7 @@ class Series(Mapping[str, Array]):
     """Each series in a table with a row per device: ``(N,)``, or ``(N, C)`` by class.
 
     Args:
-        table: ``(N, S)``.
+        table: ``(N, S)``, or that of many rounds, ``(r, N, S)``.
         classes: C.
     """
 
@@ -48,7 +61,7 @@ class Series(Mapping[str, Array]):
     def __getitem__(self, key: str) -> Array:
         columns = self._columns[key]
         by_class = schema.SERIES[key].dims == schema.PER_CLASS
-        return self._table[:, columns if by_class else columns.start]
+        return self._table[..., columns if by_class else columns.start]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
@@ -71,6 +84,8 @@ class Parts:
         tests: The test sets, ``iid`` and ``ood``.
         classes: C.
         recorder: Keeps the rows.
+        snapshot: Copies the state of this rank's devices.
+        saver: Saves that.
         timer: By which phases are timed, in seconds.
     """
 
@@ -83,25 +98,32 @@ class Parts:
     tests: Mapping[str, Samples]
     classes: int
     recorder: Recorder
+    snapshot: Snapshot
+    saver: Saver
     timer: Callable[[], float] = time.perf_counter
 
 
 def run_rounds(
-    parts: Parts, watch: Callable[[int, Table], None], interrupted: Callable[[], bool]
-) -> bool:
-    """Collective. Run all rounds; whether the run came to its end.
+    parts: Parts,
+    watch: Callable[[int, Table], None],
+    ends: Callable[[float], bool],
+    first: int = 0,
+) -> Outcome:
+    """Collective. Run all rounds that are left; how the run ended.
 
     Args:
         parts: What was built from the run file.
         watch: Called on every rank after each round with its number and, for each series, the
             values of all devices, ``(N,)`` or ``(N, C)``.
-        interrupted: Whether this rank was asked to stop; all then stop after the same round.
+        ends: Whether this rank should stop after this round, if it takes so many seconds to save
+            its state; all then stop after the same round.
+        first: The first of them.
     """
     plan, exchange, rounds = parts.plan, parts.exchange, parts.plan.file.training.rounds
     own = list(parts.devices)
     steady = plan.rows(0, own) if plan.steady else None
     row, spent_recording = Row(own, parts.classes, parts.timer), 0.0
-    for round_ in range(rounds):
+    for round_ in range(first, rounds):
         row.clear()
         due = (round_ + 1) % plan.file.evaluation.every == 0 or round_ == rounds - 1
         row["seconds_record"] = spent_recording
@@ -123,15 +145,28 @@ def run_rounds(
                 parts.devices[number].bind(vector)
 
         evaluate(parts, row, "mixed", due)
-        stop, write, table = gather(parts, row, interrupted())
+        wishes, table = gather(parts, row, ends(parts.saver.seconds))
+        diverged = plan.file.training.nonfinite == "stop" and not table["finite"].all()
+        done, saved = round_ + 1, parts.saver.settle(wishes.saving)
+        stop = wishes.stop or diverged or not saved
         started = parts.timer()
         with watchdog.working("recording"):
-            parts.recorder.record(table, now=write or stop)
+            parts.recorder.record(table, now=wishes.write or stop)
         spent_recording = parts.timer() - started
         watch(round_, table)
-        if stop and round_ < rounds - 1:
-            return False
-    return True
+        parts.snapshot.rows.append(np.array(row.table[:, :-FLAGS]))
+        if diverged:
+            parts.saver.finish()
+            return Outcome.DIVERGED
+        if not saved:
+            return Outcome.UNSAVED
+        if done == rounds:
+            break
+        if stop or wishes.save or parts.saver.due(done):
+            saved = parts.saver.begin(done, parts.snapshot.take, wait=stop)
+        if stop or not saved:
+            return Outcome.STOPPED if saved else Outcome.UNSAVED
+    return Outcome.COMPLETED if parts.saver.end(rounds, parts.snapshot.take) else Outcome.UNSAVED
 
 
 class Row:
@@ -140,7 +175,8 @@ class Row:
     Attributes:
         table: All of it, ``(D, S)``.
         values: For each series its part of the table, ``(D,)`` or ``(D, C)``.
-        flags: Two more columns, for what a rank wants of all.
+        flags: More columns, for what a rank wants of all.
+        trained: Which devices took part in the round's training, ``(D,)``.
     """
 
     def __init__(self, devices: list[int], classes: int, timer: Callable[[], float]) -> None:
@@ -149,6 +185,7 @@ class Row:
         self.table = np.full((len(devices), width(classes)), np.nan)
         self.values = dict(Series(self.table, classes))
         self.flags = self.table[:, -FLAGS:]
+        self.trained = np.zeros(len(devices), bool)
         self._seconds = [part for key, part in self.values.items() if key.startswith("seconds_")]
 
     def clear(self) -> None:
@@ -160,6 +197,9 @@ class Row:
     def set(self, key: str, device: int, value: npt.ArrayLike) -> None:
         """Set one device's value."""
         self.values[key][self._place[device]] = np.asarray(value)
+
+    def __getitem__(self, key: str) -> Array:
+        return self.values[key]
 
     def __setitem__(self, key: str, value: npt.ArrayLike) -> None:
         self.values[key][:] = np.asarray(value)
@@ -177,6 +217,7 @@ def train(parts: Parts, row: Row, round_: int) -> None:
     """Take the local steps of those devices of this rank that take part in a round."""
     active = parts.plan.active(round_)
     own = [number for number in parts.devices if number in active]
+    row.trained[:] = [number in active for number in parts.devices]
     if parts.batch is not None and own:
         with row.clock("train"):
             losses = parts.batch.train(round_, own)
@@ -234,11 +275,23 @@ def test(parts: Parts, row: Row, moment: str) -> None:
                 row.set(f"iid_class_accuracy_{moment}", number, score.by_class)
 
 
-def gather(parts: Parts, row: Row, stop: bool) -> tuple[bool, bool, Table]:
-    """Collective. Whether any rank wants to stop, or to write, and the series of all devices."""
+@dataclass(frozen=True)
+class Wishes:
+    """What ranks want of all: to stop, to write rows, to save the state; and how far saving is."""
+
+    stop: bool
+    write: bool
+    save: bool
+    saving: Array
+
+
+def gather(parts: Parts, row: Row, stop: bool) -> tuple[Wishes, Series]:
+    """Collective. What any rank wants, and the series of all devices."""
     row["bytes_sent"] = list(parts.exchange.bytes_sent.values())
     row["bytes_received"] = list(parts.exchange.bytes_received.values())
-    row.flags[:] = stop, parts.recorder.overdue
+    row["finite"] = np.isfinite(row["train_loss"]) | ~row.trained
+    row.flags[:] = stop, parts.recorder.overdue, parts.saver.overdue, parts.saver.state
     everyone = parts.board.gather(row.table)
-    stops, overdue = everyone[:, -FLAGS:].T.astype(bool)
-    return bool(stops.any()), bool(overdue.any()), Series(everyone, parts.classes)
+    stops, writes, saves, saving = everyone[:, -FLAGS:].T
+    wishes = Wishes(bool(stops.any()), bool(writes.any()), bool(saves.any()), saving)
+    return wishes, Series(everyone, parts.classes)

@@ -5,7 +5,6 @@ import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 
 if __name__ == "__main__":
     # While modules load, Ctrl-C ends a rank without a traceback.
@@ -14,7 +13,21 @@ if __name__ == "__main__":
 
     start.fork_from_one("mpidl.run")
 
-from mpidl import check, host, plan, provenance, results, schema, shards, watchdog, world
+from mpidl import (
+    check,
+    checkpoint,
+    ends,
+    host,
+    plan,
+    provenance,
+    results,
+    schema,
+    shards,
+    watchdog,
+    world,
+)
+from mpidl.checkpoint import Found
+from mpidl.ends import Ends
 from mpidl.faults import Fault, Parser
 from mpidl.plan import Plan
 from mpidl.progress import Display
@@ -48,6 +61,14 @@ def parser() -> Parser:
         "--check", action="store_true", help="build everything, train nothing, print what would run"
     )
     add(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="go on from the newest checkpoint, beside --out or in DIR; begin where there is none",
+    )
+    add("--walltime", metavar="HH:MM:SS", help="stop in time with a checkpoint and exit code 75")
+    add(
         "--patience",
         type=patience,
         metavar="SECONDS",
@@ -76,9 +97,11 @@ def prepare(arguments: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Collective. Run the command; the exit code is 0, 130 after Ctrl-C, or 75 after a warning.
+    """Collective. Run the command; the exit code.
 
-    A user's fault ends with exit code 2, a program's fault with 1; see :func:`mpidl.world.world`.
+    It is 0 when all is done, 75 where the run stopped and wants to be started again, 130 after
+    Ctrl-C, 3 where a loss is not finite, 1 where the state cannot be saved. A user's fault ends
+    with exit code 2, a program's fault with 1; see :func:`mpidl.world.world`.
     """
     with world.world() as comm:
         options = parser().parse_args(arguments)
@@ -90,44 +113,144 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if options.patience is not None and watchdog.on_duty is not None:
             watchdog.on_duty.patience = options.patience
+        walltime = ends.seconds(options.walltime) if options.walltime else None
+        if options.resume is not None and options.overwrite:
+            raise Fault("--resume goes without --overwrite: it replaces nothing.")
         if options.json and not options.check:
             raise Fault("--json: goes with --check or --list.")
         file = world.agree(comm, lambda: plan.read(options.file, options.set, comm.size))
         made = world.agree(comm, lambda: plan.make(file, comm.size))
         if options.check:
             return check.check(comm, made, options.json)
-        return run(comm, made, options.out / f"{file.name}.h5", options.overwrite)
+        path = options.out / f"{file.name}.h5"
+        return run(comm, made, path, options.overwrite, options.resume, walltime)
     return 1
 
 
-def run(comm: Comm, made: Plan, path: Path, overwrite: bool = True) -> int:
-    """Collective. Build the parts in order, run the rounds, close the file; the exit code."""
+def run(
+    comm: Comm,
+    made: Plan,
+    path: Path,
+    overwrite: bool = True,
+    resume: str | None = None,
+    walltime: float | None = None,
+) -> int:
+    """Collective. Build the parts in order, run the rounds, close the file; the exit code.
+
+    Args:
+        comm: All ranks.
+        made: What the run file says.
+        path: The results file.
+        overwrite: Whether it may replace that of a completed run.
+        resume: The folder from whose checkpoints the run goes on; empty for that beside the
+            results file, None to begin.
+        walltime: Seconds after which it must have stopped.
+    """
+    leads = comm.rank == 0
     parallel = world.agree(comm, lambda: writer(made))
+    if resume is not None and comm.bcast(world.agree(comm, lambda: leads and over(made, path))):
+        if leads:
+            print(f"nothing is left to do: the completed run is in {path}", flush=True)
+        return 0
+    found = None if resume is None else resumed(comm, made, path, resume)
     stock = shards.provide(comm, made)
-    leads, size = comm.rank == 0, schema.series_bytes(made.sizes(len(stock.traits.classes)))
-    world.agree(comm, lambda: results.examine(path, overwrite, size, leads))
+    size = schema.series_bytes(made.sizes(len(stock.traits.classes)))
+    replace = overwrite or found is not None
+    world.agree(comm, lambda: results.examine(path, replace, size, leads))
     rehearse(comm, made, stock)
-    world.agree(comm, lambda: results.claim(path, overwrite, leads))
+    if found is None:
+        world.agree(comm, lambda: results.claim(path, overwrite, leads, [checkpoint.folder(path)]))
     if leads:
         print(provenance.title(made), flush=True)
 
     from mpidl import build, rounds
+    from mpidl.rounds import Outcome
 
-    with build.parts(comm, made, stock, path, parallel) as parts:
-        display = Display(made.file.training.rounds, quiet=comm.rank != 0)
+    with build.parts(comm, made, stock, path, parallel, found) as parts:
+        first = len(parts.snapshot.rows)
+        display = Display(made.file.training.rounds, quiet=not leads, first=first)
         for line in provenance.notes(comm, made, parts.exchange, parallel):
             display.console.print(line)
-        asked = _listen()
+        if found is not None:
+            display.console.print(f"goes on after round {first}, from {found.path}")
+        stops = Ends(ends.left(walltime))
         try:
-            finished = rounds.run_rounds(parts, display.watch, lambda: bool(asked))
+            outcome = rounds.run_rounds(parts, display.watch, stops.near, first)
         finally:
             display.close()
-        parts.recorder.close(completed=finished)
-        if finished:
+        completed = outcome == Outcome.COMPLETED
+        parts.recorder.close(completed)
+        if completed:
+            parts.saver.discard()
             display.console.print(display.table(made.hops()))
-        state = "results" if finished else "interrupted; the rounds so far are"
-        display.console.print(f"{state} in {path}")
-    return 0 if finished else stopped(comm, asked)
+        trouble = parts.saver.give_up() if outcome == Outcome.UNSAVED else ""
+        code = {Outcome.STOPPED: stops.code(comm), Outcome.DIVERGED: world.DIVERGED}.get(outcome)
+        why = {
+            Outcome.COMPLETED: "results",
+            Outcome.STOPPED: "interrupted; the rounds so far are",
+            Outcome.DIVERGED: "stopped, as training.nonfinite says; the rounds so far are",
+            Outcome.UNSAVED: f"stopped, as no checkpoint can be written ({trouble}); the rounds "
+            "so far are",
+        }
+        goes_on = "; --resume goes on" if outcome in (Outcome.STOPPED, Outcome.UNSAVED) else ""
+        display.console.print(f"{why[outcome]} in {path}{goes_on}")
+    return int(outcome == Outcome.UNSAVED) if code is None else code
+
+
+def over(made: Plan, path: Path) -> bool:
+    """Whether a results file holds all of this run.
+
+    Raises:
+        Fault: If it holds all of another one.
+    """
+    if not (path.is_file() and results.sound(path) and results.completed(path)):
+        return False
+    text, rounds = results.told(path)
+    if plan.differences(text, made.file):
+        raise Fault(
+            f"{path} holds another completed run; give the run file that it was made with, "
+            "another --out or another name."
+        )
+    return rounds >= made.file.training.rounds
+
+
+def resumed(comm: Comm, made: Plan, path: Path, where: str) -> Found | None:
+    """Collective. The checkpoint with which the run goes on; None where it has to begin.
+
+    Args:
+        comm: All ranks.
+        made: The run.
+        path: Its results file.
+        where: The folder that was named; empty where none was.
+
+    Raises:
+        Fault: If a folder was named that has none, or if the newest is of another run.
+    """
+    leads, own = comm.rank == 0, made.hosted(comm.rank)
+    folder = world.agree(comm, lambda: checkpoint.folder_in(where, path) if leads else None)
+    found = checkpoint.find(comm, comm.bcast(folder), own, made.devices)
+    if found is None:
+        if where:
+            raise Fault(f"--resume {where}: holds no whole checkpoint of {made.file.name!r}.")
+        if leads:
+            told = f"no whole checkpoint in {checkpoint.folder(path)}; the run begins"
+            print(told, flush=True)
+        return None
+    rounds, different = (
+        made.file.training.rounds,
+        plan.differences(found.head.story.run_file, made.file),
+    )
+    faults = [
+        f"{now}: the run in {found.path} has {before}; give the run file that it was made with."
+        for now, before in different
+    ]
+    if found.head.round > rounds:
+        faults.append(
+            f"training.rounds = {rounds}: {found.path} has {found.head.round} rounds already."
+        )
+    if faults:
+        raise Fault(*faults)
+    return found
 
 
 def rehearse(comm: Comm, made: Plan, stock: Stock) -> None:
@@ -162,32 +285,6 @@ def writer(made: Plan) -> bool:
             "record.writer = 'parallel': this h5py was built without MPI; 'auto' and 'gather' work."
         )
     return able
-
-
-def _listen() -> list[int]:
-    """Let the first Ctrl-C, or a warning, end the run after its round; a second Ctrl-C at once.
-
-    Returns:
-        The signals that came, to be asked for now and then.
-    """
-    asked: list[int] = []
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        # A batch system may send its warning to every process, and the launcher passes it on too.
-        if number == signal.SIGINT and number in asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    for number in (signal.SIGINT, *world.WARNINGS):
-        signal.signal(number, ask)
-    return asked
-
-
-def stopped(comm: Comm, asked: Sequence[int]) -> int:
-    """Collective. The exit code of a run that ended before its end, by the signals that came."""
-    code = world.INTERRUPTED if signal.SIGINT in asked else world.AGAIN if asked else 0
-    codes: list[int] = comm.allgather(code)
-    return max(codes)
 
 
 if __name__ == "__main__":

@@ -126,6 +126,7 @@ class Training(Section):
         1, description="must be a number from 1 to 1024, or 'auto' for a rank's share of the cores"
     )
     batched: Literal["auto", "yes", "no"] = "auto"
+    nonfinite: Literal["stop", "continue"] = "stop"
 
 
 class Evaluation(Section):
@@ -157,9 +158,16 @@ class Record(Section):
 
 
 class Checkpoint(Section):
-    """How often the full state is saved; 0 means never."""
+    """How often the full state is saved, in rounds and in minutes; 0 means never.
+
+    The newest ``keep`` are kept until the run has come to its end; with ``final`` they stay, and
+    the state after the last round is saved too.
+    """
 
     every: Natural = 0
+    minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 15.0
+    keep: Annotated[int, Field(ge=1, le=10**6)] = 2
+    final: bool = False
 
 
 @dataclass(frozen=True)

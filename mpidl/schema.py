@@ -29,6 +29,7 @@ PER_CLASS = ("round", "device", "class")
 
 SERIES = {
     "train_loss": Variable(PER_DEVICE, "mean training loss over the round's samples"),
+    "finite": Variable(PER_DEVICE, "whether training's loss was a finite number", dtype="i8"),
     "consensus_distance": Variable(PER_DEVICE, "2-norm of x_i - mean_j x_j after mixing"),
     "bytes_sent": Variable(PER_DEVICE, "parameter bytes that other ranks got", "byte", "i8"),
     "bytes_received": Variable(PER_DEVICE, "parameter bytes got from other ranks", "byte", "i8"),

@@ -24,7 +24,10 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
 AGAIN = 75
-"""Exit code of what was stopped by a warning signal and wants to be started again."""
+"""Exit code of what stopped for a warning or for its time, and wants to be started again."""
+
+DIVERGED = 3
+"""Exit code of a run that stopped because a loss was not finite."""
 
 WARNINGS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """Signals by which a batch system, or an ensemble, tells that the time is over."""

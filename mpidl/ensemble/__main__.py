@@ -14,7 +14,7 @@ from pathlib import Path
 # A driver is no rank: MPI must not start where no launcher is, such as on a login node.
 os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 
-from mpidl import world
+from mpidl import ends, world
 from mpidl.ensemble import allocation, cost, packing, sites, study, table
 from mpidl.ensemble.display import Display
 from mpidl.ensemble.driver import Driver, Orders
@@ -143,7 +143,7 @@ def placed(site: Site, ranks: int) -> list[str]:
 
 
 def _plan(found: Study, options: Namespace) -> int:
-    hours = seconds(options.walltime) / HOUR if options.walltime else None
+    hours = ends.seconds(options.walltime) / HOUR if options.walltime else None
     options.site = options.plan
     folder = options.out / found.name
     print(
@@ -188,35 +188,20 @@ def _check_sizes(found: Study, site: Site, nodes: int) -> None:
 
 
 def _request(site: Site, options: Namespace) -> tuple[Request, Orders]:
-    walltime = seconds(options.walltime) if options.walltime else None
+    walltime = ends.seconds(options.walltime) if options.walltime else None
     if allocation.inside(site):
         told = [
             allocation.stop(allocation.ends(site)),
             time.time() + walltime if walltime else None,
         ]
-        ends = min((moment for moment in told if moment is not None), default=None)
+        end = min((moment for moment in told if moment is not None), default=None)
         request = Request(len(allocation.hosts(site)), 1, walltime or 0.0)
-        return request, Orders(options.retries, ends)
+        return request, Orders(options.retries, end)
     if walltime is None:
         raise Fault(
             "--walltime is missing: outside an allocation, batch jobs are asked for so long."
         )
     return Request(options.nodes or 1, options.jobs, walltime), Orders(options.retries)
-
-
-def seconds(text: str) -> float:
-    """Seconds of ``HH:MM:SS``, or of a number of hours.
-
-    Raises:
-        Fault: If it is neither, or not positive.
-    """
-    try:
-        found = allocation.seconds(text) if ":" in text else float(text) * HOUR
-    except ValueError:
-        found = 0.0
-    if not 0 < found < float("inf"):
-        raise Fault(f"--walltime {text!r}: must be HH:MM:SS, or a number of hours.")
-    return found
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from mpidl.ends import of_clock
 from mpidl.ensemble.sites import Site
 from mpidl.faults import Fault
 
@@ -63,7 +64,7 @@ def ends(site: Site) -> float | None:
             return datetime.fromisoformat(told).timestamp()
         job = described(number(site))
         start = datetime.strptime(job["stime"], "%a %b %d %H:%M:%S %Y").timestamp()
-        return start + seconds(job["Resource_List"]["walltime"])
+        return start + of_clock(job["Resource_List"]["walltime"])
     return None
 
 
@@ -108,16 +109,6 @@ def ask(*words: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Fault(f"{' '.join(words)}: {error}") from None
     return done.stdout
-
-
-def seconds(text: str) -> float:
-    """The seconds in ``HH:MM:SS``.
-
-    Raises:
-        ValueError: If it is not of this form.
-    """
-    hours, minutes, rest = map(int, text.split(":"))
-    return float(3600 * hours + 60 * minutes + rest)
 
 
 def clock(seconds: float) -> str:

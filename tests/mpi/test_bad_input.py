@@ -243,9 +243,11 @@ SETTINGS = [
     ("record.seconds=0", "record.seconds = 0: should be greater than 0."),
     (
         "topology.name=ring topology.devices=1400 training.rounds=1000000000",
-        "Cannot write results to {dir}/out/default.h5: the file needs 313,600.0 GB and",
+        "Cannot write results to {dir}/out/default.h5: the file needs 324,800.0 GB and",
     ),
-    ("checkpoint.every=5", "checkpoint.every = 5: this version writes no checkpoints; 0 is allow"),
+    ("checkpoint.minutes=-1", "checkpoint.minutes = -1: should be greater than or equal to 0."),
+    ("checkpoint.keep=0", "checkpoint.keep = 0: should be greater than or equal to 1."),
+    ("training.nonfinite=go", "training.nonfinite = 'go': should be 'stop' or 'continue'."),
     ("checkpoint.every=-1", "checkpoint.every = -1: should be greater than or equal to 0."),
     ("name=", "name = '': must be a file name of 1 to 200 bytes"),
     ("name=a/b", "name = 'a/b': must be a file name"),

@@ -344,10 +344,10 @@ def test_interrupting_one_rank_stops_all_after_the_same_round(comm, parts, read)
     asked = []
     with parts(f"topology.devices={2 * comm.size}", "training.rounds=50") as made:
         last = comm.rank == comm.size - 1
-        finished = rounds.run_rounds(
-            made, lambda round_, _: asked.append(round_), lambda: last and len(asked) == 2
+        outcome = rounds.run_rounds(
+            made, lambda round_, _: asked.append(round_), lambda _: last and len(asked) == 2
         )
-        assert not finished
+        assert outcome is rounds.Outcome.STOPPED
         assert asked == [0, 1, 2]
     comm.Barrier()
     found = read(made.path)

@@ -105,7 +105,7 @@ def test_random_weights_in_a_run(comm, parts, monkeypatch, draw, values):
     ) as made:
         take = made.exchange.arrive
         monkeypatch.setattr(made.exchange, "arrive", lambda rows: (seen.append(rows), take(rows)))
-        rounds.run_rounds(made, lambda *_: None, lambda: False)
+        rounds.run_rounds(made, lambda *_: None, lambda _: False)
         first = min(made.devices)
     weights = [row[first][1].tobytes() for row in seen]
     assert len(set(weights)) == values

@@ -1,0 +1,181 @@
+"""Saves the state of a run every so many rounds or minutes, from a copy, while its rounds go on."""
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mpidl import watchdog
+from mpidl.checkpoint import finder, sealed
+from mpidl.checkpoint.sealed import Array, Head, Story
+from mpidl.runfile import Checkpoint
+from mpidl.world import Comm
+
+IDLE, WRITING, WRITTEN, FAILED = range(4)
+"""How far a rank is with its part of a checkpoint."""
+
+State = Mapping[int, Mapping[str, Array]]
+
+
+class Saver:
+    """Collective. Writes checkpoints of one run beside its results file, and keeps the newest.
+
+    Each rank copies its devices' state and goes on with the run, while a thread of its own writes
+    the copy. A checkpoint gets its name when all ranks have written and the disk has all of it;
+    only then older ones are removed.
+
+    Args:
+        comm: All ranks.
+        results: The results file; checkpoints are in a folder beside it.
+        settings: Those of the run file.
+        story: What run this is; other ranks than 0 need not know.
+        devices: N.
+    """
+
+    def __init__(
+        self, comm: Comm, results: Path, settings: Checkpoint, story: Story | None, devices: int
+    ) -> None:
+        self._comm, self._settings, self._story = comm, settings, story
+        self._devices = devices
+        self.folder = finder.folder(results)
+        self._round = 0
+        self._busy = False
+        self._thread: threading.Thread | None = None
+        self._saved_at = time.monotonic()
+        self.state, self.trouble = IDLE, ""
+        self.seconds = 0.0
+
+    @property
+    def overdue(self) -> bool:
+        """Whether this rank's clock says that the state should be saved."""
+        minutes = self._settings.minutes
+        return minutes > 0 and time.monotonic() - self._saved_at > 60 * minutes
+
+    def due(self, done: int) -> bool:
+        """Whether the state is to be saved after so many rounds."""
+        return self._settings.every > 0 and done % self._settings.every == 0
+
+    def begin(self, done: int, capture: Callable[[], State], wait: bool = False) -> bool:
+        """Collective. Save the state after so many rounds; False if that failed.
+
+        Where an earlier state is still being written, this one is left out.
+
+        Args:
+            done: How many rounds are done.
+            capture: Copies the state of this rank's devices.
+            wait: Leave nothing out, and return when it is on the disk.
+        """
+        if self._busy and not (wait and self.finish()):
+            return not wait
+        with watchdog.working("checkpointing"):
+            started = time.monotonic()
+            state = capture()
+            made = self._lay_out(done, state) if self._comm.rank == 0 else None
+        head: Head | str = self._comm.bcast(made)
+        self._round, self._saved_at, self._busy = done, started, True
+        if isinstance(head, str):
+            self.state, self.trouble = FAILED, head
+            return False
+        self.state = WRITING
+        self._thread = threading.Thread(target=self._write, args=(head, state), daemon=True)
+        self._thread.start()
+        return self.finish() if wait else True
+
+    def _lay_out(self, done: int, state: State) -> Head | str:
+        if self.trouble or self._story is None:
+            return self.trouble
+        draft = finder.draft(self.folder, done)
+        try:
+            # Where the folder of the results is gone, there is nobody to save for.
+            self.folder.mkdir(exist_ok=True)
+            draft.unlink(missing_ok=True)
+            like = next(iter(state.values()))
+            return sealed.lay_out(draft, self._story, done, self._devices, like)
+        except OSError as error:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+            return _told(error)
+
+    def _write(self, head: Head, state: State) -> None:
+        started = time.monotonic()
+        try:
+            descriptor = os.open(finder.draft(self.folder, self._round), os.O_WRONLY)
+            try:
+                for device, arrays in state.items():
+                    sealed.write(descriptor, head, device, arrays)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            self.trouble, self.state = _told(error), FAILED
+        else:
+            self.seconds, self.state = time.monotonic() - started, WRITTEN
+
+    def settle(self, states: npt.ArrayLike) -> bool:
+        """Give the checkpoint its name if all have written it; whether nobody failed.
+
+        Args:
+            states: The :attr:`state` of all ranks, in any order, the same on each.
+        """
+        found = np.asarray(states)
+        if (found == FAILED).any():
+            return False
+        if not (found == WRITTEN).all():
+            return True
+        self._join()
+        self.state, self._busy = IDLE, False
+        if self._comm.rank == 0:
+            try:
+                self._publish()
+            except OSError as error:
+                self.state, self.trouble = FAILED, _told(error)
+        return True
+
+    def _publish(self) -> None:
+        os.replace(finder.draft(self.folder, self._round), finder.path(self.folder, self._round))
+        finder.sync(self.folder)
+        for old in finder.newest_first(self.folder)[self._settings.keep :]:
+            old.unlink()
+
+    def finish(self) -> bool:
+        """Collective. Wait until what is being written is on the disk; False if that failed."""
+        with watchdog.working("checkpointing"):
+            self._join()
+        self.settle(self._comm.allgather(self.state))
+        return FAILED not in self._comm.allgather(self.state)
+
+    def end(self, done: int, capture: Callable[[], State]) -> bool:
+        """Collective. Finish after the last round; False if a state that is wanted is not saved."""
+        finished = self.finish()
+        if not self._settings.final:
+            return True
+        return finished and (self._round == done or self.begin(done, capture, wait=True))
+
+    def give_up(self) -> str:
+        """Collective. Forget what could not be written; what went wrong."""
+        self._join()
+        troubles: list[str] = [told for told in self._comm.allgather(self.trouble) if told]
+        if self._comm.rank == 0:
+            with suppress(OSError):
+                finder.tidy(self.folder)
+        return troubles[0]
+
+    def discard(self) -> None:
+        """Remove all checkpoints, when the run has come to its end, unless they are wanted."""
+        if self._comm.rank == 0 and not self._settings.final:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _join(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+
+def _told(error: OSError) -> str:
+    return f"{error.filename or 'the disk'}: {error.strerror}"

@@ -1,0 +1,101 @@
+"""What ends a run before its last round: a signal, or the time that is left for it."""
+
+import math
+import os
+import signal
+import time
+from types import FrameType
+
+from mpidl import world
+from mpidl.faults import Fault
+
+MOMENTS = ("MPIDL_ENDS", "SLURM_JOB_END_TIME")
+"""Variables that say when a job ends, in seconds since 1970."""
+
+SPARE = 1.25
+"""How much longer than the longest so far the next round may take."""
+
+CLOSING = 5.0
+"""Seconds that a run needs to close its file and leave."""
+
+HOUR = 3600.0
+
+
+class Ends:
+    """Whether this rank was asked to stop after its round.
+
+    A first Ctrl-C asks, too; a second one raises KeyboardInterrupt at once.
+
+    Args:
+        left: Seconds that are left from now on; infinite where nobody says.
+    """
+
+    def __init__(self, left: float) -> None:
+        # The clock on the wall may be set while the run goes on.
+        self._deadline = time.monotonic() + left
+        self._asked: list[int] = []
+        self._began = time.monotonic()
+        self._longest, self._timed = 0.0, False
+        for number in (signal.SIGINT, *world.WARNINGS):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        # A batch system may send its warning to every process, and the launcher passes it on too.
+        if number == signal.SIGINT and number in self._asked:
+            raise KeyboardInterrupt
+        self._asked.append(number)
+
+    def near(self, saving: float) -> bool:
+        """Say that a round is done; whether the run should stop here.
+
+        Args:
+            saving: Seconds that it takes to save its state.
+        """
+        now = time.monotonic()
+        self._longest, self._began = max(self._longest, now - self._began), now
+        needed = SPARE * self._longest + 2 * saving + CLOSING
+        self._timed = self._deadline - now < needed
+        return bool(self._asked) or self._timed
+
+    def code(self, comm: world.Comm) -> int:
+        """Collective. The exit code of the run: 0 where nobody asked it to stop."""
+        own = world.AGAIN if self._asked or self._timed else 0
+        codes: list[int] = comm.allgather(
+            world.INTERRUPTED if signal.SIGINT in self._asked else own
+        )
+        return max(codes)
+
+
+def left(walltime: float | None) -> float:
+    """Seconds until the end that the command line or the environment tells, whichever is first."""
+    told = [] if walltime is None else [walltime]
+    for name in MOMENTS:
+        if (text := os.environ.get(name, "")).isdigit():
+            told.append(int(text) - time.time())
+            break
+    return min(told, default=math.inf)
+
+
+def seconds(text: str) -> float:
+    """Seconds of ``HH:MM:SS``, or of a number of hours.
+
+    Raises:
+        Fault: If it is neither, or not positive.
+    """
+    try:
+        found = of_clock(text) if ":" in text else float(text) * HOUR
+    except ValueError:
+        found = 0.0
+    if not 0 < found < math.inf:
+        raise Fault(f"--walltime {text!r}: must be HH:MM:SS, or a number of hours.")
+    return found
+
+
+def of_clock(text: str) -> float:
+    """The seconds in ``HH:MM:SS``.
+
+    Raises:
+        ValueError: If it is not of this form.
+    """
+    hours, minutes, rest = map(int, text.split(":"))
+    return float(3600 * hours + 60 * minutes + rest)

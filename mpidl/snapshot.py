@@ -1,0 +1,140 @@
+"""The state of a rank's devices between two rounds: taken as a copy, given back, recognized."""
+
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mpidl.batch import Batch
+from mpidl.checkpoint import Found
+from mpidl.device import Device
+from mpidl.exchange.memory import Exchange
+from mpidl.faults import Fault
+from mpidl.plan import Plan
+
+Array = npt.NDArray[Any]
+
+THINGS = {"graph": "graph", "iid": "IID test set", "ood": "OOD test set"}
+
+
+class Snapshot:
+    """All that a round leaves to the next one on this rank, and the rows of all rounds so far.
+
+    Args:
+        devices: The devices hosted here, by number, ascending.
+        batch: The same, side by side; None where they go one after another.
+        exchange: What moves and mixes their vectors.
+        shards: The inputs and labels of each.
+
+    Attributes:
+        rows: For each round so far the rows of these devices, ``(D, S)``.
+    """
+
+    def __init__(
+        self,
+        devices: Mapping[int, Device],
+        batch: Batch | None,
+        exchange: Exchange,
+        shards: Mapping[int, tuple[Array, Array]],
+    ) -> None:
+        self._devices, self._batch, self._exchange = devices, batch, exchange
+        self._shards = shards
+        self._known: dict[int, Array] = {}
+        self.rows: list[Array] = []
+
+    def _memory(self) -> dict[int, dict[str, Tensor]]:
+        memories = {}
+        left = self._exchange.memory()
+        for number, device in self._devices.items():
+            own = device.memory() if self._batch is None else self._batch.memory(number)
+            memories[number] = own | {name: of_all[number] for name, of_all in left.items()}
+        return memories
+
+    def take(self) -> dict[int, dict[str, Array]]:
+        """A copy of all of it: by device, then by name."""
+        rows = np.stack(self.rows, axis=1)
+        state = {}
+        for own, (number, memory) in zip(rows, self._memory().items(), strict=True):
+            arrays = {name: tensor.detach().cpu().numpy() for name, tensor in memory.items()}
+            copies = {name: np.array(array) for name, array in arrays.items()}
+            state[number] = {**copies, "rows": own, "shard": self._shard(number)}
+        return state
+
+    def check(self, found: Found) -> None:
+        """See whether a checkpoint fits.
+
+        Raises:
+            Fault: If it was taken from other data, or from another model or optimizer.
+        """
+        for number, memory in self._memory().items():
+            state = found.state[number]
+            if state["shard"] != self._shard(number):
+                raise Fault(
+                    f"{found.path}: was made with other data on device {number}; give the files "
+                    "that it was made with."
+                )
+            shapes = {name: tuple(tensor.shape) for name, tensor in memory.items()}
+            told = {name: state[name].shape for name in state if name not in ("rows", "shard")}
+            if shapes != told:
+                raise Fault(
+                    f"{found.path}: holds the state of another model or optimizer; give the run "
+                    "file and the version of mpidl that it was made with."
+                )
+
+    def give_back(self, found: Found) -> None:
+        """Collective. Continue with what was taken, and what :meth:`check` found fit."""
+        memories = {
+            number: {name: torch.from_numpy(array) for name, array in state.items()}
+            for number, state in found.state.items()
+        }
+        for number, device in self._devices.items():
+            if self._batch is None:
+                device.remember(memories[number])
+            else:
+                self._batch.remember(number, memories[number])
+        names = self._exchange.memory()
+        self._exchange.remember({k: {n: m[k] for n, m in memories.items()} for k in names})
+        rows = [state["rows"] for state in found.state.values()]
+        self.rows = list(np.stack(rows, axis=1))
+
+    def _shard(self, number: int) -> Array:
+        if number not in self._known:
+            self._known[number] = np.array(_sum(self._shards[number]), np.uint32)
+        return self._known[number]
+
+
+def origin(plan: Plan, tests: Mapping[str, tuple[Array, Array]]) -> dict[str, int]:
+    """Checksums of what decides a result and is not in the run file: the graph, the test sets."""
+    edges = sorted((*edge, plan.graph.edges[edge]["probability"]) for edge in plan.graph.edges)
+    parts = {"graph": [np.array(edges, float)], **tests}
+    return {name: _sum(arrays) for name, arrays in parts.items()}
+
+
+def _sum(arrays: Iterable[Array]) -> int:
+    found = 0
+    for array in arrays:
+        found = zlib.crc32(np.ascontiguousarray(array).data, found)
+    return found
+
+
+def recognize(found: Found, known: Mapping[str, int]) -> None:
+    """See whether a checkpoint was made with the same graph and data.
+
+    Args:
+        found: The checkpoint.
+        known: The :func:`origin` of this run.
+
+    Raises:
+        Fault: With a sentence for each thing that is another one.
+    """
+    faults = [
+        f"{found.path}: was made with another {THINGS[name]}; give the one it was made with."
+        for name, value in known.items()
+        if found.head.story.origin.get(name) != value
+    ]
+    if faults:
+        raise Fault(*faults)
