@@ -52,6 +52,30 @@ def test_they_are_those_of_networkx():
         np.testing.assert_allclose(got, [values[i] for i in range(33)], atol=1e-9)
 
 
+@pytest.mark.parametrize("kind", [nx.Graph, nx.DiGraph])
+@pytest.mark.parametrize("seed", range(40))
+def test_those_of_paths_are_exact_on_any_graph(kind, seed):
+    """Connected or not, with lone devices or dense: what networkx computes, to the rounding."""
+    rng = np.random.default_rng(seed)
+    devices = int(rng.integers(1, 30))
+    graph = nx.gnp_random_graph(devices, 0.5 * rng.random(), seed=seed, directed=kind is nx.DiGraph)
+    want = {
+        "betweenness": nx.betweenness_centrality(graph, endpoints=True),
+        "closeness": nx.closeness_centrality(graph),
+    }
+    for name, values in want.items():
+        got = centrality(directed(graph), name)
+        np.testing.assert_allclose(got, [values[i] for i in range(devices)], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["betweenness", "closeness"])
+def test_devices_that_mirror_each_other_are_equal_to_the_bit(name):
+    values = centrality(directed(nx.full_rary_tree(2, 63)), name)
+    for level in range(6):
+        first = 2**level - 1
+        assert len(set(values[first : 2 * first + 1].tolist())) == 1
+
+
 def test_of_directed_graphs_too():
     graph = nx.gn_graph(12, seed=1)
     graph.add_edge(0, 11)
