@@ -7,7 +7,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
-from mpidl import accelerators, graphs, shards, world
+from mpidl import accelerators, graphs, provenance, shards, world
 from mpidl.plan import KINDS, Plan
 from mpidl.registry import Registry
 from mpidl.shards import Stock
@@ -73,6 +73,7 @@ def facts(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any
         "diameter": int(nx.diameter(graph)) if strong and plan.devices <= 2000 else None,
         "sources": plan.sources,
         "samples": samples,
+        "training_samples": graph.graph["samples"],
         "ood_samples": stock.ood_samples.tolist(),
         "test_samples": {kind: len(labels) for kind, (_, labels) in stock.tests.items()},
         "parameters": size,
@@ -142,6 +143,7 @@ def report(plan: Plan, found: dict[str, Any]) -> str:
     if plan.devices <= PICTURED:
         lines += ["", graphs.picture(plan.graph), ""]
     lines += _devices(plan, found) if plan.devices <= PICTURED else _ranges(found)
+    lines += provenance.sharing(plan)
     if "spectral_gap" in found:
         influence = np.array(found["stationary"])
         first = np.argsort(-influence, kind="stable")[:3]

@@ -99,4 +99,15 @@ def notes(comm: Comm, plan: Plan, exchange: "Exchange", parallel: bool) -> list[
     ]
     if os.environ.get("MPIR_CVAR_ENABLE_HEAVY_YIELD") == "1":
         lines.append("ranks outnumber cores: MPICH gives its core away while it waits")
-    return lines
+    return [*lines, *sharing(plan)]
+
+
+def sharing(plan: Plan) -> list[str]:
+    """A line where devices hold the same training samples, as there are fewer of these."""
+    found = plan.graph.graph["samples"]
+    if found >= plan.devices:
+        return []
+    return [
+        f"only {found} training samples for {plan.devices} devices: they are dealt round and "
+        "round, one to a device, so that several devices train on the same one"
+    ]

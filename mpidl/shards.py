@@ -67,7 +67,8 @@ class Stock:
 def provide(comm: Comm, plan: Plan) -> Stock:
     """Collective. Load on one rank of each node, share, and cut this rank's shards.
 
-    Also tells the graph how many samples each device has (node attribute ``samples``).
+    Also tells the graph how many samples there are (attribute ``samples``), and how many each
+    device has (node attribute ``samples``); where these add up to more, devices share samples.
 
     Raises:
         Fault: If the data set is missing, damaged or too small, or if kind of OOD data,
@@ -80,9 +81,10 @@ def provide(comm: Comm, plan: Plan) -> Stock:
         comm, lambda: tuple(Shared(node, arrays) for arrays in (loaded or (None, None, None))[1:])
     )
     loaded = None
-    own, counts = world.agree(comm, lambda: cut(plan, traits, train.arrays, comm.rank))
+    own, counts, placed = world.agree(comm, lambda: cut(plan, traits, train.arrays, comm.rank))
     train.free()
     node.Free()
+    plan.graph.graph["samples"] = placed
     for device, samples in enumerate(counts.sum(axis=1)):
         plan.graph.nodes[device]["samples"] = int(samples)
     turned = np.zeros(plan.devices, np.int64)
@@ -151,11 +153,11 @@ def _folder(file: RunFile) -> Path | None:
 
 def cut(
     plan: Plan, traits: Traits, train: Mapping[str, Array], rank: int
-) -> tuple[dict[int, tuple[Array, Array, Array]], Array]:
-    """Inputs, labels and OOD mask of each device of a rank, and label counts ``(N, C)`` of all.
+) -> tuple[dict[int, tuple[Array, Array, Array]], Array, int]:
+    """Inputs, labels and OOD mask of a rank's devices, label counts ``(N, C)``, samples in all.
 
     Raises:
-        Fault: If the placement cannot be made, such as for fewer samples than devices.
+        Fault: If the placement cannot be made, such as for too few samples.
     """
     file, seed = plan.file, plan.file.training.seed
     inputs, labels = train["inputs"], train["labels"]
@@ -176,7 +178,7 @@ def cut(
             lent = inputs[pool], labels[pool]
             shard = ood.turn(shift, *shard[:2], file.ood.proportion, draw, lent)
         own[device] = _last(*shard) if file.training.order == "fixed" else shard
-    return own, counts
+    return own, counts, len(open_to_all)
 
 
 def _last(inputs: Array, labels: Array, mask: Array) -> tuple[Array, Array, Array]:

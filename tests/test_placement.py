@@ -116,10 +116,28 @@ def test_as_many_samples_as_devices_is_one_each(name):
     assert [len(shard) for shard in shards] == [1] * 7
 
 
-@pytest.mark.parametrize("name", sorted(PLACEMENTS))
+@pytest.mark.parametrize("name", sorted(set(PLACEMENTS) - {"iid"}))
 def test_fewer_samples_than_devices_is_a_fault(name):
     with pytest.raises(Fault, match="5 training samples cannot be placed on 8 devices"):
         PLACEMENTS[name](balanced(5), ring(8), 0)
+
+
+@given(samples=st.integers(1, 40), more=st.integers(1, 60), seed=st.integers(0, 2**63 - 1))
+@settings(max_examples=40, deadline=None)
+def test_fewer_samples_than_devices_are_shared_evenly_where_they_are_iid(samples, more, seed):
+    labels, devices = balanced(samples), samples + more
+    once, again = (placement.iid(labels, ring(devices), seed) for _ in range(2))
+    assert [len(shard) for shard in once] == [1] * devices
+    assert all(shard.dtype == np.int64 for shard in once)
+    np.testing.assert_array_equal(once, again)
+    holders = np.bincount(np.concatenate(once), minlength=samples)
+    assert holders.max() - holders.min() <= 1
+    assert holders.min() >= 1
+
+
+def test_no_samples_at_all_cannot_be_shared():
+    with pytest.raises(Fault, match="0 training samples cannot be placed on 3 devices"):
+        placement.iid(balanced(0), ring(3), 0)
 
 
 @pytest.mark.parametrize("name", sorted(PLACEMENTS))

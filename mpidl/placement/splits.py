@@ -33,13 +33,21 @@ Concentration = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 PLACEMENTS = Registry("placement")
 """Builders ``(labels (n,), graph, seed, /, ...)`` of N disjoint, non-empty, ascending index arrays.
 
-Every sample is placed on one device. Fewer samples than devices is a :class:`Fault`.
+Every sample is placed on one device. Fewer samples than devices is a :class:`Fault`, but for
+:func:`iid`, where devices then share them.
 """
 
 
 @PLACEMENTS.add
 def iid(labels: Array, graph: "nx.DiGraph", seed: int, /) -> list[Array]:
-    """Equal shares, up to one sample, of the shuffled data."""
+    """Equal shares, up to one sample, of the shuffled data.
+
+    Fewer samples than devices are dealt round and round, one to a device, so that each sample is
+    on as many devices as any other, up to one.
+    """
+    if 0 < len(labels) < len(graph):
+        order = stream(seed, "placement").permutation(len(labels))
+        return list(np.resize(order, (len(graph), 1)))
     devices = _devices(labels, graph)
     owner = np.empty(len(labels), dtype=np.int64)
     owner[stream(seed, "placement").permutation(len(labels))] = np.arange(len(labels)) % devices
@@ -130,7 +138,7 @@ def label_counts(shards: Sequence[Array], labels: Array, classes: int) -> Array:
 def _devices(labels: Array, graph: "nx.DiGraph") -> int:
     if len(labels) < len(graph):
         raise Fault(
-            f"{len(labels)} training samples cannot be placed on {len(graph)} devices; "
-            "every device needs at least one."
+            f"{len(labels)} training samples cannot be placed on {len(graph)} devices: every "
+            "device needs at least one, and only with placement.name = 'iid' do devices share them."
         )
     return len(graph)

@@ -132,10 +132,13 @@ SETTINGS = [
     ("data.train_samples=1438", "data.train_samples = 1438: digits has 1437 train samples; ask"),
     ("data.test_samples=361", "data.test_samples = 361: digits has 360 test samples; ask"),
     (
-        "data.train_samples=5 topology.name=ring topology.devices=6",
+        "data.train_samples=5 topology.name=ring topology.devices=6 placement.name=dirichlet",
         "5 training samples cannot be placed on 6 devices",
     ),
-    ("topology.name=ring topology.devices=2000", "1437 training samples cannot be placed on 2000"),
+    (
+        "topology.name=ring topology.devices=2000 placement.name=shards",
+        "1437 training samples cannot be placed on 2000 devices: every device needs at least one",
+    ),
     ("placement.name=idd", "placement.name = 'idd': unknown placement; did you mean 'iid'?"),
     ("placement.hosts=block", "'block': must be 'blocks', 'round_robin', or a list of the rank"),
     ("placement.hosts=[-1]", "placement.hosts = [-1]: must be 'blocks', 'round_robin', or a list"),
