@@ -7,7 +7,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
-from mpidl import accelerators, graphs, provenance, shards, world
+from mpidl import accelerators, graphs, provenance, shards, strategies, world
 from mpidl.plan import KINDS, Plan
 from mpidl.registry import Registry
 from mpidl.shards import Stock
@@ -15,6 +15,9 @@ from mpidl.world import Comm
 
 PICTURED = 40
 """Devices. A larger graph is not drawn, and its devices are not listed one by one."""
+
+LISTED = 2_000_000
+"""Links. Of more the rows of the mixing matrix take too long to be asked for one by one."""
 
 FLOAT = 4
 """Bytes of a parameter."""
@@ -85,6 +88,8 @@ def facts(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any
         matrix = plan.matrix()
         found["spectral_gap"] = float(graphs.spectral_gap(matrix))
         found["stationary"] = graphs.stationary(matrix).tolist()
+    elif not plan.looks:
+        found |= _long_run(plan)
     if plan.devices <= PICTURED and not plan.looks:
         rows = plan.rows(0, range(plan.devices))
         found["weights"] = {
@@ -92,6 +97,17 @@ def facts(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any
         }
     found["run_file"] = plan.file.text()
     return found
+
+
+def _long_run(plan: Plan) -> dict[str, Any]:
+    """Spectral gap and stationary weights where W is too large to be dense, or why not."""
+    if plan.mixing_graph.number_of_edges() > LISTED:
+        return {"long_run": f"it has more than {LISTED:,} links"}
+    try:
+        gap, share = graphs.long_run(strategies.sparse(plan.rows(0, range(plan.devices))))
+    except graphs.Unknown as reason:
+        return {"long_run": str(reason)}
+    return {"spectral_gap": gap, "stationary": share.tolist()}
 
 
 def traffic(plan: Plan, ranks: int, size: int) -> tuple[Any, Any]:
@@ -146,9 +162,11 @@ def report(plan: Plan, found: dict[str, Any]) -> str:
     lines += provenance.sharing(plan)
     if "spectral_gap" in found:
         influence = np.array(found["stationary"])
-        first = np.argsort(-influence, kind="stable")[:3]
-        leaders = ", ".join(f"{d} ({influence[d]:.3f})" for d in first)
+        first = np.argsort(-np.round(influence, 10), kind="stable")[:3]
+        leaders = ", ".join(f"{d} ({influence[d]:#.3g})" for d in first)
         lines.append(f"spectral gap {found['spectral_gap']:.4g}; consensus is led by {leaders}")
+    if "long_run" in found:
+        lines.append(f"spectral gap and influence of W are left out: {found['long_run']}")
     if plan.looks:
         lines.append(
             f"{plan.file.strategy.name} weights follow from the vectors that arrive: before a run "

@@ -10,7 +10,7 @@ from mpidl.graphs.drawing import picture
 from mpidl.graphs.families import LINKS, TOPOLOGIES
 from mpidl.graphs.files import DEVICES, read
 from mpidl.graphs.neighborhood import Neighborhood, links, whole
-from mpidl.graphs.spectra import spectral_gap, stationary
+from mpidl.graphs.spectra import Unknown, long_run, spectral_gap, stationary
 from mpidl.runfile import Topology
 
 __all__ = [
@@ -18,11 +18,13 @@ __all__ = [
     "LINKS",
     "TOPOLOGIES",
     "Neighborhood",
+    "Unknown",
     "build",
     "centrality",
     "completed",
     "components",
     "links",
+    "long_run",
     "picture",
     "ranking",
     "read",

@@ -2,7 +2,8 @@
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -26,6 +27,7 @@ __all__ = [
     "sequential",
     "similarity",
     "softmax",
+    "sparse",
     "temperature",
 ]
 
@@ -84,6 +86,16 @@ def mixing_matrix(
         view = Neighborhood(graph, device, round, seed)
         matrix[device, view.members] = row(strategy, schedule, view, look)
     return matrix
+
+
+def sparse(rows: Mapping[int, tuple[Sequence[int], Array]]) -> Any:
+    """The same matrix as a sparse one of scipy, from members and weights of all N devices."""
+    from scipy.sparse import csr_array
+
+    members, weights = zip(*(rows[device] for device in range(len(rows))), strict=True)
+    ends = np.cumsum([0, *map(len, members)])
+    size = len(rows), len(rows)
+    return csr_array((np.concatenate(weights), np.concatenate(members), ends), shape=size)
 
 
 def sequential(matrix: Array, order: Sequence[int]) -> Array:

@@ -3,8 +3,9 @@
 import networkx as nx
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
-from mpidl.graphs import picture, spectral_gap, stationary
+from mpidl.graphs import Unknown, long_run, picture, spectral_gap, stationary
 
 
 def test_gap_of_two_states():
@@ -58,3 +59,58 @@ def test_picture_of_a_large_graph_is_empty():
     assert len(lines) == 41
     assert len({len(line) for line in lines}) == 1
     assert picture(nx.DiGraph(nx.cycle_graph(40))).isascii()
+
+
+def chain_on(graph, seed=0):
+    """Weights on links and self, by a number of each device: a softmax of it, in short."""
+    matrix = nx.to_numpy_array(graph, weight=None).T + np.eye(len(graph))
+    matrix *= 0.5 + np.random.default_rng(seed).random(len(graph))
+    return matrix / matrix.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        nx.complete_graph(12),
+        nx.star_graph(30),
+        nx.barabasi_albert_graph(60, 2, seed=1),
+        nx.cycle_graph(40, create_using=nx.DiGraph),
+        # These mix slowly.
+        nx.cycle_graph(150),
+        nx.path_graph(120),
+        nx.full_rary_tree(2, 120),
+        nx.barbell_graph(20, 60),
+    ],
+)
+@pytest.mark.parametrize("restarts", [1, 100])
+def test_the_sparse_ways_agree_with_the_dense_one(graph, restarts, monkeypatch):
+    monkeypatch.setattr("mpidl.graphs.spectra.RESTARTS", restarts)
+    matrix = chain_on(graph)
+    gap, share = long_run(csr_array(matrix))
+    assert gap == pytest.approx(spectral_gap(matrix), rel=1e-6, abs=1e-10)
+    np.testing.assert_allclose(share, stationary(matrix), rtol=1e-5, atol=1e-11)
+    np.testing.assert_array_equal(share, long_run(csr_array(matrix))[1])
+
+
+def test_what_the_sparse_ways_cannot_tell_has_its_reason(monkeypatch):
+    with pytest.raises(Unknown, match="5 groups, not one that agrees"):
+        long_run(csr_array(np.eye(5)))
+    parted = chain_on(nx.barbell_graph(20, 0))
+    parted[19, 20] = parted[20, 19] = 1e-16
+    parted /= parted.sum(axis=1, keepdims=True)
+    with pytest.raises(Unknown, match="agree with others too slowly"):
+        long_run(csr_array(parted))
+    monkeypatch.setattr("mpidl.graphs.spectra.RESTARTS", 1)
+    turning = nx.cycle_graph(200, create_using=nx.DiGraph)
+    with pytest.raises(Unknown, match="may oscillate"):
+        long_run(csr_array(chain_on(turning)))
+    monkeypatch.setattr("mpidl.graphs.spectra.FILL", 100)
+    with pytest.raises(Unknown, match="too many links to be factorized"):
+        long_run(csr_array(chain_on(nx.path_graph(200))))
+
+
+def test_the_sparse_ways_on_a_periodic_chain():
+    swap = nx.to_numpy_array(nx.cycle_graph(6)) / 2
+    gap, share = long_run(csr_array(swap))
+    assert gap == pytest.approx(0, abs=1e-12)
+    np.testing.assert_allclose(share, np.full(6, 1 / 6))

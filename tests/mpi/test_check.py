@@ -39,3 +39,37 @@ def test_a_run_with_shared_samples_ends_and_says_so(comm, program, capsys):
 def test_nothing_is_said_where_there_are_enough(comm, planned, capsys):
     assert check.check(comm, planned("data.train_samples=50"), as_json=False) == 0
     assert "dealt round" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("strategy", ["degree", "betweenness", "none"])
+def test_a_large_graph_is_told_by_sparse_ways(comm, planned, capsys, monkeypatch, strategy):
+    settings = f"topology.devices={comm.size + 60}", f"strategy.name={strategy}"
+    assert check.check(comm, planned(*settings), as_json=True) == 0
+    dense = capsys.readouterr().out
+    monkeypatch.setattr("mpidl.plan.SPECTRUM", 4)
+    assert check.check(comm, planned(*settings), as_json=True) == 0
+    sparse = capsys.readouterr().out
+    assert check.check(comm, planned(*settings), as_json=False) == 0
+    said = capsys.readouterr().out
+    if comm.rank != 0:
+        assert dense == sparse == said == ""
+    elif strategy == "none":
+        found = json.loads(sparse)
+        assert found["long_run"] == f"in the long run its devices are {comm.size + 60} groups, " + (
+            "not one that agrees"
+        )
+        assert {"spectral_gap", "stationary"}.isdisjoint(found)
+        assert f"influence of W are left out: {found['long_run']}" in said
+    else:
+        want, found = json.loads(dense), json.loads(sparse)
+        assert found["spectral_gap"] == pytest.approx(want["spectral_gap"], rel=1e-6)
+        np.testing.assert_allclose(found["stationary"], want["stationary"], rtol=1e-6)
+        assert "consensus is led by" in said
+
+
+def test_links_beyond_count_leave_the_long_run_out(comm, planned, capsys, monkeypatch):
+    monkeypatch.setattr("mpidl.plan.SPECTRUM", 4)
+    monkeypatch.setattr("mpidl.check.LISTED", 7)
+    made = planned(f"topology.devices={comm.size + 40}")
+    assert check.check(comm, made, as_json=False) == 0
+    assert ("left out: it has more than 7 links" in capsys.readouterr().out) == (comm.rank == 0)
