@@ -16,6 +16,9 @@ from mpidl.world import Comm
 PICTURED = 40
 """Devices. A larger graph is not drawn, and its devices are not listed one by one."""
 
+WIDE = 2000
+"""Devices. The diameter of a larger graph takes too long."""
+
 LISTED = 2_000_000
 """Links. Of more the rows of the mixing matrix take too long to be asked for one by one."""
 
@@ -73,7 +76,7 @@ def facts(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any
         "ranks": ranks,
         "links": graph.number_of_edges(),
         "components": graphs.components(graph),
-        "diameter": int(nx.diameter(graph)) if strong and plan.devices <= 2000 else None,
+        "diameter": int(nx.diameter(graph)) if strong and plan.devices <= WIDE else None,
         "sources": plan.sources,
         "samples": samples,
         "training_samples": graph.graph["samples"],
@@ -153,12 +156,14 @@ def report(plan: Plan, found: dict[str, Any]) -> str:
     links, parts = found["links"], found["components"]
     whole = "connected" if parts == 1 else f"{parts} components"
     wide = f", diameter {found['diameter']}" if found["diameter"] is not None else ""
+    if parts == 1 and not wide:
+        wide = f" (its diameter is not sought beyond {WIDE:,} devices)"
     size = f"{found['devices']} devices on {found['ranks']} ranks"
     graph = plan.file.topology.file or plan.file.topology.name
     lines = [f"{found['name']}: {graph} graph of {size}, {links} directed links, {whole}{wide}"]
     if plan.devices <= PICTURED:
         lines += ["", graphs.picture(plan.graph), ""]
-    lines += _devices(plan, found) if plan.devices <= PICTURED else _ranges(found)
+    lines += _devices(plan, found) if plan.devices <= PICTURED else _ranges(plan, found)
     lines += provenance.sharing(plan)
     if "spectral_gap" in found:
         influence = np.array(found["stationary"])
@@ -200,9 +205,12 @@ def _devices(plan: Plan, found: dict[str, Any]) -> list[str]:
     return [*lines, ""]
 
 
-def _ranges(found: dict[str, Any]) -> list[str]:
+def _ranges(plan: Plan, found: dict[str, Any]) -> list[str]:
     samples = found["samples"]
-    return [f"samples per device {min(samples)} to {max(samples)}"]
+    lines = [f"samples per device {min(samples)} to {max(samples)}"]
+    if plan.file.strategy.name in ("betweenness", "closeness"):
+        lines.append(f"{plan.file.strategy.name} is exact, over the paths between all devices")
+    return lines
 
 
 def _span(values: list[int]) -> str:

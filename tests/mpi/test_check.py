@@ -65,6 +65,8 @@ def test_a_large_graph_is_told_by_sparse_ways(comm, planned, capsys, monkeypatch
         assert found["spectral_gap"] == pytest.approx(want["spectral_gap"], rel=1e-6)
         np.testing.assert_allclose(found["stationary"], want["stationary"], rtol=1e-6)
         assert "consensus is led by" in said
+        exact = "betweenness is exact, over the paths between all devices" in said
+        assert exact == (strategy == "betweenness")
 
 
 def test_links_beyond_count_leave_the_long_run_out(comm, planned, capsys, monkeypatch):
@@ -73,3 +75,10 @@ def test_links_beyond_count_leave_the_long_run_out(comm, planned, capsys, monkey
     made = planned(f"topology.devices={comm.size + 40}")
     assert check.check(comm, made, as_json=False) == 0
     assert ("left out: it has more than 7 links" in capsys.readouterr().out) == (comm.rank == 0)
+
+
+def test_a_wide_graph_says_that_its_diameter_is_missing(comm, planned, capsys, monkeypatch):
+    monkeypatch.setattr("mpidl.check.WIDE", 8)
+    assert check.check(comm, planned(f"topology.devices={comm.size + 8}"), as_json=False) == 0
+    said = capsys.readouterr().out
+    assert ("connected (its diameter is not sought beyond 8 devices)" in said) == (comm.rank == 0)
