@@ -190,17 +190,17 @@ def _samples(stock: Stock, inputs: Array, labels: Array, to: torch.device) -> Sa
 
 def tell(plan: Plan, stock: Stock, attributes: dict[str, Any], found: Found | None) -> Story:
     """What the checkpoints of this run say of it; a continued one goes on with an earlier story."""
-    known = origin(plan, stock.tests)
+    known, resumed = origin(plan, stock.tests), list[int]()
     if found is not None:
         recognize(found, known)
         before = found.head.story
         resumed = [*before.resumed, found.head.round]
-        attributes |= {"started": before.started, "resumed": np.array(resumed, np.int64)}
+        attributes |= {"started": before.started, "resumed": ", ".join(map(str, resumed))}
     return Story(
         run_file=attributes["run_file"],
         origin=known,
         started=attributes["started"],
-        resumed=[int(round_) for round_ in attributes.get("resumed", ())],
+        resumed=resumed,
         mpidl=attributes["mpidl"],
         commit=attributes["commit"],
     )

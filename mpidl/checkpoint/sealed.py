@@ -128,7 +128,7 @@ def lay_out(path: Path, story: Story, round_: int, devices: int, like: Arrays) -
         path, "w-", libver=("v108", "v110"), userblock_size=block, alignment_interval=BLOCK
     ) as file:
         for key, value in story.model_dump(exclude={"origin"}).items():
-            file.attrs[key] = np.array(value, np.int64) if isinstance(value, list) else value
+            file.attrs[key] = ", ".join(map(str, value)) if isinstance(value, list) else value
         file.attrs["round"] = round_
         slabs = {name: _slab(file, name, devices, *shape) for name, shape in shapes.items()}
     size = path.stat().st_size

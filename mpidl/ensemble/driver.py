@@ -76,7 +76,7 @@ class Driver:
         self._mark = uuid.uuid4().hex
         self._seen: set[str] = set()
         self._ended: dict[str, float] = {}
-        self._hold = 0.0
+        self._hold, self._whole = 0.0, math.inf
         self._asked: list[int] = []
         self._stopping = False
 
@@ -98,15 +98,13 @@ class Driver:
         ledger, name, runs = self._ledger, self._study.name, self._study.runs
         left = ledger.begin(runs)
         ledger.say("begin", name, f"{len(runs)} runs, {self.state.done} done before")
-        able = []
+        self._whole = self._left()
         for run in left:
-            if self._fits(run):
-                able.append(run)
-            else:
-                walltime = f"the walltime is {clock(self._left())}"
-                ledger.refuse(run, f"expected {clock(ledger.expected(run))}, and {walltime}")
+            if (expected := ledger.expected(run)) > self._whole:
+                told = f"expected {clock(expected)}, more than the walltime of {clock(self._whole)}"
+                ledger.say("long", run.name, f"{told}; it goes on from checkpoints")
         with keeper.kept(self._mark), self._listening():
-            for shape, group in phases(able, self._site):
+            for shape, group in phases(left, self._site):
                 if self._over or not self._time_for_some(group):
                     continue
                 parsl = self._folder.path / "parsl"
@@ -147,7 +145,11 @@ class Driver:
         return list(itertools.islice(able, room))
 
     def _fits(self, run: Run) -> bool:
-        return self._ledger.expected(run) < self._left()
+        return self._needed(run) < self._left()
+
+    def _needed(self, run: Run) -> float:
+        """Seconds for which a run is worth starting: until its end, or for half a walltime."""
+        return min(self._ledger.expected(run), self._whole / 2)
 
     def _left(self) -> float:
         """Seconds for which a run that begins now has its nodes."""
@@ -176,7 +178,7 @@ class Driver:
                 self._mark,
                 self._site,
                 own,
-                self._ledger.expected(run),
+                self._needed(run),
                 self._orders.ends,
             )
         )

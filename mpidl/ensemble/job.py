@@ -25,7 +25,7 @@ os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 
 import h5py
 
-from mpidl import plan, results, schema, world
+from mpidl import plan, schema, world
 from mpidl.ensemble import __main__, allocation, launchers, sites, study
 from mpidl.ensemble.sites import Site
 from mpidl.faults import Fault, Parser, tell
@@ -138,6 +138,9 @@ def _run(site: Site, hosts: Sequence[str], words: Sequence[str]) -> Work:
         raise Fault(f"{ranks} ranks take {shape.nodes} nodes; this job has {len(hosts)}.")
     if shape.nodes < len(hosts):
         print(f"mpidl: {ranks} ranks take {shape.nodes} of {len(hosts)} nodes", flush=True)
+    if not {"--resume", "--overwrite"}.intersection(rest):
+        # A job that follows goes on where this one stops.
+        rest.append("--resume")
     # It has its nodes for itself.
     shape = replace(shape, slots=1)
     starts = launchers.command(site, shape, hosts[: shape.nodes])
@@ -187,12 +190,9 @@ def start(work: Work, stop: float | None, asked: Sequence[int]) -> int:
 
 
 def rounds(found: Path) -> int:
-    """How far work is: rounds in a results file, or runs in a folder that are completed.
-
-    A run of an ensemble that was stopped begins anew, so its rounds are nothing gained.
-    """
+    """How far work is: rounds in a results file, or in those of a folder; 1 more for its end."""
     if found.is_dir():
-        return sum(results.completed(path) for path in found.glob("*.h5"))
+        return sum(rounds(path) for path in found.glob("*.h5") if ".unfinished-" not in path.name)
     with suppress(OSError, KeyError), h5py.File(found, "r") as file:
         return int(file[schema.ROUNDS_DONE][()]) + int(file[schema.COMPLETED][()])
     return 0

@@ -135,14 +135,9 @@ class Ledger:
             return self.put_back()
         attempt = f"attempt {self._attempts[name]}, exit code {outcome.code}"
         self.say("fault", name, f"{attempt}, {told}")
-        again = outcome.code != USERS_FAULT and self._attempts[name] <= self._retries
+        final = outcome.code in (USERS_FAULT, world.DIVERGED)
+        again = not final and self._attempts[name] <= self._retries
         return self.put_back() if again else self._give_up(run)
-
-    def refuse(self, run: Run, why: str) -> None:
-        """Give a waiting run up before it was tried."""
-        self.state.waiting -= 1
-        self.state.failed.append(run.name)
-        self.say("refused", run.name, why)
 
     def _finish(self) -> bool:
         self.state.running -= 1

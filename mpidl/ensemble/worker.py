@@ -92,7 +92,7 @@ def perform(task: Task, parsl_resource_specification: Mapping[str, Any] | None =
     words = [
         *launchers.command(task.site, task.shape, nodes, number),
         *(sys.executable, "-m", "mpidl.run", str(folder.files / f"{task.name}.toml")),
-        *("--out", str(folder.path)),
+        *("--out", str(folder.path), "--resume"),
     ]
     claim = Claim(host.name(), os.getpid(), slot, task.driver, now)
     with (

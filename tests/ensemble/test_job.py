@@ -57,14 +57,14 @@ def test_commas_are_quoted_for_qsub(value, quoted):
     assert job.quoted(value) == quoted
 
 
-def test_an_ensemble_gets_further_by_runs_that_are_completed(tmp_path):
+def test_an_ensemble_gets_further_by_rounds_that_are_done(tmp_path):
     import h5py
 
     for name, rounds, completed in (("a", 5, 1), ("b", 3, 0), ("b.unfinished-1", 9, 0)):
         with h5py.File(tmp_path / f"{name}.h5", "w") as file:
             file["rounds_done"], file["completed"] = rounds, completed
     (tmp_path / "c.h5").write_text("half a file")
-    assert job.rounds(tmp_path) == 1
+    assert job.rounds(tmp_path) == 5 + 1 + 3
     assert job.rounds(tmp_path / "b.h5") == 3
     assert job.rounds(tmp_path / "none") == 0
 

@@ -142,7 +142,8 @@ def test_only_whole_rows_are_counted(comm, shared_path, read, writer):
                 want = [[value(key, r, d) for d in range(comm.size)] for r in range(whole)]
                 written = found[f"series/{key}"]
                 np.testing.assert_array_equal(written[:whole].tolist(), want)
-                empty = written[whole:] == -1 if written.dtype.kind == "i" else np.isnan(written[whole:])
+                rest, integers = written[whole:], written.dtype.kind == "i"
+                empty = rest == -1 if integers else np.isnan(rest)
                 assert empty.all()
         comm.Barrier()
     book.close(completed=True)
