@@ -29,11 +29,17 @@ def shown(value: object) -> str:
     return text if len(text) <= WIDTH else f"{text[: WIDTH - 4]} ..."
 
 
+def printable(text: str) -> str:
+    """A text on one line, with escapes for what would do something to a terminal or a file."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def tell(fault: Fault) -> None:
     """Print the sentences of a user's fault, each on one line whatever it quotes."""
     for sentence in fault.sentences:
-        line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence)
-        print(f"mpidl: {line}", file=sys.stderr, flush=True)
+        print(f"mpidl: {printable(sentence)}", file=sys.stderr, flush=True)
 
 
 class Parser(argparse.ArgumentParser):

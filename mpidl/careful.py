@@ -1,0 +1,168 @@
+"""A results file opened with care: what it claims is checked before anything is done about it."""
+
+import math
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from mpidl import heap, schema
+from mpidl.faults import Fault, printable, shown
+
+LAYOUTS = (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED)
+"""Of data sets whose numbers lie in the file itself."""
+
+BROKEN = (
+    *(OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError),
+    *(ArithmeticError, NotImplementedError),
+)
+"""What h5py and numpy raise over the contents of a damaged file."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """A results file, open for reading and known to be one.
+
+    Raises:
+        Fault: If it is not, or if what is done with it shows that it is damaged.
+    """
+    _examine(path)
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    with file:
+        try:
+            _check(path, file)
+            yield file
+        except Fault:
+            raise
+        except BROKEN as error:
+            raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> Fault:
+    told = printable(" ".join(str(error).strip("'\"").split()))
+    return Fault(f"{path} is damaged and cannot be read: {told}.")
+
+
+def _examine(path: Path) -> None:
+    """Look at what HDF5 does not check before it is given the file."""
+    try:
+        if not path.is_file():
+            raise _unreadable(path, OSError())
+        with path.open("rb") as file:
+            if heap.modern(file):
+                if (size := file.seek(0, os.SEEK_END)) < heap.promised(file):
+                    raise Fault(f"{path} is truncated: only {size:,} bytes of it are there.")
+                heap.check(file)
+            elif h5py.is_hdf5(path):
+                raise _foreign(path)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    except Fault:
+        raise
+    except ValueError as error:
+        raise _damaged(path, error) from None
+
+
+def _foreign(path: Path) -> Fault:
+    return Fault(f"{path} is not a results file of mpidl: it is another HDF5 file.")
+
+
+def _unreadable(path: Path, error: OSError) -> Fault:
+    try:
+        kind = path.stat().st_mode
+    except OSError as problem:
+        gone = isinstance(problem, FileNotFoundError)
+        what = "it does not exist" if gone else str(problem.strerror).lower()
+        return Fault(f"Cannot read results from {path}: {what}.")
+    if not os.access(path, os.R_OK):
+        return Fault(f"Cannot read results from {path}: permission denied.")
+    if not stat.S_ISREG(kind):
+        return Fault(f"Cannot read results from {path}: it is not a file.")
+    if not h5py.is_hdf5(path):
+        return Fault(f"{path} is not a results file of mpidl: it is not an HDF5 file.")
+    return Fault(f"{path} is damaged and cannot be read: {error}.")
+
+
+def _check(path: Path, file: h5py.File) -> None:
+    if not {"schema", "run_file"} <= set(file.attrs) or schema.ROUNDS_DONE not in file:
+        raise _foreign(path)
+    version = attributes(path, file, ["schema"]).get("schema")
+    if not isinstance(version, int) or version > schema.VERSION:
+        raise Fault(
+            f"{path} has schema {shown(version)}, and this mpidl reads schemas up to "
+            f"{schema.VERSION}: take a newer mpidl."
+        )
+
+
+def number(file: h5py.File, name: str) -> int:
+    """A data set that is one whole number."""
+    stored = dataset(file, name)
+    if stored.shape != () or stored.dtype.kind not in "iu":
+        raise ValueError(f"{name} is not one whole number")
+    return int(stored[()])
+
+
+def dataset(group: h5py.Group, name: str) -> h5py.Dataset:
+    """A data set that lies in this file, whole."""
+    link = group.get(name, getlink=True)
+    stored = group[name] if isinstance(link, h5py.HardLink) else None
+    if not isinstance(stored, h5py.Dataset):
+        raise ValueError(f"{name} is no data set of this file")
+    how = stored.id.get_create_plist()
+    if how.get_layout() not in LAYOUTS or how.get_external_count():
+        raise ValueError(f"{name} is kept outside this file")
+    return stored
+
+
+def group(file: h5py.File, name: str) -> h5py.Group:
+    """A group that lies in this file."""
+    link = file.get(name, getlink=True)
+    found = file[name] if isinstance(link, h5py.HardLink) else None
+    if not isinstance(found, h5py.Group):
+        raise ValueError(f"{name} is no group of this file")
+    return found
+
+
+def check_size(path: Path, stored: h5py.Dataset, dims: int, room: int) -> None:
+    """Refuse what claims more than the file can hold, before memory is taken for it."""
+    piece = math.prod(stored.chunks or ()) * stored.dtype.itemsize
+    if stored.ndim != dims or max(stored.nbytes, piece) > room:
+        raise Fault(
+            f"{path} is damaged: {stored.name} claims the shape {stored.shape} in a file of "
+            f"{room:,} bytes."
+        )
+
+
+def attributes(path: Path, file: h5py.File, names: Iterable[str]) -> dict[str, Any]:
+    """Attributes of a file that are one number or one text each; others are none of mpidl's."""
+    room = path.stat().st_size
+    found: dict[str, Any] = {}
+    for name in names:
+        stored = h5py.h5a.open(file.id, name.encode("utf-8", "surrogateescape"))
+        text = h5py.check_string_dtype(stored.dtype) is not None
+        if stored.shape != () or not (text or stored.dtype.kind in "iufb"):
+            continue
+        if stored.dtype.itemsize > room:
+            raise ValueError(f"the attribute {name} claims {stored.dtype.itemsize:,} bytes")
+        value = _plain(file.attrs[name])
+        if isinstance(value, bytes):
+            value = value.decode()
+        if isinstance(value, str):
+            value = value if name == "run_file" else printable(value)
+            room -= len(value)
+            if room < 0:
+                raise ValueError("its attributes claim more than it holds")
+        found[printable(name)] = value
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

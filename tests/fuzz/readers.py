@@ -1,0 +1,152 @@
+"""Feeds damaged files to each reader: python -m tests.fuzz.readers TARGET SECONDS, by hand.
+
+Needs ``pip install atheris``; targets are below. Options of libFuzzer may follow. A reader takes a
+file or says in sentences why not; whatever else happens ends the fuzzer, and the input is kept
+beside the folder that is printed first.
+"""
+
+import gzip
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import atheris
+
+os.environ["MPI4PY_RC_INITIALIZE"] = "0"
+
+# An editable install has a loader of its own, which atheris cannot see into.
+sys.meta_path[:] = [one for one in sys.meta_path if "ScikitBuild" not in type(one).__name__]
+
+with atheris.instrument_imports(include=["mpidl", "tomllib", "gzip", "networkx.readwrite"]):
+    from mpidl import plan, reader
+    from mpidl.datasets import cifar, digits, idx
+    from mpidl.faults import Fault
+    from mpidl.graphs import files
+    from mpidl.report import summary
+    from tests.fuzz import crafted
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+LONGEST = 1 << 16
+"""Bytes of an input."""
+
+
+def _idx(path: Path) -> None:
+    images = idx.read(path, 3)
+    assert images.ndim == 3
+    assert images.size
+
+
+def _labels(path: Path) -> None:
+    idx.samples(digits.EMBEDDED / "digits-images-idx3-ubyte.gz", path, 8, 10)
+
+
+def _cifar(path: Path) -> None:
+    for classes in (10, 100):
+        try:
+            images, labels = cifar.records(path, classes)
+        except Fault:
+            continue
+        else:
+            assert len(images) == len(labels)
+            assert labels.max() < classes
+
+
+def _graph(path: Path) -> None:
+    graph = files.read(path)
+    assert list(graph) == list(range(len(graph)))
+    assert all(0 < chance <= 1 for *_, chance in graph.edges(data="probability"))
+
+
+def _runfile(path: Path) -> None:
+    file = plan.read(path, [], 4)
+    assert plan.runfile.read(file.text(), (), plan.KINDS) == file
+
+
+def _settings(path: Path) -> None:
+    # As HDF5's attributes have it.
+    runtext.flat(path, path.read_bytes().decode("utf-8", "surrogateescape"))
+
+
+def _results(path: Path) -> None:
+    """A results file of right structure whose contents an input says; see ``crafted``."""
+    content = path.read_bytes()
+    crafted.write(path.with_suffix(".h5"), content)
+    reader.settings(path.with_suffix(".h5"))
+    summary.read(path.with_suffix(".h5"))
+
+
+def _idx_seeds() -> Iterator[bytes]:
+    whole = bytes([0, 0, 8, 3, *(0, 0, 0, 2) * 3]) + bytes(range(8))
+    yield from (whole, gzip.compress(whole))
+
+
+def _label_seeds() -> Iterator[bytes]:
+    packed = (digits.EMBEDDED / "digits-labels-idx1-ubyte.gz").read_bytes()
+    yield from (packed, gzip.decompress(packed))
+
+
+def _cifar_seeds() -> Iterator[bytes]:
+    yield from (bytes(3073), bytes(3074), bytes(2 * 3073))
+
+
+def _graph_seeds() -> Iterator[bytes]:
+    yield from (path.read_bytes() for path in (ROOT / "topologies").glob("*_8_*.txt"))
+    yield b"# devices: 4\n# directed\n0 1 .5\n1,2\n# published ood ranks: 1 0\n"
+    yield (
+        b'<?xml version="1.0" encoding="utf-8"?><graphml xmlns="http://graphml.graphdrawing.org/'
+        b'xmlns"><key id="d0" for="edge" attr.name="probability" attr.type="double"><default>1'
+        b'</default></key><graph edgedefault="directed"><node id="0"/><node id="1"><data key="d0">'
+        b'1</data></node><edge source="0" target="1"><data key="d0">0.5</data></edge></graph>'
+        b"</graphml>"
+    )
+
+
+def _runfile_seeds() -> Iterator[bytes]:
+    yield from (path.read_bytes() for path in (ROOT / "launch/studies").rglob("*.toml"))
+
+
+TARGETS: dict[str, tuple[Callable[[Path], None], Callable[[], Iterator[bytes]]]] = {
+    "idx": (_idx, _idx_seeds),
+    "labels": (_labels, _label_seeds),
+    "cifar": (_cifar, _cifar_seeds),
+    "graph": (_graph, _graph_seeds),
+    "graphml": (_graph, _graph_seeds),
+    "runfile": (_runfile, _runfile_seeds),
+    "settings": (_settings, _runfile_seeds),
+    "results": (_results, crafted.seeds),
+}
+
+
+def main() -> None:
+    """Fuzz one target for so many seconds."""
+    name, seconds, *options = sys.argv[1:]
+    target, seeds = TARGETS[name]
+    corpus = Path(tempfile.mkdtemp(prefix=f"mpidl-fuzz-{name}-"))
+    print(corpus, flush=True)
+    for number, content in enumerate(seeds()):
+        (corpus / f"seed-{number}").write_bytes(content)
+    place = Path(tempfile.mkdtemp(dir="/dev/shm"), f"input.{name}")
+
+    def once(data: bytes) -> None:
+        place.write_bytes(data)
+        try:
+            target(place)
+        except Fault as fault:
+            # A run file may be wrong in many ways, a sentence for each.
+            assert name == "runfile" or len(fault.sentences) == 1, fault.sentences
+
+    words = ["-only_ascii=0", "-timeout=20", "-rss_limit_mb=4096", f"-max_len={LONGEST}"]
+    told = [f"-max_total_time={seconds}", f"-artifact_prefix={corpus}-", *words, *options]
+    atheris.Setup([sys.argv[0], *told, str(corpus)], once)
+    try:
+        atheris.Fuzz()
+    finally:
+        shutil.rmtree(place.parent, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
