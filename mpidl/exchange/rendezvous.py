@@ -26,6 +26,12 @@ PROBE = 3.0
 
 LOOPBACK = "127.0.0.1"
 
+BACKLOG = 4096
+"""Ranks that may knock at once; the system may allow fewer."""
+
+Place = tuple[str, int]
+"""An address, and a port there."""
+
 FAST = ("hsn", "ib", "bond")
 """How the fast networks of clusters are named; their addresses are tried first."""
 
@@ -49,11 +55,15 @@ class Group:
 
     def __init__(self, wiring: Wiring, backend: str) -> None:
         comm, self._node, self._device = wiring.comm, wiring.node, wiring.device
-        self._store = _store(LOOPBACK, 0, serves=True) if comm.rank == 0 else None
-        port = comm.bcast(self._store.port if self._store is not None else 0)
-        address = LOOPBACK if self._node.alone else self._meet(port)
-        if self._store is None:
-            self._store = _store(address, port)
+        offered = [LOOPBACK] if self._node.alone else addresses()
+        doors = _doors(offered) if comm.rank == 0 else {}
+        try:
+            address, port = self._meet(comm.bcast(list(doors)))
+            door = doors.pop((address, port), None)
+        finally:
+            for other in doors.values():
+                other.close()
+        self._store: TCPStore | None = _store(address, port, door)
         hook = sys.excepthook
         with _network(address, port):
             dist.init_process_group(
@@ -70,16 +80,16 @@ class Group:
         sys.excepthook = hook
         self._warm_up()
 
-    def _meet(self, port: int) -> str:
-        """Collective. The first address of rank 0 that every node reaches."""
+    def _meet(self, offers: list[Place]) -> Place:
+        """Collective. The first of the places where rank 0 listens that every node reaches."""
         comm = self._node.comm
-        offers: list[str] = comm.bcast(addresses())
-        asks = self._node.inner.rank == 0
-        reached = np.array([not asks or _answers(address, port) for address in offers], bool)
+        asks = self._node.inner.rank == 0 and not self._node.alone
+        reached = np.array([not asks or _answers(*place) for place in offers], bool)
         comm.Allreduce(MPI.IN_PLACE, reached, MPI.LAND)
         if not reached.any():
+            told = ", ".join(address for address, _ in offers)
             raise Fault(
-                f"The ranks cannot meet: no address of rank 0 ({', '.join(offers) or 'it has none'}"
+                f"The ranks cannot meet: no address of rank 0 ({told or 'it has none'}"
                 ") answers on all nodes; exchange.backend = 'mpi' needs none."
             )
         return offers[int(reached.argmax())]
@@ -107,9 +117,30 @@ class Group:
         self._store = None
 
 
-def _store(address: str, port: int, serves: bool = False) -> TCPStore:
-    """The table in which ranks find each other; the one that serves it chooses a free port."""
-    return TCPStore(address, port, is_master=serves, wait_for_workers=False, timeout=TIMEOUT)
+def _doors(offered: list[str]) -> dict[Place, socket.socket]:
+    """Listening sockets of this host, one at each address that can be had and at a free port.
+
+    torch's own would listen on every network of the host.
+    """
+    found: dict[Place, socket.socket] = {}
+    for address in offered:
+        with suppress(OSError):
+            door = socket.create_server((address, 0), backlog=BACKLOG)
+            found[address, door.getsockname()[1]] = door
+    return found
+
+
+def _store(address: str, port: int, door: socket.socket | None) -> TCPStore:
+    """The table in which ranks find each other; who has the door to it serves it."""
+    return TCPStore(
+        address,
+        port,
+        is_master=door is not None,
+        wait_for_workers=False,
+        timeout=TIMEOUT,
+        # From here on the socket is torch's, which closes it.
+        master_listen_fd=None if door is None else door.detach(),
+    )
 
 
 def addresses() -> list[str]:

@@ -21,7 +21,7 @@ os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 sys.meta_path[:] = [one for one in sys.meta_path if "ScikitBuild" not in type(one).__name__]
 
 with atheris.instrument_imports(include=["mpidl", "tomllib", "gzip", "networkx.readwrite"]):
-    from mpidl import plan, reader
+    from mpidl import plan, reader, runtext
     from mpidl.datasets import cifar, digits, idx
     from mpidl.faults import Fault
     from mpidl.graphs import files
@@ -137,7 +137,7 @@ def main() -> None:
             target(place)
         except Fault as fault:
             # A run file may be wrong in many ways, a sentence for each.
-            assert name == "runfile" or len(fault.sentences) == 1, fault.sentences
+            assert name == "runfile" or len(fault.sentences) == 1  # noqa: PT017
 
     words = ["-only_ascii=0", "-timeout=20", "-rss_limit_mb=4096", f"-max_len={LONGEST}"]
     told = [f"-max_total_time={seconds}", f"-artifact_prefix={corpus}-", *words, *options]

@@ -1,7 +1,10 @@
 """torch.distributed as a backend, by gloo on the CPU; the window of GPUs, on shared files."""
 
+import os
+import socket
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import networkx as nx
@@ -120,12 +123,43 @@ def test_ranks_of_several_nodes_meet_at_an_address(comm, count, graph):
 def test_ranks_that_cannot_meet_say_so(comm, monkeypatch):
     if comm.size < 2:
         pytest.skip("one rank is on one node")
-    # An address for documentation: nobody answers there.
+    # The second is one for documentation: nobody has it.
     monkeypatch.setattr(rendezvous, "addresses", lambda: ["127.0.0.2", "198.51.100.1"])
     monkeypatch.setattr(rendezvous, "_answers", lambda *_: False)
     inner = comm.Split(comm.rank, comm.rank)
-    with pytest.raises(Fault, match=r"no address of rank 0 \(127.0.0.2, 198.51.100.1\) answers on"):
+    with pytest.raises(Fault, match=r"no address of rank 0 \(127.0.0.2\) answers on"):
         run(comm, make(comm, comm.size), 3, Gloo, inner=inner)
+    inner.Free()
+
+
+def listening():
+    """Where this process listens: addresses and ports, as Linux tells."""
+    own = {os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_socket()}
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/self/net", table).read_text().splitlines()[1:]:
+            _, place, _, state, *_, inode = line.split()[:10]
+            if state == "0A" and f"socket:[{inode}]" in own:
+                address, _, port = place.partition(":")
+                found.add((address, int(port, 16)))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/net/tcp").exists(), reason="only Linux tells")
+@pytest.mark.parametrize("apart", [False, True])
+def test_nobody_listens_where_no_rank_is(comm, apart):
+    others = comm.bcast(rendezvous.addresses())
+    if apart and not others:
+        pytest.skip("this host has no address beside loopback")
+    address = others[0] if apart else rendezvous.LOOPBACK
+    inner = comm.Split(comm.rank if apart else 0, comm.rank)
+    before = listening()
+    with built(comm, make(comm, comm.size), 3, Gloo, inner=inner):
+        found = listening() - before
+        used = address if comm.size > 1 else rendezvous.LOOPBACK
+        assert {place for place, _ in found} <= {socket.inet_aton(used)[::-1].hex().upper()}
+        # The first rank serves the table of ranks.
+        assert found or comm.rank
     inner.Free()
 
 
