@@ -1,11 +1,11 @@
 """What the run file in a results file says, as settings that a report can work with."""
 
 import math
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mpidl import tables
 from mpidl.faults import Fault, printable, shown
 
 SETTINGS = {
@@ -28,11 +28,11 @@ def flat(path: Path, text: str) -> dict[str, Any]:
         Fault: If it is no run file.
     """
     try:
-        tables = tomllib.loads(text)
-    except (ValueError, RecursionError):
+        said = tables.read(text)
+    except Fault:
         raise Fault(f"{path} is damaged: the run file in it is not TOML.") from None
     found: dict[str, Any] = {}
-    for section, table in tables.items():
+    for section, table in said.items():
         if isinstance(table, Mapping):
             found |= {f"{section}.{key}": value for key, value in table.items()}
         else:

@@ -13,8 +13,11 @@ from mpidl.registry import Registry, nearest
 
 Tables = dict[str, Any]
 
-BYTES = 2**22
-"""Size up to which a run file is read."""
+BYTES = 2**21
+"""Size up to which a run file is read; a list of 100,000 devices fits."""
+
+DOTS = 100
+"""Of a key; the time that tomllib takes for one grows with their square, a minute for 1e5."""
 
 NAMERS = ("name", "backend")
 """Settings that name a builder, which decides what else can be set in their section."""
@@ -45,6 +48,9 @@ def read(source: Path | str, kind: str = "run file") -> Tables:
 
 
 def _parse(text: str, what: str) -> Tables:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.count(".") > DOTS and max(part.count(".") for part in line.split(",")) > DOTS:
+            raise Fault(f"{what} has more than {DOTS} dots in a row in line {number}.")
     try:
         return tomllib.loads(text)
     except RecursionError:

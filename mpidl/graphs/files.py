@@ -19,9 +19,13 @@ attribute ``probability``; other attributes are ignored.
 A line ``# published ood ranks: 3 0 4 6`` lists devices, kept as ``graph.graph["published"]``.
 """
 
+import io
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import networkx as nx
 
@@ -30,6 +34,13 @@ from mpidl.graphs.families import LINKS
 
 BYTES = 256 * 2**20
 """Size up to which a file is read."""
+
+MARKUP = 64 * 2**20
+TAGS = 2_000_000
+"""Characters and tags up to which GraphML is read, as each tag takes a hundred times its size."""
+
+COMMENTS = 1000
+"""Headers that are read."""
 
 DEVICES = 100_000
 """Devices that a graph may have."""
@@ -41,43 +52,41 @@ def read(path: Path) -> nx.DiGraph:
     Raises:
         Fault: If the file is missing, unreadable, too large or damaged; the sentence names it.
     """
-    text = _text(path)
-    suffix = path.suffix.lower()
-    if suffix in {".graphml", ".xml"} or text.lstrip().startswith("<"):
-        return _graphml(path)
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
-    comments = [line[1:].strip() for _, line in lines if line.startswith("#")]
-    rows = [
-        (number, line.replace(",", " ").split())
-        for number, line in lines
-        if line and not line.startswith("#")
-    ]
+    with _open(path) as file:
+        suffix = path.suffix.lower()
+        if suffix in {".graphml", ".xml"} or _begins(file, "<"):
+            return _graphml(path, file)
+        rows, comments = _lines(path, file)
     devices, directed = _header(path, comments)
     if suffix in {".edges", ".edgelist"} or devices is not None or directed:
         graph = _edge_list(path, rows, devices, directed)
     elif not rows:
         raise Fault(f"Graph file {path}: holds no graph.")
-    elif all(len(row) == len(rows) for _, row in rows):
-        graph = _adjacency(path, rows)
-    elif all(len(row) in (2, 3) for _, row in rows):
-        graph = _edge_list(path, rows, None, False)
     else:
-        raise _ragged(path, rows)
+        widths = {len(_entries(row)) for _, row in rows}
+        if widths == {len(rows)}:
+            graph = _adjacency(path, rows)
+        elif widths <= {2, 3}:
+            graph = _edge_list(path, rows, None, False)
+        else:
+            raise _ragged(path, rows)
     _publish(path, graph, comments)
     return graph
 
 
-Rows = list[tuple[int, list[str]]]
+Rows = list[tuple[int, str]]
 
 
-def _text(path: Path) -> str:
+@contextmanager
+def _open(path: Path) -> Iterator[TextIO]:
     try:
         if path.exists() and not path.is_file():
             raise Fault(f"Graph file {path}: is not a regular file.")
         size = path.stat().st_size
         if size > BYTES:
             raise Fault(f"Graph file {path}: has {size:,} bytes; at most {BYTES:,} are read.")
-        return path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            yield file
     except UnicodeDecodeError:
         raise Fault(f"Graph file {path}: is not UTF-8 text.") from None
     except OSError as error:
@@ -86,6 +95,37 @@ def _text(path: Path) -> str:
         if isinstance(error, Fault):
             raise
         raise Fault(f"Cannot read the graph file {str(path)!r}: {error}.") from None
+
+
+def _begins(file: TextIO, mark: str) -> bool:
+    """Whether the text of a file begins with a mark, after blanks; the file is where it was."""
+    found = ""
+    while not found and (piece := file.read(4096)):
+        found = piece.lstrip()
+    file.seek(0)
+    return found.startswith(mark)
+
+
+def _lines(path: Path, file: TextIO) -> tuple[Rows, list[str]]:
+    """Lines that have numbers, and what comments say; of others nothing is kept."""
+    rows: Rows = []
+    comments: dict[str, None] = {}
+    for number, line in enumerate(file, start=1):
+        text = line.strip()
+        if text.startswith("#"):
+            if re.match(r"devices:|directed$|published ood", told := text[1:].strip(), re.I):
+                comments[told] = None
+        elif text:
+            rows.append((number, text))
+        if len(comments) > COMMENTS:
+            raise Fault(f"Graph file {path}: has more than {COMMENTS} headers that differ.")
+        _affordable(path, len(rows))
+    return rows, list(comments)
+
+
+def _entries(row: str) -> list[str]:
+    # More than can be devices need not be told apart.
+    return row.replace(",", " ").split(None, DEVICES)
 
 
 def _header(path: Path, comments: list[str]) -> tuple[int | None, bool]:
@@ -99,7 +139,7 @@ def _header(path: Path, comments: list[str]) -> tuple[int | None, bool]:
 def _adjacency(path: Path, rows: Rows) -> nx.DiGraph:
     links: dict[tuple[int, int], float] = {}
     for i, (number, row) in enumerate(rows):
-        for j, entry in enumerate(row):
+        for j, entry in enumerate(_entries(row)):
             if entry in {"0", "1"}:
                 chance = float(entry)
             else:
@@ -116,11 +156,11 @@ def _adjacency(path: Path, rows: Rows) -> nx.DiGraph:
 
 
 def _ragged(path: Path, rows: Rows) -> Fault:
-    first = len(rows[0][1])
+    first = len(_entries(rows[0][1]))
     for number, row in rows:
-        if len(row) != first:
+        if (width := len(_entries(row))) != first:
             return Fault(
-                f"Graph file {path}: line {number} has {len(row)} numbers where the first has "
+                f"Graph file {path}: line {number} has {width} numbers where the first has "
                 f"{first}; an adjacency matrix is square, an edge list has rows of 2 or 3."
             )
     return Fault(
@@ -130,10 +170,9 @@ def _ragged(path: Path, rows: Rows) -> Fault:
 
 
 def _edge_list(path: Path, rows: Rows, devices: int | None, directed: bool) -> nx.DiGraph:
-    _affordable(path, len(rows))
     links: dict[tuple[int, int], float] = {}
-    for number, row in rows:
-        where = f"line {number} of the edge list"
+    for number, text in rows:
+        where, row = f"line {number} of the edge list", _entries(text)
         if len(row) not in (2, 3):
             raise Fault(f"Graph file {path}: {where} must be 'i j' or 'i j probability'.")
         i, j = (_device(path, entry, where, 0, (devices or DEVICES) - 1) for entry in row[:2])
@@ -148,18 +187,26 @@ def _edge_list(path: Path, rows: Rows, devices: int | None, directed: bool) -> n
     return _graph(devices, links)
 
 
-def _graphml(path: Path) -> nx.DiGraph:
+def _graphml(path: Path, file: TextIO) -> nx.DiGraph:
     from xml.etree.ElementTree import ParseError
 
-    if b"<!DOCTYPE" in path.read_bytes():
+    text = file.read()
+    if "<!DOCTYPE" in text:
         raise Fault(f"Graph file {path}: GraphML with a document type is refused.")
+    if len(text) > MARKUP or text.count("<") > TAGS:
+        raise Fault(
+            f"Graph file {path}: GraphML of more than {MARKUP:,} characters or {TAGS:,} tags is "
+            "refused; write an edge list."
+        )
     try:
         with warnings.catch_warnings():
             # Whatever it warns of is nothing that a topology uses.
             warnings.simplefilter("ignore")
-            found = nx.read_graphml(path)
+            found = nx.read_graphml(io.BytesIO(text.encode()))
     except (ParseError, nx.NetworkXException, LookupError, ValueError, TypeError, AttributeError):
         raise Fault(f"Graph file {path}: is not valid GraphML.") from None
+    if len(found) > DEVICES:
+        raise Fault(f"Graph file {path}: has {len(found):,} devices; at most {DEVICES:,} may be.")
     if not len(found):
         raise Fault(f"Graph file {path}: holds no graph.")
     if found.is_multigraph():
