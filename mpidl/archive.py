@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mpidl import reader
-from mpidl.faults import Fault, shown
+from mpidl.faults import Fault, printable, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +91,7 @@ def _named(paths: list[Path]) -> dict[str, Path]:
     """Each path by the shortest of its ends that tells it from all others, without suffix."""
     depth = max((len(path.parts) for path in paths), default=0)
     for parts in range(1, depth + 1):
-        found = {"/".join(path.with_suffix("").parts[-parts:]): path for path in paths}
+        found = {printable("/".join(path.with_suffix("").parts[-parts:])): path for path in paths}
         if len(found) == len(paths):
             return found
     return {str(path): path for path in paths}

@@ -19,6 +19,11 @@ Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
+MANY = 100_000
+"""Devices that a list may have."""
+
+Devices = Annotated[list[Natural], Field(max_length=MANY)]
+
 
 def _nonzero(value: float) -> float:
     if value == 0:
@@ -79,7 +84,9 @@ class Ood(Section):
     """
 
     name: str = "trigger"
-    sources: int | str | list[int | str] = Field("degree:1", description=SOURCES)
+    sources: int | str | Annotated[list[int | str], Field(max_length=MANY)] = Field(
+        "degree:1", description=SOURCES
+    )
     proportion: Share = 0.1
     test_share: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.1
 
@@ -88,7 +95,7 @@ class Placement(Section):
     """Which samples live on which device, and which devices on which rank."""
 
     name: str = "iid"
-    hosts: Literal["blocks", "round_robin"] | list[Natural] = Field(
+    hosts: Literal["blocks", "round_robin"] | Devices = Field(
         "blocks",
         description="must be 'blocks', 'round_robin', or a list of the rank of each device",
     )
@@ -143,7 +150,7 @@ class Exchange(Section):
 
     backend: str = "auto"
     mixing: Literal["synchronous", "sequential", "delayed"] = "synchronous"
-    sequence: list[Natural] | None = Field(
+    sequence: Devices | None = Field(
         None, description="must be a list of all devices, in the order in which they mix"
     )
     accelerator_aware: Literal["auto", "yes", "no"] = "auto"

@@ -19,6 +19,9 @@ BYTES = 2**21
 DOTS = 100
 """Of a key; the time that tomllib takes for one grows with their square, a minute for 1e5."""
 
+SETTINGS = 2000
+"""That are read, as each may be told to be wrong."""
+
 NAMERS = ("name", "backend")
 """Settings that name a builder, which decides what else can be set in their section."""
 
@@ -52,11 +55,14 @@ def _parse(text: str, what: str) -> Tables:
         if line.count(".") > DOTS and max(part.count(".") for part in line.split(",")) > DOTS:
             raise Fault(f"{what} has more than {DOTS} dots in a row in line {number}.")
     try:
-        return tomllib.loads(text)
+        tables = tomllib.loads(text)
     except RecursionError:
         raise Fault(f"{what} is not valid TOML: brackets are nested too deeply.") from None
     except ValueError as error:
         raise Fault(f"{what} is not valid TOML: {error}.") from None
+    if sum(1 + len(one) if isinstance(one, dict) else 1 for one in tables.values()) > SETTINGS:
+        raise Fault(f"{what} has more than {SETTINGS:,} settings.")
+    return tables
 
 
 def override(

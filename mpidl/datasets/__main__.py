@@ -93,6 +93,8 @@ def _there(source: Source, folder: Path) -> bool:
         path = next((folder / p for p in source.places(content) if (folder / p).exists()), None)
         if path is None:
             continue
+        if not path.is_file():
+            raise Fault(f"{path} is not a file; move it away to fetch one.")
         if _digest(path) != digest:
             raise Fault(f"{path} is not the published file; move it away to fetch that one.")
         present += 1
@@ -117,9 +119,12 @@ def _download(source: Source, folder: Path) -> Path:
 def _unpack(archive: Path, source: Source, folder: Path) -> None:
     try:
         with tarfile.open(archive) as tar:
-            # Python before 3.11.4 has no filters; only names known beforehand are unpacked.
+            members = [tar.getmember(content) for content in source.contents]
+            if odd := next((member for member in members if not member.isreg()), None):
+                raise Fault(f"Cannot unpack {archive}: {odd.name} in it is not a regular file.")
+            # Python before 3.11.4 has no filters; only files known beforehand are unpacked.
             tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
-            tar.extractall(folder, [tar.getmember(content) for content in source.contents])
+            tar.extractall(folder, members)
     except (tarfile.TarError, KeyError, EOFError, zlib.error) as error:
         raise Fault(f"Cannot unpack {archive}: {error}.") from None
     archive.unlink()

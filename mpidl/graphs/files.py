@@ -39,6 +39,9 @@ MARKUP = 64 * 2**20
 TAGS = 2_000_000
 """Characters and tags up to which GraphML is read, as each tag takes a hundred times its size."""
 
+LINES = 2 * LINKS
+"""Lines that are read, comments and blank ones among them."""
+
 COMMENTS = 1000
 """Headers that are read."""
 
@@ -119,7 +122,9 @@ def _lines(path: Path, file: TextIO) -> tuple[Rows, list[str]]:
             rows.append((number, text))
         if len(comments) > COMMENTS:
             raise Fault(f"Graph file {path}: has more than {COMMENTS} headers that differ.")
-        _affordable(path, len(rows))
+        if number > LINES:
+            raise Fault(f"Graph file {path}: has more than {LINES:,} lines.")
+    _affordable(path, len(rows))
     return rows, list(comments)
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mpidl.faults import printable
 from mpidl.report.collection import Collection
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -168,7 +169,7 @@ def warned(collection: Collection) -> list[str]:
 def tell(sentences: Sequence[str], console: Console) -> None:
     """Print warnings, the first dozen of them."""
     for sentence in sentences[:12]:
-        console.print(Text(f"! {sentence}", style="yellow"), soft_wrap=True)
+        console.print(Text(f"! {printable(sentence)}", style="yellow"), soft_wrap=True)
     if len(sentences) > 12:
         console.print(f"! and {len(sentences) - 12:,} more; --html lists all", style="yellow")
 
@@ -183,4 +184,4 @@ def where(made: Iterable[Path], console: Console) -> None:
             told = str(paths[0])
         else:
             told = f"{folder}/: {', '.join(path.name for path in paths)}"
-        console.print(Text(told), soft_wrap=True)
+        console.print(Text(printable(told)), soft_wrap=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mpidl import archive
-from mpidl.faults import Fault
+from mpidl.faults import Fault, printable
 from mpidl.report import products, terminal
 from mpidl.report.collection import Collection
 from mpidl.report.products import Step, Wanted
@@ -82,7 +82,9 @@ class Watch:
 
     def _say(self, text: str) -> None:
         now = datetime.datetime.now().strftime("%H:%M:%S")
-        self._console.print(f"{now}  {text}", soft_wrap=True, highlight=False, markup=False)
+        self._console.print(
+            f"{now}  {printable(text)}", soft_wrap=True, highlight=False, markup=False
+        )
 
 
 def _silent(what: str) -> Step:

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import http.server
 import io
+import os
 import tarfile
 import threading
 
@@ -74,6 +75,37 @@ def test_an_archive_is_unpacked_without_what_does_not_belong_to_it(home, tmp_pat
     ]
     assert not (tmp_path / "evil").exists()
     assert command.main(["verify", "cifar10", str(to)]) == 0
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE]
+)
+def test_only_regular_files_are_unpacked(home, tmp_path, monkeypatch, capsys, kind):
+    with tarfile.open(home / "all.tar.gz", "w:gz") as tar:
+        member = tarfile.TarInfo("bin/one.bin")
+        member.type, member.linkname = kind, "../../evil"
+        tar.addfile(member)
+    digest = sha((home / "all.tar.gz").read_bytes())
+    (source,) = SOURCES["cifar10"]
+    inner = {"bin/one.bin": sha(RECORD)}
+    monkeypatch.setitem(SOURCES, "cifar10", (Source(source.name, source.urls, digest, inner),))
+    to = tmp_path / "data"
+    assert command.main(["fetch", "cifar10", "--to", str(to)]) == 2
+    assert "bin/one.bin in it is not a regular file" in capsys.readouterr().err
+    assert [path.name for path in to.iterdir()] == ["all.tar.gz"]
+
+
+def test_what_is_not_what_it_should_be_is_never_opened(home, tmp_path, monkeypatch):
+    (home / "all.tar.gz").write_bytes(b"changed")
+    monkeypatch.setattr(tarfile, "open", lambda *_: pytest.fail("opened before it was checked"))
+    assert command.main(["fetch", "cifar10", "--to", str(tmp_path / "data")]) == 2
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_pipe_in_place_of_a_file_is_no_endless_wait(home, tmp_path, capsys):
+    os.mkfifo(tmp_path / "labels.gz")
+    assert command.main(["fetch", "mnist", "--to", str(tmp_path)]) == 2
+    assert "is not a file; move it away" in capsys.readouterr().err
 
 
 def test_what_is_there_is_not_fetched_again_and_never_overwritten(home, tmp_path, capsys):

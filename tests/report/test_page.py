@@ -209,6 +209,28 @@ def test_all_that_is_shown_is_escaped(write, tmp_path, monkeypatch):
     assert "7 * 7" in "".join(found.words)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_names_of_files_runs_and_graphs_are_shown_and_not_run(write, tmp_path, monkeypatch, count):
+    name = "<script>alert(1)<"
+    graph = tmp_path / f"{name}.txt"
+    graph.write_text("0 1 0 1\n1 0 1 0\n0 1 0 1\n1 0 1 0\n")
+    drawn = figures.of_run, figures.of_runs
+    monkeypatch.setattr(figures, "of_run", lambda run: islice(drawn[0](run), 2))
+    monkeypatch.setattr(figures, "of_runs", lambda runs: islice(drawn[1](runs), 2))
+    files = [
+        write(
+            tmp_path / f"{name}script>" / f"{name}{number}.h5",
+            curves(),
+            settings=[f"topology.file={graph}", f"data.dir={name}", f"training.seed={number}"],
+        )
+        for number in range(count)
+    ]
+    text = page.text(room.read(files))
+    found = check(text)
+    assert "".join(found.words).count(name) > count
+    assert "<script>alert" not in text
+
+
 def test_a_page_that_refreshes_says_when(write, tmp_path, plain):
     runs = one(write, tmp_path)
     words = " ".join(check(page.text(runs, refresh=2.5)).words)
