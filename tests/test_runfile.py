@@ -190,6 +190,32 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
     assert str(path) in sentence
 
 
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        # tomllib takes minutes for these, and each setting would be told to be wrong.
+        ("a." * 200_000 + "a = 1", "has more than 100 dots in a row in line 1"),
+        ("\n[" + "'a' . " * 100_000 + "a]", "has more than 100 dots in a row in line 2"),
+        ("".join(f"a{n} = 1\n" for n in range(3000)), "has more than 2,000 settings"),
+        ("".join(f"[a{n}]\n" for n in range(3000)), "has more than 2,000 settings"),
+        ("#" * 2**21 + "#", "has 2,097,153 bytes; at most 2,097,152 are read"),
+        ("[placement]\nhosts = [" + "-1," * 200_000 + "]", "must be 'blocks', 'round_robin', or"),
+        ("[exchange]\nsequence = [" + "1," * 200_000 + "]", "must be a list of all devices"),
+    ],
+    ids=range(7),
+)
+def test_what_costs_more_than_its_size_is_bounded(tmp_path, content, sentence):
+    path = tmp_path / "run.toml"
+    path.write_text(content)
+    (told,) = sentences(path)
+    assert sentence in told
+
+
+def test_many_fractions_in_a_line_are_no_dots_in_a_row():
+    (told,) = sentences("[training]\nlr = [" + "0.1," * 200 + "]")
+    assert told.startswith("training.lr = ")
+
+
 def test_a_graph_comes_from_a_family_or_from_a_file():
     with pytest.raises(Fault, match="'ring': goes without"):
         runfile.read('[topology]\nname = "ring"\nfile = "x.txt"', (), plan.KINDS)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import atheris
+from rich.console import Console
 
 os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 
@@ -25,8 +26,11 @@ with atheris.instrument_imports(include=["mpidl", "tomllib", "gzip", "networkx.r
     from mpidl.datasets import cifar, digits, idx
     from mpidl.faults import Fault
     from mpidl.graphs import files
-    from mpidl.report import summary
+    from mpidl.report import figures, page, products, summary, terminal
+    from mpidl.report.shelf import Shelf
     from tests.fuzz import crafted
+
+figures.of_run = figures.of_runs = lambda _: iter(())
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -79,6 +83,19 @@ def _results(path: Path) -> None:
     summary.read(path.with_suffix(".h5"))
 
 
+def _report(path: Path) -> None:
+    """Everything but figures that is made of such a file and a good one."""
+    crafted.write(path.with_suffix(".h5"), path.read_bytes())
+    collection = Shelf().read([crafted.GOLDEN, path.with_suffix(".h5")])
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        wanted = products.Wanted(csv=True, paper=True)
+        products.make(collection, wanted, Path(folder), lambda what: lambda done, total: None)
+    products.as_json(collection, wanted)
+    page.text(collection)
+    with open(os.devnull, "w") as nowhere:
+        terminal.show(collection, Console(file=nowhere))
+
+
 def _idx_seeds() -> Iterator[bytes]:
     whole = bytes([0, 0, 8, 3, *(0, 0, 0, 2) * 3]) + bytes(range(8))
     yield from (whole, gzip.compress(whole))
@@ -118,6 +135,7 @@ TARGETS: dict[str, tuple[Callable[[Path], None], Callable[[], Iterator[bytes]]]]
     "runfile": (_runfile, _runfile_seeds),
     "settings": (_settings, _runfile_seeds),
     "results": (_results, crafted.seeds),
+    "report": (_report, crafted.seeds),
 }
 
 

@@ -4,6 +4,8 @@ import os
 
 import networkx as nx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mpidl.faults import Fault
 from mpidl.graphs import read
@@ -185,6 +187,56 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
         stream.truncate(2**40)
     with pytest.raises(Fault, match="bytes; at most 268,435,456 are read"):
         read(file)
+
+
+SMALL = st.integers(0, 5)
+ROWS = st.lists(st.tuples(SMALL, SMALL, st.sampled_from(["", "1", ".5", "0", "x", "1e-9"])))
+HEADS = st.sampled_from(["", "# directed\n", "# devices: 6\n", "# published ood ranks: 1 0\n"])
+EDGES = st.builds(
+    lambda head, rows: head + "".join(f"{i} {j} {chance}\n" for i, j, chance in rows), HEADS, ROWS
+)
+MATRICES = st.integers(1, 5).flatmap(
+    lambda size: st.lists(
+        st.lists(st.sampled_from(["0", "1", ".25", "2", "-"]), min_size=size, max_size=size),
+        min_size=size,
+        max_size=size,
+    ).map(lambda rows: "\n".join(map(" ".join, rows)))
+)
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory):
+    return tmp_path_factory.mktemp("graphs") / "graph.txt"
+
+
+@given(content=EDGES | MATRICES | st.text(max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_any_text_is_a_graph_or_one_sentence(scratch, content):
+    scratch.write_text(content, encoding="utf-8", errors="replace")
+    try:
+        graph = read(scratch)
+    except Fault as fault:
+        assert len(fault.sentences) == 1  # noqa: PT017
+    else:
+        assert list(graph) == list(range(len(graph)))
+        assert all(0 < chance <= 1 for *_, chance in graph.edges(data="probability"))
+        assert not list(nx.selfloop_edges(graph))
+
+
+@pytest.mark.parametrize(
+    ("limit", "content", "sentence"),
+    [
+        ("LINES", "\n" * 9 + "0 1\n1 0\n", "has more than 3 lines"),
+        ("COMMENTS", "".join(f"# devices: {n}\n" for n in range(9)), "more than 3 headers"),
+        ("MARKUP", XML.format(NODES), "GraphML of more than 3 characters or"),
+        ("TAGS", XML.format(NODES), "GraphML of more than .* characters or 3 tags is refused"),
+        ("DEVICES", XML.format('<node id="{}"/>' * 4).format(*"abcd"), "has 4 devices; at most 3"),
+    ],
+)
+def test_what_costs_more_than_its_size_is_bounded(written, monkeypatch, limit, content, sentence):
+    monkeypatch.setattr(f"mpidl.graphs.files.{limit}", 3)
+    with pytest.raises(Fault, match=sentence):
+        read(written(content))
 
 
 def test_more_links_than_allowed(written, monkeypatch):

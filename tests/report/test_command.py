@@ -46,6 +46,20 @@ def test_without_flags_a_table_a_course_and_figures(
     assert len(list(folder.glob("*.png"))) >= 8
 
 
+def test_nothing_in_a_name_reaches_the_terminal_as_more_than_text(
+    write: Write, tmp_path: Path, capsys: Capture
+) -> None:
+    evil = "a\x1b]0;b\x07[red]\udcff"
+    for seed in range(2):
+        write(tmp_path / "runs" / f"{seed}.h5", RISING, settings=[f"training.seed={seed}"])
+        (tmp_path / "runs" / f"{seed}.h5").rename(tmp_path / "runs" / f"{evil}{seed}.h5")
+    (tmp_path / "runs" / f"{evil}.h5").write_text("nothing")
+    assert main([str(tmp_path / "runs"), "--csv"]) == 0
+    told = capsys.readouterr().out
+    assert "\x1b" not in told
+    assert told.count(r"a\x1b]0;b\x07[red]\udcff") >= 3
+
+
 def test_of_a_study_groups_and_runs_are_shown(study: Path, capsys: Capture) -> None:
     assert main([str(study), "--csv"]) == 0
     told = capsys.readouterr().out
