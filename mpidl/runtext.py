@@ -1,6 +1,5 @@
 """What the run file in a results file says, as settings that a report can work with."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,9 +52,9 @@ def flat(path: Path, text: str) -> dict[str, Any]:
 def _sensible(value: Any, deep: bool = False) -> bool:
     if isinstance(value, list):
         return not deep and all(_sensible(one, deep=True) for one in value)
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, str) or (isinstance(value, int) and -WHOLE <= value < WHOLE)
+    if isinstance(value, int):
+        return -WHOLE <= value < WHOLE
+    return isinstance(value, str | float)
 
 
 def _printable(value: Any) -> Any:

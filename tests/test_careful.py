@@ -216,8 +216,7 @@ RUN = 'name = "a"\n[data]\nname = "d"\n[strategy]\nname = "s"\n[training]\nround
 @pytest.mark.parametrize(
     "setting",
     [
-        *("x = 2020-01-01", "x = nan", "x = inf", "x = {a = 1}", "x = [[1]]", "x = [{}]"),
-        *("x = 99999999999999999999", "x = 1e400"),
+        *("x = 2020-01-01", "x = {a = 1}", "x = [[1]]", "x = [{}]", "x = 99999999999999999999"),
     ],
 )
 def test_a_setting_that_no_table_can_show_is_refused(setting: str) -> None:
