@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import host, schema
+from mpidl import careful, host, schema
 from mpidl.faults import Fault
 
 Array = npt.NDArray[Any]
@@ -42,19 +43,24 @@ def sound(path: Path) -> bool:
     return subprocess.run(words, env=environment, capture_output=True, check=False).returncode == 0
 
 
+def told(path: Path) -> tuple[str, int, bool]:
+    """What a results file says: its run file, how many rounds it counts, whether the run ended.
+
+    Raises:
+        Fault: If it cannot be read, or is none.
+    """
+    with careful.opened(path) as file:
+        text = str(careful.attributes(path, file, ["run_file"])["run_file"])
+        done = careful.number(file, schema.ROUNDS_DONE)
+        return text, done, bool(careful.number(file, schema.COMPLETED))
+
+
 def completed(path: Path) -> bool:
     """Whether a file is a results file whose run came to its end."""
     try:
-        with h5py.File(path, "r") as file:
-            return bool(file[schema.COMPLETED][()])
-    except (OSError, KeyError, TypeError, ValueError):
+        return told(path)[2]
+    except Fault:
         return False
-
-
-def told(path: Path) -> tuple[str, int]:
-    """The run file that a sound results file was made with, and how many rounds it counts."""
-    with h5py.File(path, "r") as file:
-        return str(file.attrs["run_file"]), int(file[schema.ROUNDS_DONE][()])
 
 
 def examine(path: Path, overwrite: bool, size: int = 0, leads: bool = True) -> None:
@@ -150,18 +156,18 @@ def inherit(path: Path, past: Mapping[str, Array], same: Callable[[str], bool]) 
     known = dict(past)
     if not os.path.lexists(path):
         return known
-    try:
-        if path.is_file() and sound(path):
-            with h5py.File(path, "r") as file:
-                done = min(int(file[schema.ROUNDS_DONE][()]), len(file["series/round"]))
-                if same(str(file.attrs["run_file"])):
-                    for key, rows in past.items():
-                        there = file.get(f"series/{key}", rows)
-                        more = there[len(rows) : done]
-                        known[key] = np.concatenate([rows, more.reshape(-1, *rows.shape[1:])])
-                    return known
-    except (OSError, KeyError, ValueError, TypeError):
-        known = dict(past)
+    with suppress(Fault):
+        text, done, _ = told(path)
+        if sound(path) and same(text):
+            with careful.opened(path) as file:
+                group = careful.group(file, "series")
+                for key, rows in past.items():
+                    more = (
+                        careful.dataset(group, key)[len(rows) : done] if key in group else rows[:0]
+                    )
+                    known[key] = np.concatenate([rows, more.reshape(-1, *rows.shape[1:])])
+            return known
+    known = dict(past)
     try:
         _move_aside(path, ())
     except OSError as error:

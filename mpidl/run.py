@@ -203,9 +203,12 @@ def over(made: Plan, path: Path) -> bool:
     Raises:
         Fault: If it holds all of another one.
     """
-    if not (path.is_file() and results.sound(path) and results.completed(path)):
+    try:
+        text, rounds, completed = results.told(path)
+    except Fault:
         return False
-    text, rounds = results.told(path)
+    if not (completed and results.sound(path)):
+        return False
     if plan.differences(text, made.file):
         raise Fault(
             f"{path} holds another completed run; give the run file that it was made with, "

@@ -23,9 +23,7 @@ from typing import Any
 # MPI is for the ranks; it must not start here, where no launcher is.
 os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 
-import h5py
-
-from mpidl import plan, schema, world
+from mpidl import plan, results, world
 from mpidl.ensemble import __main__, allocation, launchers, sites, study
 from mpidl.ensemble.sites import Site
 from mpidl.faults import Fault, Parser, tell
@@ -193,8 +191,9 @@ def rounds(found: Path) -> int:
     """How far work is: rounds in a results file, or in those of a folder; 1 more for its end."""
     if found.is_dir():
         return sum(rounds(path) for path in found.glob("*.h5") if ".unfinished-" not in path.name)
-    with suppress(OSError, KeyError), h5py.File(found, "r") as file:
-        return int(file[schema.ROUNDS_DONE][()]) + int(file[schema.COMPLETED][()])
+    with suppress(Fault):
+        _, done, completed = results.told(found)
+        return done + completed
     return 0
 
 

@@ -61,8 +61,9 @@ def test_an_ensemble_gets_further_by_rounds_that_are_done(tmp_path):
     import h5py
 
     for name, rounds, completed in (("a", 5, 1), ("b", 3, 0), ("b.unfinished-1", 9, 0)):
-        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+        with h5py.File(tmp_path / f"{name}.h5", "w", libver=("v108", "v110")) as file:
             file["rounds_done"], file["completed"] = rounds, completed
+            file.attrs["schema"], file.attrs["run_file"] = 1, ""
     (tmp_path / "c.h5").write_text("half a file")
     assert job.rounds(tmp_path) == 5 + 1 + 3
     assert job.rounds(tmp_path / "b.h5") == 3
