@@ -209,3 +209,19 @@ def test_what_stands_in_the_way_is_told(make, told):
         model = make()
         few = Samples(torch.empty(2, 4), torch.empty(2, dtype=torch.int64))
     assert told in batch.obstacle(model, few)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_others_go_on_side_by_side_with_what_a_round_left(optimizer):
+    training = Training(optimizer=optimizer, momentum=0.9, batch_size=4)
+    first, second = (
+        batch.Batch(hosted("batch norm", training, [10, 6, 10]), training) for _ in "ab"
+    )
+    first.train(0, [2, 4])
+    for number in (2, 3, 4):
+        left = {name: tensor.clone() for name, tensor in first.memory(number).items()}
+        second.remember(number, left)
+    assert first.train(1, [2, 3, 4]) == second.train(1, [2, 3, 4])
+    for number in (2, 3, 4):
+        for name, tensor in first.memory(number).items():
+            assert torch.equal(tensor, second.memory(number)[name]), name

@@ -363,3 +363,36 @@ def test_parameters_of_a_vector_leave_statistics_out():
     assert torch.equal(flat, other[: len(flat)])
     assert device.size - len(flat) == 2 * 5
     assert found[0].data_ptr() == other.data_ptr()
+
+
+KEPT = [
+    {"momentum": 0.9},
+    {"optimizer": "adam"},
+    {"optimizer": "adamw", "optimizer_state": "reset"},
+]
+
+
+@pytest.mark.parametrize("training", KEPT, ids=str)
+def test_another_device_goes_on_with_what_a_round_left(training):
+    """Batch norm has statistics in the vector and a counter beside it."""
+    shard = samples()
+    first = device_of(network("norm"), shard, epochs=2, batch_size=5, **training)
+    first.train(0)
+    left = {name: tensor.clone() for name, tensor in first.memory().items()}
+    assert set(left) == {"vector", "counters"} | (
+        set() if "optimizer_state" in training else {"optimizer", "steps"}
+    )
+    second = device_of(network("norm"), shard, epochs=2, batch_size=5, **training)
+    second.remember(left)
+    assert first.train(1) == second.train(1)
+    for name, tensor in first.memory().items():
+        assert torch.equal(tensor, second.memory()[name]), name
+
+
+def test_a_device_that_never_trained_leaves_as_much():
+    fresh = device_of(network("norm"), samples(), optimizer="adam")
+    trained = device_of(network("norm"), samples(), optimizer="adam")
+    trained.train(0)
+    shapes = [{k: v.shape for k, v in device.memory().items()} for device in (fresh, trained)]
+    assert shapes[0] == shapes[1]
+    assert int(fresh.memory()["steps"]) == 0

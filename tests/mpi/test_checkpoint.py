@@ -1,0 +1,352 @@
+"""A run that goes on from a checkpoint is the run that never stopped, bit for bit."""
+
+import os
+import shutil
+import signal
+
+from mpi4py import MPI
+
+import h5py
+import numpy as np
+import pytest
+
+from mpidl import checkpoint, ends, plan, run
+from mpidl.faults import Fault
+
+ROUNDS, STOP = 7, 4
+KEPT = ("vector", "optimizer", "steps", "counters", "previous")
+SETTINGS = {
+    "sgd": "checkpoint.every=3",
+    "momentum": "training.momentum=0.9 checkpoint.every=1",
+    "adam": "training.optimizer=adam checkpoint.keep=1",
+    "reset": "training.optimizer=adamw training.optimizer_state=reset",
+    "delayed": "exchange.mixing=delayed training.momentum=0.5",
+    "sequential": "exchange.mixing=sequential strategy.name=random",
+    "links": "topology.link_probability=0.6 training.participation=0.6 exchange.backend=mpi",
+    "similarity": "strategy.name=degree_similarity schedule.name=cosine",
+    "batched": "training.batched=yes training.optimizer=adam",
+    "reversed": "placement.hosts=round_robin record.writer=gather evaluation.every=3",
+}
+
+
+@pytest.fixture
+def stop(monkeypatch):
+    """Let the last rank be asked to stop, by a signal, while it is in a round."""
+    near = ends.Ends.near
+
+    def after(round_):
+        rounds = []
+
+        def asked(self, saving):
+            rounds.append(1)
+            if len(rounds) == round_ and MPI.COMM_WORLD.rank == MPI.COMM_WORLD.size - 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return near(self, saving)
+
+        monkeypatch.setattr(ends.Ends, "near", asked)
+
+    yield after
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.fixture
+def start(comm, shared_path, planned):
+    """As ``start(name, *settings)``: collective; a run, on all ranks or the first; its code."""
+
+    def go(name, *settings, resume=None, alone=False, rounds=ROUNDS):
+        made = planned(f"training.rounds={rounds}", "checkpoint.final=true", *settings)
+        path = shared_path / name / "run.h5"
+        if comm.rank == 0:
+            path.parent.mkdir(exist_ok=True)
+        comm.Barrier()
+        code = None
+        if not alone:
+            code = run.run(comm, made, path, overwrite=False, resume=resume)
+        elif comm.rank == 0:
+            made = plan.make(made.file, 1)
+            code = run.run(MPI.COMM_SELF, made, path, overwrite=False, resume=resume)
+        comm.Barrier()
+        return comm.bcast(code)
+
+    return go
+
+
+def equal(first, second, ranks_too=True):
+    """Compare all that does not depend on time in two folders of results."""
+    with h5py.File(first / "run.h5") as one, h5py.File(second / "run.h5") as two:
+        assert one["completed"][()] == two["completed"][()] == 1
+        assert one["rounds_done"][()] == two["rounds_done"][()] == ROUNDS
+        for key in one["series"]:
+            if key.startswith("seconds_") or (key.startswith("bytes_") and not ranks_too):
+                continue
+            assert one[f"series/{key}"][()].tobytes() == two[f"series/{key}"][()].tobytes(), key
+    last = f"run.checkpoints/{ROUNDS:08}.hdf5"
+    with h5py.File(first / last) as one, h5py.File(second / last) as two:
+        assert set(one) == set(two)
+        for key in KEPT:
+            if key in one:
+                assert one[key][()].tobytes() == two[key][()].tobytes(), key
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_continued_run_is_the_uninterrupted_one(comm, shared_path, start, stop, name):
+    settings = [f"topology.devices={2 * comm.size + 1}", *SETTINGS[name].split()]
+    assert start("whole", *settings) == 0
+    stop(STOP)
+    assert start("parts", *settings) == 75
+    if comm.rank == 0:
+        with h5py.File(shared_path / "parts/run.h5") as file:
+            assert (file["rounds_done"][()], file["completed"][()]) == (STOP, 0)
+    assert start("parts", *settings, resume="") == 0
+    if comm.rank == 0:
+        equal(shared_path / "whole", shared_path / "parts")
+        with h5py.File(shared_path / "parts/run.h5") as file:
+            assert file.attrs["resumed"] == str(STOP)
+    comm.Barrier()
+
+
+@pytest.mark.parametrize("first_alone", [True, False])
+def test_a_run_goes_on_with_another_number_of_ranks(comm, shared_path, start, stop, first_alone):
+    if comm.size == 1:
+        pytest.skip("takes two ranks")
+    settings = [f"topology.devices={comm.size + 2}", "training.optimizer=adam"]
+    assert start("whole", *settings) == 0
+    if first_alone:
+        assert start("parts", *settings, alone=True, rounds=STOP) == 0
+    else:
+        stop(STOP)
+        assert start("parts", *settings) == 75
+    assert start("parts", *settings, resume="", alone=not first_alone) == 0
+    if comm.rank == 0:
+        equal(shared_path / "whole", shared_path / "parts", ranks_too=False)
+    comm.Barrier()
+
+
+def test_the_newest_are_kept_and_those_of_a_completed_run_removed(comm, shared_path, start, stop):
+    settings = [f"topology.devices={comm.size}", "checkpoint.every=1", "checkpoint.keep=3"]
+    stop(6)
+    assert start("kept", *settings) == 75
+    folder = shared_path / "kept/run.checkpoints"
+    if comm.rank == 0:
+        rounds = sorted(int(path.stem) for path in folder.iterdir())
+        # While one is written, those that are due are left out.
+        assert rounds[-1] == 6
+        assert 1 <= len(rounds) <= 3
+    comm.Barrier()
+    assert start("kept", *settings, "checkpoint.final=false", resume="") == 0
+    assert not folder.exists()
+
+
+def test_a_damaged_checkpoint_is_told_and_the_one_before_it_taken(
+    comm, shared_path, start, stop, capfd
+):
+    settings = [f"topology.devices={comm.size}"]
+    assert start("whole", *settings) == 0
+    assert start("parts", *settings, rounds=2) == 0
+    assert start("parts", *settings, rounds=5, resume="") == 0
+    newest = shared_path / "parts/run.checkpoints/00000005.hdf5"
+    capfd.readouterr()
+    if comm.rank == 0:
+        with h5py.File(newest) as file:
+            at = file["vector"].id.get_offset() + 5
+        whole = newest.read_bytes()
+        newest.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+    comm.Barrier()
+    assert start("parts", *settings, resume="") == 0
+    err = capfd.readouterr().err
+    if comm.rank == 0:
+        told = "has a damaged vector of device 0; the one before it is looked for."
+        assert err == f"mpidl: {newest} {told}\n"
+        equal(shared_path / "whole", shared_path / "parts")
+        with h5py.File(shared_path / "parts/run.h5") as file:
+            assert file.attrs["resumed"] == "2"
+    comm.Barrier()
+
+
+def test_a_checkpoint_alone_makes_the_results_file_again(comm, shared_path, start):
+    settings = [f"topology.devices={comm.size}"]
+    assert start("whole", *settings) == 0
+    assert start("first", *settings, rounds=STOP) == 0
+    for damage in ("removed", "truncated", "foreign", "of another run"):
+        path = shared_path / damage / "run.h5"
+        if comm.rank == 0:
+            shutil.copytree(shared_path / "first", path.parent)
+            if damage == "removed":
+                path.unlink()
+            elif damage == "truncated":
+                path.write_bytes(path.read_bytes()[:-1000])
+            elif damage == "foreign":
+                path.write_bytes(b"nothing of ours")
+            else:
+                with h5py.File(path, "r+") as file:
+                    file.attrs["run_file"] = file.attrs["run_file"].replace("lr = 0.1", "lr = 0.2")
+                    file["completed"][()] = 0
+        comm.Barrier()
+        assert start(damage, *settings, resume="") == 0
+        if comm.rank == 0:
+            equal(shared_path / "whole", path.parent)
+            aside = path.with_name("run.unfinished-1.h5")
+            assert aside.exists() == (damage != "removed")
+        comm.Barrier()
+
+
+def test_rounds_beyond_the_checkpoint_stay(comm, shared_path, start, stop, monkeypatch):
+    """Killed right after it went on, a run has lost no row that was there before."""
+    settings = [f"topology.devices={comm.size}"]
+    assert start("rows", *settings, rounds=5) == 0
+    folder = shared_path / "rows/run.checkpoints"
+    if comm.rank == 0:
+        (folder / "00000005.hdf5").unlink()
+    comm.Barrier()
+    # An older checkpoint of the same run.
+    assert start("older", *settings, rounds=2) == 0
+    if comm.rank == 0:
+        shutil.copy(shared_path / "older/run.checkpoints/00000002.hdf5", folder)
+    comm.Barrier()
+    stop(1)
+    assert start("rows", *settings, resume="") == 75
+    if comm.rank == 0:
+        with h5py.File(shared_path / "rows/run.h5") as file:
+            assert file["rounds_done"][()] == 5
+            assert np.isfinite(file["series/train_loss"][:5]).all()
+            assert np.isnan(file["series/train_loss"][5:]).all()
+    comm.Barrier()
+
+
+def test_without_a_checkpoint_the_run_begins_and_says_so(comm, shared_path, start, capfd):
+    assert start("none", resume="") == 0
+    out = capfd.readouterr().out
+    if comm.rank == 0:
+        folder = shared_path / "none/run.checkpoints"
+        assert f"no whole checkpoint in {folder}; the run begins\n" in out
+    assert start("none", resume="") == 0
+    if comm.rank == 0:
+        assert "nothing is left to do" in capfd.readouterr().out
+
+
+def test_a_run_that_begins_moves_older_checkpoints_aside(comm, shared_path, start, stop):
+    stop(2)
+    assert start("anew") == 75
+    assert start("anew") == 0
+    if comm.rank == 0:
+        names = {path.name for path in (shared_path / "anew").iterdir()}
+        assert names == {
+            *("run.h5", "run.checkpoints", "run.unfinished-1.h5", "run.unfinished-1.checkpoints")
+        }
+    comm.Barrier()
+
+
+FAULTS = [
+    (["training.lr=0.5"], "training.lr = 0.5: the run in {path} has 0.1; give the run file that"),
+    (["strategy.name=random"], "strategy.name = 'random': the run in {path} has 'degree'; give"),
+    (["topology.devices={more}"], "{path} is a checkpoint of another number of devices than"),
+    (["training.rounds=2"], "training.rounds = 2: {path} has 4 rounds already."),
+]
+
+
+def test_a_checkpoint_of_another_run_is_refused(comm, shared_path, start, stop):
+    stop(STOP)
+    assert start("one", f"topology.devices={comm.size}") == 75
+    path = shared_path / f"one/run.checkpoints/{STOP:08}.hdf5"
+    before = sorted(shared_path.rglob("*"))
+    for settings, sentence in FAULTS:
+        given = [setting.format(more=comm.size + 1) for setting in settings]
+        with pytest.raises(Fault) as fault:
+            start("one", f"topology.devices={comm.size}", *given, resume="")
+        (told,) = fault.value.sentences
+        assert told.startswith(sentence.format(path=path))
+        comm.Barrier()
+        assert sorted(shared_path.rglob("*")) == before
+
+
+def test_other_data_are_refused(comm, shared_path, start, stop, monkeypatch):
+    from mpidl import shards
+
+    stop(2)
+    assert start("data") == 75
+    cut = shards.cut
+
+    def other(*given):
+        own, *rest = cut(*given)
+        return {n: (inputs + 1, labels, mask) for n, (inputs, labels, mask) in own.items()}, *rest
+
+    monkeypatch.setattr(shards, "cut", other)
+    with pytest.raises(Fault, match="was made with other data on device 0"):
+        start("data", resume="")
+
+
+def test_a_folder_without_checkpoints_is_refused(comm, shared_path, start):
+    if comm.rank == 0:
+        (shared_path / "empty").mkdir()
+        (shared_path / "file").write_text("")
+    comm.Barrier()
+    for where in ("nowhere", "empty", "file"):
+        with pytest.raises(Fault) as fault:
+            start("out", resume=str(shared_path / where))
+        wanted = "holds no whole checkpoint" if where == "empty" else "must be a folder"
+        assert wanted in str(fault.value)
+
+
+def test_a_folder_may_be_named(comm, shared_path, start, stop):
+    stop(STOP)
+    assert start("here") == 75
+    for where in ("here", "here/run.checkpoints"):
+        name = f"there {len(where)}"
+        assert start(name, resume=str(shared_path / where)) == 0
+        if comm.rank == 0:
+            with h5py.File(shared_path / name / "run.h5") as file:
+                assert file.attrs["resumed"] == str(STOP)
+        comm.Barrier()
+
+
+def test_a_walltime_stops_the_run_in_time(comm, shared_path, planned):
+    made = planned("training.rounds=1000000")
+    path = shared_path / "run.h5"
+    assert run.run(comm, made, path, walltime=ends.CLOSING + 1.5) == 75
+    comm.Barrier()
+    assert list(checkpoint.folder(path).glob("*.hdf5"))
+
+
+def lost(comm, shared_path, planned, *settings):
+    """A run whose loss is not finite from some round on."""
+    made = planned("training.lr=1e30", "training.rounds=5", *settings)
+    code = run.run(comm, made, shared_path / "run.h5")
+    comm.Barrier()
+    return code
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(comm, shared_path, planned, read, capfd):
+    assert lost(comm, shared_path, planned) == 3
+    found = read(shared_path / "run.h5")
+    done = found["rounds_done"]
+    assert 1 <= done < 5
+    assert found["completed"] == 0
+    finite = found["series/finite"]
+    assert (finite[: done - 1] == 1).all()
+    assert (finite[done - 1] == 0).any()
+    assert (finite[done:] == -1).all()
+    np.testing.assert_array_equal(
+        np.isfinite(found["series/train_loss"][:done]), finite[:done] == 1
+    )
+    out = capfd.readouterr().out
+    if comm.rank == 0:
+        assert out.count("is not finite") == 1
+        assert f"round {done}: the training loss of device " in out
+        assert "stopped, as training.nonfinite says; the rounds so far are in" in out
+
+
+def test_or_goes_on(comm, shared_path, planned, read, capfd):
+    assert lost(comm, shared_path, planned, "training.nonfinite=continue") == 0
+    found = read(shared_path / "run.h5")
+    assert (found["rounds_done"], found["completed"]) == (5, 1)
+    assert (found["series/finite"][-1] == 0).any()
+    if comm.rank == 0:
+        assert capfd.readouterr().out.count("is not finite") == 1
+
+
+def test_who_does_not_take_part_is_not_lost(comm, shared_path, planned, read):
+    made = planned("training.participation=0.5", "training.rounds=4")
+    assert run.run(comm, made, shared_path / "run.h5") == 0
+    comm.Barrier()
+    assert (read(shared_path / "run.h5")["series/finite"] == 1).all()
