@@ -88,6 +88,7 @@ def parts(
     classes = len(stock.traits.classes)
     board = Board(node, plan.hosts, width(classes))
     yield Parts(comm, plan, devices, batch, exchange, board, tests, classes, book, snapshot, saver)
+    saver.close()
     exchange.close()
     node.close()
     stock.close()

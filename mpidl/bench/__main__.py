@@ -1,8 +1,11 @@
 """``mpiexec -n N python -m mpidl.bench``: is this machine as fast as it should be?"""
 
 import json
+import os
 import time
+from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 
 if __name__ == "__main__":
     from mpidl import start
@@ -12,10 +15,10 @@ if __name__ == "__main__":
 import torch
 
 from mpidl import host, kernels, provenance, world
-from mpidl.bench import begin, exchange, kernel, loop
+from mpidl.bench import begin, exchange, kernel, loop, saving
 from mpidl.faults import Fault, Parser
 
-PARTS = ("start", "mix", "exchange", "round")
+PARTS = ("start", "mix", "exchange", "round", "checkpoint")
 
 
 def prepare(arguments: Sequence[str]) -> None:
@@ -27,13 +30,14 @@ def parser() -> Parser:
     """The command line of ``python -m mpidl.bench``."""
     parser = Parser(
         prog="mpiexec -n N python -m mpidl.bench",
-        description="Time the exchange, the kernel, a round and the start on this machine.",
+        description="Time the exchange, the kernel, a round, checkpoints and the start here.",
         add_help=False,
     )
     add = parser.add_argument
     add("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} or all (the default)")
     add("--megabytes", type=float, nargs="+", default=[1.0, 20.0, 80.0], help="sizes of a vector")
     add("--repetitions", type=int, default=8, help="how often each way is timed")
+    add("--dir", type=Path, default=Path(), help="where checkpoints are written; the disk matters")
     add("--json", action="store_true", help="for programs")
     add("-h", "--help", action="store_true", help="this text")
     return parser
@@ -48,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if comm.rank == 0:
                 print(parser().format_help(), end="")
             return 0
-        wanted = check(options.parts, options.megabytes, options.repetitions)
+        wanted = check(options)
         found: dict[str, object] = {"machine": machine(comm.size)}
         lines = [" ".join(f"{key} {value};" for key, value in machine(comm.size).items())]
         if "start" in wanted:
@@ -63,18 +67,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "round" in wanted:
             turn = loop.measure(comm, 10 * options.repetitions)
             found["round"], lines = turn, [*lines, *loop.told(turn)]
+        if "checkpoint" in wanted:
+            saved = saving.measure(comm, options.megabytes, options.repetitions, options.dir)
+            found["checkpoint"], lines = saved, [*lines, *saving.told(saved)]
         if comm.rank == 0:
             print(json.dumps(found, indent=2) if options.json else "\n".join(lines), flush=True)
         return 0
     return 1
 
 
-def check(parts: Sequence[str], megabytes: Sequence[float], repetitions: int) -> set[str]:
+def check(options: Namespace) -> set[str]:
     """What is to be timed.
 
     Raises:
-        Fault: If there is no such part, or a number is not one to time by.
+        Fault: If there is no such part, a number is not one to time by, or the folder no folder.
     """
+    parts, megabytes, repetitions = options.parts, options.megabytes, options.repetitions
     for part in parts:
         if part not in (*PARTS, "all"):
             raise Fault(f"No part {part!r} to time; there are {', '.join(PARTS)} and all.")
@@ -83,6 +91,8 @@ def check(parts: Sequence[str], megabytes: Sequence[float], repetitions: int) ->
             raise Fault(f"--megabytes {size:g}: must be above 0 and at most 1,000,000.")
     if not 1 <= repetitions <= 10**6:
         raise Fault(f"--repetitions {repetitions}: must be from 1 to 1,000,000.")
+    if not os.access(options.dir, os.W_OK | os.X_OK):
+        raise Fault(f"--dir {options.dir}: must be a folder that can be written.")
     return set(PARTS) if not parts or "all" in parts else set(parts)
 
 

@@ -83,6 +83,7 @@ class Saver:
             self.state, self.trouble = FAILED, head
             return False
         self.state = WRITING
+        self._join()
         self._thread = threading.Thread(target=self._write, args=(head, state), daemon=True)
         self._thread.start()
         return self.finish() if wait else True
@@ -140,8 +141,14 @@ class Saver:
     def _publish(self) -> None:
         os.replace(finder.draft(self.folder, self._round), finder.path(self.folder, self._round))
         finder.sync(self.folder)
+        # To free what large files take is work for the file system, for which no round waits.
+        self._thread = threading.Thread(target=self._prune, daemon=True)
+        self._thread.start()
+
+    def _prune(self) -> None:
         for old in finder.newest_first(self.folder)[self._settings.keep :]:
-            old.unlink()
+            with suppress(OSError):
+                old.unlink()
 
     def finish(self) -> bool:
         """Collective. Wait until what is being written is on the disk; False if that failed."""
@@ -166,8 +173,13 @@ class Saver:
                 finder.tidy(self.folder)
         return troubles[0]
 
+    def close(self) -> None:
+        """Wait until older checkpoints are removed."""
+        self._join()
+
     def discard(self) -> None:
         """Remove all checkpoints, when the run has come to its end, unless they are wanted."""
+        self._join()
         if self._comm.rank == 0 and not self._settings.final:
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -34,6 +34,10 @@ BLOCK = 4096
 """Bytes: the least size of the head's block, and what the arrays behind it are aligned to."""
 
 
+PIECE = 1 << 22
+"""Bytes that are written at a time: few enough to be in the cache when they are summed up."""
+
+
 class Damaged(Exception):  # noqa: N818
     """Why a file is no whole checkpoint."""
 
@@ -161,8 +165,7 @@ def write(descriptor: int, head: Head, device: int, arrays: Arrays) -> None:
     sums = []
     for name, slab in head.saved.items():
         array = np.ascontiguousarray(arrays[name], slab.dtype)
-        _put(descriptor, array, slab.start + device * slab.nbytes)
-        sums.append(zlib.crc32(_bytes(array)))
+        sums.append(_put(descriptor, array, slab.start + device * slab.nbytes))
     slab = head.arrays[SUMS]
     _put(descriptor, np.array(sums, slab.dtype), slab.start + device * slab.nbytes)
 
@@ -231,11 +234,15 @@ def _bytes(array: Array) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
-def _put(descriptor: int, array: Array, start: int) -> None:
-    left = _bytes(array)
+def _put(descriptor: int, array: Array, start: int) -> int:
+    """Write an array, and let the disk begin with each piece of it; its checksum."""
+    left, sum_ = _bytes(array), 0
     while left:
-        written = os.pwrite(descriptor, left, start)
+        written = os.pwrite(descriptor, left[:PIECE], start)
+        sum_ = zlib.crc32(left[:written], sum_)
+        os.posix_fadvise(descriptor, start, written, os.POSIX_FADV_DONTNEED)
         left, start = left[written:], start + written
+    return sum_
 
 
 def _get(descriptor: int, slab: Slab, device: int) -> Array:

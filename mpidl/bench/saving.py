@@ -1,0 +1,112 @@
+"""Saving the state of a run against writing the same bytes, each rank to a file of its own."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mpidl
+from mpidl import world
+from mpidl.bench import clock
+from mpidl.checkpoint import Saver, Story
+from mpidl.runfile import Checkpoint
+from mpidl.world import Comm
+
+PLAIN = "a file for each rank"
+"""The way that others are compared with: write, fsync, wait for all."""
+
+
+def measure(
+    comm: Comm, megabytes: Sequence[float], repetitions: int, where: Path
+) -> list[dict[str, Any]]:
+    """Collective. Seconds of each way to save so many megabytes of each rank, taking turns.
+
+    Args:
+        comm: All ranks; each has one device.
+        megabytes: Of one rank.
+        repetitions: How often each way is timed.
+        where: A folder on the disk that is meant.
+    """
+    return [row for size in megabytes for row in _measure(comm, size, repetitions, where)]
+
+
+def _measure(comm: Comm, size: float, repetitions: int, where: Path) -> list[dict[str, Any]]:
+    draw = np.random.default_rng(comm.rank)
+    vector = draw.standard_normal(max(1, int(1e6 * size) // 4)).astype(np.float32)
+    story = Story(
+        run_file="", origin={}, started="", resumed=[], mpidl=mpidl.__version__, commit=""
+    )
+    with tempfile.TemporaryDirectory(dir=where) as own:
+        folder = Path(comm.bcast(own))
+        saver = Saver(comm, folder / "run.h5", Checkpoint(keep=1), story, comm.size)
+        done = 0
+
+        def copy() -> dict[int, dict[str, np.ndarray[Any, Any]]]:
+            return {comm.rank: {"vector": np.array(vector)}}
+
+        def save() -> None:
+            nonlocal done
+            done += 1
+            saver.begin(done, copy, wait=True)
+
+        def begin() -> None:
+            nonlocal done
+            done += 1
+            saver.begin(done, copy)
+
+        def plain() -> None:
+            _write(folder / f"{comm.rank}", vector)
+            world.gathered(comm)
+
+        ways: dict[str, tuple[Callable[[], None], Callable[[], Any]]] = {
+            PLAIN: (plain, lambda: None),
+            "a checkpoint": (save, lambda: None),
+            "what a round waits for": (begin, saver.finish),
+        }
+        taken: dict[str, list[float]] = {way: [] for way in ways}
+        for turn in range(repetitions + 1):
+            for way, (action, after) in ways.items():
+                comm.Barrier()
+                started = time.monotonic()
+                action()
+                seconds = time.monotonic() - started
+                after()
+                if turn:
+                    taken[way].append(max(comm.allgather(seconds)))
+        saver.close()
+        comm.Barrier()
+    limit = float(np.median(taken[PLAIN]))
+    return [
+        {
+            "megabytes": size,
+            "way": way,
+            "of_plain": float(np.median(seconds)) / limit,
+            **clock.Times.of(seconds).plain(),
+        }
+        for way, seconds in taken.items()
+    ]
+
+
+def _write(path: Path, vector: np.ndarray[Any, Any]) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    try:
+        left = vector.view(np.uint8).data
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def told(found: Sequence[dict[str, Any]]) -> list[str]:
+    """The comparison as lines."""
+    lines = ["saving the state: ms, median [quartiles], and how often the plain way's"]
+    for row in found:
+        times = clock.Times(**{k: row[k] for k in clock.Times.__dataclass_fields__})
+        size = f"{row['megabytes']:g} MB a rank"
+        lines.append(f"  {size:>14}  {row['way']:24} {times.told():>24}  {row['of_plain']:5.2f}")
+    return lines
