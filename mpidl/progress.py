@@ -86,9 +86,9 @@ class Display:
             self._lost = True
             more = f" and {len(lost) - 8} more" if len(lost) > 8 else ""
             named = ", ".join(map(str, lost[:8].tolist())) + more
-            self.console.print(
-                f"round {round_ + 1}: the training loss of device {named} is not finite"
-            )
+            many = "s" if len(lost) > 1 else ""
+            told = f"round {round_ + 1}: the training loss of device{many} {named} is not finite"
+            self.console.print(told)
 
     def _view(self, told: str = "starting") -> Group:
         return Group(self._bar or "", told)

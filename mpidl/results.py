@@ -80,7 +80,7 @@ def examine(path: Path, overwrite: bool, size: int = 0, leads: bool = True) -> N
     try:
         if path.exists() and not path.is_file():
             raise Fault(f"Cannot write results to {path}: it is not a file.")
-        if not overwrite and path.exists() and sound(path) and completed(path):
+        if not overwrite and completed(path):
             raise Fault(
                 f"{path} holds a completed run; give --overwrite, another --out or another name."
             )

@@ -36,8 +36,8 @@ WORDS, CHAIN = "MPIDL_JOB", "MPIDL_CHAIN"
 LINKS = 100
 """How many jobs may follow if that is unset."""
 
-OWN = "MPIDL_"
-"""How the variables begin that the next job gets too."""
+OWN, ENDS = "MPIDL_", "MPIDL_ENDS"
+"""How the variables begin that the next job gets too, and which of them is of this one only."""
 
 ASK = signal.SIGUSR1
 """What asks work to stop; launchers pass it on to ranks."""
@@ -212,6 +212,7 @@ def again(site: Site, script: str) -> None:
     if links < 1:
         raise Fault(f"No job follows: {CHAIN} = {links}.")
     told = {key: value for key, value in os.environ.items() if key.startswith(OWN)}
+    told.pop(ENDS, None)
     told |= {CHAIN: str(links - 1)}
     words = ["qsub", *resources(site, allocation.described(allocation.number(site)))]
     words += ["-v", ",".join(f"{key}={quoted(value)}" for key, value in told.items()), script]

@@ -4,8 +4,9 @@ import h5py
 import numpy as np
 import pytest
 
+from mpidl.ends import seconds
 from mpidl.ensemble import sites, table
-from mpidl.ensemble.__main__ import main, seconds
+from mpidl.ensemble.__main__ import main
 from mpidl.ensemble.folder import Folder
 from mpidl.faults import Fault
 

@@ -10,10 +10,12 @@ import os
 import shutil
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import atheris
+import numpy as np
 from rich.console import Console
 
 os.environ["MPI4PY_RC_INITIALIZE"] = "0"
@@ -23,6 +25,7 @@ sys.meta_path[:] = [one for one in sys.meta_path if "ScikitBuild" not in type(on
 
 with atheris.instrument_imports(include=["mpidl", "tomllib", "gzip", "networkx.readwrite"]):
     from mpidl import plan, reader, runtext
+    from mpidl.checkpoint import sealed
     from mpidl.datasets import cifar, digits, idx
     from mpidl.faults import Fault
     from mpidl.graphs import files
@@ -96,6 +99,38 @@ def _report(path: Path) -> None:
         terminal.show(collection, Console(file=nowhere))
 
 
+def _checkpoint(path: Path) -> None:
+    """An input's first byte says whether its head gets the right checksum; the rest is the file."""
+    content = path.read_bytes()
+    line, _, rest = content[1:].partition(b"\n")
+    head, _, data = rest.partition(b"\0")
+    if content[:1] > b"\x10":
+        line = f"mpidl checkpoint 1 {zlib.crc32(head):08x} {len(head)}".encode()
+    path.write_bytes(line + b"\n" + head + b"\0" + data)
+    try:
+        found = sealed.read(path)
+        for device in range(min(found.devices, 5)):
+            sealed.load(path, found, [device])
+    except sealed.Damaged:
+        pass
+
+
+def _checkpoint_seeds() -> Iterator[bytes]:
+    story = sealed.Story(
+        run_file="a = 1", origin={"graph": 1}, started="now", resumed=[1], mpidl="1", commit=""
+    )
+    arrays = {"vector": np.ones(3, np.float32), "steps": np.array(2), "rows": np.ones((2, 2))}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a"
+        head = sealed.lay_out(path, story, 2, 2, arrays)
+        descriptor = os.open(path, os.O_WRONLY)
+        for device in range(2):
+            sealed.write(descriptor, head, device, arrays)
+        os.close(descriptor)
+        yield b"\x00" + path.read_bytes()
+        yield b"\xff" + path.read_bytes()
+
+
 def _idx_seeds() -> Iterator[bytes]:
     whole = bytes([0, 0, 8, 3, *(0, 0, 0, 2) * 3]) + bytes(range(8))
     yield from (whole, gzip.compress(whole))
@@ -135,6 +170,7 @@ TARGETS: dict[str, tuple[Callable[[Path], None], Callable[[], Iterator[bytes]]]]
     "runfile": (_runfile, _runfile_seeds),
     "settings": (_settings, _runfile_seeds),
     "results": (_results, crafted.seeds),
+    "checkpoint": (_checkpoint, _checkpoint_seeds),
     "report": (_report, crafted.seeds),
 }
 

@@ -332,7 +332,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(comm, shared_path, planned, rea
     out = capfd.readouterr().out
     if comm.rank == 0:
         assert out.count("is not finite") == 1
-        assert f"round {done}: the training loss of device " in out
+        assert f"round {done}: the training loss of device" in out
         assert "stopped, as training.nonfinite says; the rounds so far are in" in out
 
 
