@@ -16,13 +16,13 @@ if __name__ == "__main__":
 from mpidl import (
     check,
     checkpoint,
-    ends,
     host,
     plan,
     provenance,
     results,
     schema,
     shards,
+    walltime,
     watchdog,
     world,
 )
@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if options.patience is not None and watchdog.on_duty is not None:
             watchdog.on_duty.patience = options.patience
-        walltime = ends.seconds(options.walltime) if options.walltime else None
+        limit = walltime.seconds(options.walltime) if options.walltime else None
         if options.resume is not None and options.overwrite:
             raise Fault("--resume goes without --overwrite: it replaces nothing.")
         if options.json and not options.check:
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.check:
             return check.check(comm, made, options.json)
         path = options.out / f"{file.name}.h5"
-        return run(comm, made, path, options.overwrite, options.resume, walltime)
+        return run(comm, made, path, options.overwrite, options.resume, limit)
     return 1
 
 
@@ -133,7 +133,7 @@ def run(
     path: Path,
     overwrite: bool = True,
     resume: str | None = None,
-    walltime: float | None = None,
+    limit: float | None = None,
 ) -> int:
     """Collective. Build the parts in order, run the rounds, close the file; the exit code.
 
@@ -144,7 +144,7 @@ def run(
         overwrite: Whether it may replace that of a completed run.
         resume: The folder from whose checkpoints the run goes on; empty for that beside the
             results file, None to begin.
-        walltime: Seconds after which it must have stopped.
+        limit: Seconds after which it must have stopped.
     """
     leads = comm.rank == 0
     parallel = world.agree(comm, lambda: writer(made))
@@ -173,7 +173,7 @@ def run(
             display.console.print(line)
         if found is not None:
             display.console.print(f"goes on after round {first}, from {found.path}")
-        stops = Ends(ends.left(walltime))
+        stops = Ends(walltime.left(limit))
         try:
             outcome = rounds.run_rounds(parts, display.watch, stops.near, first)
         finally:

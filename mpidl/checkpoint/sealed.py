@@ -76,8 +76,8 @@ class Slab(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     start: int = Field(ge=0)
-    shape: list[int]
-    dtype: str = Field(pattern="^<[fiu][1248]$")
+    shape: list[int] = Field(max_length=8)
+    dtype: str = Field(pattern="^<[fiu][248]$")
 
     @property
     def nbytes(self) -> int:
@@ -227,6 +227,9 @@ def load(path: Path, head: Head, devices: Iterable[int], only: str = "") -> list
             os.close(descriptor)
     except OSError as error:
         raise Damaged(f"cannot be read: {error.strerror}") from None
+    except (ValueError, OverflowError):
+        # An array without elements may claim any shape.
+        raise Damaged("has arrays of shapes that cannot be") from None
     return loaded
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 # A driver is no rank: MPI must not start where no launcher is, such as on a login node.
 os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 
-from mpidl import ends, world
+from mpidl import world
 from mpidl.ensemble import allocation, cost, packing, sites, study, table
 from mpidl.ensemble.display import Display
 from mpidl.ensemble.driver import Driver, Orders
@@ -23,6 +23,7 @@ from mpidl.ensemble.pool import Request
 from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study import Study
 from mpidl.faults import Fault, Parser, tell
+from mpidl.walltime import seconds
 
 os.environ.pop("MPI4PY_RC_INITIALIZE", None)
 
@@ -143,7 +144,7 @@ def placed(site: Site, ranks: int) -> list[str]:
 
 
 def _plan(found: Study, options: Namespace) -> int:
-    hours = ends.seconds(options.walltime) / HOUR if options.walltime else None
+    hours = seconds(options.walltime) / HOUR if options.walltime else None
     options.site = options.plan
     folder = options.out / found.name
     print(
@@ -188,7 +189,7 @@ def _check_sizes(found: Study, site: Site, nodes: int) -> None:
 
 
 def _request(site: Site, options: Namespace) -> tuple[Request, Orders]:
-    walltime = ends.seconds(options.walltime) if options.walltime else None
+    walltime = seconds(options.walltime) if options.walltime else None
     if allocation.inside(site):
         told = [
             allocation.stop(allocation.ends(site)),

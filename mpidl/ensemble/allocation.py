@@ -10,9 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mpidl.ends import of_clock
 from mpidl.ensemble.sites import Site
 from mpidl.faults import Fault
+from mpidl.walltime import of_clock
 
 JOBS = {"pbs": "PBS_JOBID", "slurm": "SLURM_JOB_ID"}
 """Variables that number the job of a process, by scheduler."""

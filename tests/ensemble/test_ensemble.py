@@ -37,6 +37,7 @@ def table(folder):
 
 def kill(process, folder):
     """Kill a driver; its keeper then ends all that it started."""
+    wait_for(folder.going_on)
     mark = next(iter(folder.going_on().values())).driver
     process.kill()
     process.wait()
@@ -164,7 +165,7 @@ source = "made up"
 
 def test_runs_longer_than_the_walltime_go_on_from_checkpoints(four, tmp_path, command):
     (tmp_path / "slow.toml").write_text(FIGURES)
-    more = ("--site", "slow.toml", "--set", "training.rounds=100000", "--walltime", "00:00:10")
+    more = ("--site", "slow.toml", "--set", "training.rounds=100000", "--walltime", "00:00:16")
     done = []
     for _ in range(2):
         code, out, err = command(four, *more)

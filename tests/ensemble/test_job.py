@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mpidl import ends
+from mpidl import walltime
 from mpidl.ensemble import allocation, job, sites
 from mpidl.ensemble.job import Work
 from mpidl.faults import Fault
@@ -83,5 +83,5 @@ def test_hosts_of_a_job_of_pbs(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("clock", "want"), [("00:01:30", 90), ("100:00:00", 360_000)])
 def test_clocks(clock, want):
-    assert ends.of_clock(clock) == want
+    assert walltime.of_clock(clock) == want
     assert allocation.clock(want) == clock

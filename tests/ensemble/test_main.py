@@ -4,11 +4,11 @@ import h5py
 import numpy as np
 import pytest
 
-from mpidl.ends import seconds
 from mpidl.ensemble import sites, table
 from mpidl.ensemble.__main__ import main
 from mpidl.ensemble.folder import Folder
 from mpidl.faults import Fault
+from mpidl.walltime import seconds
 
 
 def told(capsys, *arguments):
@@ -164,8 +164,9 @@ def test_the_table_has_a_line_for_each_run_that_is_done(four, tmp_path):
 
     found, folder = study.read(four), Folder(tmp_path)
     for number, run in enumerate(found.runs[:2]):
-        with h5py.File(folder.results(run.name), "w") as file:
-            file["completed"] = 1 - number
+        with h5py.File(folder.results(run.name), "w", libver=("v108", "v110")) as file:
+            file["rounds_done"], file["completed"] = 1, 1 - number
+            file.attrs["schema"], file.attrs["run_file"] = 1, ""
             iid = np.array([[0.25, 0.75], [np.nan, np.nan], [0.5, 1.0]])
             file["series/iid_accuracy_mixed"] = iid
             file["series/ood_accuracy_mixed"] = np.full((3, 2), np.nan)

@@ -291,7 +291,7 @@ RUN_FILES = [
     (b"[training]\nlr = 1\nlr = 2\n", ["is not valid TOML: Cannot overwrite a value (at line 3"]),
     (b"[training]\nrounds = " + b"1" * 5000, ["is not valid TOML: Exceeds the limit"]),
     (b"[model]\nhidden = " + b"[" * 5000, ["is not valid TOML: brackets are nested too deeply."]),
-    (b"#" * (2**22 + 1), ["has 4,194,305 bytes; at most 4,194,304 are read."]),
+    (b"#" * (2**21 + 1), ["has 2,097,153 bytes; at most 2,097,152 are read."]),
     (b"[[training]]\nrounds = 3\n", ["training = [{'rounds': 3}]: must be a table, written"]),
     (b"training = 3\n", ["training = 3: must be a table, written [training]."]),
     (b"name = 5\n", ["name = 5: must be a file name of 1 to 200 bytes"]),
@@ -602,8 +602,9 @@ def test_places_for_results(comm, shared_path, refused, out, sentence):
         (shared_path / "dangling").symlink_to(shared_path / "nowhere")
         (shared_path / "full" / "default.h5").mkdir(parents=True)
         (shared_path / "done").mkdir()
-        with h5py.File(shared_path / "done" / "default.h5", "w") as file:
-            file["completed"] = 1
+        with h5py.File(shared_path / "done" / "default.h5", "w", libver=("v108", "v110")) as file:
+            file["rounds_done"], file["completed"] = 1, 1
+            file.attrs["schema"], file.attrs["run_file"] = 1, ""
     refused(["--out", out], [sentence])
 
 

@@ -119,7 +119,8 @@ def test_the_command_prints_json_on_one_rank(comm, capsys):
     [
         (
             ["exchnage"],
-            "No part 'exchnage' to time; there are start, mix, exchange, round and all.",
+            "No part 'exchnage' to time; there are start, mix, exchange, round, checkpoint "
+            "and all.",
         ),
         (["mix", "--megabytes", "-1"], "--megabytes -1: must be above 0 and at most 1,000,000."),
         (["mix", "--megabytes", "nan"], "--megabytes nan: must be above 0"),

@@ -303,7 +303,7 @@ def test_a_folder_may_be_named(comm, shared_path, start, stop):
 def test_a_walltime_stops_the_run_in_time(comm, shared_path, planned):
     made = planned("training.rounds=1000000")
     path = shared_path / "run.h5"
-    assert run.run(comm, made, path, walltime=ends.CLOSING + 1.5) == 75
+    assert run.run(comm, made, path, limit=ends.CLOSING + 1.5) == 75
     comm.Barrier()
     assert list(checkpoint.folder(path).glob("*.hdf5"))
 
