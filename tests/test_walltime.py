@@ -1,0 +1,77 @@
+"""How long a run may take, and when it stops for that."""
+
+import math
+import signal
+import time
+
+import pytest
+
+from mpidl import ends, walltime
+from mpidl.walltime import MOMENTS
+
+
+@pytest.fixture(autouse=True)
+def signals(monkeypatch):
+    for name in MOMENTS:
+        monkeypatch.delenv(name, raising=False)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_without_a_word_there_is_no_end():
+    assert walltime.left(None) == math.inf
+    assert walltime.left(60.0) == 60.0
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+def test_the_first_end_counts(monkeypatch, name):
+    monkeypatch.setenv(name, str(int(time.time()) + 100))
+    assert walltime.left(None) == pytest.approx(100, abs=2)
+    assert walltime.left(30.0) == 30.0
+    assert walltime.left(300.0) == pytest.approx(100, abs=2)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5", "1e9"])
+def test_what_is_no_moment_is_none(monkeypatch, text):
+    monkeypatch.setenv(MOMENTS[0], text)
+    assert walltime.left(None) == math.inf
+
+
+def test_a_run_stops_when_its_next_round_might_not_fit(monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    stops = ends.Ends(100.0)
+    done = 0
+    for seconds in (10.0, 30.0, 10.0, 10.0, 10.0, 10.0):
+        clock[0] += seconds
+        done += 1
+        if stops.near(saving=2.0):
+            break
+    # After 60 s of 100 are left 40; the longest round, a quarter more, saving and closing: 46.5.
+    assert done == 4
+
+
+def test_a_clock_that_is_set_stops_nothing(monkeypatch):
+    stops = ends.Ends(3600.0)
+    monkeypatch.setattr(time, "time", lambda: 4e9)
+    assert not stops.near(saving=0.0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_warning_asks_however_often_it_comes(number):
+    stops = ends.Ends(math.inf)
+    assert not stops.near(0.0)
+    signal.raise_signal(number)
+    signal.raise_signal(number)
+    assert stops.near(0.0)
+
+
+def test_a_second_ctrl_c_ends_at_once():
+    stops = ends.Ends(math.inf)
+    signal.raise_signal(signal.SIGINT)
+    assert stops.near(0.0)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
