@@ -150,6 +150,8 @@ def run(
     parallel = world.agree(comm, lambda: writer(made))
     if resume is not None and comm.bcast(world.agree(comm, lambda: leads and over(made, path))):
         if leads:
+            # It may have been killed before it could do this.
+            checkpoint.discard(path, made.file.checkpoint.final)
             print(f"nothing is left to do: the completed run is in {path}", flush=True)
         return 0
     found = None if resume is None else resumed(comm, made, path, resume)

@@ -1,6 +1,7 @@
 """Where the checkpoints of a run are, and the newest of them that is whole."""
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -67,6 +68,12 @@ def sync(folder: Path) -> None:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def discard(results: Path, final: bool) -> None:
+    """Remove all checkpoints of a run that has come to its end, unless they are wanted."""
+    if not final:
+        shutil.rmtree(folder(results), ignore_errors=True)
 
 
 def tidy(folder: Path) -> None:

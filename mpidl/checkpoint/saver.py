@@ -1,7 +1,6 @@
 """Saves the state of a run every so many rounds or minutes, from a copy, while its rounds go on."""
 
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -43,7 +42,7 @@ class Saver:
     ) -> None:
         self._comm, self._settings, self._story = comm, settings, story
         self._devices = devices
-        self.folder = finder.folder(results)
+        self._results, self.folder = results, finder.folder(results)
         self._round = 0
         self._busy = False
         self._thread: threading.Thread | None = None
@@ -180,8 +179,8 @@ class Saver:
     def discard(self) -> None:
         """Remove all checkpoints, when the run has come to its end, unless they are wanted."""
         self._join()
-        if self._comm.rank == 0 and not self._settings.final:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self._comm.rank == 0:
+            finder.discard(self._results, self._settings.final)
 
     def _join(self) -> None:
         if self._thread is not None:
