@@ -1,0 +1,82 @@
+"""A clock on the wall that jumps."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpidl.world import MPI
+from tests.faults import jobs
+from tests.faults.jobs import Job, at
+
+pytestmark = [
+    pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts jobs of its own"),
+    pytest.mark.skipif(not jobs.MPIEXEC.exists(), reason="no mpiexec beside this Python"),
+]
+
+FAKES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+
+JUMPS = {"10 years ahead": "+3650d", "10 years back": "-3650d"}
+
+
+@pytest.mark.skipif(not FAKES, reason="libfaketime is not installed")
+@pytest.mark.parametrize(
+    "jump", ["10 years ahead", pytest.param("10 years back", marks=pytest.mark.slow)]
+)
+def test_a_clock_that_jumps_in_mid_run_changes_nothing(tmp_path, reference, table, jump):
+    offset = tmp_path / "offset"
+    offset.write_text("+0")
+    variables = {
+        "LD_PRELOAD": str(FAKES[0]),
+        "FAKETIME_TIMESTAMP_FILE": str(offset),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DISABLE_SHM": "1",
+    }
+    job = Job(
+        tmp_path,
+        4,
+        (*jobs.SAVED, "checkpoint.minutes=60", "record.seconds=3600"),
+        script=at("mpidl.device:Device.train", 3, 7, tmp_path),
+        options=["--walltime", "1:00:00", "--patience", "60"],
+        environment=variables,
+    )
+    job.paused()
+    offset.write_text(JUMPS[jump])
+    job.go()
+    assert job.ended() == 0, job.err
+    assert job.told() == []
+    jobs.check_whole(job.file, reference(4))
+    import h5py
+
+    with h5py.File(job.file) as file:
+        spent = [v[()] for k, v in file["series"].items() if k.startswith("seconds_")]
+    assert all(((v >= 0) & (v < 600)).all() for v in map(np.asarray, spent))
+    then = "goes on, within `--walltime` and `--patience`: same numbers"
+    table.add("clock jumps", f"mid-run, {jump}", 4, 0, then)
+
+
+@pytest.mark.slow
+def test_a_walltime_ends_a_run_in_time_and_it_goes_on(tmp_path, reference, resumed, table):
+    settings = (*jobs.SMALL, "training.rounds=5000", "checkpoint.every=100")
+    started = time.monotonic()
+    job = Job(tmp_path, 4, settings, options=["--walltime", "0:00:10"])
+    code = job.ended(jobs.STARTING)
+    took = time.monotonic() - started
+    assert code == 75, job.err
+    assert took < 12
+    assert job.told() == []
+    done = jobs.check_rows(job.file, jobs.contents(job.file))
+    assert 0 < done < 5000
+    then = "a checkpoint after its last round"
+    assert (job.results / "default.checkpoints" / f"{done:08}.hdf5").exists()
+    table.add(
+        "`--walltime 0:00:10`",
+        "mid-run",
+        4,
+        code,
+        then,
+        took,
+        job.out.splitlines()[-1].replace(str(job.results), "DIR"),
+    )
