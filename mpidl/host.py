@@ -5,6 +5,8 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 LAUNCHED = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 """Variables in which launchers say how many ranks they started."""
@@ -58,6 +60,27 @@ def cores() -> int:
 def launched() -> int:
     """How many ranks the launcher started; 1 without a launcher."""
     return told(LAUNCHED) or 1
+
+
+SEGMENTS = ("mpich_shm_", "mpich_shar_")
+"""How MPICH begins the names of shared memory that it removes only when a job ends well."""
+
+
+def loaded(name: str, process: int | str = "self") -> list[str]:
+    """Files in the memory of a process whose names begin so, where Linux tells."""
+    try:
+        lines = Path(f"/proc/{process}/maps").read_text().splitlines()
+    except OSError:
+        return []
+    paths = dict.fromkeys(line.split(maxsplit=5)[-1] for line in lines if "/" in line)
+    return [path for path in paths if Path(path).name.startswith(name)]
+
+
+def forget_names(process: int | str = "self") -> None:
+    """Remove the names of the memory that MPI shares between a process and others."""
+    for path in [path for name in SEGMENTS for path in loaded(name, process)]:
+        with suppress(OSError):
+            os.unlink(path)
 
 
 def unlaunched(environment: Mapping[str, str]) -> dict[str, str]:

@@ -196,6 +196,10 @@ class Ranks:
         process, handle, link = self.known.pop(descriptor)
         self.poll.unregister(descriptor)
         if descriptor != handle:
+            from mpidl import host
+
+            # It may still be in MPI's start, before it does this itself.
+            host.forget_names(process)
             os.kill(process, signal.SIGKILL)
             return
         _, status = os.waitpid(process, 0)

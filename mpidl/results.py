@@ -1,5 +1,6 @@
 """The results file: whether it may be written, and its layout on the disk."""
 
+import glob
 import os
 import shutil
 import subprocess
@@ -179,6 +180,13 @@ def _draft(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}")
 
 
+def _tidy(path: Path) -> None:
+    """Remove what runs that were killed did not finish laying out."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        if left.suffix[1:].isdigit():
+            left.unlink(missing_ok=True)
+
+
 @dataclass(frozen=True)
 class Contents:
     """What a results file holds before the first round.
@@ -211,6 +219,7 @@ def create(path: Path, contents: Contents) -> None:
     """
     draft = _draft(path)
     try:
+        _tidy(path)
         _lay_out(draft, contents)
         os.replace(draft, path)
     except OSError as error:

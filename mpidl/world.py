@@ -2,7 +2,6 @@
 
 import ctypes
 import importlib.util
-import itertools
 import math
 import os
 import signal
@@ -202,7 +201,7 @@ def check_hdf5() -> bool:
 
     if not h5py.get_config().mpi:
         return False
-    used = {_address(path) for path in (MPI.__file__, h5py.h5fd.__file__, *loaded("libhdf5"))}
+    used = {_address(path) for path in (MPI.__file__, h5py.h5fd.__file__, *host.loaded("libhdf5"))}
     if len(used - {None}) > 1:
         raise Fault(
             f"h5py's HDF5 runs on another MPI library than mpi4py ({library()}); "
@@ -211,27 +210,13 @@ def check_hdf5() -> bool:
     return True
 
 
-SEGMENTS = ("mpich_shm_", "mpich_shar_")
-"""How MPICH begins the names of shared memory that it removes only when a job ends well."""
-
-
 def forget_names(comm: Comm) -> None:
     """Collective. Remove the names of MPI's shared memory, which all ranks have in use by now.
 
     A job that is killed then leaves nothing behind.
     """
     gathered(comm)
-    for path in itertools.chain.from_iterable(loaded(name) for name in SEGMENTS):
-        with suppress(OSError):
-            os.unlink(path)
-
-
-def loaded(name: str) -> list[str]:
-    """Files in the memory of this process whose names begin so, where Linux tells."""
-    maps = Path("/proc/self/maps")
-    lines = maps.read_text().splitlines() if maps.exists() else []
-    paths = dict.fromkeys(line.split(maxsplit=5)[-1] for line in lines if "/" in line)
-    return [path for path in paths if Path(path).name.startswith(name)]
+    host.forget_names()
 
 
 def _address(path: str) -> int | None:

@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 
+from mpidl import host, placement, world
 from mpidl import node as room
-from mpidl import placement, world
 from mpidl.faults import Fault
 from mpidl.node import Board, Node, Shared
 
@@ -100,7 +100,7 @@ def test_arrays_without_room_are_told(comm, monkeypatch):
 
 def test_shared_memory_keeps_no_name_that_a_killed_job_would_leave(comm):
     world.forget_names(comm)
-    mapped = [path for kind in world.SEGMENTS for path in world.loaded(kind)]
+    mapped = [path for kind in host.SEGMENTS for path in host.loaded(kind)]
     assert not [path for path in mapped if os.path.exists(path)]
 
 
