@@ -5,7 +5,6 @@ import itertools
 import os
 import platform
 import subprocess
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -217,20 +216,25 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+BOUND = "-dac_override,-dac_read_search"
+"""The capabilities of root by which permissions do not bind it."""
+
+
 @pytest.fixture
-def anybody() -> Iterator[tuple[Path, list[str]]]:
-    """A folder of a user whom permissions bind, and what starts a program as that user."""
-    with tempfile.TemporaryDirectory(prefix="mpidl-faults-", dir="/tmp") as name:
-        prefix = []
-        if os.geteuid() == 0:
-            prefix = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-            os.chown(name, 65534, 65534)
-            words = [*prefix, str(jobs.MPIEXEC), "--version"]
-            try:
-                subprocess.run(words, capture_output=True, check=True)
-            except (OSError, subprocess.CalledProcessError) as error:
-                pytest.skip(f"root is bound by no permissions, and nobody cannot run it: {error}")
-        yield Path(name), prefix
+def bound(tmp_path: Path) -> list[str]:
+    """What starts a program that permissions bind."""
+    if os.geteuid():
+        return []
+    prefix = ["setpriv", f"--bounding-set={BOUND}", f"--inh-caps={BOUND}"]
+    locked = tmp_path / "locked"
+    locked.mkdir(0o555)
+    try:
+        told = subprocess.run([*prefix, "touch", str(locked / "a")], capture_output=True)
+    except OSError as error:
+        pytest.skip(f"permissions do not bind root: {error}")
+    if told.returncode == 0:
+        pytest.skip("permissions do not bind root")
+    return prefix
 
 
 def fill(folder: Path) -> Path:

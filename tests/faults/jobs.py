@@ -41,8 +41,8 @@ SAVED = (*SMALL, f"training.rounds={ROUNDS}", "checkpoint.every=3")
 KILLED = 9
 """Hydra joins the codes of all ranks bit by bit; this is that of the ranks it had to kill."""
 
-BANNER = ("=", "YOUR APPLICATION", "This typically", "Please see")
-"""How the lines begin that Hydra prints of a killed rank."""
+BANNER = ("=", "YOUR APPLICATION", "This typically", "Please see", "Abort(")
+"""How the lines begin that Hydra prints of a killed rank, and MPICH of one that ends the job."""
 
 RUN = ("-m", "mpidl.run")
 
@@ -76,7 +76,7 @@ class Traces:
         return (self.folder / "err").read_text()
 
     def told(self) -> list[str]:
-        """Each line of its errors that is not Hydra's."""
+        """Each line of its errors that is not of Hydra or MPICH."""
         return [line for line in self.err.splitlines() if line and not line.startswith(BANNER)]
 
 
@@ -175,7 +175,8 @@ class Job(Traces):
             told = [Path(f"/proc/{n}/stat").read_text() for n in left_over(self.folder)]
             self.end()
             pytest.fail(f"the job hung\n{self.out}\n{self.err}\n{told}")
-        while left_over(self.folder) and time.monotonic() < max(deadline, 5):
+        deadline = max(deadline, time.monotonic() + 1)
+        while left_over(self.folder) and time.monotonic() < deadline:
             time.sleep(0.05)
         stray = left_over(self.folder)
         self.end()
