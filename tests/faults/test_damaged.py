@@ -74,7 +74,6 @@ CHECKPOINTS = {
     "a bit of its arrays is flipped": lambda path: flip_used(path),
     "of another program": hdf5_of_others,
     "text": lambda path: path.write_text("No checkpoint.\n" * 1000),
-    "may not be opened: a folder": lambda path: (path.unlink(), path.mkdir()),
 }
 
 
