@@ -189,4 +189,6 @@ class Saver:
 
 
 def _told(error: OSError) -> str:
-    return f"{error.filename or 'the disk'}: {error.strerror}"
+    # HDF5 has whole pages to say where others have a word.
+    why = os.strerror(error.errno) if error.errno else "HDF5 cannot write there"
+    return f"{error.filename or 'the disk'}: {why}"
