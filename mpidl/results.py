@@ -93,9 +93,10 @@ def examine(path: Path, overwrite: bool, size: int = 0, leads: bool = True) -> N
     except OSError as error:
         raise Fault(f"Cannot write results to {path}: {error.strerror}.") from None
     if size > free:
+        scale, unit = (1e9, "GB") if size >= 1e9 else (1e6, "MB")
         raise Fault(
-            f"Cannot write results to {path}: the file needs {size / 1e9:,.1f} GB and "
-            f"{free / 1e9:,.1f} GB are free; take fewer training.rounds or devices."
+            f"Cannot write results to {path}: the file needs {size / scale:,.1f} {unit} and "
+            f"{free / scale:,.1f} {unit} are free; take fewer training.rounds or devices."
         )
 
 
@@ -162,11 +163,13 @@ def inherit(path: Path, past: Mapping[str, Array], same: Callable[[str], bool]) 
         if sound(path) and same(text):
             with careful.opened(path) as file:
                 group = careful.group(file, "series")
+                # Were that number damaged, rows would be counted that nobody wrote.
+                unwritten = (careful.dataset(group, "finite")[: max(0, done)] < 0).any(axis=1)
+                done = int(unwritten.argmax()) if unwritten.any() else len(unwritten)
                 for key, rows in past.items():
-                    more = (
-                        careful.dataset(group, key)[len(rows) : done] if key in group else rows[:0]
-                    )
-                    known[key] = np.concatenate([rows, more.reshape(-1, *rows.shape[1:])])
+                    there = careful.dataset(group, key) if key in group else rows
+                    more = there[len(rows) : done].reshape(-1, *rows.shape[1:])
+                    known[key] = np.concatenate([rows, more])
             return known
     known = dict(past)
     try:

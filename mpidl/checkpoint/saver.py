@@ -100,7 +100,7 @@ class Saver:
         except OSError as error:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
-            return _told(error)
+            return _told(error, self.folder)
 
     def _write(self, head: Head, state: State) -> None:
         started = time.monotonic()
@@ -113,7 +113,7 @@ class Saver:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            self.trouble, self.state = _told(error), FAILED
+            self.trouble, self.state = _told(error, self.folder), FAILED
         else:
             self.seconds, self.state = time.monotonic() - started, WRITTEN
 
@@ -134,7 +134,7 @@ class Saver:
             try:
                 self._publish()
             except OSError as error:
-                self.state, self.trouble = FAILED, _told(error)
+                self.state, self.trouble = FAILED, _told(error, self.folder)
         return True
 
     def _publish(self) -> None:
@@ -188,7 +188,7 @@ class Saver:
             self._thread = None
 
 
-def _told(error: OSError) -> str:
+def _told(error: OSError, folder: Path) -> str:
     # HDF5 has whole pages to say where others have a word.
     why = os.strerror(error.errno) if error.errno else "HDF5 cannot write there"
-    return f"{error.filename or 'the disk'}: {why}"
+    return f"{error.filename or folder}: {why}"

@@ -179,6 +179,26 @@ def test_a_results_file_of_another_run_is_moved_aside(tmp_path, killed, foreign,
     table.add("results file: of another run", "before `--resume`", RANKS, 0, then)
 
 
+@pytest.mark.slow
+def test_a_number_of_rounds_that_is_damaged_counts_no_row_that_nobody_wrote(
+    tmp_path, killed, reference, table
+):
+    import h5py
+
+    job = copied(killed, tmp_path)
+    with h5py.File(job.file, "r+") as file:
+        file["rounds_done"][()] = jobs.ROUNDS
+    script = at("mpidl.device:Device.train", 3, 0, tmp_path)
+    again = Job(tmp_path, RANKS, script=script, options=["--resume"])
+    again.paused()
+    assert 6 <= jobs.check_rows(again.file, reference(RANKS)) < jobs.ROUNDS
+    again.go()
+    assert again.ended() == 0, again.err
+    jobs.check_whole(again.file, reference(RANKS))
+    then = "`--resume` counts only rows that were written: same numbers"
+    table.add("results file: `rounds_done` is too high", "before `--resume`", RANKS, 0, then)
+
+
 @pytest.mark.parametrize(
     "seed", [pytest.param(n, marks=[pytest.mark.slow] if n else []) for n in range(12)]
 )
