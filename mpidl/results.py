@@ -22,6 +22,8 @@ from mpidl.faults import Fault
 Array = npt.NDArray[Any]
 
 
+UNITS = (1e9, "GB"), (1e6, "MB"), (1e3, "kB")
+
 READ = """
 import os, sys, h5py
 size = os.path.getsize(sys.argv[1])
@@ -93,7 +95,7 @@ def examine(path: Path, overwrite: bool, size: int = 0, leads: bool = True) -> N
     except OSError as error:
         raise Fault(f"Cannot write results to {path}: {error.strerror}.") from None
     if size > free:
-        scale, unit = (1e9, "GB") if size >= 1e9 else (1e6, "MB")
+        scale, unit = next(u for u in UNITS if size >= u[0] or u == UNITS[-1])
         raise Fault(
             f"Cannot write results to {path}: the file needs {size / scale:,.1f} {unit} and "
             f"{free / scale:,.1f} {unit} are free; take fewer training.rounds or devices."

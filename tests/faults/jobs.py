@@ -210,7 +210,7 @@ def roles(job: Job) -> dict[str, list[int]]:
     importers = {parents[n] for n in ranks}
     stand_ins = [n for n in parents if ranks and n not in importers and n not in ranks]
     return {
-        "a rank": ranks or list(parents),
+        "a rank": ranks or [n for n, p in parents.items() if p not in parents],
         "the importer": list(importers),
         "the importer's parent": [parents[n] for n in importers],
         "a stand-in": [n for n in stand_ins if n not in {parents[i] for i in importers}],
