@@ -21,8 +21,8 @@ from mpidl.faults import Fault
 
 Array = npt.NDArray[Any]
 
-
 UNITS = (1e9, "GB"), (1e6, "MB"), (1e3, "kB")
+"""Of sizes: bytes, and what they are called."""
 
 READ = """
 import os, sys, h5py
