@@ -76,9 +76,27 @@ def loaded(name: str, process: int | str = "self") -> list[str]:
     return [path for path in paths if Path(path).name.startswith(name)]
 
 
-def forget_names(process: int | str = "self") -> None:
-    """Remove the names of the memory that MPI shares between a process and others."""
-    for path in [path for name in SEGMENTS for path in loaded(name, process)]:
+def forget_names() -> None:
+    """Remove the names of the memory that MPI shares between this process and others."""
+    _unlink([path for name in SEGMENTS for path in loaded(name)])
+
+
+def forget_names_of(process: int) -> None:
+    """Remove the names of the memory that a process shares, or is about to, as it will be killed.
+
+    UCX keeps its names only until the memory is there.
+    """
+    found = [path for name in (*SEGMENTS, "ucx_shm_") for path in loaded(name, process)]
+    with suppress(OSError):
+        for handle in os.scandir(f"/proc/{process}/fd"):
+            path = os.readlink(handle.path)
+            if Path(path).name.startswith((*SEGMENTS, "ucx_shm_")):
+                found.append(path)
+    _unlink(found)
+
+
+def _unlink(paths: Sequence[str]) -> None:
+    for path in paths:
         with suppress(OSError):
             os.unlink(path)
 

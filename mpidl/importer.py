@@ -199,7 +199,7 @@ class Ranks:
             from mpidl import host
 
             # It may still be in MPI's start, before it does this itself.
-            host.forget_names(process)
+            host.forget_names_of(process)
             os.kill(process, signal.SIGKILL)
             return
         _, status = os.waitpid(process, 0)

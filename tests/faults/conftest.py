@@ -61,6 +61,7 @@ class Row:
         codes: Exit codes.
         said: What was said of it.
         then: What became of the run.
+        left: What stayed behind.
     """
 
     times: int = 0
@@ -68,6 +69,7 @@ class Row:
     codes: dict[int, None] = field(default_factory=dict)
     said: dict[str, None] = field(default_factory=dict)
     then: dict[str, None] = field(default_factory=dict)
+    left: dict[str, None] = field(default_factory=dict)
 
 
 class Table:
@@ -85,6 +87,7 @@ class Table:
         then: str,
         seconds: float | None = None,
         said: str = "",
+        left: str = "nothing",
     ) -> None:
         """Take down that a fault was survived."""
         row = self._rows[fault, where, str(ranks)]
@@ -94,6 +97,7 @@ class Table:
         row.codes[code] = None
         row.said[said or "-"] = None
         row.then[then] = None
+        row.left[left] = None
 
     def write(self, path: Path) -> None:
         """Write it; what an earlier table has of other faults stays."""
@@ -110,7 +114,7 @@ class Table:
                 ", ".join(map(str, sorted(row.codes))),
                 "; ".join(row.said).replace("|", "/"),
                 "; ".join(row.then),
-                "nothing",
+                "; ".join(row.left),
                 commit,
             ]
             lines[fault, where, ranks] = f"| {' | '.join(cells)} |"

@@ -219,16 +219,20 @@ def roles(job: Job) -> dict[str, list[int]]:
 
 def segments(folder: Path) -> set[str]:
     """Names of the memory that the processes of a job share."""
-    names = set()
-    for process in left_over(folder):
-        try:
-            lines = Path(f"/proc/{process}/maps").read_text().splitlines()
-        except OSError:
-            continue
-        for line in lines:
-            if "/dev/shm/" in line:
-                names.add(line[line.index("/dev/shm/") :].removesuffix(" (deleted)"))
-    return names
+    return {name for process in left_over(folder) for name in segments_of(process)}
+
+
+def segments_of(process: int) -> set[str]:
+    """Names of the memory that a process shares with others, or is about to."""
+    found = []
+    try:
+        found += Path(f"/proc/{process}/maps").read_text().splitlines()
+        for handle in os.scandir(f"/proc/{process}/fd"):
+            found.append(os.readlink(handle.path))
+    except OSError:
+        pass
+    names = {line[line.index("/dev/shm/") :] for line in found if "/dev/shm/" in line}
+    return {name.removesuffix(" (deleted)") for name in names}
 
 
 cores = host.cores

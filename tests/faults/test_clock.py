@@ -68,7 +68,7 @@ def test_a_clock_that_jumps_in_mid_run_changes_nothing(tmp_path, clock, referenc
 
 
 @pytest.mark.slow
-def test_a_walltime_ends_a_run_in_time_and_it_goes_on(tmp_path, reference, resumed, table):
+def test_a_walltime_ends_a_run_in_time_with_its_state_saved(tmp_path, table):
     settings = (*jobs.SMALL, "training.rounds=5000", "checkpoint.every=100")
     started = time.monotonic()
     job = Job(tmp_path, 4, settings, options=["--walltime", "0:00:10"])
