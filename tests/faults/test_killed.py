@@ -185,7 +185,7 @@ def test_a_run_killed_at_random_moments_again_and_again_comes_to_the_same_end(
 ):
     every = request.config.getoption("--all-faults", default=False)
     wanted = request.config.getoption("--cycles", default=None) or (200 if every else 3)
-    dice, ranks, whole, left = random.Random(1), 4, 0, 0
+    dice, ranks, whole, kept = random.Random(1), 4, 0, 0
     kills: list[tuple[int, float]] = []
     numbers = reference(ranks, LONG)
     while len(kills) < wanted or not whole:
@@ -213,7 +213,7 @@ def test_a_run_killed_at_random_moments_again_and_again_comes_to_the_same_end(
             stayed = {name for name in own if os.path.exists(name)}
             for name in stayed:
                 os.unlink(name)
-            left += bool(stayed)
+            kept += bool(stayed)
             assert "Traceback" not in job.err, job.err
             if job.file.exists():
                 jobs.check_rows(job.file, numbers)
@@ -228,5 +228,5 @@ def test_a_run_killed_at_random_moments_again_and_again_comes_to_the_same_end(
     fault = "SIGKILL of any rank at a random moment, then `--resume`, again and again"
     for code, took in kills:
         then = f"`--resume`: {whole} runs came to their end in between, each with the same numbers"
-        behind = f"in {left} of them shared memory of a rank killed while MPI started"
-        table.add(fault, "anywhere", ranks, code, then, took, left=behind if left else "nothing")
+        behind = f"in {kept} of them shared memory of a rank killed while MPI started"
+        table.add(fault, "anywhere", ranks, code, then, took, left=behind if kept else "nothing")
