@@ -78,7 +78,7 @@ def test_a_disk_that_gets_full_while_the_state_is_saved_ends_the_run_in_order(
     tmp_path, disk, reference, resumed, table, where, rank
 ):
     place = {"laying out": "sealed:lay_out", "writing": "sealed:write"}[where]
-    settings = (*jobs.SAVED, "model.hidden=[256]")
+    settings = jobs.SAVED
     job = Job(tmp_path, 4, settings, at(f"mpidl.checkpoint.{place}", rank, 1, tmp_path))
     job.paused()
     ballast = fill(disk)
@@ -197,6 +197,7 @@ while not stop.exists():
     assert found.sizes["round"] == done
     assert bool(found.train_loss.notnull().all())
     reads += 1
+    time.sleep(0.01)
     seen.add(done)
 print(reads, len(seen))
 """
