@@ -102,7 +102,13 @@ def examine(path: Path, overwrite: bool, size: int = 0, leads: bool = True) -> N
         )
 
 
-def claim(path: Path, overwrite: bool, leads: bool = True, beside: Sequence[Path] = ()) -> None:
+def claim(
+    path: Path,
+    overwrite: bool,
+    leads: bool = True,
+    beside: Sequence[Path] = (),
+    goes_on: bool = False,
+) -> None:
     """Make room for a results file; what is unfinished is moved aside, never lost.
 
     Args:
@@ -110,16 +116,19 @@ def claim(path: Path, overwrite: bool, leads: bool = True, beside: Sequence[Path
         overwrite: Whether a completed run there may be replaced.
         leads: Whether this rank is the one that does it.
         beside: Folders that belong to what is there, such as its checkpoints.
+        goes_on: Whether all that is there stays, for the run to go on with it.
 
     Raises:
         Fault: If the path holds a completed run, or cannot be written.
     """
     if not leads:
         return
-    examine(path, overwrite)
+    examine(path, overwrite or goes_on)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if overwrite:
+        if goes_on:
+            pass
+        elif overwrite:
             for old in beside:
                 shutil.rmtree(old, ignore_errors=True)
         else:

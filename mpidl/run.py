@@ -157,11 +157,10 @@ def run(
     found = None if resume is None else resumed(comm, made, path, resume)
     stock = shards.provide(comm, made)
     size = schema.series_bytes(made.sizes(len(stock.traits.classes)))
-    replace = overwrite or found is not None
-    world.agree(comm, lambda: results.examine(path, replace, size, leads))
+    beside, goes_on = [checkpoint.folder(path)], found is not None
+    world.agree(comm, lambda: results.examine(path, overwrite or goes_on, size, leads))
     rehearse(comm, made, stock)
-    if found is None:
-        world.agree(comm, lambda: results.claim(path, overwrite, leads, [checkpoint.folder(path)]))
+    world.agree(comm, lambda: results.claim(path, overwrite, leads, beside, goes_on))
     if leads:
         print(provenance.title(made), flush=True)
 
@@ -194,8 +193,8 @@ def run(
             Outcome.UNSAVED: f"stopped, as no checkpoint can be written ({trouble}); the rounds "
             "so far are",
         }
-        goes_on = "; --resume goes on" if outcome in (Outcome.STOPPED, Outcome.UNSAVED) else ""
-        display.console.print(f"{why[outcome]} in {path}{goes_on}")
+        more = "; --resume goes on" if outcome in (Outcome.STOPPED, Outcome.UNSAVED) else ""
+        display.console.print(f"{why[outcome]} in {path}{more}")
     return int(outcome == Outcome.UNSAVED) if code is None else code
 
 

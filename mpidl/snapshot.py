@@ -18,6 +18,9 @@ from mpidl.plan import Plan
 
 Array = npt.NDArray[Any]
 
+LIVE = ("vector", "previous")
+"""What the next rounds change in place; all else is told as a copy."""
+
 THINGS = {"graph": "graph", "iid": "IID test set", "ood": "OOD test set"}
 
 
@@ -59,8 +62,10 @@ class Snapshot:
         rows = np.stack(self.rows, axis=1)
         state = {}
         for own, (number, memory) in zip(rows, self._memory().items(), strict=True):
-            arrays = {name: tensor.detach().cpu().numpy() for name, tensor in memory.items()}
-            copies = {name: np.array(array) for name, array in arrays.items()}
+            copies = {
+                name: tensor.detach().to("cpu", copy=name in LIVE).numpy()
+                for name, tensor in memory.items()
+            }
             state[number] = {**copies, "rows": own, "shard": self._shard(number)}
         return state
 

@@ -49,6 +49,10 @@ class Saver:
         self._saved_at = time.monotonic()
         self.state, self.trouble = IDLE, ""
         self.seconds = 0.0
+        if comm.rank == 0:
+            # What a run that was killed had not finished.
+            with suppress(OSError):
+                finder.tidy(self.folder)
 
     @property
     def overdue(self) -> bool:

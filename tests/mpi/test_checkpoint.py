@@ -58,7 +58,7 @@ def start(comm, shared_path, planned):
         made = planned(f"training.rounds={rounds}", "checkpoint.final=true", *settings)
         path = shared_path / name / "run.h5"
         if comm.rank == 0:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.parent.mkdir(exist_ok=True)
         comm.Barrier()
         code = None
         if not alone:
@@ -292,7 +292,7 @@ def test_a_folder_may_be_named(comm, shared_path, start, stop):
     stop(STOP)
     assert start("here") == 75
     for where in ("here", "here/run.checkpoints"):
-        name = f"there {len(where)}"
+        name = f"there {len(where)}/new"
         assert start(name, resume=str(shared_path / where)) == 0
         if comm.rank == 0:
             with h5py.File(shared_path / name / "run.h5") as file:
