@@ -46,6 +46,7 @@ class Saver:
         self._round = 0
         self._busy = False
         self._thread: threading.Thread | None = None
+        self._pruner: threading.Thread | None = None
         self._saved_at = time.monotonic()
         self.state, self.trouble = IDLE, ""
         self.seconds = 0.0
@@ -86,7 +87,6 @@ class Saver:
             self.state, self.trouble = FAILED, head
             return False
         self.state = WRITING
-        self._join()
         self._thread = threading.Thread(target=self._write, args=(head, state), daemon=True)
         self._thread.start()
         return self.finish() if wait else True
@@ -145,8 +145,8 @@ class Saver:
         os.replace(finder.draft(self.folder, self._round), finder.path(self.folder, self._round))
         finder.sync(self.folder)
         # To free what large files take is work for the file system, for which no round waits.
-        self._thread = threading.Thread(target=self._prune, daemon=True)
-        self._thread.start()
+        self._pruner = threading.Thread(target=self._prune, daemon=True)
+        self._pruner.start()
 
     def _prune(self) -> None:
         for old in finder.newest_first(self.folder)[self._settings.keep :]:
@@ -178,11 +178,12 @@ class Saver:
 
     def close(self) -> None:
         """Wait until older checkpoints are removed."""
-        self._join()
+        if self._pruner is not None:
+            self._pruner.join()
 
     def discard(self) -> None:
         """Remove all checkpoints, when the run has come to its end, unless they are wanted."""
-        self._join()
+        self.close()
         if self._comm.rank == 0:
             finder.discard(self._results, self._settings.final)
 
