@@ -88,8 +88,8 @@ def forget_names_of(process: int) -> None:
     """
     found = [path for name in (*SEGMENTS, "ucx_shm_") for path in loaded(name, process)]
     with suppress(OSError):
-        for handle in os.scandir(f"/proc/{process}/fd"):
-            path = os.readlink(handle.path)
+        for handle in os.listdir(f"/proc/{process}/fd"):
+            path = os.readlink(f"/proc/{process}/fd/{handle}")
             if Path(path).name.startswith((*SEGMENTS, "ucx_shm_")):
                 found.append(path)
     _unlink(found)

@@ -227,8 +227,8 @@ def segments_of(process: int) -> set[str]:
     found = []
     try:
         found += Path(f"/proc/{process}/maps").read_text().splitlines()
-        for handle in os.scandir(f"/proc/{process}/fd"):
-            found.append(os.readlink(handle.path))
+        for handle in os.listdir(f"/proc/{process}/fd"):
+            found.append(os.readlink(f"/proc/{process}/fd/{handle}"))
     except OSError:
         pass
     names = {line[line.index("/dev/shm/") :] for line in found if "/dev/shm/" in line}
