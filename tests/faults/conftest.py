@@ -121,6 +121,11 @@ class Table:
         head = [
             "# Faults that a run survives",
             "",
+            "Calls of the test add up here, and the last column says at which commits a fault was "
+            "tried. *Left behind* is",
+            "about shared memory that ranks had just before the fault: what one makes after that "
+            "look, while MPI starts, is not seen.",
+            "",
             "Made by `python -m pytest tests/faults --all-faults --reliability "
             "results/reliability.md`, which does each",
             "fault to a small run (digits, a ring, 12 rounds, a checkpoint every 3; the killed "
