@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mpidl import reader
-from mpidl.faults import Fault, printable, shown
+from mpidl.faults import Fault, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +109,7 @@ def is_folder(place: Path) -> bool:
     except OSError as error:
         gone = isinstance(error, FileNotFoundError)
         what = "it does not exist" if gone else str(error.strerror).lower()
-        raise Fault(f"Cannot read results from {shown(str(place))[1:-1]}: {what}.") from None
+        raise Fault(f"Cannot read results from {place}: {what}.") from None
     return False
 
 
