@@ -21,7 +21,6 @@ def left(walltime: float | None) -> float:
     for name in MOMENTS:
         if (text := os.environ.get(name, "")).isdigit():
             told.append(int(text) - time.time())
-            break
     return min(told, default=math.inf)
 
 

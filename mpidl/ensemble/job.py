@@ -27,6 +27,7 @@ from mpidl import plan, results, world
 from mpidl.ensemble import __main__, allocation, launchers, sites, study
 from mpidl.ensemble.sites import Site
 from mpidl.faults import Fault, Parser, tell
+from mpidl.walltime import MOMENTS
 
 os.environ.pop("MPI4PY_RC_INITIALIZE", None)
 
@@ -36,7 +37,7 @@ WORDS, CHAIN = "MPIDL_JOB", "MPIDL_CHAIN"
 LINKS = 100
 """How many jobs may follow if that is unset."""
 
-OWN, ENDS = "MPIDL_", "MPIDL_ENDS"
+OWN, ENDS = "MPIDL_", MOMENTS[0]
 """How the variables begin that the next job gets too, and which of them is of this one only."""
 
 ASK = signal.SIGUSR1
@@ -83,6 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = options.words or shlex.split(os.environ.get(WORDS, ""))
         stop = allocation.stop(ends)
         work = understood(options.site, site, hosts, words, stop)
+        if ends is not None:
+            # A run stops in time even where no launcher passes on what this process asks.
+            work.environment[ENDS] = str(int(ends))
     except Fault as fault:
         tell(fault)
         return 2

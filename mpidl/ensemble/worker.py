@@ -18,9 +18,7 @@ from mpidl import host
 from mpidl.ensemble import allocation, launchers
 from mpidl.ensemble.folder import Claim, Folder
 from mpidl.ensemble.sites import Shape, Site
-
-ENDS = ("MPIDL_ENDS", "SLURM_JOB_END_TIME")
-"""Variables that say, in seconds since 1970, when the nodes are taken away."""
+from mpidl.walltime import MOMENTS
 
 PERIOD = 1.0
 """Seconds between two looks at a run."""
@@ -130,7 +128,7 @@ def this_node(site: Site) -> str:
 
 def remaining(ends: float | None, environment: Mapping[str, str]) -> float:
     """Seconds until the nodes of this process are taken away."""
-    told = [float(environment[n]) for n in ENDS if environment.get(n, "").isdigit()]
+    told = [float(environment[n]) for n in MOMENTS if environment.get(n, "").isdigit()]
     return min([*told, *([ends] if ends is not None else [])], default=float("inf")) - time.time()
 
 
