@@ -36,10 +36,19 @@ from mpidl.world import Comm
 
 
 def patience(text: str) -> float:
-    """A number of seconds from the command line."""
-    seconds = float(text)
+    """The seconds of ``--patience``.
+
+    Raises:
+        Fault: If they are no number, or less than the time between two looks.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not watchdog.PERIOD <= seconds < math.inf:
-        raise ValueError
+        raise Fault(
+            f"--patience {text!r}: must be a number of seconds, at least {watchdog.PERIOD:g}."
+        )
     return seconds
 
 
@@ -70,7 +79,6 @@ def parser() -> Parser:
     add("--walltime", metavar="HH:MM:SS", help="stop in time with a checkpoint and exit code 75")
     add(
         "--patience",
-        type=patience,
         metavar="SECONDS",
         help="after which the ranks that wait for a late one name it and end the job (1800)",
     )
@@ -112,8 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 )
             return 0
         if options.patience is not None and watchdog.on_duty is not None:
-            watchdog.on_duty.patience = options.patience
-        limit = walltime.seconds(options.walltime) if options.walltime else None
+            watchdog.on_duty.patience = patience(options.patience)
+        given = options.walltime
+        limit = walltime.seconds(given) if given is not None else None
         if options.resume is not None and options.overwrite:
             raise Fault("--resume goes without --overwrite: it replaces nothing.")
         if options.json and not options.check:
