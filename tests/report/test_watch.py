@@ -53,6 +53,8 @@ def test_a_watch_over_a_going_run_disturbs_neither(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # Tests that run behind a shell have Ctrl-C turned off, and so what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         settings = ["training.rounds=12", "topology.devices=4", "record.every=1", "name=going"]
