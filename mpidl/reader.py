@@ -18,7 +18,7 @@ from mpidl.runtext import flat
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["DIMENSIONS", "completed", "flat", "open", "settings"]
+__all__ = ["DIMENSIONS", "flat", "open", "settings"]
 
 DIMENSIONS = ("round", "device", "class", "edge", "end", "member", "mode")
 
@@ -67,16 +67,6 @@ def settings(path: Path | str) -> tuple[dict[str, Any], int]:
     """
     with careful.opened(Path(path)) as file:
         return flat(Path(path), _run_file(Path(path), file)), _done(file)
-
-
-def completed(path: Path | str) -> bool:
-    """Whether a run came to its end.
-
-    Raises:
-        Fault: As of :func:`open`.
-    """
-    with careful.opened(Path(path)) as file:
-        return schema.COMPLETED in file and bool(careful.number(file, schema.COMPLETED))
 
 
 def _run_file(path: Path, file: h5py.File) -> str:

@@ -126,13 +126,11 @@ def claim(
     examine(path, overwrite or goes_on)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if goes_on:
-            pass
-        elif overwrite:
+        if not (goes_on or overwrite):
+            _move_aside(path, beside)
+        elif not goes_on:
             for old in beside:
                 shutil.rmtree(old, ignore_errors=True)
-        else:
-            _move_aside(path, beside)
         descriptor = os.open(_draft(path), os.O_CREAT | os.O_WRONLY, 0o666)
         os.close(descriptor)
         _draft(path).unlink()
@@ -237,12 +235,13 @@ def create(path: Path, contents: Contents) -> None:
         _lay_out(draft, contents)
         os.replace(draft, path)
     except OSError as error:
-        raise Fault(f"Cannot write results to {path}: {_why(error)}.") from None
+        raise Fault(f"Cannot write results to {path}: {why(error)}.") from None
     finally:
         draft.unlink(missing_ok=True)
 
 
-def _why(error: OSError) -> str:
+def why(error: OSError) -> str:
+    """Why the disk did not take something, in a word; HDF5 has whole pages to say that."""
     return os.strerror(error.errno) if error.errno else "HDF5 cannot write there"
 
 

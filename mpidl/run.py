@@ -249,13 +249,10 @@ def resumed(comm: Comm, made: Plan, path: Path, where: str) -> Found | None:
             told = f"no whole checkpoint in {checkpoint.folder(path)}; the run begins"
             print(told, flush=True)
         return None
-    rounds, different = (
-        made.file.training.rounds,
-        plan.differences(found.head.story.run_file, made.file),
-    )
+    rounds = made.file.training.rounds
     faults = [
         f"{now}: the run in {found.path} has {before}; give the run file that it was made with."
-        for now, before in different
+        for now, before in plan.differences(found.head.story.run_file, made.file)
     ]
     if found.head.round > rounds:
         faults.append(

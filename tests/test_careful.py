@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from mpidl import archive, heap, reader, runtext, schema
+from mpidl import archive, heap, reader, results, runtext, schema
 from mpidl.faults import Fault
 
 GOLDEN = Path(__file__).parent / "golden" / f"schema-{schema.VERSION}.h5"
@@ -202,12 +202,12 @@ def test_another_layout_of_hdf5_is_none_of_mpidl(tmp_path: Path) -> None:
 
 
 def test_completed(golden: Path) -> None:
-    assert reader.completed(golden)
+    assert results.told(golden)[2]
     with h5py.File(golden, "r+") as file:
         file[schema.COMPLETED][()] = 0
-    assert not reader.completed(golden)
+    assert not results.told(golden)[2]
     with pytest.raises(Fault, match="does not exist"):
-        reader.completed(golden.with_name("none.h5"))
+        results.told(golden.with_name("none.h5"))
 
 
 RUN = 'name = "a"\n[data]\nname = "d"\n[strategy]\nname = "s"\n[training]\nrounds = 4\nepochs = 1\n'

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import watchdog
+from mpidl import results, watchdog
 from mpidl.checkpoint import finder, sealed
 from mpidl.checkpoint.sealed import Array, Head, Story
 from mpidl.runfile import Checkpoint
@@ -31,18 +31,18 @@ class Saver:
 
     Args:
         comm: All ranks.
-        results: The results file; checkpoints are in a folder beside it.
+        path: The results file; checkpoints are in a folder beside it.
         settings: Those of the run file.
         story: What run this is; other ranks than 0 need not know.
         devices: N.
     """
 
     def __init__(
-        self, comm: Comm, results: Path, settings: Checkpoint, story: Story | None, devices: int
+        self, comm: Comm, path: Path, settings: Checkpoint, story: Story | None, devices: int
     ) -> None:
         self._comm, self._settings, self._story = comm, settings, story
         self._devices = devices
-        self._results, self.folder = results, finder.folder(results)
+        self._path, self.folder = path, finder.folder(path)
         self._round = 0
         self._busy = False
         self._thread: threading.Thread | None = None
@@ -185,7 +185,7 @@ class Saver:
         """Remove all checkpoints, when the run has come to its end, unless they are wanted."""
         self.close()
         if self._comm.rank == 0:
-            finder.discard(self._results, self._settings.final)
+            finder.discard(self._path, self._settings.final)
 
     def _join(self) -> None:
         if self._thread is not None:
@@ -194,6 +194,4 @@ class Saver:
 
 
 def _told(error: OSError, folder: Path) -> str:
-    # HDF5 has whole pages to say where others have a word.
-    why = os.strerror(error.errno) if error.errno else "HDF5 cannot write there"
-    return f"{error.filename or folder}: {why}"
+    return f"{error.filename or folder}: {results.why(error)}"

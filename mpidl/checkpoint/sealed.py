@@ -33,7 +33,6 @@ SUMS = "checksums"
 BLOCK = 4096
 """Bytes: the least size of the head's block, and what the arrays behind it are aligned to."""
 
-
 PIECE = 1 << 22
 """Bytes that are written at a time: few enough to be in the cache when they are summed up."""
 
