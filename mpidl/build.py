@@ -11,11 +11,13 @@ import numpy.typing as npt
 import torch
 
 from mpidl import accelerators, graphs, host, provenance, results, schema, seeds, world
+from mpidl.algorithms import Lengths
 from mpidl.batch import Batch, obstacle
 from mpidl.checkpoint import Found, Saver, Story
 from mpidl.device import Device, Samples, seed_torch
 from mpidl.exchange import BACKENDS, Wiring, survey
 from mpidl.faults import Fault, shown
+from mpidl.gossip import Gossip
 from mpidl.models import MODELS
 from mpidl.node import Board, Node
 from mpidl.plan import Plan, differences
@@ -56,12 +58,12 @@ def parts(
     torch.set_num_threads(node.share if training.threads == "auto" else training.threads)
     hardware = world.agree(comm, lambda: accelerators.choose(node.inner, training.accelerator))
     devices = world.agree(comm, lambda: make_devices(plan, stock, comm.rank, hardware))
-    size = next(iter(devices.values())).size
+    some = next(iter(devices.values()))
     wiring = Wiring(
         node,
         plan.hosts,
         plan.mixing_graph,
-        size,
+        plan.algorithm.travels(Lengths(some.size, some.learned)),
         hardware,
         torch.float32,
         uniform=plan.uniform,
@@ -69,25 +71,24 @@ def parts(
         accelerator_aware=plan.file.exchange.accelerator_aware,
     )
     exchange = world.agree(comm, lambda: BACKENDS[plan.file.exchange.backend](wiring))
-    for number, vector in exchange.vectors.items():
-        devices[number].adopt(vector)
+    gossip = Gossip(comm, plan, devices, exchange)
     together = world.agree(comm, lambda: side_by_side(plan, stock, len(devices), hardware))
     batch = Batch(devices, training) if together else None
-    snapshot = Snapshot(devices, batch, exchange, stock.shards)
+    snapshot = Snapshot(devices, batch, gossip, stock.shards)
     if found is not None:
         world.agree(comm, partial(snapshot.check, found))
         snapshot.give_back(found)
     attributes = provenance.attributes(comm, plan, type(exchange).__name__.lower())
     story = world.agree(comm, lambda: tell(plan, stock, attributes, found) if attributes else None)
     known = world.agree(
-        comm, lambda: lay_out(path, plan, stock, attributes, size, found) if attributes else 0
+        comm, lambda: lay_out(path, plan, stock, attributes, some.size, found) if attributes else 0
     )
     book = Recorder(node, path, plan.hosts, plan.file.record, parallel, len(snapshot.rows), known)
     saver = Saver(comm, path, plan.file.checkpoint, story, plan.devices)
     tests = {kind: _samples(stock, *stock.tests[kind], hardware) for kind in schema.KINDS}
     classes = len(stock.traits.classes)
     board = Board(node, plan.hosts, width(classes))
-    yield Parts(comm, plan, devices, batch, exchange, board, tests, classes, book, snapshot, saver)
+    yield Parts(comm, plan, devices, batch, gossip, board, tests, classes, book, snapshot, saver)
     saver.close()
     exchange.close()
     node.close()
@@ -113,7 +114,7 @@ def rehearse(node: Comm, plan: Plan, stock: Stock, hosted: tuple[int, int]) -> N
     own, all_here = hosted
     devices = all_here if hardware.type == "cpu" else own
     side_by_side(plan, stock, own, hardware)
-    needed = devices * size * torch.float32.itemsize * plan.vectors
+    needed = devices * plan.numbers(size) * torch.float32.itemsize
     if needed > there:
         name, given = plan.file.model.name, MODELS.parameters(plan.file.model)
         told = "".join(f", {key} = {shown(value)}" for key, value in given.items())
@@ -217,18 +218,12 @@ def lay_out(
 ) -> int:
     """Create the results file with everything that is known before the run; how many rounds."""
     classes, past = len(stock.traits.classes), dict[str, Array]()
+    series = recorded(plan)
     if found is not None:
-        rows = np.swapaxes(found.everywhere("rows"), 0, 1)
+        rows = Series(np.swapaxes(found.everywhere("rows"), 0, 1), classes)
         past = results.inherit(
-            path, Series(rows, classes), lambda text: not differences(text, plan.file)
+            path, {key: rows[key] for key in series}, lambda text: not differences(text, plan.file)
         )
-    moment = plan.file.evaluation.moment
-    wanted = list(schema.MOMENTS) if moment == "both" else [moment]
-    series = [
-        key
-        for key in schema.SERIES
-        if not key.endswith(tuple(schema.MOMENTS)) or key.endswith(tuple(wanted))
-    ]
     contents = results.Contents(
         sizes=plan.sizes(classes),
         series=series,
@@ -239,6 +234,18 @@ def lay_out(
     )
     results.create(path, contents)
     return min(map(len, past.values()), default=0)
+
+
+def recorded(plan: Plan) -> list[str]:
+    """The series that a run records, in order."""
+    moment = plan.file.evaluation.moment
+    wanted = tuple(schema.MOMENTS) if moment == "both" else (moment,)
+    return [
+        key
+        for key in schema.SERIES
+        if not key.endswith(tuple(schema.MOMENTS)) or key.endswith(wanted)
+        if key not in schema.SPECIAL or key in plan.algorithm.tells
+    ]
 
 
 def graph_arrays(plan: Plan) -> dict[str, Array]:
@@ -257,7 +264,7 @@ def graph_arrays(plan: Plan) -> dict[str, Array]:
     if plan.dense:
         matrix = plan.matrix()
         arrays["W"] = matrix
-        arrays["stationary"] = graphs.stationary(matrix)
+        arrays["stationary"] = plan.influence(matrix)
         arrays["eigenvalue"] = -np.sort(-np.abs(np.linalg.eigvals(matrix)))
     return arrays
 

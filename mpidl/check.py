@@ -8,6 +8,7 @@ import networkx as nx
 import numpy as np
 
 from mpidl import accelerators, graphs, provenance, shards, strategies, world
+from mpidl.algorithms import Lengths
 from mpidl.plan import KINDS, Plan
 from mpidl.registry import Registry
 from mpidl.shards import Stock
@@ -67,7 +68,7 @@ def facts(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any
     graph = plan.graph
     strong = graphs.components(graph) == 1
     size = build.vector_size(plan, stock)
-    sent, received = traffic(plan, ranks, size)
+    sent, received = traffic(plan, ranks, plan.algorithm.travels(Lengths(size, size)))
     inbox = np.zeros_like(received) if together and shares(plan) else received
     samples = [graph.nodes[device]["samples"] for device in graph]
     found: dict[str, Any] = {
@@ -90,7 +91,7 @@ def facts(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any
     if plan.dense:
         matrix = plan.matrix()
         found["spectral_gap"] = float(graphs.spectral_gap(matrix))
-        found["stationary"] = graphs.stationary(matrix).tolist()
+        found["stationary"] = plan.influence(matrix).tolist()
     elif not plan.looks:
         found |= _long_run(plan)
     if plan.devices <= PICTURED and not plan.looks:
@@ -110,11 +111,13 @@ def _long_run(plan: Plan) -> dict[str, Any]:
         gap, share = graphs.long_run(strategies.sparse(plan.rows(0, range(plan.devices))))
     except graphs.Unknown as reason:
         return {"long_run": str(reason)}
+    if plan.algorithm.columns:
+        share = np.full(plan.devices, 1 / plan.devices)
     return {"spectral_gap": gap, "stationary": share.tolist()}
 
 
 def traffic(plan: Plan, ranks: int, size: int) -> tuple[Any, Any]:
-    """Parameter bytes that each rank sends and receives in a round, ``(ranks,)`` each."""
+    """Bytes of vectors ``(size,)`` that each rank sends and receives in a round, ``(ranks,)``."""
     sent, received = np.zeros(ranks, np.int64), np.zeros(ranks, np.int64)
     if plan.uniform and plan.file.exchange.backend in ("auto", "allreduce", "shared"):
         away = size * FLOAT * (ranks - 1) // ranks
@@ -148,7 +151,7 @@ def memory(plan: Plan, stock: Stock, inbox: Any, size: int) -> Any:
     sample = int(np.prod(stock.traits.shape.inputs)) * (1 if stock.traits.sequence else FLOAT) + 8
     counts = np.array([plan.graph.nodes[device]["samples"] for device in plan.graph])
     shards_held = np.bincount(plan.hosts, weights=counts, minlength=len(hosted)) * sample
-    return (hosted * size * FLOAT * plan.vectors + inbox + shards_held).astype(np.int64)
+    return (hosted * plan.numbers(size) * FLOAT + inbox + shards_held).astype(np.int64)
 
 
 def report(plan: Plan, found: dict[str, Any]) -> str:

@@ -97,6 +97,7 @@ class Device:
         self._slots: list[Tensor] = [*weights, *buffers]
         self._weights = [w for w in weights if w.requires_grad]
         self.size = sum(t.numel() for t in self._slots)
+        self.learned = sum(w.numel() for w in weights)
         self.hardware = next(iter(self._slots)).device
         self._chunk: int | None = None
         self._optimizer = Optimizer(training)

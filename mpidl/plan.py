@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl import graphs, placement, runfile, seeds, strategies
+from mpidl.algorithms import ALGORITHMS, Algorithm, Lengths
 from mpidl.datasets import DATASETS
 from mpidl.exchange import BACKENDS
 from mpidl.faults import Fault, shown
@@ -27,6 +28,7 @@ KINDS = {
     "topology": graphs.TOPOLOGIES,
     "strategy": strategies.STRATEGIES,
     "schedule": strategies.SCHEDULES,
+    "algorithm": ALGORITHMS,
     "data": DATASETS,
     "ood": OODS,
     "placement": placement.PLACEMENTS,
@@ -102,6 +104,12 @@ class Plan:
         """The devices of a rank, ascending."""
         return [int(device) for device in np.flatnonzero(self.hosts == rank)]
 
+    @cached_property
+    def algorithm(self) -> Algorithm:
+        """What a device does around training and mixing."""
+        found: Algorithm = ALGORITHMS.build(self.file.algorithm)
+        return found
+
     @property
     def complete(self) -> bool:
         """Whether the strategy replaces the graph by the complete one."""
@@ -112,7 +120,8 @@ class Plan:
         """Whether every device takes the mean of all, at once, in every round."""
         everyone = self.file.training.participation == 1
         at_once = self.file.exchange.mixing == "synchronous"
-        return self.complete and everyone and at_once
+        all_alike = not self.algorithm.lazy and self.algorithm.read is None
+        return self.complete and everyone and at_once and all_alike
 
     @cached_property
     def sequence(self) -> list[int] | None:
@@ -184,12 +193,29 @@ class Plan:
         if self.sequence is not None:
             return self._swept(round_, devices)
         graph = self.round_graph(round_)
-        rows: Rows = {}
-        for device in devices:
-            view = graphs.Neighborhood(graph, device, round_, self.file.training.seed)
-            weights = strategies.row(self.file.strategy, self.file.schedule, view, look)
-            rows[device] = view.members, weights
-        return rows
+        if self.algorithm.columns:
+            return self._handed_out(graph, round_, devices)
+        return {i: self._row(graph, i, round_, look) for i in devices}
+
+    def _row(
+        self, graph: nx.DiGraph, device: int, round_: int, look: Look | None = None
+    ) -> tuple[list[int], Array]:
+        view = graphs.Neighborhood(graph, device, round_, self.file.training.seed)
+        weights = strategies.row(self.file.strategy, self.file.schedule, view, look)
+        if lazy := self.algorithm.lazy:
+            weights = (1 - lazy) * weights
+            weights[0] += lazy
+        return view.members, weights
+
+    def _handed_out(self, graph: nx.DiGraph, round_: int, devices: Sequence[int]) -> Rows:
+        """Rows of the matrix in whose columns the strategy says how senders share out."""
+        facing = graphs.turned(graph)
+        members = {i: [i, *sorted(graph.predecessors(i))] for i in devices}
+        columns = {
+            j: self._row(facing, j, round_) for j in {j for m in members.values() for j in m}
+        }
+        given = {j: dict(zip(*column, strict=True)) for j, column in columns.items()}
+        return {i: (m, np.array([given[j][i] for j in m])) for i, m in members.items()}
 
     def _swept(self, round_: int, devices: Sequence[int]) -> Rows:
         matrix = self.matrix(round_)
@@ -201,19 +227,45 @@ class Plan:
 
         ``look`` opens inboxes, for a strategy that :attr:`looks`.
         """
-        file, graph = self.file, self.round_graph(round_)
-        matrix = strategies.mixing_matrix(
-            graph, file.strategy, file.schedule, round_, file.training.seed, look
-        )
+        if self.algorithm.columns:
+            rows = self._handed_out(self.round_graph(round_), round_, range(self.devices))
+        else:
+            rows = {
+                i: self._row(self.round_graph(round_), i, round_, look) for i in range(self.devices)
+            }
+        matrix = strategies.stacked(rows)
         return matrix if self.sequence is None else strategies.sequential(matrix, self.sequence)
 
-    @property
-    def vectors(self) -> int:
-        """How many vectors ``(P,)`` a device takes: buffers, a gradient, training's state."""
-        training = self.file.training
+    def influence(self, matrix: Array) -> Array:
+        """Share of each device in what all agree on, if they mix by this W, ``(N,)``."""
+        if self.algorithm.columns:
+            return np.full(self.devices, 1 / self.devices)
+        return graphs.stationary(matrix)
+
+    def lengths(self, size: int, learned: int, device: int) -> Lengths:
+        """What the lengths of a device's vectors follow from.
+
+        Args:
+            size: P.
+            learned: T, how many of these numbers are learned.
+            device: Which one.
+        """
+        view = graphs.Neighborhood(self.mixing_graph, device)
+        return Lengths(size, learned, view.members, view.out_neighbors)
+
+    def numbers(self, size: int) -> int:
+        """About how many floating numbers a device takes, if its model has P.
+
+        Buffers, a gradient, the state of training and of the algorithm.
+        """
+        training, algorithm = self.file.training, self.algorithm
         states = 2 if training.optimizer != "sgd" else int(training.momentum > 0)
         buffers = 3 if self.file.exchange.mixing == "delayed" else 2
-        return buffers + 1 + states + int(training.proximal > 0)
+        others = 1 + states + int(training.proximal > 0) + int(algorithm.starts)
+        busiest = max(self.mixing_graph.in_degree, key=lambda pair: pair[1])[0]
+        lengths = self.lengths(size, size, busiest)
+        kept = sum(algorithm.keeps(lengths).values()) + size * int(algorithm.read is not None)
+        return buffers * algorithm.travels(lengths) + size * others + kept
 
     def sizes(self, classes: int) -> dict[str, int]:
         """Length of each dimension of the series in the results file."""
@@ -266,6 +318,17 @@ def _check_exchange(file: RunFile, devices: int) -> None:
         raise Fault(
             f"exchange.mixing = 'delayed': moves vectors while devices train, which "
             f"exchange.backend = {exchange.backend!r} does not; 'auto' and 'mpi' do."
+        )
+    algorithm, at_once = ALGORITHMS.build(file.algorithm), exchange.mixing == "synchronous"
+    if (algorithm.columns or algorithm.read is not None) and not at_once:
+        raise Fault(
+            f"exchange.mixing = {exchange.mixing!r}: algorithm.name = {file.algorithm.name!r} "
+            "needs what neighbors have sent in this round, to all at once; 'synchronous' works."
+        )
+    if algorithm.columns and strategies.looks(file.strategy.name):
+        raise Fault(
+            f"strategy.name = {file.strategy.name!r}: its weights follow from vectors that arrive, "
+            f"and with algorithm.name = {file.algorithm.name!r} a device decides what it sends."
         )
     sequence = exchange.sequence
     if sequence is not None and sorted(sequence) != list(range(devices)):

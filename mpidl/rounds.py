@@ -13,14 +13,12 @@ from mpidl import schema, watchdog
 from mpidl.batch import Batch
 from mpidl.checkpoint import Saver
 from mpidl.device import Device, Samples
-from mpidl.exchange.memory import Exchange
-from mpidl.graphs import Neighborhood
+from mpidl.gossip import Gossip
 from mpidl.node import Board
 from mpidl.plan import Plan
 from mpidl.recorder import Recorder
 from mpidl.scores import Score
 from mpidl.snapshot import Snapshot
-from mpidl.strategies import Inbox, Look
 from mpidl.world import Comm
 
 Array = npt.NDArray[np.float64]
@@ -79,7 +77,7 @@ class Parts:
         plan: What the run file says.
         devices: The devices hosted here, by number, ascending.
         batch: The same, side by side; None where they go one after another.
-        exchange: Moves and mixes their vectors.
+        gossip: What they do between two trainings.
         board: Shows every rank the rows of all.
         tests: The test sets, ``iid`` and ``ood``.
         classes: C.
@@ -93,7 +91,7 @@ class Parts:
     plan: Plan
     devices: Mapping[int, Device]
     batch: Batch | None
-    exchange: Exchange
+    gossip: Gossip
     board: Board
     tests: Mapping[str, Samples]
     classes: int
@@ -119,32 +117,17 @@ def run_rounds(
             its state; all then stop after the same round.
         first: The first of them.
     """
-    plan, exchange, rounds = parts.plan, parts.exchange, parts.plan.file.training.rounds
-    own = list(parts.devices)
-    steady = plan.rows(0, own) if plan.steady else None
-    row, spent_recording = Row(own, parts.classes, parts.timer), 0.0
+    plan, rounds = parts.plan, parts.plan.file.training.rounds
+    halves = {"train": train, "exchange": exchange}
+    row, spent_recording = Row(list(parts.devices), parts.classes, parts.timer), 0.0
     for round_ in range(first, rounds):
         row.clear()
         due = (round_ + 1) % plan.file.evaluation.every == 0 or round_ == rounds - 1
         row["seconds_record"] = spent_recording
-
-        with watchdog.working("training"):
-            train(parts, row, round_)
-        evaluate(parts, row, "trained", due)
-
-        rows = {} if plan.looks else steady or plan.rows(round_, own)
-        with row.clock("wait"):
-            exchange.arrive(rows)
-        with row.clock("exchange"):
-            exchange.share()
-        with row.clock("mix"):
-            if plan.looks:
-                exchange.weigh(plan.rows(round_, own, opened(exchange, parts.devices)))
-            exchange.mix(measure=due)
-            for number, vector in exchange.vectors.items():
-                parts.devices[number].bind(vector)
-
-        evaluate(parts, row, "mixed", due)
+        active = plan.active(round_)
+        row.trained[:] = [number in active for number in parts.devices]
+        for half in plan.algorithm.order:
+            halves[half](parts, row, round_, due)
         wishes, table = gather(parts, row, ends(parts.saver.seconds))
         diverged = plan.file.training.nonfinite == "stop" and not table["finite"].all()
         done, saved = round_ + 1, parts.saver.settle(wishes.saving)
@@ -213,31 +196,40 @@ class Row:
         self.values[f"seconds_{phase}"][where] += self._timer() - started
 
 
-def train(parts: Parts, row: Row, round_: int) -> None:
-    """Take the local steps of those devices of this rank that take part in a round."""
-    active = parts.plan.active(round_)
-    own = [number for number in parts.devices if number in active]
-    row.trained[:] = [number in active for number in parts.devices]
-    if parts.batch is not None and own:
-        with row.clock("train"):
-            losses = parts.batch.train(round_, own)
-        for number, loss in losses.items():
-            row.set("train_loss", number, loss)
-        return
-    for number in own:
-        with row.clock("train", number):
-            row.set("train_loss", number, parts.devices[number].train(round_))
+def train(parts: Parts, row: Row, round_: int, due: bool) -> None:
+    """Collective. Take the local steps of a round on those own devices that take part in it."""
+    own = [number for number, trained in zip(parts.devices, row.trained, strict=True) if trained]
+    with watchdog.working("training"):
+        parts.gossip.begin(own)
+        if parts.batch is not None and own:
+            with row.clock("train"):
+                losses = parts.batch.train(round_, own)
+            for number, loss in losses.items():
+                row.set("train_loss", number, loss)
+        else:
+            for number in own:
+                with row.clock("train", number):
+                    row.set("train_loss", number, parts.devices[number].train(round_))
+    evaluate(parts, row, "trained", due)
 
 
-def opened(exchange: Exchange, devices: Mapping[int, Device]) -> Look:
-    """Collective. The inboxes of this rank's devices, when all vectors are readable."""
-    found = exchange.inboxes()
-
-    def look(view: Neighborhood) -> Inbox:
-        vectors = [found[view.device][member] for member in view.members]
-        return Inbox(vectors, devices[view.device].parameters)
-
-    return look
+def exchange(parts: Parts, row: Row, round_: int, due: bool) -> None:
+    """Collective. Let vectors travel, and mix them."""
+    gossip = parts.gossip
+    with row.clock("mix"):
+        gossip.give(row.trained.tolist())
+    with row.clock("wait"):
+        gossip.arrive(round_)
+    with row.clock("exchange"):
+        gossip.share()
+    with row.clock("mix"):
+        for number, told in gossip.mix(round_, measure=due).items():
+            for key, value in told.items():
+                row.set(key, number, value)
+    evaluate(parts, row, "mixed", due)
+    if due:
+        with row.clock("evaluate"):
+            row["consensus_distance"] = gossip.distances()
 
 
 def scores(parts: Parts, row: Row, samples: Samples) -> Iterator[tuple[int, Score]]:
@@ -260,9 +252,6 @@ def evaluate(parts: Parts, row: Row, moment: str, due: bool) -> None:
     if due and evaluation.moment in (moment, "both"):
         with watchdog.working("evaluation"):
             test(parts, row, moment)
-    if due and moment == "mixed":
-        with row.clock("evaluate"):
-            row["consensus_distance"] = parts.exchange.distances()
 
 
 def test(parts: Parts, row: Row, moment: str) -> None:
@@ -287,8 +276,8 @@ class Wishes:
 
 def gather(parts: Parts, row: Row, stop: bool) -> tuple[Wishes, Series]:
     """Collective. What any rank wants, and the series of all devices."""
-    row["bytes_sent"] = list(parts.exchange.bytes_sent.values())
-    row["bytes_received"] = list(parts.exchange.bytes_received.values())
+    row["bytes_sent"] = list(parts.gossip.exchange.bytes_sent.values())
+    row["bytes_received"] = list(parts.gossip.exchange.bytes_received.values())
     row["finite"] = np.isfinite(row["train_loss"]) | ~row.trained
     row.flags[:] = stop, parts.recorder.overdue, parts.saver.overdue, parts.saver.state
     everyone = parts.board.gather(row.table)

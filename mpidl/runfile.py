@@ -64,6 +64,12 @@ class Schedule(Section):
     name: str = "constant"
 
 
+class Algorithm(Section):
+    """What a device does with its vector around training and mixing."""
+
+    name: str = "dsgd"
+
+
 class Data(Section):
     """Which data set, where it lies, and how much of it is used."""
 
@@ -185,6 +191,7 @@ class RunFile:
     topology: Topology
     strategy: Strategy
     schedule: Schedule
+    algorithm: Algorithm
     data: Data
     ood: Ood
     placement: Placement
@@ -211,6 +218,7 @@ SECTIONS: dict[str, type[Section]] = {
     "topology": Topology,
     "strategy": Strategy,
     "schedule": Schedule,
+    "algorithm": Algorithm,
     "data": Data,
     "ood": Ood,
     "placement": Placement,

@@ -42,6 +42,13 @@ SERIES = {
 }
 """What is recorded each round for each device, beside the scores below."""
 
+SPECIAL = {
+    "mass": Variable(PER_DEVICE, "push-sum's weight of the device, by which its vector is divided"),
+}
+"""The same, but only where the algorithm tells it."""
+
+SERIES |= SPECIAL
+
 MOMENTS = {"trained": "after training, before mixing", "mixed": "after mixing"}
 KINDS = {"iid": "in-distribution test set", "ood": "out-of-distribution test set"}
 

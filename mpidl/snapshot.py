@@ -12,14 +12,11 @@ from torch import Tensor
 from mpidl.batch import Batch
 from mpidl.checkpoint import Found
 from mpidl.device import Device
-from mpidl.exchange.memory import Exchange
 from mpidl.faults import Fault
+from mpidl.gossip import Gossip
 from mpidl.plan import Plan
 
 Array = npt.NDArray[Any]
-
-LIVE = ("vector", "previous")
-"""What the next rounds change in place; all else is told as a copy."""
 
 THINGS = {"graph": "graph", "iid": "IID test set", "ood": "OOD test set"}
 
@@ -30,7 +27,7 @@ class Snapshot:
     Args:
         devices: The devices hosted here, by number, ascending.
         batch: The same, side by side; None where they go one after another.
-        exchange: What moves and mixes their vectors.
+        gossip: What they do between two trainings.
         shards: The inputs and labels of each.
 
     Attributes:
@@ -41,17 +38,17 @@ class Snapshot:
         self,
         devices: Mapping[int, Device],
         batch: Batch | None,
-        exchange: Exchange,
+        gossip: Gossip,
         shards: Mapping[int, tuple[Array, Array]],
     ) -> None:
-        self._devices, self._batch, self._exchange = devices, batch, exchange
+        self._devices, self._batch, self._gossip = devices, batch, gossip
         self._shards = shards
         self._known: dict[int, Array] = {}
         self.rows: list[Array] = []
 
     def _memory(self) -> dict[int, dict[str, Tensor]]:
         memories = {}
-        left = self._exchange.memory()
+        left = self._gossip.memory()
         for number, device in self._devices.items():
             own = device.memory() if self._batch is None else self._batch.memory(number)
             memories[number] = own | {name: of_all[number] for name, of_all in left.items()}
@@ -60,10 +57,12 @@ class Snapshot:
     def take(self) -> dict[int, dict[str, Array]]:
         """A copy of all of it: by device, then by name."""
         rows = np.stack(self.rows, axis=1)
+        # What the next rounds change in place; all else is told as a copy.
+        live = {"vector", *self._gossip.memory()}
         state = {}
         for own, (number, memory) in zip(rows, self._memory().items(), strict=True):
             copies = {
-                name: tensor.detach().to("cpu", copy=name in LIVE).numpy()
+                name: tensor.detach().to("cpu", copy=name in live).numpy()
                 for name, tensor in memory.items()
             }
             state[number] = {**copies, "rows": own, "shard": self._shard(number)}
@@ -101,8 +100,8 @@ class Snapshot:
                 device.remember(memories[number])
             else:
                 self._batch.remember(number, memories[number])
-        names = self._exchange.memory()
-        self._exchange.remember({k: {n: m[k] for n, m in memories.items()} for k in names})
+        names = self._gossip.memory()
+        self._gossip.remember({k: {n: m[k] for n, m in memories.items()} for k in names})
         rows = [state["rows"] for state in found.state.values()]
         self.rows = list(np.stack(rows, axis=1))
 

@@ -56,9 +56,8 @@ class Delayed(Neighborhoods):
     def _current(self) -> Mixture:
         return self._mixtures[2 * self.phase + (self._round > 0)]
 
-    def mix(self, measure: bool = False) -> None:
-        """Replace each own vector, and let the trained ones travel."""
-        self._current(self._weights)
+    def _turn(self) -> None:
+        """Let what was written be the own vectors, and the trained ones travel."""
         if self._round > 0:
             self._moving = self._start()
         self.phase = (self.phase + 1) % 3

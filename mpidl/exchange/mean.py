@@ -22,7 +22,7 @@ class Mean(Buffers):
     def mix(self, measure: bool = False) -> None:
         """Replace each own vector by the mean."""
         self.buffers[1 - self.phase][:, : self.size] = self._mean.to(self.device)
-        self.phase = 1 - self.phase
+        self._turn()
 
     def close(self) -> None:
         """Nothing is held."""

@@ -72,6 +72,12 @@ class Exchange(Protocol):
             measure: Whether :meth:`distances` will be asked for.
         """
 
+    def replace(self, vectors: Mapping[int, Tensor]) -> None:
+        """Collective. Put vectors ``(P,)`` in the place of own ones, instead of mixing.
+
+        Every rank has looked at its inboxes before. What is not given is left undefined.
+        """
+
     def distances(self) -> list[float]:
         """Collective. ``||x_i - mean_j x_j||_2`` of each own device after a measured mixing."""
 
@@ -205,6 +211,17 @@ class Buffers:
     def mix(self, measure: bool = False) -> None:
         """Replace each own vector by the weighted sum over its members."""
         self._current(self._weights)
+        self._turn()
+
+    def replace(self, vectors: Mapping[int, Tensor]) -> None:
+        """Put vectors ``(P,)`` in the place of own ones, instead of mixing."""
+        then = self._views((self.phase + 1) % len(self.buffers))
+        for device, vector in vectors.items():
+            then[device].copy_(vector)
+        self._turn()
+
+    def _turn(self) -> None:
+        """Let what was written be the own vectors."""
         self.phase = 1 - self.phase
 
     def distances(self) -> list[float]:

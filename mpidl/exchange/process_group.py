@@ -101,9 +101,12 @@ class ProcessGroup(Buffers):
             if chunk > 0:
                 self._lane.wait(chunk)
             mixtures[self.phase](self._weights)
+        self._turn()
+
+    def _turn(self) -> None:
         # MPI, which reads vectors next, knows nothing of streams.
         self._lane.rest()
-        self.phase = 1 - self.phase
+        super()._turn()
 
     def close(self) -> None:
         """Collective. End the group."""

@@ -195,8 +195,12 @@ class Shared(Buffers):
                     first : first + -(-(part.stop - part.start) // kernels.TILE)
                 ]
             mixtures[self.phase](self._weights, squares)
-        self.phase = 1 - self.phase
+        self._turn()
         self._measured = measure
+
+    def _turn(self) -> None:
+        super()._turn()
+        self._measured = False
         self.node.wait()
         self._post()
 

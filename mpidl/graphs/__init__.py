@@ -9,7 +9,7 @@ from mpidl.graphs.centralities import CENTRALITIES, centrality, ranking, symmetr
 from mpidl.graphs.drawing import picture
 from mpidl.graphs.families import LINKS, TOPOLOGIES
 from mpidl.graphs.files import DEVICES, read
-from mpidl.graphs.neighborhood import Neighborhood, links, whole
+from mpidl.graphs.neighborhood import Neighborhood, links, turned, whole
 from mpidl.graphs.spectra import Unknown, long_run, spectral_gap, stationary
 from mpidl.runfile import Topology
 
@@ -31,6 +31,7 @@ __all__ = [
     "spectral_gap",
     "stationary",
     "symmetric",
+    "turned",
     "whole",
 ]
 

@@ -48,6 +48,7 @@ class _Flaky:
     draw: npt.NDArray[np.int64]
 
 
+_turned: WeakKeyDictionary[nx.DiGraph, nx.DiGraph] = WeakKeyDictionary()
 _flaky: WeakKeyDictionary[nx.DiGraph, _Flaky] = WeakKeyDictionary()
 
 
@@ -71,6 +72,18 @@ def links(graph: nx.DiGraph, seed: int, round: int) -> nx.DiGraph:
     working.add_nodes_from(graph.nodes(data=True))
     working.add_edges_from(edge for edge in graph.edges(data=True) if edge[:2] not in failed)
     return working
+
+
+def turned(graph: nx.DiGraph) -> nx.DiGraph:
+    """The graph with every link the other way round: members are then those whom a device tells."""
+    origin = whole(graph)
+    if origin not in _turned:
+        _turned[origin] = origin.reverse()
+    if origin is graph:
+        return _turned[origin]
+    found = graph.reverse()
+    found.graph = {**graph.graph, "whole": _turned[origin]}
+    return found
 
 
 def whole(graph: nx.DiGraph) -> nx.DiGraph:

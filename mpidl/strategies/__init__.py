@@ -28,6 +28,7 @@ __all__ = [
     "similarity",
     "softmax",
     "sparse",
+    "stacked",
     "temperature",
 ]
 
@@ -80,11 +81,18 @@ def mixing_matrix(
     ``graph`` is that of the round; for a strategy in :data:`COMPLETE` give it
     :func:`mpidl.graphs.completed`.
     """
-    devices = len(graph)
-    matrix = np.zeros((devices, devices))
-    for device in range(devices):
+    rows = {}
+    for device in range(len(graph)):
         view = Neighborhood(graph, device, round, seed)
-        matrix[device, view.members] = row(strategy, schedule, view, look)
+        rows[device] = view.members, row(strategy, schedule, view, look)
+    return stacked(rows)
+
+
+def stacked(rows: Mapping[int, tuple[Sequence[int], Array]]) -> Array:
+    """The matrix ``(N, N)`` of all devices' rows, from their members and weights."""
+    matrix = np.zeros((len(rows), len(rows)))
+    for device, (members, weights) in rows.items():
+        matrix[device, members] = weights
     return matrix
 
 

@@ -126,6 +126,6 @@ def finish() -> Callable[[Any], dict[int, Any]]:
         done = rounds.run_rounds(parts, lambda *_: None, lambda _: False)
         assert done is rounds.Outcome.COMPLETED
         parts.recorder.write()
-        return {i: vector.numpy().copy() for i, vector in parts.exchange.vectors.items()}
+        return {i: vector.numpy().copy() for i, vector in parts.gossip.exchange.vectors.items()}
 
     return run

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import check, kernels, placement, plan, rounds, strategies
+from mpidl import check, gossip, kernels, placement, plan, strategies
 from mpidl.exchange import BACKENDS, Wiring
 from mpidl.exchange.average import Average
 from mpidl.exchange.slab import Shared
@@ -59,7 +59,7 @@ def once(exchange, made, round_):
     exchange.arrive({} if made.looks else made.rows(round_, own))
     exchange.share()
     if made.looks:
-        look = rounds.opened(exchange, dict.fromkeys(own, SimpleNamespace(parameters=whole)))
+        look = gossip.opened(exchange, dict.fromkeys(own, SimpleNamespace(parameters=whole)))
         exchange.weigh(made.rows(round_, own, look))
     exchange.mix()
 

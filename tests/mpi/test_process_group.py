@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import placement, plan, rounds
+from mpidl import gossip, placement, plan
 from mpidl.exchange import BACKENDS, Wiring, rendezvous, routes, survey
 from mpidl.exchange.process_group import Ccl, Gloo, Lane
 from mpidl.exchange.survey import Facts, choose, obstacle
@@ -59,7 +59,7 @@ def run(comm, made, size, build, turns=3, **options):
             exchange.share()
             if made.looks:
                 devices = dict.fromkeys(own, SimpleNamespace(parameters=lambda vector: [vector]))
-                exchange.weigh(made.rows(round_, own, rounds.opened(exchange, devices)))
+                exchange.weigh(made.rows(round_, own, gossip.opened(exchange, devices)))
             exchange.mix()
         return {i: vector.numpy().copy() for i, vector in exchange.vectors.items()}
 

@@ -253,7 +253,7 @@ def test_an_inactive_device_is_neither_changed_nor_read(comm, parts, finish, set
     ) as made:
         active = made.plan.active(0)
         assert len(active) == comm.size + 1
-        for number, vector in made.exchange.vectors.items():
+        for number, vector in made.gossip.exchange.vectors.items():
             if number not in active:
                 vector.fill_(float("nan"))
         start = flat(initial(made))

@@ -30,7 +30,9 @@ def everyone(comm, own):
 @pytest.mark.parametrize("init", ["common", "per_device"])
 def test_all_devices_start_alike_or_each_in_its_own_way(comm, parts, init):
     with parts(f"topology.devices={2 * comm.size}", f"training.init={init}") as made:
-        vectors = {i: vector.numpy().tobytes() for i, vector in made.exchange.vectors.items()}
+        vectors = {
+            i: vector.numpy().tobytes() for i, vector in made.gossip.exchange.vectors.items()
+        }
     assert len(set(everyone(comm, vectors))) == (1 if init == "common" else 2 * comm.size)
 
 
@@ -62,7 +64,7 @@ def test_a_mass_at_the_end_of_a_chain_after_one_round(comm, parts, finish, setti
         "training.rounds=1",
         *settings,
     ) as made:
-        for device, vector in made.exchange.vectors.items():
+        for device, vector in made.gossip.exchange.vectors.items():
             vector.fill_(float(device == 0))
         found = everyone(comm, finish(made))
     for vector, mass in zip(found, want, strict=True):
@@ -103,8 +105,10 @@ def test_random_weights_in_a_run(comm, parts, monkeypatch, draw, values):
         "training.rounds=4",
         "training.steps=1",
     ) as made:
-        take = made.exchange.arrive
-        monkeypatch.setattr(made.exchange, "arrive", lambda rows: (seen.append(rows), take(rows)))
+        take = made.gossip.exchange.arrive
+        monkeypatch.setattr(
+            made.gossip.exchange, "arrive", lambda rows: (seen.append(rows), take(rows))
+        )
         rounds.run_rounds(made, lambda *_: None, lambda _: False)
         first = min(made.devices)
     weights = [row[first][1].tobytes() for row in seen]

@@ -1,0 +1,15 @@
+"""Algorithms: what a device does with its vector around training and mixing, a file a family."""
+
+from mpidl.algorithms import correction, descent, push
+from mpidl.algorithms.base import ALGORITHMS, Algorithm, Lengths, Letters, State
+
+__all__ = [
+    "ALGORITHMS",
+    "Algorithm",
+    "Lengths",
+    "Letters",
+    "State",
+    "correction",
+    "descent",
+    "push",
+]

@@ -1,0 +1,149 @@
+"""What the devices of a rank do between two trainings: an algorithm around an exchange."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from torch import Tensor
+
+from mpidl import metrics
+from mpidl.algorithms import Letters, State
+from mpidl.device import Device
+from mpidl.exchange.average import Average
+from mpidl.exchange.memory import Exchange
+from mpidl.graphs import Neighborhood
+from mpidl.plan import Plan, Rows
+from mpidl.strategies import Inbox, Look
+from mpidl.world import Comm
+
+
+class Gossip:
+    """Collective. The devices of this rank with their algorithm, and the exchange between them.
+
+    In every round ranks :meth:`begin` before training; and :meth:`give`, :meth:`arrive`,
+    :meth:`share` and :meth:`mix`, in this order, after it or before it.
+
+    Args:
+        comm: All ranks.
+        plan: What the run file says.
+        devices: Those hosted here, by number, ascending; their models move into the exchange.
+        exchange: Moves and mixes what travels.
+    """
+
+    def __init__(
+        self, comm: Comm, plan: Plan, devices: Mapping[int, Device], exchange: Exchange
+    ) -> None:
+        self._plan, self._devices, self.exchange = plan, devices, exchange
+        self._algorithm = plan.algorithm
+        self._steady = plan.rows(0, list(devices)) if plan.steady else None
+        self._rows: Rows = {}
+        some = next(iter(devices.values()))
+        self._size, self._learned = some.size, some.learned
+        self._states = {number: self._state(number) for number in devices}
+        self._average = Average(comm, plan.hosts, self._size, some.vector.dtype)
+
+    def _state(self, number: int) -> State:
+        device, vector = self._devices[number], self.exchange.vectors[number]
+        reads = self._algorithm.read is not None
+        device.adopt(vector.new_zeros(self._size) if reads else vector[: self._size])
+        state = State(device.vector, vector, self._learned)
+        lengths = self._plan.lengths(self._size, self._learned, number)
+        for name, length in self._algorithm.keeps(lengths).items():
+            state.kept[name] = vector.new_zeros(length)
+        self._algorithm.setup(state)
+        return state
+
+    def begin(self, devices: Collection[int]) -> None:
+        """Begin the training of some own devices."""
+        if self._algorithm.starts:
+            for number in devices:
+                self._states[number].start = self._states[number].w.clone()
+
+    def give(self, trained: Sequence[bool]) -> None:
+        """Make of the models what travels.
+
+        Args:
+            trained: Whether each own device takes part in this round.
+        """
+        for state, takes_part in zip(self._states.values(), trained, strict=True):
+            state.trained = bool(takes_part)
+            self._algorithm.give(state)
+
+    def arrive(self, round_: int) -> None:
+        """Collective. Hand in the rows of W, if they are known, and wait for every rank."""
+        own = list(self._devices)
+        self._rows = {} if self._plan.looks else self._steady or self._plan.rows(round_, own)
+        self.exchange.arrive(self._rows if self._algorithm.read is None else {})
+
+    def share(self) -> None:
+        """Collective. Make readable what the neighborhoods have sent."""
+        self.exchange.share()
+
+    def mix(self, round_: int, measure: bool = False) -> Mapping[int, Mapping[str, float]]:
+        """Collective. Make new models of what travelled; numbers to record, by device and series.
+
+        Args:
+            round_: Rounds count from 0.
+            measure: Whether :meth:`distances` will be asked for.
+        """
+        if self._algorithm.read is not None:
+            self._read(round_)
+        else:
+            self._mix(round_, measure and self._algorithm.plain)
+        for number, vector in self.exchange.vectors.items():
+            state, device = self._states[number], self._devices[number]
+            state.vector = vector
+            if self._algorithm.read is None:
+                state.x = vector[: self._size]
+            self._algorithm.take(state)
+            state.start = state.left = None
+            device.bind(state.x)
+        return {number: state.told for number, state in self._states.items()}
+
+    def _mix(self, round_: int, measure: bool) -> None:
+        if self._plan.looks:
+            look = opened(self.exchange, self._devices)
+            self.exchange.weigh(self._plan.rows(round_, list(self._devices), look))
+        self.exchange.mix(measure=measure)
+
+    def _read(self, round_: int) -> None:
+        read = self._algorithm.read
+        assert read is not None
+        for number, found in self.exchange.inboxes().items():
+            members, weights = self._rows[number]
+            read(self._states[number], Letters(members, weights, [found[j] for j in members]))
+        self.exchange.replace({})
+
+    def distances(self) -> list[float]:
+        """Collective. ``||x_i - mean_j x_j||_2`` of each own device after a measured mixing."""
+        if self._algorithm.plain:
+            return self.exchange.distances()
+        models = {number: device.vector for number, device in self._devices.items()}
+        return metrics.consensus_distance(models, self._average(models))
+
+    def memory(self) -> dict[str, dict[int, Tensor]]:
+        """What a round leaves to the next one beside models: vectors by name and device."""
+        found = self.exchange.memory() if self._algorithm.read is None else {}
+        parts = {n: {"tail": s.tail, **s.kept} for n, s in self._states.items()}
+        for number, memory in parts.items():
+            for name, vector in memory.items():
+                if len(vector):
+                    found.setdefault(name, {})[number] = vector
+        return found
+
+    def remember(self, memory: Mapping[str, Mapping[int, Tensor]]) -> None:
+        """Collective. Take what :meth:`memory` gave, when models are what they were then."""
+        for name, vectors in self.memory().items():
+            if name not in self.exchange.memory():
+                for number, vector in vectors.items():
+                    vector.copy_(memory[name][number])
+        self.exchange.remember(memory)
+
+
+def opened(exchange: Exchange, devices: Mapping[int, Device]) -> Look:
+    """Collective. The inboxes of this rank's devices, when all vectors are readable."""
+    found = exchange.inboxes()
+
+    def look(view: Neighborhood) -> Inbox:
+        vectors = [found[view.device][member] for member in view.members]
+        return Inbox(vectors, devices[view.device].parameters)
+
+    return look
