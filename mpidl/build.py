@@ -84,7 +84,7 @@ def parts(
         comm, lambda: lay_out(path, plan, stock, attributes, some.size, found) if attributes else 0
     )
     book = Recorder(node, path, plan.hosts, plan.file.record, parallel, len(snapshot.rows), known)
-    saver = Saver(comm, path, plan.file.checkpoint, story, plan.devices)
+    saver = Saver(comm, path, plan.file.checkpoint, story)
     tests = {kind: _samples(stock, *stock.tests[kind], hardware) for kind in schema.KINDS}
     classes = len(stock.traits.classes)
     board = Board(node, plan.hosts, width(classes))

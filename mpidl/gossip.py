@@ -1,7 +1,8 @@
 """What the devices of a rank do between two trainings: an algorithm around an exchange."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
+import numpy as np
 from torch import Tensor
 
 from mpidl import metrics
@@ -44,8 +45,9 @@ class Gossip:
         device, vector = self._devices[number], self.exchange.vectors[number]
         reads = self._algorithm.read is not None
         device.adopt(vector.new_zeros(self._size) if reads else vector[: self._size])
-        state = State(device.vector, vector, self._learned)
-        lengths = self._plan.lengths(self._size, self._learned, number)
+        state = State(device.vector, vector, self._learned, number, self._plan.devices)
+        state.seed = self._plan.file.training.seed
+        lengths = self._plan.lengths(self._size, self._learned, number, vector.itemsize)
         for name, length in self._algorithm.keeps(lengths).items():
             state.kept[name] = vector.new_zeros(length)
         self._algorithm.setup(state)
@@ -57,14 +59,11 @@ class Gossip:
             for number in devices:
                 self._states[number].start = self._states[number].w.clone()
 
-    def give(self, trained: Sequence[bool]) -> None:
-        """Make of the models what travels.
-
-        Args:
-            trained: Whether each own device takes part in this round.
-        """
-        for state, takes_part in zip(self._states.values(), trained, strict=True):
-            state.trained = bool(takes_part)
+    def give(self, round_: int) -> None:
+        """Make of the models what travels in a round."""
+        learners = self._plan.learners(round_)
+        for number, state in self._states.items():
+            state.round, state.trained = round_, number in learners
             self._algorithm.give(state)
 
     def arrive(self, round_: int) -> None:
@@ -88,21 +87,29 @@ class Gossip:
             self._read(round_)
         else:
             self._mix(round_, measure and self._algorithm.plain)
+        told = {}
         for number, vector in self.exchange.vectors.items():
             state, device = self._states[number], self._devices[number]
             state.vector = vector
             if self._algorithm.read is None:
                 state.x = vector[: self._size]
+            state.heard = self._heard(number)
             self._algorithm.take(state)
-            state.start = state.left = None
+            told[number] = state.told
+            state.start, state.left, state.told = None, None, {}
             device.bind(state.x)
-        return {number: state.told for number, state in self._states.items()}
+        return told
 
     def _mix(self, round_: int, measure: bool) -> None:
         if self._plan.looks:
             look = opened(self.exchange, self._devices)
-            self.exchange.weigh(self._plan.rows(round_, list(self._devices), look))
+            self._rows = self._plan.rows(round_, list(self._devices), look)
+            self.exchange.weigh(self._rows)
         self.exchange.mix(measure=measure)
+
+    def _heard(self, number: int) -> int:
+        _, weights = self._rows[number]
+        return int(np.count_nonzero(weights[1:]))
 
     def _read(self, round_: int) -> None:
         read = self._algorithm.read

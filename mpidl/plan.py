@@ -157,7 +157,15 @@ class Plan:
             self.file.strategy.name != "random"
             and not self.looks
             and self.file.schedule.name == "constant"
-            and self.file.training.participation == 1
+            and self.reliable
+        )
+
+    @property
+    def reliable(self) -> bool:
+        """Whether every link works in every round."""
+        everyone = self.file.training.participation == 1
+        return (
+            everyone
             and graphs.links(self.open_graph, self.file.training.seed, 0) is self.open_graph
         )
 
@@ -169,6 +177,11 @@ class Plan:
         draw = seeds.stream(self.file.training.seed, "participation", round_)
         count = max(1, round(share * self.devices))
         return {int(i) for i in draw.choice(self.devices, count, replace=False)}
+
+    def learners(self, round_: int) -> set[int]:
+        """Those of them that begin a training in it."""
+        seed, trains = self.file.training.seed, self.algorithm.trains
+        return {i for i in self.active(round_) if trains(seed, i, round_)}
 
     def round_graph(self, round_: int) -> nx.DiGraph:
         """The links that work in a round, between devices that take part in it."""
@@ -242,16 +255,17 @@ class Plan:
             return np.full(self.devices, 1 / self.devices)
         return graphs.stationary(matrix)
 
-    def lengths(self, size: int, learned: int, device: int) -> Lengths:
+    def lengths(self, size: int, learned: int, device: int, itemsize: int = 4) -> Lengths:
         """What the lengths of a device's vectors follow from.
 
         Args:
             size: P.
             learned: T, how many of these numbers are learned.
             device: Which one.
+            itemsize: Bytes of a number.
         """
         view = graphs.Neighborhood(self.mixing_graph, device)
-        return Lengths(size, learned, view.members, view.out_neighbors)
+        return Lengths(size, learned, view.members, itemsize)
 
     def numbers(self, size: int) -> int:
         """About how many floating numbers a device takes, if its model has P.
@@ -304,7 +318,34 @@ def make(file: RunFile, ranks: int, graph: nx.DiGraph | None = None) -> Plan:
     none = file.ood.name == "none"
     sources = [] if none else placement.sources(file.ood.sources, graph, file.training.seed)
     _check_exchange(file, devices)
-    return Plan(file, graph, sources, hosts)
+    made = Plan(file, graph, sources, hosts)
+    _check_algorithm(made)
+    return made
+
+
+def _check_algorithm(made: Plan) -> None:
+    algorithm, name = made.algorithm, made.file.algorithm.name
+    strategy, mixing = made.file.strategy.name, made.file.exchange.mixing
+    told = f"algorithm.name = {name!r}:"
+    faults = []
+    if (algorithm.columns or algorithm.read is not None) and mixing != "synchronous":
+        faults.append(f"{told} needs exchange.mixing = 'synchronous', not {mixing!r}.")
+    if (algorithm.columns or algorithm.read is not None) and strategies.looks(strategy):
+        faults.append(
+            f"{told} decides on weights before vectors arrive, and those of strategy.name = "
+            f"{strategy!r} follow from them."
+        )
+    if "every message" in algorithm.needs and not made.reliable:
+        faults.append(
+            f"{told} needs every message to arrive, so links must always work and "
+            "training.participation be 1."
+        )
+    if "a tree" in algorithm.needs and not graphs.tree(made.mixing_graph):
+        faults.append(f"{told} needs a tree whose links go both ways, such as 'chain' or 'star'.")
+    if "equal weights" in algorithm.needs and strategy != "unweighted":
+        faults.append(f"{told} needs strategy.name = 'unweighted', not {strategy!r}.")
+    if faults:
+        raise Fault(*faults)
 
 
 def _check_exchange(file: RunFile, devices: int) -> None:
@@ -318,17 +359,6 @@ def _check_exchange(file: RunFile, devices: int) -> None:
         raise Fault(
             f"exchange.mixing = 'delayed': moves vectors while devices train, which "
             f"exchange.backend = {exchange.backend!r} does not; 'auto' and 'mpi' do."
-        )
-    algorithm, at_once = ALGORITHMS.build(file.algorithm), exchange.mixing == "synchronous"
-    if (algorithm.columns or algorithm.read is not None) and not at_once:
-        raise Fault(
-            f"exchange.mixing = {exchange.mixing!r}: algorithm.name = {file.algorithm.name!r} "
-            "needs what neighbors have sent in this round, to all at once; 'synchronous' works."
-        )
-    if algorithm.columns and strategies.looks(file.strategy.name):
-        raise Fault(
-            f"strategy.name = {file.strategy.name!r}: its weights follow from vectors that arrive, "
-            f"and with algorithm.name = {file.algorithm.name!r} a device decides what it sends."
         )
     sequence = exchange.sequence
     if sequence is not None and sorted(sequence) != list(range(devices)):

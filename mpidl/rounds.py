@@ -124,8 +124,8 @@ def run_rounds(
         row.clear()
         due = (round_ + 1) % plan.file.evaluation.every == 0 or round_ == rounds - 1
         row["seconds_record"] = spent_recording
-        active = plan.active(round_)
-        row.trained[:] = [number in active for number in parts.devices]
+        learners = plan.learners(round_)
+        row.trained[:] = [number in learners for number in parts.devices]
         for half in plan.algorithm.order:
             halves[half](parts, row, round_, due)
         wishes, table = gather(parts, row, ends(parts.saver.seconds))
@@ -159,7 +159,7 @@ class Row:
         table: All of it, ``(D, S)``.
         values: For each series its part of the table, ``(D,)`` or ``(D, C)``.
         flags: More columns, for what a rank wants of all.
-        trained: Which devices took part in the round's training, ``(D,)``.
+        trained: Which devices begin a training in the round, ``(D,)``.
     """
 
     def __init__(self, devices: list[int], classes: int, timer: Callable[[], float]) -> None:
@@ -197,7 +197,7 @@ class Row:
 
 
 def train(parts: Parts, row: Row, round_: int, due: bool) -> None:
-    """Collective. Take the local steps of a round on those own devices that take part in it."""
+    """Collective. Take the local steps of a round on those own devices that begin a training."""
     own = [number for number, trained in zip(parts.devices, row.trained, strict=True) if trained]
     with watchdog.working("training"):
         parts.gossip.begin(own)
@@ -217,7 +217,7 @@ def exchange(parts: Parts, row: Row, round_: int, due: bool) -> None:
     """Collective. Let vectors travel, and mix them."""
     gossip = parts.gossip
     with row.clock("mix"):
-        gossip.give(row.trained.tolist())
+        gossip.give(round_)
     with row.clock("wait"):
         gossip.arrive(round_)
     with row.clock("exchange"):

@@ -44,6 +44,7 @@ SERIES = {
 
 SPECIAL = {
     "mass": Variable(PER_DEVICE, "push-sum's weight of the device, by which its vector is divided"),
+    "staleness": Variable(PER_DEVICE, "mixings between begin and end of the training ended here"),
 }
 """The same, but only where the algorithm tells it."""
 

@@ -1,6 +1,6 @@
 """Algorithms: what a device does with its vector around training and mixing, a file a family."""
 
-from mpidl.algorithms import correction, descent, push
+from mpidl.algorithms import asynchronous, compression, correction, descent, push, relay
 from mpidl.algorithms.base import ALGORITHMS, Algorithm, Lengths, Letters, State
 
 __all__ = [
@@ -9,7 +9,10 @@ __all__ = [
     "Lengths",
     "Letters",
     "State",
+    "asynchronous",
+    "compression",
     "correction",
     "descent",
     "push",
+    "relay",
 ]

@@ -30,20 +30,30 @@ class State:
         vector: What travels, ``(M,)``, in the memory of the exchange; ``x`` is its head, unless the
             algorithm reads.
         learned: T, how many of the P numbers are learned.
+        number: Which device this is.
+        devices: N.
+        seed: Of the run.
+        round: Which round this is; rounds count from 0.
+        trained: Whether the device has begun a training in this round.
+        heard: Of how many others it reads in this round.
         kept: What the algorithm keeps from round to round, by name.
         start: What was learned before the round's training, ``(T,)``, where the algorithm asks.
         left: What ``give`` leaves to ``take`` of the same round.
-        trained: Whether the device takes part in this round.
         told: Numbers for the results file, by series.
     """
 
     x: "Tensor"
     vector: "Tensor"
     learned: int
+    number: int = 0
+    devices: int = 1
+    seed: int = 0
+    round: int = 0
+    trained: bool = True
+    heard: int = 0
     kept: dict[str, "Tensor"] = field(default_factory=dict)
     start: "Tensor | None" = None
     left: "Tensor | None" = None
-    trained: bool = True
     told: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -65,13 +75,13 @@ class Lengths:
         size: P.
         learned: T, how many of the P numbers are learned.
         members: The device itself, then all whom it may ever hear.
-        listeners: All who may ever hear it, ascending.
+        itemsize: Bytes of a number.
     """
 
     size: int
     learned: int
     members: Sequence[int] = ()
-    listeners: Sequence[int] = ()
+    itemsize: int = 4
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,10 @@ Step = Callable[[State], None]
 
 def _nothing(state: State) -> None:
     """Leave the state as it is."""
+
+
+def _always(seed: int, device: int, round_: int) -> bool:
+    return True
 
 
 def _the_model(lengths: Lengths) -> int:
@@ -123,7 +137,9 @@ class Algorithm:
         order: Of the two halves of a round, ``train`` and ``exchange``.
         lazy: By how much W gives way to the identity: ``(1 - lazy) W + lazy I``.
         columns: Whether senders share out their vectors: W is column-stochastic.
+        trains: Whether a device begins a training in a round, by seed, device and round.
         tells: The series in which it records numbers.
+        needs: What it asks of graph and strategy: ``every message``, ``a tree``, ``equal weights``.
     """
 
     setup: Step = _nothing
@@ -136,7 +152,9 @@ class Algorithm:
     order: tuple[str, str] = ("train", "exchange")
     lazy: float = 0.0
     columns: bool = False
+    trains: Callable[[int, int, int], bool] = _always
     tells: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
     @property
     def plain(self) -> bool:

@@ -42,7 +42,7 @@ def _measure(comm: Comm, size: float, repetitions: int, where: Path) -> list[dic
     )
     with tempfile.TemporaryDirectory(dir=where) as own:
         folder = Path(comm.bcast(own))
-        saver = Saver(comm, folder / "run.h5", Checkpoint(keep=1), story, comm.size)
+        saver = Saver(comm, folder / "run.h5", Checkpoint(keep=1), story)
         done = 0
 
         def copy() -> dict[int, dict[str, np.ndarray[Any, Any]]]:

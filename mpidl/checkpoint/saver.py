@@ -34,14 +34,10 @@ class Saver:
         path: The results file; checkpoints are in a folder beside it.
         settings: Those of the run file.
         story: What run this is; other ranks than 0 need not know.
-        devices: N.
     """
 
-    def __init__(
-        self, comm: Comm, path: Path, settings: Checkpoint, story: Story | None, devices: int
-    ) -> None:
+    def __init__(self, comm: Comm, path: Path, settings: Checkpoint, story: Story | None) -> None:
         self._comm, self._settings, self._story = comm, settings, story
-        self._devices = devices
         self._path, self.folder = path, finder.folder(path)
         self._round = 0
         self._busy = False
@@ -80,7 +76,7 @@ class Saver:
         with watchdog.working("checkpointing"):
             started = time.monotonic()
             state = capture()
-            made = self._lay_out(done, state) if self._comm.rank == 0 else None
+            made = self._lay_out(done, self._forms(state))
         head: Head | str = self._comm.bcast(made)
         self._round, self._saved_at, self._busy = done, started, True
         if isinstance(head, str):
@@ -91,7 +87,16 @@ class Saver:
         self._thread.start()
         return self.finish() if wait else True
 
-    def _lay_out(self, done: int, state: State) -> Head | str:
+    def _forms(self, state: State) -> list[sealed.Forms]:
+        """Collective. The shapes and types of all devices' arrays, on rank 0; elsewhere none."""
+        own = {device: sealed.forms(arrays) for device, arrays in state.items()}
+        found = self._comm.gather(own) or []
+        everyone = {device: forms for rank in found for device, forms in rank.items()}
+        return [everyone[device] for device in sorted(everyone)]
+
+    def _lay_out(self, done: int, forms: list[sealed.Forms]) -> Head | str | None:
+        if not forms:
+            return None
         if self.trouble or self._story is None:
             return self.trouble
         draft = finder.draft(self.folder, done)
@@ -99,8 +104,7 @@ class Saver:
             # Where the folder of the results is gone, there is nobody to save for.
             self.folder.mkdir(exist_ok=True)
             draft.unlink(missing_ok=True)
-            like = next(iter(state.values()))
-            return sealed.lay_out(draft, self._story, done, self._devices, like)
+            return sealed.lay_out(draft, self._story, done, forms)
         except OSError as error:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)

@@ -8,10 +8,10 @@ more than the file has, and is compared with the checksums of each device.
 import os
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import h5py
 import numpy as np
@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
+Form = tuple[tuple[int, ...], np.dtype[Any]]
+Forms = Mapping[str, Form]
 
 VERSION = 1
 """Of the file; another one is not read."""
@@ -70,6 +72,7 @@ class Slab(BaseModel):
         start: Of the first device's, in bytes from the beginning of the file.
         shape: Of one device's.
         dtype: Of its numbers, as numpy writes it.
+        lengths: Of each device's, where they differ; such arrays have one dimension.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -77,11 +80,19 @@ class Slab(BaseModel):
     start: int = Field(ge=0)
     shape: list[int] = Field(max_length=8)
     dtype: str = Field(pattern="^<[fiu][248]$")
+    lengths: list[Annotated[int, Field(ge=0)]] = []
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of one device."""
-        return prod(self.shape) * int(self.dtype[2:])
+    def of(self, device: int) -> tuple[int, list[int]]:
+        """Where one device's begins in the file, and its shape."""
+        itemsize = int(self.dtype[2:])
+        if self.lengths:
+            return self.start + sum(self.lengths[:device]) * itemsize, [self.lengths[device]]
+        return self.start + device * prod(self.shape) * itemsize, self.shape
+
+    def end(self, devices: int) -> int:
+        """Where that of the last device ends."""
+        start, shape = self.of(devices - 1)
+        return start + prod(shape) * int(self.dtype[2:])
 
 
 class Head(BaseModel):
@@ -109,23 +120,24 @@ class Head(BaseModel):
         return {name: slab for name, slab in self.arrays.items() if name != SUMS}
 
 
-def lay_out(path: Path, story: Story, round_: int, devices: int, like: Arrays) -> Head:
+def lay_out(path: Path, story: Story, round_: int, forms: Sequence[Forms]) -> Head:
     """Make the file, as one process, with room for the arrays of all devices.
 
     Args:
         path: The file.
         story: What run it is of.
         round_: r.
-        devices: N.
-        like: Arrays of the shapes and types that each device has.
+        forms: Of each device the shapes and types of its arrays.
 
     Raises:
         OSError: If the disk does not take it.
     """
-    shapes = {name: (array.shape, array.dtype) for name, array in like.items()}
-    shapes[SUMS] = (len(like),), np.dtype(np.uint32)
-    block = BLOCK
-    while block < len(story.model_dump_json()) + 256 * len(shapes) + BLOCK // 2:
+    sums = (len(forms[0]),), np.dtype(np.uint32)
+    told = [{**form, SUMS: sums} for form in forms]
+    block, devices = BLOCK, len(forms)
+    uneven = sum(len({form[name] for form in told}) > 1 for name in told[0])
+    room = 256 * len(told[0]) + 20 * uneven * devices
+    while block < len(story.model_dump_json()) + room + BLOCK // 2:
         block *= 2
     with h5py.File(
         path, "w-", libver=("v108", "v110"), userblock_size=block, alignment_interval=BLOCK
@@ -133,7 +145,7 @@ def lay_out(path: Path, story: Story, round_: int, devices: int, like: Arrays) -
         for key, value in story.model_dump(exclude={"origin"}).items():
             file.attrs[key] = ", ".join(map(str, value)) if isinstance(value, list) else value
         file.attrs["round"] = round_
-        slabs = {name: _slab(file, name, devices, *shape) for name, shape in shapes.items()}
+        slabs = {name: _slab(file, name, [form[name] for form in told]) for name in told[0]}
     size = path.stat().st_size
     head = Head(story=story, round=round_, devices=devices, size=size, arrays=slabs)
     text = head.model_dump_json().encode()
@@ -143,16 +155,22 @@ def lay_out(path: Path, story: Story, round_: int, devices: int, like: Arrays) -
     return head
 
 
-def _slab(
-    file: h5py.File, name: str, devices: int, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> Slab:
+def _slab(file: h5py.File, name: str, forms: Sequence[Form]) -> Slab:
     # All is written, by the ranks: HDF5 must say where, and fill nothing.
     dcpl = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     dcpl.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     dcpl.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    dataset = file.create_dataset(name, (devices, *shape), dtype, dcpl=dcpl)
-    start = dataset.id.get_offset() or 0
-    return Slab(start=start, shape=list(shape), dtype=np.dtype(dtype).newbyteorder("<").str)
+    (shape, dtype), even = forms[0], len(set(forms)) == 1
+    lengths = [] if even else [length for (length,), _ in forms]
+    whole = (len(forms), *shape) if even else (sum(lengths),)
+    dataset = file.create_dataset(name, whole, dtype, dcpl=dcpl)
+    start, told = dataset.id.get_offset() or 0, np.dtype(dtype).newbyteorder("<").str
+    return Slab(start=start, shape=list(shape) if even else [], dtype=told, lengths=lengths)
+
+
+def forms(arrays: Arrays) -> Forms:
+    """The shapes and types of a device's arrays."""
+    return {name: (array.shape, array.dtype) for name, array in arrays.items()}
 
 
 def write(descriptor: int, head: Head, device: int, arrays: Arrays) -> None:
@@ -164,9 +182,9 @@ def write(descriptor: int, head: Head, device: int, arrays: Arrays) -> None:
     sums = []
     for name, slab in head.saved.items():
         array = np.ascontiguousarray(arrays[name], slab.dtype)
-        sums.append(_put(descriptor, array, slab.start + device * slab.nbytes))
+        sums.append(_put(descriptor, array, slab.of(device)[0]))
     slab = head.arrays[SUMS]
-    _put(descriptor, np.array(sums, slab.dtype), slab.start + device * slab.nbytes)
+    _put(descriptor, np.array(sums, slab.dtype), slab.of(device)[0])
 
 
 def read(path: Path) -> Head:
@@ -198,7 +216,8 @@ def read(path: Path) -> Head:
     if sums is None or (sums.shape, sums.dtype) != ([len(head.arrays) - 1], "<u4"):
         raise Damaged("has no checksums")
     for name, slab in head.arrays.items():
-        if any(n < 0 for n in slab.shape) or slab.start + head.devices * slab.nbytes > size:
+        uneven = len(slab.lengths) not in (0, head.devices)
+        if uneven or any(n < 0 for n in slab.shape) or slab.end(head.devices) > size:
             raise Damaged(f"has no room for {name}")
     return head
 
@@ -248,8 +267,9 @@ def _put(descriptor: int, array: Array, start: int) -> int:
 
 
 def _get(descriptor: int, slab: Slab, device: int) -> Array:
-    array: Array = np.empty(slab.shape, slab.dtype)
-    left, start = _bytes(array), slab.start + device * slab.nbytes
+    start, shape = slab.of(device)
+    array: Array = np.empty(shape, slab.dtype)
+    left = _bytes(array)
     while left:
         count = os.preadv(descriptor, [left], start)
         if not count:

@@ -31,6 +31,7 @@ __all__ = [
     "spectral_gap",
     "stationary",
     "symmetric",
+    "tree",
     "turned",
     "whole",
 ]
@@ -69,6 +70,11 @@ def build(section: Topology, ranks: int) -> nx.DiGraph:
 def components(graph: nx.DiGraph) -> int:
     """How many groups of devices there are in which each reaches each, along links."""
     return int(nx.number_strongly_connected_components(graph))
+
+
+def tree(graph: nx.DiGraph) -> bool:
+    """Whether all links go both ways and there is one path between any two devices."""
+    return symmetric(graph) and nx.is_tree(graph.to_undirected(as_view=True))
 
 
 def completed(graph: nx.DiGraph) -> nx.DiGraph:

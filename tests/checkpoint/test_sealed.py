@@ -24,6 +24,7 @@ def state(device):
         "steps": np.array(device, np.int64),
         "rows": draw.standard_normal((4, 5)),
         "nothing": np.zeros(0, np.float32),
+        "uneven": np.arange(5 * (device % 2), dtype=np.float32),
     }
 
 
@@ -31,7 +32,7 @@ def state(device):
 def path(tmp_path):
     """A whole checkpoint of three devices, written out of order."""
     path = tmp_path / "00000004.hdf5"
-    head = sealed.lay_out(path, STORY, 4, DEVICES, state(0))
+    head = sealed.lay_out(path, STORY, 4, [sealed.forms(state(d)) for d in range(DEVICES)])
     descriptor = os.open(path, os.O_WRONLY)
     for device in (2, 0, 1):
         sealed.write(descriptor, head, device, state(device))
@@ -65,7 +66,7 @@ def test_it_is_an_hdf5_file_that_others_read(path):
 
 def test_a_long_story_has_room(tmp_path):
     long = STORY.model_copy(update={"run_file": "# é\n" * 5000})
-    head = sealed.lay_out(tmp_path / "a", long, 1, 1, state(0))
+    head = sealed.lay_out(tmp_path / "a", long, 1, [sealed.forms(state(0))])
     assert sealed.read(tmp_path / "a") == head
     assert head.story == long
 

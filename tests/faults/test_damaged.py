@@ -88,8 +88,8 @@ def flip_used(path):
     from mpidl.checkpoint import sealed
 
     head = sealed.read(path)
-    slab = max(head.saved.values(), key=lambda slab: slab.nbytes)
-    flip_at(path, slab.start + slab.nbytes // 2)
+    slab = max(head.saved.values(), key=lambda slab: slab.end(1) - slab.start)
+    flip_at(path, (slab.start + slab.end(1)) // 2)
 
 
 def slow_but(quick, all_of):

@@ -122,7 +122,7 @@ def _checkpoint_seeds() -> Iterator[bytes]:
     arrays = {"vector": np.ones(3, np.float32), "steps": np.array(2), "rows": np.ones((2, 2))}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a"
-        head = sealed.lay_out(path, story, 2, 2, arrays)
+        head = sealed.lay_out(path, story, 2, [sealed.forms(arrays)] * 2)
         descriptor = os.open(path, os.O_WRONLY)
         for device in range(2):
             sealed.write(descriptor, head, device, arrays)

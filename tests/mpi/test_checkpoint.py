@@ -33,6 +33,9 @@ SETTINGS = {
     "tracking": "algorithm.name=gradient_tracking training.batched=yes",
     "tracking_delayed": "algorithm.name=gradient_tracking exchange.mixing=delayed",
     "push_sum": "algorithm.name=push_sum topology.link_probability=0.6 strategy.name=degree",
+    "choco": "algorithm.name=choco algorithm.compressor=random_k schedule.name=oscillating",
+    "relay_sum": "algorithm.name=relay_sum topology.name=star strategy.name=unweighted",
+    "asynchronous": "algorithm.name=asynchronous strategy.name=random",
     "moment": "evaluation.moment=mixed",
     "reversed": "placement.hosts=round_robin record.writer=gather evaluation.every=3",
 }
