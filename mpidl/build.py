@@ -265,7 +265,7 @@ def graph_arrays(plan: Plan) -> dict[str, Array]:
         matrix = plan.matrix()
         arrays["W"] = matrix
         arrays["stationary"] = plan.influence(matrix)
-        arrays["eigenvalue"] = -np.sort(-np.abs(np.linalg.eigvals(matrix)))
+        arrays["eigenvalue"] = graphs.moduli(matrix)
     return arrays
 
 

@@ -1,4 +1,4 @@
-"""Topologies by name or from a file, what one device sees of them, centralities, spectra."""
+"""Topologies by name or from a file, what one device sees of them, and what they let expect."""
 
 from pathlib import Path
 
@@ -6,11 +6,20 @@ import networkx as nx
 
 from mpidl.faults import Fault, shown
 from mpidl.graphs.centralities import CENTRALITIES, centrality, ranking, symmetric
+from mpidl.graphs.communities import bridges, communities, modularity
 from mpidl.graphs.drawing import picture
 from mpidl.graphs.families import LINKS, TOPOLOGIES
 from mpidl.graphs.files import DEVICES, read
 from mpidl.graphs.neighborhood import Neighborhood, links, turned, whole
-from mpidl.graphs.spectra import Unknown, long_run, spectral_gap, stationary
+from mpidl.graphs.passage import first_passage, first_passages
+from mpidl.graphs.spectra import (
+    Unknown,
+    effective_neighbors,
+    long_run,
+    moduli,
+    spectral_gap,
+    stationary,
+)
 from mpidl.runfile import Topology
 
 __all__ = [
@@ -19,12 +28,19 @@ __all__ = [
     "TOPOLOGIES",
     "Neighborhood",
     "Unknown",
+    "bridges",
     "build",
     "centrality",
+    "communities",
     "completed",
     "components",
+    "effective_neighbors",
+    "first_passage",
+    "first_passages",
     "links",
     "long_run",
+    "modularity",
+    "moduli",
     "picture",
     "ranking",
     "read",

@@ -18,6 +18,12 @@ class Unknown(Exception):  # noqa: N818
     """The long run of a matrix cannot be told; the message says why."""
 
 
+def moduli(matrix: Array) -> Array:
+    """Moduli of the eigenvalues of ``matrix``, ``(N, N)``, descending, ``(N,)``."""
+    found: Array = -np.sort(-np.abs(np.linalg.eigvals(matrix)))
+    return found
+
+
 def spectral_gap(matrix: Array) -> float:
     """One minus the second largest modulus among the eigenvalues of ``matrix``, ``(N, N)``.
 
@@ -26,8 +32,7 @@ def spectral_gap(matrix: Array) -> float:
     """
     if len(matrix) == 1:
         return 1.0
-    moduli = np.sort(np.abs(np.linalg.eigvals(matrix)))
-    return float(np.clip(1.0 - moduli[-2], 0.0, 1.0))
+    return float(np.clip(1.0 - moduli(matrix)[1], 0.0, 1.0))
 
 
 def stationary(matrix: Array) -> Array:
@@ -47,6 +52,28 @@ def stationary(matrix: Array) -> Array:
     weights = np.clip(weights, 0.0, None)
     share: Array = weights / weights.sum()
     return share
+
+
+def effective_neighbors(matrix: Array, decay: float) -> float:
+    """Over how many devices mixing averages noise: the effective number of neighbors.
+
+    Each round every device adds noise of variance 1 to its number, and all mix:
+    ``x <- W (sqrt(decay) x + noise)``. In the long run a device alone has variance
+    ``1 / (1 - decay)``; that over the mean variance of the mixing devices is the effective number:
+    1 where nobody mixes, N where all take the mean of all. Source: Vogels, Hendrikx and Jaggi,
+    Beyond spectral gap, 2022, arXiv 2206.03093.
+
+    Args:
+        matrix: W, ``(N, N)``.
+        decay: The share of its variance that a number keeps in a round, from 0 to below 1.
+    """
+    covariance, ahead = matrix @ matrix.T, np.sqrt(decay) * matrix
+    kept = decay
+    # Each turn doubles the number of rounds that are summed.
+    while kept > np.finfo(float).eps:
+        covariance += ahead @ covariance @ ahead.T
+        ahead, kept = ahead @ ahead, kept * kept
+    return float(1.0 / (1.0 - decay) / np.diag(covariance).mean())
 
 
 def long_run(matrix: Any) -> tuple[float, Array]:

@@ -11,7 +11,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import reader, schema
+from mpidl import graphs, reader, schema
 from mpidl.report import cautions, measures
 
 if TYPE_CHECKING:
@@ -193,14 +193,11 @@ def _graph(
 def modularity(edges: tuple[tuple[int, int], ...], devices: int) -> float:
     """Of the communities that greedy merging finds in the undirected graph; NaN without links.
 
-    Source: Clauset, Newman and Moore, Phys. Rev. E 70, 066111, 2004; networkx's.
+    See :func:`mpidl.graphs.modularity`.
     """
-    if not edges:
-        return float("nan")
     graph = nx.empty_graph(devices)
     graph.add_edges_from(edges)
-    communities = nx.community.greedy_modularity_communities(graph)
-    return float(nx.community.modularity(graph, communities))
+    return graphs.modularity(graph)
 
 
 def _costs(run: "xr.Dataset") -> dict[str, float]:

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from mpidl.graphs import Unknown, long_run, picture, spectral_gap, stationary
+from mpidl.graphs import (
+    Unknown,
+    effective_neighbors,
+    long_run,
+    moduli,
+    picture,
+    spectral_gap,
+    stationary,
+)
 
 
 def test_gap_of_two_states():
@@ -114,3 +122,41 @@ def test_the_sparse_ways_on_a_periodic_chain():
     gap, share = long_run(csr_array(swap))
     assert gap == pytest.approx(0, abs=1e-12)
     np.testing.assert_allclose(share, np.full(6, 1 / 6))
+
+
+def test_moduli_are_those_of_the_eigenvalues():
+    # A circulant matrix: 1/3 + 2/3 cos(2 pi k / 4).
+    matrix = np.array([[1, 1, 0, 1], [1, 1, 1, 0], [0, 1, 1, 1], [1, 0, 1, 1]]) / 3
+    np.testing.assert_allclose(moduli(matrix), [1, 1 / 3, 1 / 3, 1 / 3])
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 0.9, 0.999])
+def test_effective_neighbors_of_limits(decay):
+    assert effective_neighbors(np.eye(5), decay) == pytest.approx(1)
+    # The mean of all has an N-th of the variance, in every round.
+    assert effective_neighbors(np.full((5, 5), 0.2), decay) == pytest.approx(5)
+
+
+def test_effective_neighbors_of_one_round_are_those_of_a_row():
+    matrix = np.array([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]])
+    assert effective_neighbors(matrix, 0.0) == pytest.approx(1 / (0.25 + 2 * 0.0625))
+
+
+@pytest.mark.parametrize("decay", [0.3, 0.9])
+def test_effective_neighbors_of_a_symmetric_matrix_follow_from_its_spectrum(decay):
+    # The published form: variance sum of lambda^2 / (1 - decay lambda^2) over N.
+    ring = np.eye(8) + np.roll(np.eye(8), 1, axis=1) + np.roll(np.eye(8), -1, axis=1)
+    squares = (1 / 3 + 2 / 3 * np.cos(np.pi * np.arange(8) / 4)) ** 2
+    want = 1 / (1 - decay) / np.mean(squares / (1 - decay * squares))
+    assert effective_neighbors(ring / 3, decay) == pytest.approx(want, rel=1e-12)
+
+
+def test_effective_neighbors_are_those_of_a_simulated_walk():
+    draw = np.random.default_rng(0)
+    matrix = draw.random((4, 4)) ** 3
+    matrix /= matrix.sum(axis=1, keepdims=True)
+    values = np.zeros((4, 100_000))
+    for _ in range(40):
+        values = matrix @ (np.sqrt(0.7) * values + draw.normal(size=values.shape))
+    want = 1 / (1 - 0.7) / values.var(axis=1).mean()
+    assert effective_neighbors(matrix, 0.7) == pytest.approx(want, rel=0.02)
