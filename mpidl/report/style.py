@@ -51,6 +51,7 @@ STRATEGIES = {
     "random": ("#d79b00", "^"),
     "federated": ("#8a63c9", "D"),
     "metropolis_hastings": ("#8c6239", "P"),
+    "sinkhorn": ("#4d8f3a", "X"),
     "none": ("#a8a8a8", "x"),
     "degree": ("#0072b2", "v"),
     "betweenness": ("#d55e00", "<"),

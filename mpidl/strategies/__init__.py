@@ -10,7 +10,7 @@ import numpy as np
 
 from mpidl.graphs import Neighborhood
 from mpidl.runfile import Schedule, Strategy
-from mpidl.strategies import similarity
+from mpidl.strategies import similarity, sinkhorn
 from mpidl.strategies.inbox import Inbox, Look
 from mpidl.strategies.schedules import SCHEDULES
 from mpidl.strategies.weights import STRATEGIES, Array, softmax
@@ -26,6 +26,7 @@ __all__ = [
     "row",
     "sequential",
     "similarity",
+    "sinkhorn",
     "softmax",
     "sparse",
     "stacked",
