@@ -2,12 +2,13 @@
 
 import inspect
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import networkx as nx
 import numpy as np
 
-from mpidl import accelerators, graphs, provenance, shards, strategies, world
+from mpidl import accelerators, graphs, outlook, provenance, shards, strategies, world
 from mpidl.algorithms import Lengths
 from mpidl.plan import KINDS, Plan
 from mpidl.registry import Registry
@@ -66,7 +67,6 @@ def facts(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any
     from mpidl import build
 
     graph = plan.graph
-    strong = graphs.components(graph) == 1
     size = build.vector_size(plan, stock)
     sent, received = traffic(plan, ranks, plan.algorithm.travels(Lengths(size, size)))
     inbox = np.zeros_like(received) if together and shares(plan) else received
@@ -75,9 +75,7 @@ def facts(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any
         "name": plan.file.name,
         "devices": plan.devices,
         "ranks": ranks,
-        "links": graph.number_of_edges(),
-        "components": graphs.components(graph),
-        "diameter": int(nx.diameter(graph)) if strong and plan.devices <= WIDE else None,
+        **extent(graph),
         "sources": plan.sources,
         "samples": samples,
         "training_samples": graph.graph["samples"],
@@ -88,12 +86,10 @@ def facts(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any
         "bytes_received_per_rank": received.tolist(),
         "memory_per_rank": memory(plan, stock, inbox, size).tolist(),
     }
-    if plan.dense:
-        matrix = plan.matrix()
-        found["spectral_gap"] = float(graphs.spectral_gap(matrix))
-        found["stationary"] = plan.influence(matrix).tolist()
-    elif not plan.looks:
-        found |= _long_run(plan)
+    if _close(plan):
+        found |= outlook.of_graph(graph)
+    if not plan.looks:
+        found |= weighed(plan)
     if plan.devices <= PICTURED and not plan.looks:
         rows = plan.rows(0, range(plan.devices))
         found["weights"] = {
@@ -101,6 +97,35 @@ def facts(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any
         }
     found["run_file"] = plan.file.text()
     return found
+
+
+def extent(graph: nx.DiGraph) -> dict[str, Any]:
+    """Links, strongly connected components, and the diameter where it is known."""
+    parts = graphs.components(graph)
+    known = parts == 1 and len(graph) <= WIDE
+    return {
+        "links": graph.number_of_edges(),
+        "components": parts,
+        "diameter": int(nx.diameter(graph)) if known else None,
+    }
+
+
+def weighed(plan: Plan) -> dict[str, Any]:
+    """What the mixing matrix of the first round says, where it is known before the run."""
+    if not plan.dense:
+        return _long_run(plan)
+    matrix = plan.matrix()
+    moduli = graphs.moduli(matrix)
+    found = {
+        "spectral_gap": graphs.gap(moduli),
+        "moduli": moduli.tolist(),
+        "stationary": plan.influence(matrix).tolist(),
+    }
+    return found | (outlook.of_weights(matrix, plan.sources) if _close(plan) else {})
+
+
+def _close(plan: Plan) -> bool:
+    return plan.devices <= outlook.CLOSE
 
 
 def _long_run(plan: Plan) -> dict[str, Any]:
@@ -156,23 +181,17 @@ def memory(plan: Plan, stock: Stock, inbox: Any, size: int) -> Any:
 
 def report(plan: Plan, found: dict[str, Any]) -> str:
     """The facts as a page of text."""
-    links, parts = found["links"], found["components"]
-    whole = "connected" if parts == 1 else f"{parts} components"
-    wide = f", diameter {found['diameter']}" if found["diameter"] is not None else ""
-    if parts == 1 and not wide:
-        wide = f" (its diameter is not sought beyond {WIDE:,} devices)"
     size = f"{found['devices']} devices on {found['ranks']} ranks"
-    graph = plan.file.topology.file or plan.file.topology.name
-    lines = [f"{found['name']}: {graph} graph of {size}, {links} directed links, {whole}{wide}"]
+    lines = [f"{found['name']}: {heading(plan, found, size)}"]
     if plan.devices <= PICTURED:
         lines += ["", graphs.picture(plan.graph), ""]
     lines += _devices(plan, found) if plan.devices <= PICTURED else _ranges(plan, found)
     lines += provenance.sharing(plan)
+    lines += outlook.narrow(found) if _close(plan) else [outlook.BEYOND]
     if "spectral_gap" in found:
-        influence = np.array(found["stationary"])
-        first = np.argsort(-np.round(influence, 10), kind="stable")[:3]
-        leaders = ", ".join(f"{d} ({influence[d]:#.3g})" for d in first)
-        lines.append(f"spectral gap {found['spectral_gap']:.4g}; consensus is led by {leaders}")
+        lines.append(long_run(found))
+    if "passage" in found:
+        lines += outlook.knowledge(found, plan.sources)
     if "long_run" in found:
         lines.append(f"spectral gap and influence of W are left out: {found['long_run']}")
     if plan.looks:
@@ -194,16 +213,37 @@ def report(plan: Plan, found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def heading(plan: Plan, found: Mapping[str, Any], size: str) -> str:
+    """What graph it is, of a size, from :func:`extent`."""
+    parts = found["components"]
+    whole = "connected" if parts == 1 else f"{parts} components"
+    wide = f", diameter {found['diameter']}" if found["diameter"] is not None else ""
+    if parts == 1 and not wide:
+        wide = f" (its diameter is not sought beyond {WIDE:,} devices)"
+    graph = plan.file.topology.file or plan.file.topology.name
+    return f"{graph} graph of {size}, {found['links']} directed links, {whole}{wide}"
+
+
+def long_run(found: Mapping[str, Any]) -> str:
+    """Spectral gap and who leads the consensus, from :func:`weighed`, a sentence."""
+    influence = np.array(found["stationary"])
+    first = np.argsort(-np.round(influence, 10), kind="stable")[:3]
+    leaders = ", ".join(f"{d} ({influence[d]:#.3g})" for d in first)
+    return f"spectral gap {found['spectral_gap']:.4g}; consensus is led by {leaders}"
+
+
 def _devices(plan: Plan, found: dict[str, Any]) -> list[str]:
-    weights = found.get("weights")
-    lines = ["device  rank  samples (OOD)" + ("  influence  weights" if weights else "")]
+    weights, passage = found.get("weights"), found.get("passage")
+    more = ("  influence" + "  passage" * bool(passage) + "  weights") if weights else ""
+    lines = ["device  rank  samples (OOD)" + more]
     for device, rank in enumerate(plan.hosts):
         ood = found["ood_samples"][device]
         held = f"{found['samples'][device]}" + (f" ({ood})" if ood else "")
         line = f"{device:6}  {rank:4}  {held:>13}"
         if weights:
             told = "  ".join(f"{j}:{w:.3f}" for j, w in weights[device].items())
-            line += f"  {found['stationary'][device]:9.4f}  {told}"
+            arrival = f"  {outlook.rounds(passage[device]):>7}" if passage else ""
+            line += f"  {found['stationary'][device]:9.4f}{arrival}  {told}"
         lines.append(line)
     return [*lines, ""]
 

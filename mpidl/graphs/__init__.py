@@ -6,7 +6,7 @@ import networkx as nx
 
 from mpidl.faults import Fault, shown
 from mpidl.graphs.centralities import CENTRALITIES, centrality, ranking, symmetric
-from mpidl.graphs.communities import bridges, communities, modularity
+from mpidl.graphs.communities import bridges, communities, modularity, undirected
 from mpidl.graphs.drawing import picture
 from mpidl.graphs.families import LINKS, TOPOLOGIES
 from mpidl.graphs.files import DEVICES, read
@@ -15,6 +15,7 @@ from mpidl.graphs.passage import first_passage, first_passages
 from mpidl.graphs.spectra import (
     Unknown,
     effective_neighbors,
+    gap,
     long_run,
     moduli,
     spectral_gap,
@@ -37,6 +38,7 @@ __all__ = [
     "effective_neighbors",
     "first_passage",
     "first_passages",
+    "gap",
     "links",
     "long_run",
     "modularity",
@@ -49,6 +51,7 @@ __all__ = [
     "symmetric",
     "tree",
     "turned",
+    "undirected",
     "whole",
 ]
 

@@ -24,15 +24,18 @@ def moduli(matrix: Array) -> Array:
     return found
 
 
-def spectral_gap(matrix: Array) -> float:
-    """One minus the second largest modulus among the eigenvalues of ``matrix``, ``(N, N)``.
+def gap(moduli: Array) -> float:
+    """One minus the second largest of descending ``moduli``, ``(N,)``, as of :func:`moduli`.
 
     Disagreement shrinks by ``1 - gap`` per round in the long run. Two components that never mix
     have gap 0; a single device has gap 1.
     """
-    if len(matrix) == 1:
-        return 1.0
-    return float(np.clip(1.0 - moduli(matrix)[1], 0.0, 1.0))
+    return float(np.clip(1.0 - moduli[1], 0.0, 1.0)) if len(moduli) > 1 else 1.0
+
+
+def spectral_gap(matrix: Array) -> float:
+    """The :func:`gap` of the eigenvalues of ``matrix``, ``(N, N)``."""
+    return gap(moduli(matrix))
 
 
 def stationary(matrix: Array) -> Array:

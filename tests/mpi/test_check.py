@@ -82,3 +82,31 @@ def test_a_wide_graph_says_that_its_diameter_is_missing(comm, planned, capsys, m
     assert check.check(comm, planned(f"topology.devices={comm.size + 8}"), as_json=False) == 0
     said = capsys.readouterr().out
     assert ("connected (its diameter is not sought beyond 8 devices)" in said) == (comm.rank == 0)
+
+
+def test_what_knowledge_does_is_told(comm, planned, capsys):
+    settings = "topology.name=star", f"topology.devices={comm.size + 4}", "strategy.name=unweighted"
+    made = planned(*settings)
+    assert check.check(comm, made, as_json=True) == 0
+    found = capsys.readouterr().out
+    assert check.check(comm, made, as_json=False) == 0
+    said = capsys.readouterr().out
+    if comm.rank == 0:
+        want = json.loads(found)
+        # The center hears of nothing; each leaf gives it half of its weight, so takes 2 rounds.
+        assert want["passage"] == pytest.approx([0, *[2] * (comm.size + 3)])
+        assert want["fastest"] == 0
+        assert len(want["bridges"]) == comm.size + 3
+        assert len(want["moduli"]) == comm.size + 4
+        assert "knowledge spreads fastest from device 0: predicted 2 rounds on average" in said
+        assert f"{comm.size + 3} bridges: 0-1, 0-2" in said
+        assert "influence  passage  weights" in said
+
+
+def test_what_knowledge_does_on_a_large_graph_is_left_out(comm, planned, capsys, monkeypatch):
+    monkeypatch.setattr("mpidl.outlook.CLOSE", 4)
+    assert check.check(comm, planned(f"topology.devices={comm.size + 4}"), as_json=True) == 0
+    found = capsys.readouterr().out
+    if comm.rank == 0:
+        assert {"passage", "communities"}.isdisjoint(json.loads(found))
+        assert "stationary" in json.loads(found)

@@ -1,0 +1,167 @@
+"""What graph and weights let expect before a run, as plain values and in sentences.
+
+How well mixing averages, how fast knowledge spreads, where it is held up, and from which device
+it spreads fastest.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+
+from mpidl import graphs
+
+Array = npt.NDArray[np.float64]
+
+CLOSE = 1024
+"""Devices. What knowledge does on a larger graph takes too long to be told."""
+
+MERGED = 20_000
+"""Links, both ways counted as one. Of more, communities take too long."""
+
+DECAY = 0.9
+"""Of the effective number of neighbors: noise of about ten rounds counts."""
+
+BEYOND = f"communities, bridges and how knowledge spreads are not sought beyond {CLOSE:,} devices"
+"""What is said of a larger graph."""
+
+NAMED = 8
+"""Bridges and communities that a sentence lists."""
+
+
+def of_graph(graph: nx.DiGraph) -> dict[str, Any]:
+    """Bridges, communities and modularity of a graph; nothing where these take too long."""
+    if graphs.undirected(graph).number_of_edges() > MERGED:
+        return {}
+    modularity = graphs.modularity(graph)
+    return {
+        "bridges": graphs.bridges(graph),
+        "communities": graphs.communities(graph),
+        "modularity": None if np.isnan(modularity) else modularity,
+    }
+
+
+def of_weights(matrix: Array, sources: Sequence[int]) -> dict[str, Any]:
+    """What knowledge does under a mixing matrix.
+
+    Args:
+        matrix: W, ``(N, N)``, N up to :data:`CLOSE`.
+        sources: Devices with OOD data; there may be none.
+
+    Returns:
+        ``effective_neighbors`` (:func:`mpidl.graphs.effective_neighbors` for :data:`DECAY`);
+        ``passage``, the predicted rounds until knowledge of the sources reaches each device
+        (:func:`mpidl.graphs.first_passage`); ``passage_worst`` and ``passage_mean``, the longest
+        and the mean of those rounds over all others if a device were the only source, for each
+        device; ``fastest``, the device from which the longest, then the mean are least. None
+        stands for never.
+    """
+    passages = graphs.first_passages(matrix)
+    passage = graphs.first_passage(matrix, sources) if sources else np.empty(0)
+    worst, mean = passages.max(axis=0), passages.sum(axis=0) / max(1, len(matrix) - 1)
+    fastest = fastest_first(worst, mean)[0]
+    return {
+        "effective_neighbors": graphs.effective_neighbors(matrix, DECAY),
+        "passage": _plain(passage),
+        "passage_worst": _plain(worst),
+        "passage_mean": _plain(mean),
+        "fastest": fastest if np.isfinite(worst[fastest]) else None,
+    }
+
+
+def fastest_first(worst: Array, mean: Array) -> list[int]:
+    """Devices by their longest, then by their mean rounds until all others know what one does.
+
+    Equal ones, to ten digits, come by number, so that rounding does not tell them apart.
+
+    Args:
+        worst: ``(N,)``.
+        mean: ``(N,)``.
+    """
+    keys = [[float(f"{value:.10g}") for value in values] for values in (mean, worst)]
+    order: list[int] = np.lexsort(keys).tolist()
+    return order
+
+
+def _plain(values: Array) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def narrow(found: Mapping[str, Any]) -> list[str]:
+    """A sentence on communities and bridges, from :func:`of_graph`."""
+    if "communities" not in found:
+        return [f"communities and bridges are not sought beyond {MERGED:,} links"]
+    sizes = [len(group) for group in found["communities"]]
+    told = f"{len(sizes)} communities of {_listed(sizes)} devices"
+    if len(sizes) == 1:
+        told = f"one community of {sizes[0]} devices"
+    if found["modularity"] is not None:
+        told += f", modularity {found['modularity']:.3f}"
+    links = [f"{i}-{j}" for i, j in found["bridges"]]
+    return [f"{told}; " + (f"{_number(links)}: {_listed(links)}" if links else "no bridge")]
+
+
+def _number(links: Sequence[str]) -> str:
+    return "one bridge" if len(links) == 1 else f"{len(links)} bridges"
+
+
+def _listed(values: Sequence[Any]) -> str:
+    told = ", ".join(map(str, values[:NAMED]))
+    more = len(values) - NAMED
+    return f"{told} and {more} more" if more > 0 else told
+
+
+def knowledge(found: Mapping[str, Any], sources: Sequence[int]) -> list[str]:
+    """Sentences on what knowledge does, from :func:`of_weights`."""
+    devices = len(found["passage_worst"])
+    told = [
+        f"mixing averages over {found['effective_neighbors']:.3g} of {devices} devices "
+        f"(effective number of neighbors, decay {DECAY:g})"
+    ]
+    if sources and devices > len(sources):
+        worst, mean = over(found["passage"], sources)
+        told.append(
+            f"predicted rounds until knowledge of the sources reaches a device: {rounds(mean)} on "
+            f"average, {rounds(worst)} at most"
+        )
+    if devices > 1:
+        told.append(advice(found))
+    return told
+
+
+def spectrum(moduli: Sequence[float]) -> str:
+    """The first moduli of a descending spectrum, a sentence."""
+    told = [f"{modulus:.4g}" for modulus in np.round(moduli, 10)]
+    return f"moduli of the eigenvalues of W: {_listed(told)}"
+
+
+def advice(found: Mapping[str, Any]) -> str:
+    """Where a single source spreads what it knows fastest, a sentence."""
+    best = found["fastest"]
+    if best is None:
+        return "from no device does knowledge surely reach all others"
+    return (
+        f"knowledge spreads fastest from device {best}: predicted "
+        f"{rounds(found['passage_mean'][best])} rounds on average, "
+        f"{rounds(found['passage_worst'][best])} at most"
+    )
+
+
+def over(
+    passage: Sequence[float | None], sources: Sequence[int]
+) -> tuple[float | None, float | None]:
+    """The longest and the mean predicted rounds over devices that are no source; None if never."""
+    others = [value for device, value in enumerate(passage) if device not in set(sources)]
+    known = [value for value in others if value is not None]
+    if not others or len(known) < len(others):
+        return None, None
+    return max(known), sum(known) / len(known)
+
+
+def rounds(value: float | None) -> str:
+    """A predicted number of rounds, three digits of it."""
+    if value is None:
+        return "never"
+    return f"{value:.3g}" if value >= 1e5 or value < 100 else f"{value:,.0f}"

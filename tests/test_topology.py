@@ -1,0 +1,148 @@
+"""The command that says what a graph lets expect."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mpidl import graphs, host, plan, strategies, topology
+
+ROOT = Path(__file__).parent.parent
+STORED = ROOT / "topologies" / "ba_8_2_0.txt"
+
+
+def asked(capsys, *arguments):
+    assert topology.main([*map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_family(capsys):
+    found = asked(capsys, "ring", "--devices", 8, "--set", "ood.sources=2")
+    assert (found["devices"], found["links"], found["diameter"]) == (8, 16, 4)
+    assert found["sources"] == [2]
+    assert found["bridges"] == []
+    rows = found["strategies"]
+    assert set(rows) == set(strategies.STRATEGIES)
+    # A fair walk around a circle takes d (N - d) steps, and rests every third round.
+    hops = [min((i - 2) % 8, (2 - i) % 8) for i in range(8)]
+    want = [1.5 * d * (8 - d) for d in hops]
+    for name in ("unweighted", "degree", "sinkhorn", "metropolis_hastings"):
+        assert rows[name]["passage"] == pytest.approx(want)
+        assert rows[name]["stationary"] == pytest.approx([1 / 8] * 8)
+    assert rows["federated"]["passage_worst"] == pytest.approx([8] * 8)
+    assert rows["none"]["passage"] == [0 if i == 2 else None for i in range(8)]
+    assert rows["random"] == {"left_out": "its weights are drawn anew in every round"}
+    assert found["advice"] == {
+        "strategy": "unweighted",
+        "device": 0,
+        "passage_worst": pytest.approx(24),
+    }
+
+
+@pytest.mark.parametrize("name", sorted(graphs.TOPOLOGIES))
+def test_every_family_is_told_in_both_ways(capsys, name):
+    found = asked(capsys, name, "--set", "topology.allow_disconnected=true")
+    assert found["devices"] == topology.DEVICES
+    assert topology.main([name, "--set", "topology.allow_disconnected=true"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{name} graph of {topology.DEVICES} devices, {found['links']} directed")
+    assert all(f"\n{one} " in said for one in strategies.STRATEGIES)
+
+
+def test_the_graph_of_a_file(capsys):
+    found = asked(capsys, STORED)
+    assert found["devices"] == 8
+    made = plan.make(plan.read(None, [f"topology.file={STORED}"], 1), 1)
+    want = graphs.first_passage(made.matrix(), made.sources)
+    assert found["strategies"]["degree"]["passage"] == pytest.approx(want.tolist())
+
+
+def test_a_run_file_says_how_its_strategies_weigh(capsys, tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text(
+        "[topology]\nname = 'star'\ndevices = 6\n[strategy]\nname = 'closeness'\n"
+        "temperature = 0.5\nnormalize = 'plain'\n[placement]\nhosts = [0, 1, 2, 3, 4, 5]\n"
+    )
+    found = asked(capsys, file)
+    assert found["strategy"] == "closeness"
+    made = topology.read(str(file), [])
+    for name in ("degree", "closeness"):
+        own = topology.named(made, name)
+        assert (own.temperature, own.normalize) == (0.5, "plain")
+    assert topology.named(made, "unweighted").model_dump() == {
+        "name": "unweighted",
+        "temperature": 0.5,
+    }
+    assert topology.main([str(file)]) == 0
+    said = capsys.readouterr().out
+    assert "closeness (strategy.name) in detail:" in said
+    assert "knowledge spreads fastest from device 0" in said
+
+
+def test_a_strategy_that_the_graph_refuses_is_left_out_with_its_sentence(capsys, monkeypatch):
+    monkeypatch.setattr(graphs, "LINKS", 40)
+    found = asked(capsys, "ring")
+    assert "have more links than the 40" in found["strategies"]["federated"]["left_out"]
+    assert "passage" in found["strategies"]["degree"]
+
+
+def test_of_a_large_graph_the_rest_is_left_out(capsys, monkeypatch):
+    monkeypatch.setattr("mpidl.outlook.CLOSE", 10)
+    found = asked(capsys, "ring")
+    assert {"communities", "advice"}.isdisjoint(found)
+    assert "passage" not in found["strategies"]["degree"]
+    assert found["strategies"]["degree"]["spectral_gap"] > 0
+    assert topology.main(["ring"]) == 0
+    said = capsys.readouterr().out
+    assert "how knowledge spreads are not sought beyond" in said
+    assert "advice" not in said
+
+
+def test_of_many_devices_those_are_listed_from_which_to_spread(capsys):
+    assert topology.main(["star", "--devices", "60"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    at = lines.index("of the 10 devices from which all are reached first:")
+    assert [line.split()[0] for line in lines[at + 3 : at + 13]] == [*map(str, range(10))]
+    assert "advice" in lines[at + 14]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["rign"], "'rign' is neither a file nor a topology; did you mean 'ring'?"),
+        (["none.txt"], "Cannot read the graph file none.txt: No such file or directory."),
+        (["none.toml"], "Cannot read the run file none.toml: No such file or directory."),
+        (["ring", "--devices", "0"], "topology.devices = 0: should be greater than or equal"),
+        (["ring", "--devices", "few"], "topology.devices = 'few': should be a valid integer."),
+        (["hypercube", "--devices", "6"], "topology.devices = 6: a hypercube needs a power of"),
+        ([str(STORED), "--devices", "5"], "topology.devices = 5: the graph file"),
+        (["ring", "--set", "strategy.name=degre"], "strategy.name = 'degre': unknown strategy;"),
+        (["ring", "--set", "ood.sources=99"], "ood.sources = 99: "),
+        (["ring", "--rounds"], "Unrecognized arguments: --rounds; see python -m mpidl.topology"),
+        ([], "The following arguments are required: NAME|FILE; see python -m mpidl.topology"),
+    ],
+)
+def test_a_users_fault_is_told_in_a_sentence(capsys, arguments, sentence):
+    assert topology.main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines()[0].startswith(f"mpidl: {sentence}")
+
+
+def test_it_starts_neither_mpi_nor_torch():
+    code = (
+        "import sys; from mpidl import topology; assert topology.main(['ring', '--json']) == 0; "
+        "from mpidl.world import MPI; print(MPI.Is_initialized(), 'torch' in sys.modules)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=host.unlaunched(os.environ),
+        cwd=ROOT,
+        check=True,
+    )
+    assert ended.stdout.splitlines()[-1] == "False False"
