@@ -60,7 +60,8 @@ def of_weights(matrix: Array, sources: Sequence[int]) -> dict[str, Any]:
     """
     passages = graphs.first_passages(matrix)
     passage = graphs.first_passage(matrix, sources) if sources else np.empty(0)
-    worst, mean = passages.max(axis=0), passages.sum(axis=0) / max(1, len(matrix) - 1)
+    worst = passages.max(axis=0)
+    mean = graphs.rounded(passages.sum(axis=0) / max(1, len(matrix) - 1))
     fastest = fastest_first(worst, mean)[0]
     return {
         "effective_neighbors": graphs.effective_neighbors(matrix, DECAY),
@@ -74,14 +75,13 @@ def of_weights(matrix: Array, sources: Sequence[int]) -> dict[str, Any]:
 def fastest_first(worst: Array, mean: Array) -> list[int]:
     """Devices by their longest, then by their mean rounds until all others know what one does.
 
-    Equal ones, to ten digits, come by number, so that rounding does not tell them apart.
+    Equal ones come by number.
 
     Args:
         worst: ``(N,)``.
         mean: ``(N,)``.
     """
-    keys = [[float(f"{value:.10g}") for value in values] for values in (mean, worst)]
-    order: list[int] = np.lexsort(keys).tolist()
+    order: list[int] = np.lexsort((mean, worst)).tolist()
     return order
 
 

@@ -147,8 +147,8 @@ def advised(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
     }
     if not found:
         return None
-    # Equal strategies must not be told apart by rounding; the first is the simplest.
-    name = min(found, key=lambda one: float(f"{found[one]:.10g}"))
+    # Of equal ones the first, which is the simplest.
+    name = min(found, key=lambda one: found[one])
     return {"strategy": name, "device": rows[name]["fastest"], "passage_worst": found[name]}
 
 

@@ -11,7 +11,7 @@ from mpidl.graphs.drawing import picture
 from mpidl.graphs.families import LINKS, TOPOLOGIES
 from mpidl.graphs.files import DEVICES, read
 from mpidl.graphs.neighborhood import Neighborhood, links, turned, whole
-from mpidl.graphs.passage import first_passage, first_passages
+from mpidl.graphs.passage import first_passage, first_passages, rounded
 from mpidl.graphs.spectra import (
     Unknown,
     effective_neighbors,
@@ -46,6 +46,7 @@ __all__ = [
     "picture",
     "ranking",
     "read",
+    "rounded",
     "spectral_gap",
     "stationary",
     "symmetric",

@@ -33,8 +33,7 @@ def first_passage(matrix: Array, sources: Sequence[int]) -> Array:
     found = np.zeros((devices, 1))
     moves, rounds = _reduced(matrix[np.ix_(order, order)], np.ones(devices), len(others))
     _go_back(moves, rounds, found, len(others))
-    passage: Array = found[np.argsort(order), 0]
-    return passage
+    return rounded(found[np.argsort(order), 0])
 
 
 def first_passages(matrix: Array) -> Array:
@@ -43,7 +42,14 @@ def first_passages(matrix: Array) -> Array:
     The column of a device is its :func:`first_passage`. All of them take a few times as long as
     one, as the walks to all devices of one half skip those of the other half together.
     """
-    return _to_all(matrix, np.ones(len(matrix)))
+    return rounded(_to_all(matrix, np.ones(len(matrix))))
+
+
+def rounded(values: Array) -> Array:
+    """Values to forty bits, twelve digits, so that rounding does not tell equal devices apart."""
+    fraction, exponent = np.frexp(values)
+    found: Array = np.ldexp(np.round(fraction * 2.0**40) / 2.0**40, exponent)
+    return found
 
 
 def _to_all(moves: Array, rounds: Array) -> Array:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 from scipy.integrate import trapezoid
 
-from mpidl import schema
+from mpidl import graphs, outlook, schema
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -81,6 +82,36 @@ def reached(mean: Array, rounds: Array, threshold: float) -> float:
     """
     there = np.flatnonzero(mean >= threshold)
     return float(rounds[there[0]] + 1) if len(there) else float("nan")
+
+
+def passage(run: "xr.Dataset") -> Array:
+    """Predicted rounds until knowledge of the sources reaches each device, ``(N,)``.
+
+    By W of the first round (:func:`mpidl.graphs.first_passage`). NaN where it never surely does,
+    and for all devices where a run has no source, no W, or too many devices.
+    """
+    sources = np.flatnonzero(run["source"].to_numpy() == 1)
+    never = np.full(run.sizes["device"], np.nan)
+    if "W" not in run or not len(sources) or len(never) > outlook.CLOSE:
+        return never
+    matrix = run["W"].to_numpy()
+    # A file may come from anywhere, and have anything in place of weights.
+    if not (matrix >= 0).all() or not np.allclose(matrix.sum(axis=1), 1):
+        return never
+    rounds = graphs.first_passage(matrix, sources.tolist())
+    return np.where(np.isfinite(rounds), rounds, np.nan)
+
+
+def spearman(first: Array, second: Array) -> float:
+    """Rank correlation of two measures of the same devices, ``(N,)`` each; NaN counts as never.
+
+    Never is later than any round. The result is NaN where a measure has no two values. Source:
+    Spearman, American Journal of Psychology 15, 1904.
+    """
+    pair = [np.where(np.isnan(values), np.inf, values) for values in (first, second)]
+    if any(len(np.unique(values)) < 2 for values in pair):
+        return float("nan")
+    return float(stats.spearmanr(*pair).statistic)
 
 
 def difference(ood: float, iid: float) -> float:

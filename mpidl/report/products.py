@@ -124,7 +124,7 @@ def _figures(collection: Collection, folder: Path, format_: str) -> list[Path]:
         pictures = figures.of_runs(collection)
     else:
         (only,) = collection.summaries.values()
-        pictures = figures.of_run(reader.open(only.path))
+        pictures = figures.of_run(reader.open(only.path), collection.threshold)
     return [figures.save(picture, folder, format_) for picture in pictures]
 
 

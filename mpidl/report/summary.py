@@ -27,7 +27,7 @@ READ = (
     *(f"{kind}_loss_{moment}" for kind in schema.KINDS for moment in schema.MOMENTS),
     *("train_loss", "consensus_distance", "bytes_sent"),
     *(key for key in schema.SERIES if key.startswith("seconds_")),
-    *("edges", "stationary", "eigenvalue", "labels"),
+    *("edges", "W", "stationary", "eigenvalue", "labels"),
 )
 """The variables of a results file that a summary needs."""
 
@@ -98,7 +98,10 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
     over devices after the last round). ``difference`` is in percent, of the OOD to the IID level:
     that of the areas, but known of a single round too. Then ``rounds_to_threshold``; ``links``,
     ``modularity``, ``gap``, ``source_degree``, ``source_links`` and ``source_stationary`` (means
-    over sources, the sum for the last); ``consensus_last``, ``seconds``, ``bytes``.
+    over sources, the sum for the last), ``source_passage`` (decimal logarithm of the mean
+    predicted rounds until others know); ``passage_spearman`` and ``hops_spearman`` (how well
+    prediction and distance rank the others by the round in which they reach the threshold);
+    ``consensus_last``, ``seconds``, ``bytes``.
     """
     curves: dict[str, Curve] = {}
     by_device: dict[str, Array] = {}
@@ -111,6 +114,9 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
             f"{kind}_level": measures.level(values, rounds),
             f"{kind}_last": values[-1] if len(values) else np.full(run.sizes["device"], np.nan),
         }
+        if kind == "ood":
+            reached = [measures.reached(own, rounds, threshold) for own in values.T]
+            by_device["rounds_to_threshold"] = np.array(reached, float)
         numbers |= {key: _mean(by_device[key]) for key in by_device if key.startswith(kind)}
         numbers[f"{kind}_worst"] = _least(by_device[f"{kind}_last"])
         numbers[f"{kind}_epochs_area"] = numbers[f"{kind}_area"] * _epochs(run)
@@ -120,7 +126,7 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
     numbers["rounds_to_threshold"] = measures.reached(ood.mean, ood.rounds - 1, threshold)
     edges = tuple(map(tuple, run["edges"].to_numpy().tolist()))
     by_device |= _devices(run, edges)
-    numbers |= _graph(run, edges, by_device) | _costs(run)
+    numbers |= _graph(run, edges, by_device) | _passage(by_device) | _costs(run)
     told = {key: value for key, value in run.attrs.items() if "." not in key}
     return Summary(
         path=Path(run.attrs["path"]),
@@ -168,6 +174,7 @@ def _devices(run: "xr.Dataset", edges: tuple[tuple[int, int], ...]) -> dict[str,
         "source": run["source"].to_numpy(),
         "degree": heard,
         "stationary": stationary,
+        "passage": measures.passage(run),
     }
 
 
@@ -186,6 +193,19 @@ def _graph(
         "source_links": degree,
         "source_degree": degree / max(1, run.sizes["device"] - 1),
         "source_stationary": float(weight),
+    }
+
+
+def _passage(by_device: Mapping[str, Array]) -> dict[str, float]:
+    """What was predicted, beside what was measured; all over devices that are no source."""
+    others = by_device["source"] != 1
+    passage, measured = by_device["passage"][others], by_device["rounds_to_threshold"][others]
+    known = np.isfinite(passage).any()
+    hops = np.where(by_device["hops"] < 0, np.nan, by_device["hops"])[others]
+    return {
+        "source_passage": math.log10(_mean(passage)) if known else float("nan"),
+        "passage_spearman": measures.spearman(passage, measured) if known else float("nan"),
+        "hops_spearman": measures.spearman(hops, measured),
     }
 
 

@@ -1,6 +1,7 @@
 """Figures show the numbers of the files they are made from, whatever is in them."""
 
 import itertools
+import math
 import re
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from tests.report.conftest import Write, write_file
 RISING = np.linspace(0, 1, 6)[:, None] * np.ones(5)
 
 OF_RUN = [
-    *("accuracy", "graph", "heat", "hops", "moments", "consensus", "mixing", "labels"),
+    *("accuracy", "graph", "heat", "hops", "passage", "moments", "consensus", "mixing", "labels"),
     *("seconds", "bytes"),
 ]
 
@@ -378,6 +379,45 @@ def test_an_embedded_figure_belongs_to_its_page(
         assert not {style.INK, style.FAINT, style.PAPER} & {*re.findall("#[0-9a-f]{6}", plain)}
 
 
+def arrivals(picture: figures.Picture) -> dict[float, float]:
+    """What was measured by what was predicted."""
+    points = [dots.get_offsets() for dots in first(picture).collections]
+    return {round(x, 6): y for found in points for x, y in np.asarray(found).tolist()}
+
+
+def test_arrival_is_shown_against_its_prediction(tmp_path: Path, write: Write) -> None:
+    # A ring of five, the source 0: 3/2 d (5 - d) rounds are predicted. Devices 1 and 4 reach a
+    # half in round 2, device 2 in round 5, device 3 never.
+    knows = np.zeros((6, 5))
+    knows[1:, [1, 4]], knows[4:, 2] = 0.5, 1.0
+    run = reader.open(write(tmp_path / "run.h5", knows))
+    (picture,) = (one for one in figures.of_run(run) if one.name == "passage")
+    axes = first(picture)
+    assert arrivals(picture) == {6.0: 2.0, 9.0: pytest.approx(1.12 * 6)}
+    assert [label.get_text() for label in axes.get_yticklabels()][-1] == "never"
+    # Ranks 1.5 1.5 3.5 3.5 against 1.5 1.5 3 4, of prediction as of hops.
+    rank = measures.spearman(np.array([6, 9, 9, 6.0]), np.array([2, 5, math.nan, 2]))
+    assert rank == pytest.approx(0.9428, abs=1e-4)
+    assert axes.get_title(loc="right") == "Spearman: prediction 0.94, hops 0.94"
+    labels = {text.get_text() for text in picture.figure.legends[0].get_texts()}
+    assert labels == {"1 hop", "2 hops"}
+
+
+def test_arrival_follows_the_threshold(tmp_path: Path, write: Write) -> None:
+    run = reader.open(write(tmp_path / "run.h5", RISING))
+    for threshold, want in ((0.2, 2), (0.9, 6)):
+        (picture,) = (one for one in figures.of_run(run, threshold) if one.name == "passage")
+        assert set(arrivals(picture).values()) == {want}
+        assert first(picture).get_ylabel() == f"rounds to OOD accuracy {threshold:g}"
+        assert first(picture).get_title(loc="right") == ""
+
+
+def test_predictions_far_apart_are_on_a_logarithmic_axis(tmp_path: Path, write: Write) -> None:
+    knows = np.linspace(0, 1, 4)[:, None] * np.ones(12)
+    run = reader.open(write(tmp_path / "run.h5", knows, graph=nx.path_graph(12), sources=[1]))
+    assert first(one_of(run, "passage")).get_xscale() == "log"
+
+
 def test_embedded_figures_of_many_devices_stay_small(tmp_path: Path, write: Write) -> None:
     knows = np.random.default_rng(0).random((40, 110))
     graph = nx.barabasi_albert_graph(110, 4, seed=0)
@@ -392,11 +432,11 @@ def edge_cases() -> dict[str, tuple[dict[str, object], set[str], set[str]]]:
     some[2:4, 1] = np.nan
     apart = nx.disjoint_union(nx.cycle_graph(3), nx.empty_graph(2))
     grown = np.geomspace(1, 1e30, 30).reshape(6, 5)
-    measured = {"accuracy", "heat", "hops", "moments"}
+    measured = {"accuracy", "heat", "hops", "passage", "moments"}
     return {
         "one device": (
             {"ood": RISING[:, :1]},
-            {"heat", "hops", "moments", "consensus", "mixing"},
+            {"heat", "hops", "passage", "moments", "consensus", "mixing"},
             {"accuracy", "graph", "labels", "seconds"},
         ),
         "one round": ({"ood": RISING[3:4]}, set(), {*OF_RUN} - {"mixing", "labels"}),
@@ -407,13 +447,17 @@ def edge_cases() -> dict[str, tuple[dict[str, object], set[str], set[str]]]:
         ),
         "no OOD data": (
             {"ood": np.full((6, 5), np.nan), "iid": RISING, "sources": ()},
-            {"heat", "hops"},
+            {"heat", "hops", "passage"},
             {"accuracy", "graph", "moments"},
         ),
-        "devices never reached": ({"ood": RISING, "graph": apart}, set(), {"heat", "hops"}),
+        "devices never reached": ({"ood": RISING, "graph": apart}, {"passage"}, {"heat", "hops"}),
         "some not measured": ({"ood": some}, set(), measured),
         "one moment": ({"ood": RISING, "moments": ("trained",)}, {"moments"}, {"accuracy"}),
-        "no links": ({"ood": RISING, "graph": nx.empty_graph(5)}, {"hops"}, {"graph", "mixing"}),
+        "no links": (
+            {"ood": RISING, "graph": nx.empty_graph(5)},
+            {"hops", "passage"},
+            {"graph", "mixing"},
+        ),
         "all on one rank": (
             {"ood": RISING, "series": {"bytes_sent": np.zeros((6, 5))}},
             {"bytes"},
@@ -446,7 +490,7 @@ def test_only_what_can_be_shown_is_drawn(case: str, tmp_path: Path, write: Write
 def test_a_run_without_weights_has_its_graph(run: xr.Dataset) -> None:
     bare = run.drop_vars(["W", "eigenvalue", "stationary"])
     found = {picture.name: picture for picture in figures.of_run(bare)}
-    assert {*OF_RUN} - {*found} == {"mixing"}
+    assert {*OF_RUN} - {*found} == {"mixing", "passage"}
     alone = one_of(run.drop_vars("eigenvalue"), "mixing")
     assert len(alone.figure.axes) == 2
     assert "half of a link" not in found["graph"].caption

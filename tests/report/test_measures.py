@@ -2,6 +2,7 @@
 
 import math
 
+import networkx as nx
 import numpy as np
 import pytest
 
@@ -125,3 +126,54 @@ def test_one_device_of_one_round(write, tmp_path):
     numbers = summary.read(write(tmp_path / "a.h5", [[0.3]])).numbers
     assert numbers["ood_area"] == 0
     assert numbers["ood_level"] == numbers["ood_last"] == pytest.approx(0.3)
+
+
+def test_the_passage_of_a_run_follows_from_its_weights(write, tmp_path):
+    # A star with equal weights: leaves give its center half, so take 2 rounds; see
+    # tests/graphs/test_passage.py.
+    path = write(tmp_path / "run.h5", np.full((3, 5), 0.4), graph=nx.star_graph(4), sources=[0])
+    assert measures.passage(reader.open(path)) == pytest.approx([0, 2, 2, 2, 2])
+    one = summary.read(path, 0.3)
+    assert one.by_device["passage"] == pytest.approx([0, 2, 2, 2, 2])
+    assert one.by_device["rounds_to_threshold"].tolist() == [1] * 5
+    assert one.numbers["source_passage"] == pytest.approx(math.log10(2))
+    assert math.isnan(one.numbers["passage_spearman"])
+    assert np.isnan(summary.read(path, 0.5).by_device["rounds_to_threshold"]).all()
+
+
+def test_prediction_and_distance_are_ranked_with_what_was_measured(write, tmp_path):
+    # On a ring of eight both say the same: 3/2 d (8 - d) rounds for d hops.
+    hops = np.array([0, 1, 2, 3, 4, 3, 2, 1])
+    late = (np.arange(10)[:, None] >= 2 * hops).astype(float)
+    numbers = summary.read(write(tmp_path / "run.h5", late)).numbers
+    assert numbers["passage_spearman"] == pytest.approx(1)
+    assert numbers["hops_spearman"] == pytest.approx(1)
+    reverse = summary.read(write(tmp_path / "reverse.h5", late[:, hops.argsort()[::-1]])).numbers
+    assert numbers["source_passage"] == reverse["source_passage"]
+    assert reverse["passage_spearman"] < 1
+
+
+@pytest.mark.parametrize("weight", [np.nan, -0.5, 7.0])
+def test_weights_that_are_none_predict_nothing(write, tmp_path, weight):
+    run = reader.open(write(tmp_path / "run.h5", np.ones((2, 4))))
+    run["W"][1, 2] = weight
+    assert np.isnan(measures.passage(run)).all()
+
+
+def test_without_sources_or_weights_nothing_is_predicted(write, tmp_path):
+    path = write(tmp_path / "run.h5", np.ones((2, 4)), sources=())
+    assert np.isnan(measures.passage(reader.open(path))).all()
+    numbers = summary.read(path).numbers
+    keys = ("source_passage", "passage_spearman", "hops_spearman")
+    assert all(math.isnan(numbers[key]) for key in keys)
+    run = reader.open(write(tmp_path / "other.h5", np.ones((2, 4))))
+    assert np.isnan(measures.passage(run.drop_vars("W"))).all()
+
+
+def test_never_is_later_than_all_rounds():
+    order = np.array([1.0, 2.0, 3.0, 4.0])
+    assert measures.spearman(order, np.array([1, 5, np.nan, np.nan])) == pytest.approx(
+        # Ranks 1 2 3.5 3.5: their covariance with 1 2 3 4 is 4.5, their variances 5 and 4.5.
+        4.5 / math.sqrt(5 * 4.5)
+    )
+    assert math.isnan(measures.spearman(order, np.full(4, np.nan)))

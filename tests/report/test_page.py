@@ -60,7 +60,7 @@ class Page(HTMLParser):
 @pytest.fixture
 def plain(monkeypatch):
     """No figures, which take most of the time."""
-    monkeypatch.setattr(figures, "of_run", lambda run: iter(()))
+    monkeypatch.setattr(figures, "of_run", lambda run, threshold: iter(()))
     monkeypatch.setattr(figures, "of_runs", lambda collection: iter(()))
 
 
@@ -113,7 +113,7 @@ def check(text):
 
 def test_one_run_with_its_figures(write, tmp_path, monkeypatch):
     drawn = figures.of_run
-    monkeypatch.setattr(figures, "of_run", lambda run: islice(drawn(run), 3))
+    monkeypatch.setattr(figures, "of_run", lambda *given: islice(drawn(*given), 3))
     text = page.text(one(write, tmp_path))
     found = check(text)
     assert len(text) < 500_000
@@ -215,7 +215,7 @@ def test_names_of_files_runs_and_graphs_are_shown_and_not_run(write, tmp_path, m
     graph = tmp_path / f"{name}.txt"
     graph.write_text("0 1 0 1\n1 0 1 0\n0 1 0 1\n1 0 1 0\n")
     drawn = figures.of_run, figures.of_runs
-    monkeypatch.setattr(figures, "of_run", lambda run: islice(drawn[0](run), 2))
+    monkeypatch.setattr(figures, "of_run", lambda *given: islice(drawn[0](*given), 2))
     monkeypatch.setattr(figures, "of_runs", lambda runs: islice(drawn[1](runs), 2))
     files = [
         write(

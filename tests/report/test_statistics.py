@@ -126,9 +126,10 @@ def test_less_may_be_better(found):
 
 def test_relations_are_those_of_predictors_that_vary(found):
     table = statistics.relations(found)
-    assert set(table["predictor"]) == {"hops"}
-    one = line(table, strategy="degree")
-    assert (one["n"], one["slope"]) == (18, pytest.approx(0))
+    assert set(table["predictor"]) == {"hops", "log_passage"}
+    for predictor in ("hops", "log_passage"):
+        one = line(table, strategy="degree", predictor=predictor)
+        assert (one["n"], one["slope"]) == (18, pytest.approx(0))
 
 
 def test_one_seed_has_differences_and_no_p(write, tmp_path):

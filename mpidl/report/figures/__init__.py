@@ -6,16 +6,18 @@ import xarray as xr
 
 from mpidl.report import style
 from mpidl.report.collection import Collection
-from mpidl.report.figures import costs, learning, mixing, relations, spreading, strategies
+from mpidl.report.figures import arrival, costs, learning, mixing, relations, spreading, strategies
 from mpidl.report.figures.picture import Picture, save, svg
+from mpidl.report.summary import THRESHOLD
 
 __all__ = ["Picture", "of_run", "of_runs", "save", "svg"]
 
-RUN: tuple[Callable[[xr.Dataset], Picture | None], ...] = (
+RUN: tuple[Callable[..., Picture | None], ...] = (
     learning.accuracy,
     spreading.graph,
     spreading.heat,
     spreading.hops,
+    arrival.passage,
     learning.moments,
     learning.consensus,
     mixing.matrix,
@@ -35,11 +37,16 @@ RUNS: tuple[Callable[[Collection], Picture | None], ...] = (
 )
 
 
-def of_run(run: xr.Dataset) -> Iterator[Picture]:
-    """The figures of one run that have something to show, one at a time."""
+def of_run(run: xr.Dataset, threshold: float = THRESHOLD) -> Iterator[Picture]:
+    """The figures of one run that have something to show, one at a time.
+
+    Args:
+        run: The run.
+        threshold: OOD accuracy until which rounds are counted.
+    """
     for draw in RUN:
         with style.context():
-            picture = draw(run)
+            picture = draw(run, threshold) if draw is arrival.passage else draw(run)
         if picture is not None:
             yield picture
 

@@ -14,6 +14,7 @@ from mpidl.report.figures.picture import Picture, blank
 PREDICTORS = {
     "source_degree": "source degree / (N \u2212 1)",
     "source_stationary": "source stationary weight",
+    "source_passage": "predicted rounds, log\u2081\u2080 of mean",
     "modularity": "modularity",
     "gap": "spectral gap",
     "devices": "devices",

@@ -29,7 +29,7 @@ MANY = 20
 
 FIRST = {
     "devices": (
-        *("device", "source", "hops", "degree", "stationary"),
+        *("device", "source", "hops", "degree", "stationary", "passage", "rounds_to_threshold"),
         *("ood_level", "ood_last", "iid_level", "iid_last"),
     ),
     "groups": (
@@ -160,7 +160,7 @@ def _drawings(collection: Collection) -> list[Drawing]:
         pictures = figures.of_runs(collection)
     else:
         (only,) = collection.summaries.values()
-        pictures = figures.of_run(reader.open(only.path))
+        pictures = figures.of_run(reader.open(only.path), collection.threshold)
     return [
         Drawing(one.name, one.title, one.caption, Markup(figures.svg(one)), _shape(one))
         for one in pictures

@@ -24,7 +24,8 @@ OPEN = 3
 
 OF_RUN = (
     *("ood_last", "ood_worst", "ood_level", "iid_last", "difference", "rounds_to_threshold"),
-    *("consensus_last", "source_stationary", "gap", "modularity", "seconds", "bytes"),
+    *("consensus_last", "source_stationary", "passage_spearman", "gap", "modularity"),
+    *("seconds", "bytes"),
 )
 """The numbers that head the page of one run."""
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 
 from mpidl import schema
@@ -12,7 +13,7 @@ MEASURES = ("area", "level", "last")
 """Of each device and kind of test set; see :func:`mpidl.report.summary.of`."""
 
 PREDICTORS = (
-    *("source_degree", "source_links", "source_stationary"),
+    *("source_degree", "source_links", "source_stationary", "source_passage"),
     *("modularity", "gap", "devices", "links"),
 )
 """Numbers of a run's graph and of its sources that may decide how far knowledge travels."""
@@ -109,15 +110,17 @@ def relations(
     its seeded runs (:func:`seeded`), over all cells: ``slope``, ``low``, ``high``, ``intercept``,
     ``r2``, ``p`` and ``n``. Each predictor is looked at by itself, whatever else differs.
 
-    The predictor ``hops`` is that of a device, its distance to the nearest source; there
+    The predictors ``hops`` and ``log_passage`` are those of a device, its distance to the nearest
+    source and the decimal logarithm of the predicted rounds until knowledge arrives; there
     ``measure`` is that of the device, and n counts devices that are no source and can be reached.
-    They are not independent within a run, so p and the interval of that line are too sure.
+    They are not independent within a run, so p and the interval of such a line are too sure.
     """
     runs, devices = seeded(collection), seeded_devices(collection)
     devices = devices[devices["hops"] > 0]
+    devices = devices.assign(log_passage=np.log10(devices["passage"]))
     tables = [(runs, key) for key in PREDICTORS]
     if measure in devices:
-        tables.append((devices, "hops"))
+        tables += [(devices, "hops"), (devices, "log_passage")]
     rows = []
     for strategy in sorted(set(runs["strategy"])):
         for table, predictor in tables:
