@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import networkx as nx
@@ -189,7 +189,7 @@ def report(plan: Plan, found: dict[str, Any]) -> str:
     lines += provenance.sharing(plan)
     lines += outlook.narrow(found) if _close(plan) else [outlook.BEYOND]
     if "spectral_gap" in found:
-        lines.append(long_run(found))
+        lines += [long_run(found), *([] if plan.steady else [outlook.CHANGING])]
     if "passage" in found:
         lines += outlook.knowledge(found, plan.sources)
     if "long_run" in found:
@@ -226,10 +226,16 @@ def heading(plan: Plan, found: Mapping[str, Any], size: str) -> str:
 
 def long_run(found: Mapping[str, Any]) -> str:
     """Spectral gap and who leads the consensus, from :func:`weighed`, a sentence."""
-    influence = np.array(found["stationary"])
-    first = np.argsort(-np.round(influence, 10), kind="stable")[:3]
-    leaders = ", ".join(f"{d} ({influence[d]:#.3g})" for d in first)
-    return f"spectral gap {found['spectral_gap']:.4g}; consensus is led by {leaders}"
+    influence = found["stationary"]
+    told = ", ".join(f"{d} ({influence[d]:#.3g})" for d in leaders(influence)[:3])
+    return f"spectral gap {found['spectral_gap']:.4g}; consensus is led by {told or 'nobody'}"
+
+
+def leaders(influence: Sequence[float]) -> list[int]:
+    """Devices by descending influence; nobody where all have the same, to ten digits."""
+    shares = np.round(influence, 10)
+    alike = len(shares) > 1 and float(np.ptp(shares)) == 0
+    return [] if alike else np.argsort(-shares, kind="stable").tolist()
 
 
 def _devices(plan: Plan, found: dict[str, Any]) -> list[str]:

@@ -27,6 +27,9 @@ DECAY = 0.9
 BEYOND = f"communities, bridges and how knowledge spreads are not sought beyond {CLOSE:,} devices"
 """What is said of a larger graph."""
 
+CHANGING = "W is not the same in every round: what is said of it holds for the first"
+"""What is said where links, weights or who takes part change."""
+
 NAMED = 8
 """Bridges and communities that a sentence lists."""
 

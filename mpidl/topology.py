@@ -32,9 +32,6 @@ DEVICES = 16
 LISTED = 10
 """Devices of a graph too large to be drawn that are listed: those from which to spread."""
 
-ALIKE = 1e-9
-"""Difference of influences that are called the same."""
-
 LEGEND = (
     "gap: spectral gap of W, as it is in the first round; neighbors: effective number of neighbors",
     f"(decay {outlook.DECAY:g}); led by: who has most influence on the consensus; mean, longest:",
@@ -97,7 +94,7 @@ def read(graph: str, overrides: Sequence[str]) -> Plan:
 def facts(made: Plan) -> dict[str, Any]:
     """All numbers, as plain values."""
     close = made.devices <= outlook.CLOSE
-    found = {
+    found: dict[str, Any] = {
         "name": made.file.name,
         "strategy": made.file.strategy.name,
         "devices": made.devices,
@@ -107,7 +104,10 @@ def facts(made: Plan) -> dict[str, Any]:
         **(outlook.of_graph(made.graph) if close else {}),
     }
     rows = {name: _strategy(made, name) for name in strategies.STRATEGIES}
-    return found | {"strategies": rows} | ({"advice": advised(rows)} if close else {})
+    found["strategies"] = rows
+    if close and made.devices > 1:
+        found["advice"] = advised(rows)
+    return found
 
 
 def _strategy(made: Plan, name: str) -> dict[str, Any]:
@@ -160,6 +160,8 @@ def report(made: Plan, found: Mapping[str, Any]) -> str:
     close = made.devices <= outlook.CLOSE
     lines += ["", *(outlook.narrow(found) if close else [outlook.BEYOND])]
     lines += [f"OOD data on {made.sources or 'no device'}", "", *_table(made, found), ""]
+    if not (made.steady or made.looks):
+        lines += [outlook.CHANGING, ""]
     own = found["strategies"][made.file.strategy.name]
     lines.append(f"{made.file.strategy.name} (strategy.name) in detail:")
     if "left_out" in own or "long_run" in own:
@@ -194,9 +196,7 @@ def _aligned(cell: str, width: int, column: int) -> str:
 
 def _numbers(made: Plan, row: Mapping[str, Any]) -> tuple[str, ...]:
     influence = row["stationary"]
-    leader = influence.index(max(influence))
-    alike = max(influence) - min(influence) < ALIKE
-    led = "nobody" if alike else f"{leader} ({influence[leader]:.3f})"
+    led = next((f"{d} ({influence[d]:.3f})" for d in check.leaders(influence)), "nobody")
     if "passage" not in row:
         return f"{row['spectral_gap']:.4f}", "-", led, "-", "-", "-", "-"
     worst, mean = outlook.over(row["passage"], made.sources)

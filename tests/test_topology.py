@@ -89,6 +89,26 @@ def test_a_strategy_that_the_graph_refuses_is_left_out_with_its_sentence(capsys,
     assert "passage" in found["strategies"]["degree"]
 
 
+@pytest.mark.parametrize(
+    ("setting", "changes"),
+    [
+        ("topology.seed=1", False),
+        ("topology.link_probability=0.9", True),
+        ("training.participation=0.5", True),
+        ("schedule.name=exponential", True),
+    ],
+)
+def test_weights_that_change_are_told(capsys, setting, changes):
+    allowed = "topology.allow_disconnected=true"
+    assert topology.main(["ring", "--set", setting, "--set", allowed]) == 0
+    assert ("W is not the same in every round" in capsys.readouterr().out) == changes
+
+
+def test_one_device_needs_no_advice(capsys):
+    assert topology.main(["complete", "--devices", "1"]) == 0
+    assert "advice" not in capsys.readouterr().out
+
+
 def test_of_a_large_graph_the_rest_is_left_out(capsys, monkeypatch):
     monkeypatch.setattr("mpidl.outlook.CLOSE", 10)
     found = asked(capsys, "ring")

@@ -183,7 +183,7 @@ def test_nothing_is_wider_than_the_page(look, study, width, tmp_path):
 
 def test_one_run_fits_a_phone(look, write, tmp_path, monkeypatch):
     drawn = figures.of_run
-    monkeypatch.setattr(figures, "of_run", lambda run: islice(drawn(run), 2))
+    monkeypatch.setattr(figures, "of_run", lambda *given: islice(drawn(*given), 2))
     curves = np.linspace(0, 0.8, 40).reshape(5, 8)
     browser, _ = look(room.read([write(tmp_path / f"{'long-name-' * 9}.h5", curves)]), 360)
     assert _fits(browser)
