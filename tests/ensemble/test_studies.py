@@ -16,6 +16,7 @@ STUDIES = ROOT / "launch" / "studies"
 COUNTS = {
     "smoke": 2 * 2 * 3,
     "example": 3 * 2 * 6,
+    "knowledge": 3 * 2 * 4,
     "mnist_small": 2 * 3 * 2 * 6,
     "mnist_testbed": 2 * 3 * 2 * 6,
     "paper": 3 * 5 * 12 * (5 * 4 + 1),
