@@ -96,7 +96,8 @@ def passage(run: "xr.Dataset") -> Array:
         return never
     matrix = run["W"].to_numpy()
     # A file may come from anywhere, and have anything in place of weights.
-    if not (matrix >= 0).all() or not np.allclose(matrix.sum(axis=1), 1):
+    square = matrix.shape == (len(never), len(never))
+    if not square or not (matrix >= 0).all() or not np.allclose(matrix.sum(axis=1), 1):
         return never
     rounds = graphs.first_passage(matrix, sources.tolist())
     return np.where(np.isfinite(rounds), rounds, np.nan)

@@ -160,6 +160,11 @@ def test_weights_that_are_none_predict_nothing(write, tmp_path, weight):
     assert np.isnan(measures.passage(run)).all()
 
 
+def test_weights_of_other_devices_predict_nothing(write, tmp_path):
+    run = reader.open(write(tmp_path / "run.h5", np.ones((2, 4))))
+    assert np.isnan(measures.passage(run.isel(member=slice(3)))).all()
+
+
 def test_without_sources_or_weights_nothing_is_predicted(write, tmp_path):
     path = write(tmp_path / "run.h5", np.ones((2, 4)), sources=())
     assert np.isnan(measures.passage(reader.open(path))).all()
