@@ -263,7 +263,7 @@ def graph_arrays(plan: Plan) -> dict[str, Array]:
     }
     if plan.dense:
         matrix = plan.matrix()
-        arrays["W"] = matrix
+        arrays["W"] = plan.settled(matrix)
         arrays["stationary"] = plan.influence(matrix)
         arrays["eigenvalue"] = graphs.moduli(matrix)
     return arrays

@@ -121,7 +121,7 @@ def weighed(plan: Plan) -> dict[str, Any]:
         "moduli": moduli.tolist(),
         "stationary": plan.influence(matrix).tolist(),
     }
-    return found | (outlook.of_weights(matrix, plan.sources) if _close(plan) else {})
+    return found | (outlook.of_weights(plan.settled(matrix), plan.sources) if _close(plan) else {})
 
 
 def _close(plan: Plan) -> bool:

@@ -249,6 +249,17 @@ class Plan:
         matrix = strategies.stacked(rows)
         return matrix if self.sequence is None else strategies.sequential(matrix, self.sequence)
 
+    def settled(self, matrix: Array) -> Array:
+        """How models are mixed by this W in the long run, row-stochastic, ``(N, N)``.
+
+        Where senders share out vectors and masses, models are vectors over masses: with settled
+        masses m, ``A m = m``, that is ``A[i, j] m_j / m_i``.
+        """
+        if not self.algorithm.columns:
+            return matrix
+        mass = graphs.stationary(matrix.T)
+        return matrix * mass / np.where(mass > 0, mass, 1.0)[:, None]
+
     def influence(self, matrix: Array) -> Array:
         """Share of each device in what all agree on, if they mix by this W, ``(N,)``."""
         if self.algorithm.columns:

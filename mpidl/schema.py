@@ -69,7 +69,10 @@ SCALARS = tuple(key for key, variable in SERIES.items() if variable.dims == PER_
 GRAPH = {
     "edges": Variable(("edge", "end"), "source and destination of each link", dtype="i8"),
     "probability": Variable(("edge",), "probability that the link works in a round"),
-    "W": Variable(("device", "member"), "mixing matrix of round 0: x_i <- sum_j W[i, j] x_j"),
+    "W": Variable(
+        ("device", "member"),
+        "mixing matrix of round 0, of push-sum with settled masses: x_i <- sum_j W[i, j] x_j",
+    ),
     "centrality": Variable(("device",), "the centrality the strategy weighs by, or degree"),
     "stationary": Variable(("device",), "long-run influence: left Perron vector of W"),
     "eigenvalue": Variable(("mode",), "moduli of the eigenvalues of W, descending"),
