@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import graphs, placement, runfile, seeds, strategies
+from mpidl import attacks, graphs, network, placement, runfile, seeds, strategies
 from mpidl.algorithms import ALGORITHMS, Algorithm, Lengths
 from mpidl.datasets import DATASETS
 from mpidl.exchange import BACKENDS
@@ -34,6 +34,7 @@ KINDS = {
     "placement": placement.PLACEMENTS,
     "model": MODELS,
     "exchange": BACKENDS,
+    "attack": attacks.ATTACKS,
 }
 """By section of a run file, what can be named there."""
 
@@ -88,12 +89,16 @@ class Plan:
         graph: The topology: an edge j -> i means that the parameters of j arrive at i.
         sources: The devices that hold out-of-distribution data, ascending.
         hosts: Device to rank, ``(N,)``.
+        attackers: The devices that send what they should not, ascending.
+        stragglers: The devices that are slow by the clock of the network, ascending.
     """
 
     file: RunFile
     graph: nx.DiGraph
     sources: list[int]
     hosts: npt.NDArray[np.int64]
+    attackers: list[int] = field(default_factory=list)
+    stragglers: list[int] = field(default_factory=list)
 
     @property
     def devices(self) -> int:
@@ -118,10 +123,24 @@ class Plan:
     @property
     def uniform(self) -> bool:
         """Whether every device takes the mean of all, at once, in every round."""
-        everyone = self.file.training.participation == 1
         at_once = self.file.exchange.mixing == "synchronous"
-        all_alike = not self.algorithm.lazy and self.algorithm.read is None
-        return self.complete and everyone and at_once and all_alike
+        all_alike = not self.algorithm.lazy and self.algorithm.read is None and not self.altered
+        return self.complete and self._everyone and at_once and all_alike
+
+    @property
+    def _everyone(self) -> bool:
+        """Whether all devices take part in every round."""
+        return self.file.training.participation == 1 and self._presence.steady
+
+    @cached_property
+    def _presence(self) -> network.Presence:
+        return network.Presence(self.file.network, self.devices, self.file.training.seed)
+
+    @property
+    def altered(self) -> bool:
+        """Whether devices mix what neighbors have not just trained, or not by weights."""
+        late = network.longest(self.file.network) > 0
+        return bool(self.attackers) or late or strategies.combines(self.file.strategy.name)
 
     @cached_property
     def sequence(self) -> list[int] | None:
@@ -163,20 +182,97 @@ class Plan:
     @property
     def reliable(self) -> bool:
         """Whether every link works in every round."""
-        everyone = self.file.training.participation == 1
         return (
-            everyone
+            self._everyone
             and graphs.links(self.open_graph, self.file.training.seed, 0) is self.open_graph
         )
 
     def active(self, round_: int) -> set[int]:
-        """The devices that take part in a round."""
-        share = self.file.training.participation
+        """The devices that take part in a round: of those drawn for it those that are there."""
+        return set(np.flatnonzero(self._takes_part(round_)).tolist())
+
+    def _takes_part(self, round_: int) -> Array:
+        """Whether each device takes part in a round, ``(N,)``."""
+        share, there = self.file.training.participation, self._presence(round_)
         if share == 1:
-            return set(range(self.devices))
+            return there
         draw = seeds.stream(self.file.training.seed, "participation", round_)
-        count = max(1, round(share * self.devices))
-        return {int(i) for i in draw.choice(self.devices, count, replace=False)}
+        drawn = draw.choice(self.devices, max(1, round(share * self.devices)), replace=False)
+        return there & np.isin(np.arange(self.devices), drawn)
+
+    @cached_property
+    def links(self) -> Array:
+        """The links over which the strategy mixes, ascending, ``(L, 2)``: source and target."""
+        found = sorted(self.open_graph.edges)
+        return np.array(found, np.int64).reshape(len(found), 2)
+
+    @cached_property
+    def _keys(self) -> Array:
+        """A number for each of the links, ascending, ``(L,)``."""
+        return self._numbered(self.links)
+
+    def _numbered(self, links: Array) -> Array:
+        found: Array = links[:, 0] * self.devices + links[:, 1]
+        return found
+
+    def lags(self, round_: int) -> Array:
+        """By how many rounds what arrives over each of the links is late, ``(L,)``.
+
+        It is -1 where nothing arrives, as the link fails or an end takes no part; and no more than
+        there were rounds before.
+        """
+        file, count = self.file, len(self.links)
+        if file.exchange.mixing == "delayed":
+            lags = np.ones(count, np.int64)
+        else:
+            lags = network.delays(file.network, count, file.training.seed, round_)
+        lags = np.minimum(lags, round_)
+        failed = graphs.failures(self.open_graph, file.training.seed, round_)
+        lags[np.searchsorted(self._keys, self._numbered(failed))] = -1
+        lags[~self._takes_part(round_)[self.links].all(axis=1)] = -1
+        return lags
+
+    def late(self, round_: int, devices: Sequence[int]) -> dict[int, dict[int, int]]:
+        """For some devices by how many rounds the vectors of in-neighbors are late that are so."""
+        lags, late = self.lags(round_), {device: dict[int, int]() for device in devices}
+        chosen = (lags > 0) & np.isin(self.links[:, 1], devices)
+        for (source, target), lag in zip(self.links[chosen].tolist(), lags[chosen], strict=True):
+            late[target][source] = int(lag)
+        return late
+
+    @cached_property
+    def depths(self) -> Array:
+        """For how many rounds the vector of each device has to be kept, ``(N,)``."""
+        settings, depths = self.file.network, np.zeros(self.devices, np.int64)
+        most = network.delays(settings, len(self.links), self.file.training.seed, 0)
+        if settings.delay_draw == "per_round":
+            most = np.full(len(self.links), network.longest(settings))
+        np.maximum.at(depths, self.links[:, 0], most)
+        return depths
+
+    def traffic(self, round_: int, message: int) -> network.Traffic:
+        """What travels in a round, where each link takes so many bytes."""
+        lags = self.lags(round_)
+        works = lags >= 0
+        return network.Traffic(self.links[works], lags[works], self._takes_part(round_), message)
+
+    def clock(self, message: int) -> network.Clock:
+        """The simulated seconds at which devices finish rounds, where a message has so many bytes.
+
+        The graph tells the samples of each device, so data come first.
+        """
+        training, nodes = self.file.training, self.graph.nodes
+        samples = np.array([nodes[device]["samples"] for device in range(self.devices)])
+        steps = np.ceil(samples / training.batch_size) * training.epochs
+        if training.steps is not None:
+            steps = np.full(self.devices, training.steps)
+        return network.Clock(
+            self.file.network,
+            steps,
+            self.stragglers,
+            training.seed,
+            lambda round_: self.traffic(round_, message),
+        )
 
     def learners(self, round_: int) -> set[int]:
         """Those of them that begin a training in it."""
@@ -327,11 +423,25 @@ def make(file: RunFile, ranks: int, graph: nx.DiGraph | None = None) -> Plan:
     file = replace(file, topology=topology)
     hosts = placement.hosts(file.placement.hosts, devices, ranks)
     none = file.ood.name == "none"
-    sources = [] if none else placement.sources(file.ood.sources, graph, file.training.seed)
+    seed, slow = file.training.seed, file.network.stragglers
+    sources = [] if none else placement.sources(file.ood.sources, graph, seed)
+    stragglers = placement.chosen("network.stragglers", slow, graph, seed, "stragglers")
+    attackers = _attackers(file, graph)
     _check_exchange(file, devices)
-    made = Plan(file, graph, sources, hosts)
+    _check_network(file, devices)
+    made = Plan(file, graph, sources, hosts, attackers, stragglers)
     _check_algorithm(made)
     return made
+
+
+def _attackers(file: RunFile, graph: nx.DiGraph) -> list[int]:
+    attack, seed = file.attack, file.training.seed
+    if attack.name == "none":
+        return []
+    found = placement.chosen("attack.devices", attack.devices, graph, seed, "attackers")
+    if not found:
+        raise Fault("attack.devices = []: must name at least one device.")
+    return found
 
 
 def _check_algorithm(made: Plan) -> None:
@@ -392,6 +502,31 @@ def _check_exchange(file: RunFile, devices: int) -> None:
         raise Fault(
             f"strategy.name = {file.strategy.name!r}: links all devices to all, and {devices} "
             f"devices have more links than the {graphs.LINKS:,} that are allowed."
+        )
+
+
+def _check_network(file: RunFile, devices: int) -> None:
+    settings, mixing = file.network, file.exchange.mixing
+    for outage in settings.outages:
+        if outage[0] >= devices:
+            raise Fault(
+                f"network.outages = {shown(settings.outages)}: must name devices of the graph, 0 "
+                f"to {devices - 1}."
+            )
+    if network.longest(settings) and mixing != "synchronous":
+        raise Fault(
+            f"network.delay = {shown(settings.delay)}: is emulated where exchange.mixing = "
+            f"'synchronous', not {mixing!r}."
+        )
+    if file.attack.name != "none" and mixing != "synchronous":
+        raise Fault(
+            f"attack.name = {file.attack.name!r}: goes with exchange.mixing = 'synchronous', not "
+            f"{mixing!r}."
+        )
+    if network.takes_time(settings) and mixing == "sequential":
+        raise Fault(
+            "exchange.mixing = 'sequential': has no clock; [network] takes seconds where it is "
+            "'synchronous' or 'delayed'."
         )
 
 

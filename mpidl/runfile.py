@@ -18,6 +18,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Chance = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 MANY = 100_000
 """Devices that a list may have."""
@@ -29,6 +31,19 @@ def _nonzero(value: float) -> float:
     if value == 0:
         raise ValueError("must not be zero")
     return value
+
+
+def _ascending(bounds: list[int]) -> list[int]:
+    if bounds != sorted(bounds):
+        raise ValueError("must ascend")
+    return bounds
+
+
+def _ends_after_it_begins(outage: list[int]) -> list[int]:
+    _, away, back = outage
+    if back <= away:
+        raise ValueError("must end after it begins")
+    return outage
 
 
 Temperature = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_nonzero)]
@@ -81,18 +96,20 @@ class Data(Section):
 
 SOURCES = "must be a device number, text such as 'degree:1' or 'random:2', or a list of these"
 
+Chosen = int | str | Annotated[list[int | str], Field(max_length=MANY)]
+"""Devices as :func:`mpidl.placement.chosen` reads them."""
+
 
 class Ood(Section):
     """Out-of-distribution data: its kind, the devices that hold it, and how much of it.
 
     ``sources`` are device numbers, or ``"degree:1"`` (first by that centrality),
-    ``"published:1"`` (as stored with the graph), ``"random:2"`` (that many at random).
+    ``"published:1"`` (as stored with the graph), ``"random:2"`` or ``"random:20%"`` (that many at
+    random).
     """
 
     name: str = "trigger"
-    sources: int | str | Annotated[list[int | str], Field(max_length=MANY)] = Field(
-        "degree:1", description=SOURCES
-    )
+    sources: Chosen = Field("degree:1", description=SOURCES)
     proportion: Share = 0.1
     test_share: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.1
 
@@ -162,6 +179,65 @@ class Exchange(Section):
     accelerator_aware: Literal["auto", "yes", "no"] = "auto"
 
 
+DELAY = 1000
+"""Rounds by which a link may be late; so many vectors are kept of every device."""
+
+Delay = Annotated[int, Field(ge=0, le=DELAY)]
+Bounds = Annotated[list[Delay], Field(min_length=2, max_length=2), AfterValidator(_ascending)]
+Outage = Annotated[
+    list[Natural], Field(min_length=3, max_length=3), AfterValidator(_ends_after_it_begins)
+]
+
+
+class Network(Section):
+    """A network that takes time and fails; by default it does neither.
+
+    The clock: ``latency`` in seconds; ``bandwidth`` of a link and ``uplink`` and ``downlink`` of a
+    device, which its links share, in bytes per second, unlimited where they are not given;
+    ``step_seconds`` of a local step, ``slowdown`` times as many on ``stragglers`` (as
+    ``ood.sources``), times a log-normal factor of median 1 and this ``jitter``, drawn for every
+    device and round. :class:`mpidl.network.Clock` says how seconds add up.
+
+    Lateness: ``delay`` rounds on each link, or ``[lowest, highest]``, between which each link
+    draws once, or each round anew.
+
+    Absence: ``outages`` as ``[device, first round away, first round back]``, rounds from 0; and in
+    each round a device that is there leaves with the chance ``leave``, one that is not comes
+    ``back``.
+    """
+
+    latency: Seconds = 0.0
+    bandwidth: Rate | None = None
+    uplink: Rate | None = None
+    downlink: Rate | None = None
+    step_seconds: Seconds = 0.0
+    stragglers: Chosen = Field(default=[], description=SOURCES)
+    slowdown: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 10.0
+    jitter: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
+    delay: Delay | Bounds = Field(
+        0,
+        description=f"must be rounds from 0 to {DELAY}, or [lowest, highest] in ascending order",
+    )
+    delay_draw: Literal["per_link", "per_round"] = "per_link"
+    outages: Annotated[list[Outage], Field(max_length=MANY)] = Field(
+        default=[],
+        description="must list [device, first round away, first round back] in ascending order",
+    )
+    leave: Chance = 0.0
+    back: Chance = 0.5
+
+
+class Attack(Section):
+    """What malicious devices send in place of their models, from a round on, counted from 0.
+
+    ``devices`` as ``ood.sources``.
+    """
+
+    name: str = "none"
+    devices: Chosen = Field("random:1", description=SOURCES)
+    from_round: Natural = 0
+
+
 class Record(Section):
     """How the results file is written: every so many rounds, or seconds if that comes first."""
 
@@ -199,6 +275,8 @@ class RunFile:
     training: Training
     evaluation: Evaluation
     exchange: Exchange
+    network: Network
+    attack: Attack
     record: Record
     checkpoint: Checkpoint
 
@@ -226,6 +304,8 @@ SECTIONS: dict[str, type[Section]] = {
     "training": Training,
     "evaluation": Evaluation,
     "exchange": Exchange,
+    "network": Network,
+    "attack": Attack,
     "record": Record,
     "checkpoint": Checkpoint,
 }

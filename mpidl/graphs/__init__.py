@@ -10,7 +10,7 @@ from mpidl.graphs.communities import bridges, communities, modularity, undirecte
 from mpidl.graphs.drawing import picture
 from mpidl.graphs.families import LINKS, TOPOLOGIES
 from mpidl.graphs.files import DEVICES, read
-from mpidl.graphs.neighborhood import Neighborhood, links, turned, whole
+from mpidl.graphs.neighborhood import Neighborhood, failures, links, turned, whole
 from mpidl.graphs.passage import first_passage, first_passages, rounded
 from mpidl.graphs.spectra import (
     Unknown,
@@ -36,6 +36,7 @@ __all__ = [
     "completed",
     "components",
     "effective_neighbors",
+    "failures",
     "first_passage",
     "first_passages",
     "gap",

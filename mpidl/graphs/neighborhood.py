@@ -41,9 +41,9 @@ class Neighborhood:
 
 @dataclass(frozen=True)
 class _Flaky:
-    """The E directed links that may fail, ascending, and which of the draws decides each."""
+    """The F directed links that may fail, ascending, and which of the draws decides each."""
 
-    links: list[tuple[int, int]]
+    links: npt.NDArray[np.int64]
     probability: npt.NDArray[np.float64]
     draw: npt.NDArray[np.int64]
 
@@ -59,19 +59,26 @@ def links(graph: nx.DiGraph, seed: int, round: int) -> nx.DiGraph:
     directions work or neither does. Nodes and attributes are kept; :func:`whole` leads back to
     the graph itself, which is what is returned where every link always works.
     """
-    if graph not in _flaky:
-        _flaky[graph] = _find_flaky(graph)
-    flaky = _flaky[graph]
-    if not flaky.links:
+    failed = set(map(tuple, failures(graph, seed, round).tolist()))
+    if not len(_flaky[graph].links):
         return graph
-    uniform = seeds.stream(seed, "links", round).random(int(flaky.draw.max()) + 1)
-    failing = np.flatnonzero(uniform[flaky.draw] >= flaky.probability)
-    failed = {flaky.links[index] for index in failing.tolist()}
     working = nx.DiGraph()
     working.graph.update(graph.graph, whole=whole(graph))
     working.add_nodes_from(graph.nodes(data=True))
     working.add_edges_from(edge for edge in graph.edges(data=True) if edge[:2] not in failed)
     return working
+
+
+def failures(graph: nx.DiGraph, seed: int, round: int) -> npt.NDArray[np.int64]:
+    """The links that fail in a round, ascending, ``(F, 2)``; see :func:`links`."""
+    if graph not in _flaky:
+        _flaky[graph] = _find_flaky(graph)
+    flaky = _flaky[graph]
+    if not len(flaky.links):
+        return flaky.links
+    uniform = seeds.stream(seed, "links", round).random(int(flaky.draw.max()) + 1)
+    failed: npt.NDArray[np.int64] = flaky.links[uniform[flaky.draw] >= flaky.probability]
+    return failed
 
 
 def turned(graph: nx.DiGraph) -> nx.DiGraph:
@@ -101,7 +108,7 @@ def _find_flaky(graph: nx.DiGraph) -> _Flaky:
         key = (min(i, j), max(i, j), True) if shared else (i, j, False)
         draw.append(draws.setdefault(key, len(draws)))
     return _Flaky(
-        links=found,
+        links=np.array(found, np.int64).reshape(len(found), 2),
         probability=np.array([chances[link] for link in found], dtype=np.float64),
         draw=np.array(draw, dtype=np.int64),
     )

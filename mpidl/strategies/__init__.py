@@ -10,7 +10,7 @@ import numpy as np
 
 from mpidl.graphs import Neighborhood
 from mpidl.runfile import Schedule, Strategy
-from mpidl.strategies import similarity, sinkhorn
+from mpidl.strategies import robust, similarity, sinkhorn
 from mpidl.strategies.inbox import Inbox, Look
 from mpidl.strategies.schedules import SCHEDULES
 from mpidl.strategies.weights import STRATEGIES, Array, softmax
@@ -21,8 +21,10 @@ __all__ = [
     "STRATEGIES",
     "Inbox",
     "Look",
+    "combines",
     "looks",
     "mixing_matrix",
+    "robust",
     "row",
     "sequential",
     "similarity",
@@ -53,20 +55,25 @@ def looks(name: str) -> bool:
     return sum(argument.kind is argument.POSITIONAL_ONLY for argument in given) > 1
 
 
+def combines(name: str) -> bool:
+    """Whether a strategy gives the mixture itself and no weights: its annotation says so."""
+    return bool(inspect.signature(STRATEGIES[name]).return_annotation == "Tensor")
+
+
 def row(
     strategy: Strategy, schedule: Schedule, view: Neighborhood, look: Look | None = None
-) -> Array:
+) -> Any:
     """Weights over ``view.members``, ``(K,)``, in the round of the view; they sum to 1.
 
-    The temperature of the strategy, where it has one, follows the schedule. ``look`` is given for
-    a strategy that :func:`looks`.
+    Of a strategy that :func:`combines` it is the mixture itself, a tensor ``(P,)``. The temperature
+    of the strategy, where it has one, follows the schedule. ``look`` is given for a strategy that
+    :func:`looks`.
     """
     parameters = STRATEGIES.parameters(strategy)
     if "temperature" in parameters:
         parameters["temperature"] = temperature(strategy, schedule, view.round)
     given = (view,) if look is None else (view, look(view))
-    weights: Array = STRATEGIES[strategy.name](*given, **parameters)
-    return weights
+    return STRATEGIES[strategy.name](*given, **parameters)
 
 
 def mixing_matrix(

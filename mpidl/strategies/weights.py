@@ -14,7 +14,8 @@ from mpidl.registry import Registry
 STRATEGIES = Registry("strategy")
 """``builder(view, /, ...)``: weights over ``view.members``, ``(K,)``, that sum to 1.
 
-One whose weights follow from parameters takes ``(view, inbox, /, ...)``.
+One whose weights follow from parameters takes ``(view, inbox, /, ...)``; it may give the mixture
+itself in place of weights, a tensor ``(P,)``, and then has ``-> "Tensor"``.
 """
 
 Array = npt.NDArray[np.float64]

@@ -1,0 +1,61 @@
+"""Attacks by name: what a malicious device sends in place of its model.
+
+Its own model stays as it is: it trains and mixes as others do. What looks like an honest model
+trained on poisoned data is no attack here but out-of-distribution data: name the attackers as
+``ood.sources`` of a trigger, and the backdoor spreads as knowledge does.
+"""
+
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import Field
+
+from mpidl.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ATTACKS = Registry("attack")
+"""``builder(vector, rng, /, ...)``: what is sent in place of a trained vector ``(P,)``.
+
+The generator is that of the device and the round.
+"""
+
+Strength = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+@ATTACKS.add
+def none(vector: "Tensor", rng: np.random.Generator, /) -> "Tensor":
+    """Everybody sends the own model."""
+    return vector
+
+
+@ATTACKS.add
+def sign_flip(vector: "Tensor", rng: np.random.Generator, /, strength: Strength = 1.0) -> "Tensor":
+    """The model times minus ``strength``. Source: Li et al., 2019, arXiv 1811.03761."""
+    return vector * -strength
+
+
+@ATTACKS.add
+def noise(vector: "Tensor", rng: np.random.Generator, /, strength: Strength = 1.0) -> "Tensor":
+    """The model and on each number of it normal noise, whose standard deviation is ``strength``.
+
+    Source: the Gaussian attack of Blanchard et al., 2017, arXiv 1703.02757, around the model.
+    """
+    import torch
+
+    drawn = torch.from_numpy(rng.standard_normal(len(vector), np.float32))
+    return vector + strength * drawn.to(vector)
+
+
+@ATTACKS.add
+def same_value(
+    vector: "Tensor",
+    rng: np.random.Generator,
+    /,
+    value: Annotated[float, Field(allow_inf_nan=False)] = 100.0,
+) -> "Tensor":
+    """The same ``value`` for every number. Source: Li et al., 2019, arXiv 1811.03761."""
+    import torch
+
+    return torch.full_like(vector, value)
