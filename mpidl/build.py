@@ -29,6 +29,9 @@ from mpidl.world import Comm
 
 Array = npt.NDArray[Any]
 
+LAGS = 10_000_000
+"""Links times rounds. Of more it is not told which of them failed or were late."""
+
 
 @contextmanager
 def parts(
@@ -88,7 +91,10 @@ def parts(
     tests = {kind: _samples(stock, *stock.tests[kind], hardware) for kind in schema.KINDS}
     classes = len(stock.traits.classes)
     board = Board(node, plan.hosts, width(classes))
-    yield Parts(comm, plan, devices, batch, gossip, board, tests, classes, book, snapshot, saver)
+    clock = plan.clock(wiring.size * wiring.dtype.itemsize)
+    yield Parts(
+        comm, plan, devices, batch, gossip, clock, board, tests, classes, book, snapshot, saver
+    )
     saver.close()
     exchange.close()
     node.close()
@@ -249,7 +255,10 @@ def recorded(plan: Plan) -> list[str]:
 
 
 def graph_arrays(plan: Plan) -> dict[str, Array]:
-    """The variables of the group ``graph``; those of W only where it is known and N allows."""
+    """The variables of the group ``graph``; those of W only where it is known and N allows.
+
+    How late links are is told where they differ, and of what is not too much.
+    """
     graph = plan.graph
     edges = sorted(graph.edges)
     # A strategy that weighs by a centrality begins with its name.
@@ -261,6 +270,9 @@ def graph_arrays(plan: Plan) -> dict[str, Array]:
         "centrality": graphs.centrality(graph, by),
         "hops": plan.hops(),
     }
+    rounds = plan.file.training.rounds
+    if plan.uneven and not plan.complete and rounds * len(edges) <= LAGS:
+        arrays["lag"] = np.stack([plan.lags(round_) for round_ in range(rounds)])
     if plan.dense:
         matrix = plan.matrix()
         arrays["W"] = plan.settled(matrix)
@@ -275,6 +287,7 @@ def placement_arrays(plan: Plan, stock: Stock) -> dict[str, Array]:
         "samples": stock.label_counts.sum(axis=1),
         "ood_samples": stock.ood_samples,
         "source": np.isin(np.arange(plan.devices), plan.sources).astype(np.int64),
+        "attacker": np.isin(np.arange(plan.devices), plan.attackers).astype(np.int64),
         "rank": plan.hosts,
         "labels": stock.label_counts,
     }

@@ -8,7 +8,16 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
-from mpidl import accelerators, graphs, outlook, provenance, shards, strategies, world
+from mpidl import (
+    accelerators,
+    graphs,
+    network,
+    outlook,
+    provenance,
+    shards,
+    strategies,
+    world,
+)
 from mpidl.algorithms import Lengths
 from mpidl.plan import KINDS, Plan
 from mpidl.registry import Registry
@@ -85,7 +94,13 @@ def facts(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any
         "bytes_sent_per_rank": sent.tolist(),
         "bytes_received_per_rank": received.tolist(),
         "memory_per_rank": memory(plan, stock, inbox, size).tolist(),
+        "attackers": plan.attackers,
+        "stragglers": plan.stragglers,
     }
+    if network.takes_time(plan.file.network):
+        message = plan.algorithm.travels(Lengths(size, size)) * FLOAT
+        last = plan.clock(message)(plan.file.training.rounds - 1)
+        found["simulated_seconds"] = float(last.max())
     if _close(plan):
         found |= outlook.of_graph(graph)
     if not plan.looks:
@@ -186,7 +201,10 @@ def report(plan: Plan, found: dict[str, Any]) -> str:
     if plan.devices <= PICTURED:
         lines += ["", graphs.picture(plan.graph), ""]
     lines += _devices(plan, found) if plan.devices <= PICTURED else _ranges(plan, found)
-    lines += provenance.sharing(plan)
+    lines += [*provenance.sharing(plan), *provenance.emulated(plan)]
+    if "simulated_seconds" in found:
+        rounds = plan.file.training.rounds
+        lines.append(f"{rounds} rounds take {found['simulated_seconds']:,.4g} simulated seconds")
     lines += outlook.narrow(found) if _close(plan) else [outlook.BEYOND]
     if "spectral_gap" in found:
         lines += [long_run(found), *([] if plan.steady else [outlook.CHANGING])]

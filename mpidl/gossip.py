@@ -1,16 +1,18 @@
 """What the devices of a rank do between two trainings: an algorithm around an exchange."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from mpidl import metrics
+from mpidl import kernels, metrics
 from mpidl.algorithms import Letters, State
 from mpidl.device import Device
 from mpidl.exchange.average import Average
 from mpidl.exchange.memory import Exchange
 from mpidl.graphs import Neighborhood
+from mpidl.mailbox import Found, Mailbox
 from mpidl.plan import Plan, Rows
 from mpidl.strategies import Inbox, Look
 from mpidl.world import Comm
@@ -39,6 +41,8 @@ class Gossip:
         some = next(iter(devices.values()))
         self._size, self._learned = some.size, some.learned
         self._states = {number: self._state(number) for number in devices}
+        self._mailbox = Mailbox(plan, exchange, some.size)
+        self._mixtures: dict[int, Tensor] = {}
         self._average = Average(comm, plan.hosts, self._size, some.vector.dtype)
 
     def _state(self, number: int) -> State:
@@ -70,7 +74,9 @@ class Gossip:
         """Collective. Hand in the rows of W, if they are known, and wait for every rank."""
         own = list(self._devices)
         self._rows = {} if self._plan.looks else self._steady or self._plan.rows(round_, own)
-        self.exchange.arrive(self._rows if self._algorithm.read is None else {})
+        self._mailbox.lie(round_)
+        by_hand = self._algorithm.read is not None or self._plan.altered
+        self.exchange.arrive({} if by_hand else self._rows)
 
     def share(self) -> None:
         """Collective. Make readable what the neighborhoods have sent."""
@@ -85,38 +91,74 @@ class Gossip:
         """
         if self._algorithm.read is not None:
             self._read(round_)
+        elif self._plan.altered:
+            self._mix_by_hand(round_)
         else:
             self._mix(round_, measure and self._algorithm.plain)
+        self._move()
         told = {}
-        for number, vector in self.exchange.vectors.items():
-            state, device = self._states[number], self._devices[number]
-            state.vector = vector
-            if self._algorithm.read is None:
-                state.x = vector[: self._size]
+        for number, state in self._states.items():
             state.heard = self._heard(number)
             self._algorithm.take(state)
             told[number] = state.told
             state.start, state.left, state.told = None, None, {}
-            device.bind(state.x)
+        self._bind()
         return told
+
+    def _move(self) -> None:
+        """Let states follow own vectors into other memory."""
+        for number, vector in self.exchange.vectors.items():
+            state = self._states[number]
+            state.vector = vector
+            if self._algorithm.read is None:
+                state.x = vector[: self._size]
+
+    def _bind(self) -> None:
+        """Let models follow their states."""
+        for number, state in self._states.items():
+            self._devices[number].bind(state.x)
 
     def _mix(self, round_: int, measure: bool) -> None:
         if self._plan.looks:
-            look = opened(self.exchange, self._devices)
-            self._rows = self._plan.rows(round_, list(self._devices), look)
+            self._rows = self._looked(round_, self.exchange.inboxes())
             self.exchange.weigh(self._rows)
         self.exchange.mix(measure=measure)
 
+    def _looked(self, round_: int, found: Found) -> Rows:
+        return self._plan.rows(round_, list(self._devices), opened(found, self._devices))
+
     def _heard(self, number: int) -> int:
-        _, weights = self._rows[number]
-        return int(np.count_nonzero(weights[1:]))
+        members, weights = self._rows[number]
+        return len(members) - 1 if self._plan.combines else int(np.count_nonzero(weights[1:]))
+
+    def _mix_by_hand(self, round_: int) -> None:
+        found = self._mailbox.open(round_)
+        if self._plan.looks:
+            self._rows = self._looked(round_, found)
+        for number, (members, outcome) in self._rows.items():
+            vectors = [found[number][j] for j in members]
+            self._mixtures[number] = self._mixture(number, outcome, vectors)
+        self._mailbox.keep(round_)
+        self.exchange.replace(self._mixtures)
+
+    def _mixture(self, number: int, outcome: Any, vectors: Sequence[Tensor]) -> Tensor:
+        """What a strategy makes of vectors ``(M,)``: their sum by its weights, or what it gave."""
+        if self._plan.combines:
+            mixture: Tensor = outcome
+            lazy = self._algorithm.lazy
+            return mixture.mul(1 - lazy).add(vectors[0], alpha=lazy) if lazy else mixture
+        out = self._mixtures.get(number)
+        out = vectors[0].new_empty(len(vectors[0])) if out is None else out
+        kernels.mix(outcome, vectors, out)
+        return out
 
     def _read(self, round_: int) -> None:
         read = self._algorithm.read
         assert read is not None
-        for number, found in self.exchange.inboxes().items():
+        for number, found in self._mailbox.open(round_).items():
             members, weights = self._rows[number]
             read(self._states[number], Letters(members, weights, [found[j] for j in members]))
+        self._mailbox.keep(round_)
         self.exchange.replace({})
 
     def distances(self) -> list[float]:
@@ -134,7 +176,7 @@ class Gossip:
             for name, vector in memory.items():
                 if len(vector):
                     found.setdefault(name, {})[number] = vector
-        return found
+        return found | self._mailbox.memory()
 
     def remember(self, memory: Mapping[str, Mapping[int, Tensor]]) -> None:
         """Collective. Take what :meth:`memory` gave, when models are what they were then."""
@@ -143,11 +185,13 @@ class Gossip:
                 for number, vector in vectors.items():
                     vector.copy_(memory[name][number])
         self.exchange.remember(memory)
+        self._mailbox.remember(memory)
+        self._move()
+        self._bind()
 
 
-def opened(exchange: Exchange, devices: Mapping[int, Device]) -> Look:
-    """Collective. The inboxes of this rank's devices, when all vectors are readable."""
-    found = exchange.inboxes()
+def opened(found: Found, devices: Mapping[int, Device]) -> Look:
+    """A look into the inboxes of this rank's devices."""
 
     def look(view: Neighborhood) -> Inbox:
         vectors = [found[view.device][member] for member in view.members]

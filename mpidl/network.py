@@ -112,8 +112,11 @@ class Clock:
     where ``out_j`` and ``in_i`` count the links that work in round t: those of a device share its
     up- and its downlink evenly. Nobody waits for what travels over a link that does not work. A
     device that sits out a round lets it pass: it goes on when the first device that takes part has
-    finished the round. Source: equation 3 and the recursion of Marfoq, Xu, Neglia and Vidal, 2020,
-    arXiv 2010.12229, to which delays and absence are added.
+    finished the round. Where vectors are exchanged before training, ``E_j`` is when j has finished
+    the round before, and the own steps come last. Source: equation 3 and the recursion of Marfoq,
+    Xu, Neglia and Vidal, 2020, arXiv 2010.12229, to which delays and absence are added. Where a
+    training takes several rounds, as with the algorithm ``asynchronous``, each of these takes as
+    long as a training of one.
 
     Args:
         network: The settings.
@@ -121,6 +124,7 @@ class Clock:
         stragglers: The devices that are slow.
         seed: Decides the jitter.
         traffic: What travels in a round, by its number.
+        ahead: Whether vectors are exchanged before training.
     """
 
     def __init__(
@@ -130,8 +134,10 @@ class Clock:
         stragglers: list[int],
         seed: int,
         traffic: Callable[[int], Traffic],
+        ahead: bool = False,
     ) -> None:
         self._network, self._seed, self._traffic = network, seed, traffic
+        self._ahead = ahead
         self._training = np.asarray(steps, float) * network.step_seconds
         self._training[stragglers] *= network.slowdown
         self._begin()
@@ -153,13 +159,15 @@ class Clock:
 
     def _finish(self, round_: int, traffic: Traffic) -> Array:
         spent = np.where(traffic.active, self._training * self._factors(round_), 0.0)
-        ready = self._finished + spent
+        ready = self._finished if self._ahead else self._finished + spent
         self._trained = [ready, *self._trained[: max(1, longest(self._network))]]
         finished = ready.copy()
         if len(traffic.links):
             source, target = traffic.links.T
             sent = np.stack(self._trained)[traffic.delays, source]
             np.maximum.at(finished, target, sent + self._travel(traffic))
+        if self._ahead:
+            finished += spent
         if traffic.active.any():
             first = finished[traffic.active].min()
             finished[~traffic.active] = np.maximum(finished[~traffic.active], first)

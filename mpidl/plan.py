@@ -22,7 +22,7 @@ from mpidl.runfile import RunFile
 from mpidl.strategies import Look
 
 Array = npt.NDArray[Any]
-Rows = dict[int, tuple[list[int], Array]]
+Rows = dict[int, tuple[list[int], Any]]
 
 KINDS = {
     "topology": graphs.TOPOLOGIES,
@@ -139,8 +139,12 @@ class Plan:
     @property
     def altered(self) -> bool:
         """Whether devices mix what neighbors have not just trained, or not by weights."""
-        late = network.longest(self.file.network) > 0
-        return bool(self.attackers) or late or strategies.combines(self.file.strategy.name)
+        return bool(self.attackers or network.longest(self.file.network) or self.combines)
+
+    @property
+    def combines(self) -> bool:
+        """Whether the strategy gives mixtures in place of weights."""
+        return strategies.combines(self.file.strategy.name)
 
     @cached_property
     def sequence(self) -> list[int] | None:
@@ -232,6 +236,11 @@ class Plan:
         lags[~self._takes_part(round_)[self.links].all(axis=1)] = -1
         return lags
 
+    @property
+    def uneven(self) -> bool:
+        """Whether links are late or fail, or devices are away, in some round."""
+        return not self.reliable or network.longest(self.file.network) > 0
+
     def late(self, round_: int, devices: Sequence[int]) -> dict[int, dict[int, int]]:
         """For some devices by how many rounds the vectors of in-neighbors are late that are so."""
         lags, late = self.lags(round_), {device: dict[int, int]() for device in devices}
@@ -239,16 +248,6 @@ class Plan:
         for (source, target), lag in zip(self.links[chosen].tolist(), lags[chosen], strict=True):
             late[target][source] = int(lag)
         return late
-
-    @cached_property
-    def depths(self) -> Array:
-        """For how many rounds the vector of each device has to be kept, ``(N,)``."""
-        settings, depths = self.file.network, np.zeros(self.devices, np.int64)
-        most = network.delays(settings, len(self.links), self.file.training.seed, 0)
-        if settings.delay_draw == "per_round":
-            most = np.full(len(self.links), network.longest(settings))
-        np.maximum.at(depths, self.links[:, 0], most)
-        return depths
 
     def traffic(self, round_: int, message: int) -> network.Traffic:
         """What travels in a round, where each link takes so many bytes."""
@@ -272,6 +271,7 @@ class Plan:
             self.stragglers,
             training.seed,
             lambda round_: self.traffic(round_, message),
+            self.algorithm.order[0] == "exchange",
         )
 
     def learners(self, round_: int) -> set[int]:
@@ -294,6 +294,8 @@ class Plan:
     def rows(self, round_: int, devices: Sequence[int], look: Look | None = None) -> Rows:
         """Members and weights ``(K,)`` of some devices in a round.
 
+        Where the strategy :attr:`combines`, the mixture itself is in the place of weights.
+
         Args:
             round_: Rounds count from 0.
             devices: By number.
@@ -311,7 +313,8 @@ class Plan:
     ) -> tuple[list[int], Array]:
         view = graphs.Neighborhood(graph, device, round_, self.file.training.seed)
         weights = strategies.row(self.file.strategy, self.file.schedule, view, look)
-        if lazy := self.algorithm.lazy:
+        lazy = self.algorithm.lazy
+        if lazy and not self.combines:
             weights = (1 - lazy) * weights
             weights[0] += lazy
         return view.members, weights
@@ -386,6 +389,7 @@ class Plan:
         busiest = max(self.mixing_graph.in_degree, key=lambda pair: pair[1])[0]
         lengths = self.lengths(size, size, busiest)
         kept = sum(algorithm.keeps(lengths).values()) + size * int(algorithm.read is not None)
+        buffers += int(self.altered) + network.longest(self.file.network)
         return buffers * algorithm.travels(lengths) + size * others + kept
 
     def sizes(self, classes: int) -> dict[str, int]:
@@ -456,11 +460,13 @@ def _check_algorithm(made: Plan) -> None:
             f"{told} decides on weights before vectors arrive, and those of strategy.name = "
             f"{strategy!r} follow from them."
         )
-    if "every message" in algorithm.needs and not made.reliable:
+    if "every message" in algorithm.needs and made.uneven:
         faults.append(
-            f"{told} needs every message to arrive, so links must always work and "
-            "training.participation be 1."
+            f"{told} needs every message to arrive in its round, so links must always work, "
+            "training.participation be 1, and [network] know neither delays nor absence."
         )
+    if algorithm.read is not None and made.attackers:
+        faults.append(f"{told} sends no models, of which attack.name could make lies.")
     if "a tree" in algorithm.needs and not graphs.tree(made.mixing_graph):
         faults.append(f"{told} needs a tree whose links go both ways, such as 'chain' or 'star'.")
     if "equal weights" in algorithm.needs and strategy != "unweighted":

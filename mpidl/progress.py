@@ -133,6 +133,8 @@ def spread(values: npt.NDArray[Any]) -> str:
 def scores(values: Values) -> str:
     """Mean ± standard deviation over devices of the accuracies, and the consensus distance.
 
+    Where a network is described also the simulated seconds until the last device is there.
+
     Args:
         values: For each series that has been measured its last values, ``(N,)``.
     """
@@ -145,6 +147,8 @@ def scores(values: Values) -> str:
     if "consensus_distance" in values:
         distance = np.sqrt(np.nanmean(values["consensus_distance"] ** 2))
         parts.append(f"consensus {distance:.3g}")
+    if values.get("simulated_seconds", np.zeros(1)).max() > 0:
+        parts.append(f"simulated {values['simulated_seconds'].max():,.4g} s")
     return "  ".join(parts)
 
 

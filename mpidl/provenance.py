@@ -6,6 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +100,35 @@ def notes(comm: Comm, plan: Plan, exchange: "Exchange", parallel: bool) -> list[
     ]
     if os.environ.get("MPIR_CVAR_ENABLE_HEAVY_YIELD") == "1":
         lines.append("ranks outnumber cores: MPICH gives its core away while it waits")
-    return [*lines, *sharing(plan)]
+    return [*lines, *sharing(plan), *emulated(plan)]
+
+
+def emulated(plan: Plan) -> list[str]:
+    """What is wrong with the network and with devices in this run, a line each."""
+    network, attack = plan.file.network, plan.file.attack
+    lines = []
+    if plan.stragglers:
+        slow = f"{network.slowdown:g} times as slow as others"
+        lines.append(f"stragglers: {_named(plan.stragglers)}, {slow}")
+    if network.delay:
+        low, high = [network.delay] * 2 if isinstance(network.delay, int) else network.delay
+        span = f"{low}" if low == high else f"{low} to {high}"
+        lines.append(f"what travels over a link is late by {span} rounds")
+    if network.leave:
+        share = network.back / (network.leave + network.back)
+        lines.append(f"devices leave and come back: in the long run {share:.0%} are there")
+    if network.outages:
+        lines.append(f"outages of {_named(sorted({device for device, _, _ in network.outages}))}")
+    if plan.attackers:
+        since = f" from round {attack.from_round + 1} on" if attack.from_round else ""
+        lines.append(f"attack {attack.name} by {_named(plan.attackers)}{since}")
+    return lines
+
+
+def _named(devices: Sequence[int]) -> str:
+    shown = ", ".join(map(str, devices[:8]))
+    more = f" and {len(devices) - 8} more" if len(devices) > 8 else ""
+    return f"device{'s' if len(devices) > 1 else ''} {shown}{more}"
 
 
 def sharing(plan: Plan) -> list[str]:

@@ -22,7 +22,7 @@ __all__ = ["DIMENSIONS", "flat", "open", "settings"]
 
 DIMENSIONS = ("round", "device", "class", "edge", "end", "member", "mode")
 
-COORDINATES = ("hops", "source", "rank")
+COORDINATES = ("hops", "source", "attacker", "rank")
 """What a device is, beside its number: xarray can group by these."""
 
 REQUIRED = {

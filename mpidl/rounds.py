@@ -78,6 +78,7 @@ class Parts:
         devices: The devices hosted here, by number, ascending.
         batch: The same, side by side; None where they go one after another.
         gossip: What they do between two trainings.
+        clock: When each device has finished a round, ``(N,)`` simulated seconds.
         board: Shows every rank the rows of all.
         tests: The test sets, ``iid`` and ``ood``.
         classes: C.
@@ -92,6 +93,7 @@ class Parts:
     devices: Mapping[int, Device]
     batch: Batch | None
     gossip: Gossip
+    clock: Callable[[int], Array]
     board: Board
     tests: Mapping[str, Samples]
     classes: int
@@ -128,6 +130,7 @@ def run_rounds(
         row.trained[:] = [number in learners for number in parts.devices]
         for half in plan.algorithm.order:
             halves[half](parts, row, round_, due)
+        row["simulated_seconds"] = parts.clock(round_)[list(parts.devices)]
         wishes, table = gather(parts, row, ends(parts.saver.seconds))
         diverged = plan.file.training.nonfinite == "stop" and not table["finite"].all()
         done, saved = round_ + 1, parts.saver.settle(wishes.saving)

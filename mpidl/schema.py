@@ -39,6 +39,9 @@ SERIES = {
     "seconds_mix": Variable(PER_DEVICE, "the weighted sum", "s"),
     "seconds_evaluate": Variable(PER_DEVICE, "evaluation and consensus distance", "s"),
     "seconds_record": Variable(PER_DEVICE, "writing the rounds before this one", "s"),
+    "simulated_seconds": Variable(
+        PER_DEVICE, "end of the round by the clock of the run file's network; 0 without one", "s"
+    ),
 }
 """What is recorded each round for each device, beside the scores below."""
 
@@ -69,6 +72,11 @@ SCALARS = tuple(key for key, variable in SERIES.items() if variable.dims == PER_
 GRAPH = {
     "edges": Variable(("edge", "end"), "source and destination of each link", dtype="i8"),
     "probability": Variable(("edge",), "probability that the link works in a round"),
+    "lag": Variable(
+        ("round", "edge"),
+        "rounds by which what travels over the link is late; -1 where nothing travels",
+        dtype="i2",
+    ),
     "W": Variable(
         ("device", "member"),
         "mixing matrix of round 0, of push-sum with settled masses: x_i <- sum_j W[i, j] x_j",
@@ -85,6 +93,7 @@ PLACEMENT = {
     "samples": Variable(("device",), "training samples", dtype="i8"),
     "ood_samples": Variable(("device",), "out-of-distribution training samples", dtype="i8"),
     "source": Variable(("device",), "1 where out-of-distribution data sits", dtype="i8"),
+    "attacker": Variable(("device",), "1 where what is sent is not the model", dtype="i8"),
     "rank": Variable(("device",), "the MPI rank that hosts the device", dtype="i8"),
     "labels": Variable(("device", "class"), "training samples by label", dtype="i8"),
 }

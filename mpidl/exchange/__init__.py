@@ -92,8 +92,8 @@ def allreduce(wiring: Wiring, /) -> "Exchange":
 
     if not wiring.uniform:
         raise Fault(
-            "exchange.backend = 'allreduce' needs strategy.name = 'federated', synchronous mixing "
-            "and the participation of all; 'auto' and 'mpi' work."
+            "exchange.backend = 'allreduce' needs strategy.name = 'federated', synchronous mixing, "
+            "the participation of all, and neither delays nor attackers; 'auto' and 'mpi' work."
         )
     return Mean(wiring)
 

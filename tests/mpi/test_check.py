@@ -110,3 +110,44 @@ def test_what_knowledge_does_on_a_large_graph_is_left_out(comm, planned, capsys,
     if comm.rank == 0:
         assert {"passage", "communities"}.isdisjoint(json.loads(found))
         assert "stationary" in json.loads(found)
+
+
+EMULATED = (
+    *("network.stragglers=[0, 2]", "network.slowdown=3", "network.step_seconds=0.5"),
+    *(
+        "network.delay=[1, 2]",
+        "network.leave=0.1",
+        "network.back=0.3",
+        "network.outages=[[1, 0, 2]]",
+    ),
+    *("attack.name=sign_flip", "attack.devices=1", "attack.from_round=3"),
+)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_network_that_fails_is_told(comm, planned, capsys, as_json):
+    made = planned(f"topology.devices={comm.size + 4}", "training.steps=2", *EMULATED)
+    assert check.check(comm, made, as_json) == 0
+    said = capsys.readouterr().out
+    if comm.rank != 0:
+        assert said == ""
+    elif as_json:
+        found = json.loads(said)
+        assert (found["attackers"], found["stragglers"]) == ([1], [0, 2])
+        assert found["simulated_seconds"] == 6
+    else:
+        for line in (
+            "stragglers: devices 0, 2, 3 times as slow as others",
+            "what travels over a link is late by 1 to 2 rounds",
+            "devices leave and come back: in the long run 75% are there",
+            "outages of device 1",
+            "attack sign_flip by device 1 from round 4 on",
+            "2 rounds take 6 simulated seconds",
+        ):
+            assert line in said
+
+
+def test_a_network_that_works_is_not_mentioned(comm, planned, capsys):
+    assert check.check(comm, planned(), as_json=False) == 0
+    said = capsys.readouterr().out.partition("[topology]")[0]
+    assert not any(word in said for word in ("straggler", "late", "leave and", "attack", "simul"))

@@ -36,6 +36,11 @@ SETTINGS = {
     "choco": "algorithm.name=choco algorithm.compressor=random_k schedule.name=oscillating",
     "relay_sum": "algorithm.name=relay_sum topology.name=star strategy.name=unweighted",
     "asynchronous": "algorithm.name=asynchronous strategy.name=random",
+    "late": "network.delay=[0,3] network.leave=0.3 network.latency=1 network.jitter=0.5",
+    "late_anew": "network.delay=[1,2] network.delay_draw=per_round training.batched=yes",
+    "later_than_long": "network.delay=6 exchange.backend=mpi network.step_seconds=0.1",
+    "attacked": "attack.name=noise network.delay=1 strategy.name=median attack.from_round=2",
+    "late_tracking": "network.delay=2 algorithm.name=gradient_tracking exchange.backend=gloo",
     "moment": "evaluation.moment=mixed",
     "reversed": "placement.hosts=round_robin record.writer=gather evaluation.every=3",
 }
@@ -118,10 +123,13 @@ def test_a_continued_run_is_the_uninterrupted_one(comm, shared_path, start, stop
 
 
 @pytest.mark.parametrize("first_alone", [True, False])
-def test_a_run_goes_on_with_another_number_of_ranks(comm, shared_path, start, stop, first_alone):
+@pytest.mark.parametrize("extra", ["training.optimizer=adam", "network.delay=[0,3]"])
+def test_a_run_goes_on_with_another_number_of_ranks(
+    comm, shared_path, start, stop, first_alone, extra
+):
     if comm.size == 1:
         pytest.skip("takes two ranks")
-    settings = [f"topology.devices={comm.size + 2}", "training.optimizer=adam"]
+    settings = [f"topology.devices={comm.size + 2}", extra]
     assert start("whole", *settings) == 0
     if first_alone:
         assert start("parts", *settings, alone=True, rounds=STOP) == 0

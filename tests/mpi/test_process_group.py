@@ -59,7 +59,8 @@ def run(comm, made, size, build, turns=3, **options):
             exchange.share()
             if made.looks:
                 devices = dict.fromkeys(own, SimpleNamespace(parameters=lambda vector: [vector]))
-                exchange.weigh(made.rows(round_, own, gossip.opened(exchange, devices)))
+                look = gossip.opened(exchange.inboxes(), devices)
+                exchange.weigh(made.rows(round_, own, look))
             exchange.mix()
         return {i: vector.numpy().copy() for i, vector in exchange.vectors.items()}
 

@@ -30,11 +30,11 @@ def followed(comm, made, monkeypatch):
     trained, mixed = [], []
 
     def seen():
-        return {i: vector.numpy().copy() for i, vector in made.exchange.vectors.items()}
+        return {i: vector.numpy().copy() for i, vector in made.gossip.exchange.vectors.items()}
 
-    arrive = made.exchange.arrive
+    arrive = made.gossip.exchange.arrive
     monkeypatch.setattr(
-        made.exchange, "arrive", lambda rows: (trained.append(seen()), arrive(rows))
+        made.gossip.exchange, "arrive", lambda rows: (trained.append(seen()), arrive(rows))
     )
     rounds.run_rounds(made, lambda *_: mixed.append(seen()), lambda _: False)
     return [[everyone(comm, own) for own in states] for states in (trained, mixed)]

@@ -1,0 +1,98 @@
+"""What the devices of a rank find in their inboxes where a network is late and some devices lie.
+
+Shapes: M numbers travel, the P of a model first; D rounds are the most by which a link is late.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from mpidl import network, seeds
+from mpidl.attacks import ATTACKS
+from mpidl.exchange.memory import Exchange
+from mpidl.plan import Plan
+
+Found = dict[int, dict[int, Tensor]]
+"""For each own device vectors ``(M,)`` by device."""
+
+
+class Mailbox:
+    """The inboxes of own devices, as the run file's network and attackers leave them.
+
+    What arrives late is what was sent so many rounds ago, of which copies are kept here. Before it
+    shares, an attacker puts its lie in the place of what it sends; it mixes its own vector as it
+    was.
+
+    Args:
+        plan: What the run file says.
+        exchange: Moves what travels.
+        size: P.
+    """
+
+    def __init__(self, plan: Plan, exchange: Exchange, size: int) -> None:
+        self._plan, self._exchange, self._size = plan, exchange, size
+        self._own = list(exchange.vectors)
+        self._attackers = [number for number in self._own if number in plan.attackers]
+        self._honest: dict[int, Tensor] = {}
+        self._found: Found = {}
+        self._past: dict[int, Tensor] = {}
+        depth = network.longest(plan.file.network)
+        if depth:
+            like = exchange.vectors[self._own[0]]
+            readable = {*self._own, *(j for i in self._own for j in plan.open_graph.pred[i])}
+            self._past = {j: like.new_zeros(depth, len(like)) for j in sorted(readable)}
+
+    def lie(self, round_: int) -> None:
+        """Put lies in the place of what attackers send in a round."""
+        self._honest.clear()
+        attack, seed = self._plan.file.attack, self._plan.file.training.seed
+        if round_ < attack.from_round:
+            return
+        for number in self._attackers:
+            vector = self._exchange.vectors[number]
+            self._honest[number] = vector.clone()
+            model, rng = vector[: self._size], seeds.stream(seed, "attack", number, round_)
+            model.copy_(ATTACKS.build(attack, model.clone(), rng))
+
+    def open(self, round_: int) -> Found:
+        """Collective. What each own device mixes in a round, by device; to be read only."""
+        self._found = self._exchange.inboxes()
+        late = self._plan.late(round_, self._own) if self._past else {}
+        opened = {}
+        for number, found in self._found.items():
+            old = {j: self._sent(j, round_ - lag) for j, lag in late.get(number, {}).items()}
+            own = {number: self._honest.get(number, found[number])}
+            opened[number] = {**found, **old, **own}
+        return opened
+
+    def keep(self, round_: int) -> None:
+        """Copy what was sent in a round, as it may be late, when all is mixed."""
+        if self._past:
+            for j, vector in {j: v for of in self._found.values() for j, v in of.items()}.items():
+                self._sent(j, round_).copy_(vector)
+        self._found = {}
+
+    def _sent(self, number: int, round_: int) -> Tensor:
+        past = self._past[number]
+        return past[round_ % len(past)]
+
+    def memory(self) -> dict[str, dict[int, Tensor]]:
+        """What own devices have sent in the last rounds, ``(D, M)``: ``past``."""
+        return {"past": {i: self._past[i] for i in self._own}} if self._past else {}
+
+    def remember(self, memory: Mapping[str, Mapping[int, Tensor]]) -> None:
+        """Collective. Let what was sent in the last rounds travel again, to whom it may concern.
+
+        Own vectors lie in other memory afterwards.
+        """
+        if not self._past:
+            return
+        now = {i: vector.clone() for i, vector in self._exchange.vectors.items()}
+        for turn in range(len(self._past[self._own[0]])):
+            for i, vector in self._exchange.vectors.items():
+                vector.copy_(memory["past"][i][turn])
+            self._exchange.arrive({})
+            self._exchange.share()
+            self._found = self._exchange.inboxes()
+            self.keep(turn)
+            self._exchange.replace(now)
