@@ -32,7 +32,8 @@ def of(run: "xr.Dataset") -> list[str]:
     chance = _chance(run)
     last = measures.accuracy(run, "iid").to_numpy()
     if len(last) and chance is not None:
-        never = np.flatnonzero(np.nanmax(last, axis=0) <= LEARNED * chance)
+        best = np.where(np.isfinite(last), last, -np.inf).max(axis=0)
+        never = np.flatnonzero((best <= LEARNED * chance) & np.isfinite(best))
         if len(never):
             told.append(
                 f"{_listed(never)} never learned: IID accuracy stays at chance ({chance:.3g}) "
@@ -71,7 +72,9 @@ def _broken(run: "xr.Dataset") -> str | None:
             values = run[key].to_numpy()
             bad = ~np.isfinite(values) & np.isfinite(values).any(axis=1, keepdims=True)
             if key == "train_loss":
-                bad = ~np.isfinite(values)
+                # Devices that sit a round out have no loss in it.
+                known = run["finite"].to_numpy() if "finite" in run else np.zeros_like(values)
+                bad = ~np.isfinite(values) & (known != 1)
             if bad.any():
                 round_ = int(np.flatnonzero(bad.any(axis=1))[0])
                 return (

@@ -22,7 +22,8 @@ def accuracy(run: "xr.Dataset", kind: str) -> "xr.DataArray":
     """Accuracy by round and device on the ``"iid"`` or ``"ood"`` test set, ``(R, N)``.
 
     It is that after mixing, or after training where a run recorded nothing else; rounds in which
-    nothing was measured are left out, so R is 0 where there is no such test set.
+    nothing was measured are left out, so R is 0 where there is no such test set. Attackers have
+    NaN: what they know is nobody's concern.
     """
     key = next(
         key
@@ -31,7 +32,18 @@ def accuracy(run: "xr.Dataset", kind: str) -> "xr.DataArray":
     )
     if key not in run:
         return run["train_loss"].isel(round=slice(0)).rename(key)
-    return run[key][np.isfinite(run[key].to_numpy()).any(axis=1)]
+    found = run[key][np.isfinite(run[key].to_numpy()).any(axis=1)]
+    return found.where(run["attacker"] != 1) if "attacker" in run.coords else found
+
+
+def simulated(run: "xr.Dataset") -> "xr.DataArray | None":
+    """Simulated seconds until the last device has finished each round, ``(R,)``.
+
+    None where the run file describes no network that takes time.
+    """
+    if "simulated_seconds" not in run or not (run["simulated_seconds"] > 0).any():
+        return None
+    return run["simulated_seconds"].max("device")
 
 
 def area(curve: Array, rounds: Array) -> Array:

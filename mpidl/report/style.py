@@ -59,6 +59,10 @@ STRATEGIES = {
     "eigenvector": ("#a3305f", "h"),
     "degree_similarity": ("#2f9aa0", "d"),
     "betweenness_similarity": ("#c77b5a", "p"),
+    "trimmed_mean": ("#5f8a3a", "*"),
+    "median": ("#3d6b5c", "X"),
+    "krum": ("#b8476b", "H"),
+    "clipped_gossip": ("#4f5fae", "8"),
 }
 """Colour and marker of each strategy, in the order in which figures show them."""
 

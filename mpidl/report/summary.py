@@ -25,7 +25,7 @@ THRESHOLD = 0.5
 READ = (
     *(f"{kind}_accuracy_{moment}" for kind in schema.KINDS for moment in schema.MOMENTS),
     *(f"{kind}_loss_{moment}" for kind in schema.KINDS for moment in schema.MOMENTS),
-    *("train_loss", "consensus_distance", "bytes_sent"),
+    *("train_loss", "finite", "consensus_distance", "bytes_sent", "simulated_seconds"),
     *(key for key in schema.SERIES if key.startswith("seconds_")),
     *("edges", "W", "stationary", "eigenvalue", "labels"),
 )
@@ -96,7 +96,8 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
     accuracy curve over rounds), ``_epochs_area`` (over local epochs, where rounds are measured in
     them), ``_level`` (area over span: the mean accuracy), ``_last`` and ``_worst`` (mean and least
     over devices after the last round). ``difference`` is in percent, of the OOD to the IID level:
-    that of the areas, but known of a single round too. Then ``rounds_to_threshold``; ``links``,
+    that of the areas, but known of a single round too. Then ``rounds_to_threshold``, and
+    ``simulated_to_threshold`` in seconds of the network that the run file describes; ``links``,
     ``modularity``, ``gap``, ``source_degree``, ``source_links`` and ``source_stationary`` (means
     over sources, the sum for the last), ``source_passage`` (decimal logarithm of the mean
     predicted rounds until others know); ``passage_spearman`` and ``hops_spearman`` (how well
@@ -124,6 +125,7 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
     numbers["difference"] = measures.difference(numbers["ood_level"], numbers["iid_level"])
     ood = curves["ood"]
     numbers["rounds_to_threshold"] = measures.reached(ood.mean, ood.rounds - 1, threshold)
+    numbers["simulated_to_threshold"] = _simulated(run, numbers["rounds_to_threshold"])
     edges = tuple(map(tuple, run["edges"].to_numpy().tolist()))
     by_device |= _devices(run, edges)
     numbers |= _graph(run, edges, by_device) | _passage(by_device) | _costs(run)
@@ -142,6 +144,13 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
         edges=edges,
         warnings=tuple(cautions.of(run)),
     )
+
+
+def _simulated(run: "xr.Dataset", rounds: float) -> float:
+    """Simulated seconds that so many rounds take; NaN where that cannot be said."""
+    ends = measures.simulated(run)
+    told = ends is not None and np.isfinite(rounds)
+    return float(ends.sel(round=rounds - 1)) if ends is not None and told else float("nan")
 
 
 def _epochs(run: "xr.Dataset") -> float:

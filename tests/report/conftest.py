@@ -112,6 +112,7 @@ def write_file(
         "consensus_distance": np.ones((rounds, devices)),
         "bytes_sent": np.full((rounds, devices), 400),
         "bytes_received": np.full((rounds, devices), 400),
+        "simulated_seconds": np.cumsum(np.ones((rounds, devices)), axis=0),
         **(series or {}),
     }
     done = rounds if done is None else done

@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 
 from mpidl import reader
 from mpidl.faults import Fault
-from mpidl.report import collection, figures, measures, shelf, style
+from mpidl.report import collection, figures, measures, shelf, style, summary
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import drawing, mixing, sides, spreading
 from mpidl.strategies import STRATEGIES
@@ -29,8 +29,8 @@ from tests.report.conftest import Write, write_file
 RISING = np.linspace(0, 1, 6)[:, None] * np.ones(5)
 
 OF_RUN = [
-    *("accuracy", "graph", "heat", "hops", "passage", "moments", "consensus", "mixing", "labels"),
-    *("seconds", "bytes"),
+    *("accuracy", "simulated", "graph", "heat", "hops", "passage", "moments", "consensus"),
+    *("mixing", "labels", "seconds", "bytes"),
 ]
 
 OF_RUNS = [
@@ -226,6 +226,36 @@ def test_labels_are_moved_apart_and_stay_inside() -> None:
     assert drawn.ticks(1, 10) == [1, 2, 4, 6, 8, 10]
     assert drawn.ticks(1, 1) == [1]
     assert drawn.ticks(3, 4) == [3, 4]
+
+
+def test_accuracy_over_simulated_time_is_that_when_the_last_device_is_there(
+    tmp_path: Path, write: Write
+) -> None:
+    curve = np.array([[0.2, 0.4], [0.6, 0.8]])
+    ends = np.array([[1.0, 3.0], [4.0, 5.5]])
+    path = write(tmp_path / "run.h5", curve, series={"simulated_seconds": ends})
+    line = labelled(first(one_of(reader.open(path), "simulated")), "OOD mean")
+    np.testing.assert_allclose(line.get_xdata(), [3.0, 5.5])
+    np.testing.assert_allclose(line.get_ydata(), [0.3, 0.7])
+    numbers = summary.read(path, 0.5).numbers
+    assert (numbers["rounds_to_threshold"], numbers["simulated_to_threshold"]) == (2, 5.5)
+
+
+def test_without_a_network_there_is_no_simulated_time(run: xr.Dataset) -> None:
+    run = run.assign(simulated_seconds=0 * run["simulated_seconds"])
+    assert figures.RUN[OF_RUN.index("simulated")](run) is None
+    assert math.isnan(summary.of(run).numbers["simulated_to_threshold"])
+
+
+def test_what_attackers_know_counts_nowhere(tmp_path: Path, write: Write) -> None:
+    curve = np.array([[0.2, 0.4, 0.0], [0.6, 0.8, 0.0]])
+    run = reader.open(write(tmp_path / "run.h5", curve))
+    run = run.assign_coords(attacker=("device", [0, 0, 1]))
+    found = summary.of(run)
+    np.testing.assert_allclose(found.curves["ood"].mean, [0.3, 0.7])
+    assert found.numbers["ood_worst"] == 0.6
+    assert not any("device 2 never learned" in told for told in found.warnings)
+    assert list(figures.of_run(run))
 
 
 def test_accuracy_by_hops_is_the_mean_of_each_group(run: xr.Dataset) -> None:
@@ -442,7 +472,7 @@ def edge_cases() -> dict[str, tuple[dict[str, object], set[str], set[str]]]:
         "one round": ({"ood": RISING[3:4]}, set(), {*OF_RUN} - {"mixing", "labels"}),
         "no whole round": (
             {"ood": RISING, "done": 0, "completed": False},
-            measured | {"consensus", "seconds", "bytes"},
+            measured | {"simulated", "consensus", "seconds", "bytes"},
             {"graph"},
         ),
         "no OOD data": (

@@ -14,6 +14,7 @@ __all__ = ["Picture", "of_run", "of_runs", "save", "svg"]
 
 RUN: tuple[Callable[..., Picture | None], ...] = (
     learning.accuracy,
+    learning.simulated,
     spreading.graph,
     spreading.heat,
     spreading.hops,

@@ -13,8 +13,7 @@ BAND = "the band from the 10th to the 90th percentile of devices"
 
 def accuracy(run: xr.Dataset) -> Picture | None:
     """IID and OOD accuracy over rounds: mean, band, and each device."""
-    curves = {kind: measures.accuracy(run, kind) for kind in schema.KINDS}
-    curves = {kind: curve for kind, curve in curves.items() if curve.sizes["round"]}
+    curves = _measured(run)
     if not curves:
         return None
     figure = blank(style.HALF, 2.2)
@@ -36,6 +35,35 @@ def accuracy(run: xr.Dataset) -> Picture | None:
         f"devices, with {BAND}; thin lines are single devices.",
         figure,
     )
+
+
+def simulated(run: xr.Dataset) -> Picture | None:
+    """IID and OOD accuracy over the simulated seconds of the run file's network."""
+    curves, ends = _measured(run), measures.simulated(run)
+    if not curves or ends is None:
+        return None
+    figure = blank(style.HALF, 2.2)
+    axes = figure.add_subplot()
+    for kind, curve in curves.items():
+        values, seconds = curve.to_numpy(), ends.sel(round=curve["round"]).to_numpy()
+        drawn.thin(axes, seconds, values, style.KINDS[kind])
+        drawn.bounded(values, seconds, f"{kind.upper()} mean", axes, style.KINDS[kind])
+    axes.set_xlabel("simulated seconds")
+    axes.set_xlim(left=0)
+    drawn.shares(axes, "accuracy")
+    drawn.above(axes)
+    return Picture(
+        "simulated",
+        "Accuracy over simulated time",
+        "Share of correct predictions against the seconds, by the clock of the run file's network, "
+        f"at which the last device has finished the round: thick lines are means, with {BAND}.",
+        figure,
+    )
+
+
+def _measured(run: xr.Dataset) -> dict[str, xr.DataArray]:
+    curves = {kind: measures.accuracy(run, kind) for kind in schema.KINDS}
+    return {kind: curve for kind, curve in curves.items() if curve.sizes["round"]}
 
 
 def moments(run: xr.Dataset) -> Picture | None:
