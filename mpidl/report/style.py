@@ -60,7 +60,7 @@ STRATEGIES = {
     "degree_similarity": ("#2f9aa0", "d"),
     "betweenness_similarity": ("#c77b5a", "p"),
     "trimmed_mean": ("#5f8a3a", "*"),
-    "median": ("#3d6b5c", "X"),
+    "median": ("#3d6b5c", "+"),
     "krum": ("#b8476b", "H"),
     "clipped_gossip": ("#4f5fae", "8"),
 }
