@@ -76,8 +76,8 @@ def title(plan: Plan) -> str:
     sources = ", ".join(map(str, plan.sources)) or "none"
     graph = plan.file.topology.file or f"{plan.file.topology.name} graph"
     return (
-        f"mpidl {mpidl.__version__}: {plan.file.name}, {graph}, {plan.file.strategy.name} weights, "
-        f"OOD data on device {sources}"
+        f"mpidl {mpidl.__version__}: {plan.file.name}, {graph}, {plan.file.algorithm.name} with "
+        f"{plan.file.strategy.name} weights, OOD data on device {sources}"
     )
 
 
