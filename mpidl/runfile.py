@@ -56,7 +56,10 @@ class Section(BaseModel):
 
 
 class Topology(Section):
-    """Who may talk to whom: a named family of graphs, or a file, but not both."""
+    """Who may talk to whom: a named family of graphs, or a file, but not both.
+
+    Where it changes, centralities are those of every ``refresh``-th round, until the next one.
+    """
 
     name: str = "barabasi_albert"
     file: str | None = None
@@ -64,6 +67,7 @@ class Topology(Section):
     seed: Seed = 0
     link_probability: Share = 1.0
     allow_disconnected: bool = False
+    refresh: Count = 1
 
 
 class Strategy(Section):

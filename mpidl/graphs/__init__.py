@@ -1,17 +1,20 @@
 """Topologies by name or from a file, what one device sees of them, and what they let expect."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import networkx as nx
 
 from mpidl.faults import Fault, shown
+from mpidl.graphs import changing, finite, matcha  # noqa: F401
 from mpidl.graphs.centralities import CENTRALITIES, centrality, ranking, symmetric
 from mpidl.graphs.communities import bridges, communities, modularity, undirected
 from mpidl.graphs.drawing import picture
 from mpidl.graphs.families import LINKS, TOPOLOGIES
 from mpidl.graphs.files import DEVICES, read
-from mpidl.graphs.neighborhood import Neighborhood, failures, links, turned, whole
+from mpidl.graphs.neighborhood import Neighborhood, failures, links, sequence, turned, whole
 from mpidl.graphs.passage import first_passage, first_passages, rounded
+from mpidl.graphs.sequences import Sequence
 from mpidl.graphs.spectra import (
     Unknown,
     effective_neighbors,
@@ -28,6 +31,7 @@ __all__ = [
     "LINKS",
     "TOPOLOGIES",
     "Neighborhood",
+    "Sequence",
     "Unknown",
     "bridges",
     "build",
@@ -48,6 +52,7 @@ __all__ = [
     "ranking",
     "read",
     "rounded",
+    "sequence",
     "spectral_gap",
     "stationary",
     "symmetric",
@@ -58,7 +63,7 @@ __all__ = [
 ]
 
 
-def build(section: Topology, ranks: int) -> nx.DiGraph:
+def build(section: Topology, ranks: int, rounds: int = 1) -> nx.DiGraph:
     """The graph that a run file asks for, on devices 0..N-1 in order.
 
     An edge ``j -> i`` means that the parameters of device j arrive at device i; undirected links
@@ -66,25 +71,40 @@ def build(section: Topology, ranks: int) -> nx.DiGraph:
     a round: the file's where it says less than 1, else ``link_probability``. A stored graph of
     the paper has ``graph.graph["published"]``, the devices that held the published OOD data.
 
+    Of a topology that changes it has all links that are there in some round of the run;
+    :func:`sequence` says when, :func:`links` which of them work in a round.
+
     Args:
         section: The settings; those of the named family are part of it.
         ranks: N, where neither the settings nor a file say how many devices there are.
+        rounds: R, those of the run.
 
     Raises:
         Fault: If the family has no such graph, the file is bad or of another size than
             ``devices``, or some device cannot reach another and ``allow_disconnected`` is false.
     """
     found = _named(section, ranks) if section.file is None else _stored(section, section.file)
+    moving = found if isinstance(found, Sequence) else sequence(found)
+    if moving is None:
+        graph = _whole(found, section)
+    else:
+        chance, refresh = section.link_probability, section.refresh
+        graph = replace(moving, probability=chance, refresh=refresh).union(rounds)
+    if isinstance(found, nx.Graph) and "published" in found.graph:
+        graph.graph["published"] = found.graph["published"]
+    if not section.allow_disconnected:
+        _check_connected(graph, section)
+    return graph
+
+
+def _whole(found: nx.Graph, section: Topology) -> nx.DiGraph:
     graph = nx.DiGraph()
     graph.add_nodes_from((device, found.nodes[device]) for device in range(len(found)))
-    graph.graph.update({key: found.graph[key] for key in ("published",) if key in found.graph})
     for i, j, chance in found.edges(data="probability", default=1.0):
         chance = chance if chance < 1 else section.link_probability
         graph.add_edge(i, j, probability=chance)
         if not found.is_directed():
             graph.add_edge(j, i, probability=chance)
-    if not section.allow_disconnected:
-        _check_connected(graph, section)
     return graph
 
 
@@ -104,11 +124,12 @@ def completed(graph: nx.DiGraph) -> nx.DiGraph:
     full.add_nodes_from(graph.nodes(data=True))
     nx.set_edge_attributes(full, 1.0, "probability")
     full.graph.update(graph.graph)
-    full.graph.pop("whole", None)
+    for key in ("whole", "sequence"):
+        full.graph.pop(key, None)
     return full
 
 
-def _named(section: Topology, ranks: int) -> nx.Graph:
+def _named(section: Topology, ranks: int) -> nx.Graph | Sequence:
     devices = ranks if section.devices is None else section.devices
     if not 1 <= devices <= DEVICES:
         raise Fault(f"topology.devices = {shown(devices)}: must be from 1 to {DEVICES:,}.")
@@ -133,6 +154,8 @@ def _check_connected(graph: nx.DiGraph, section: Topology) -> None:
         source, remedy = f"The graph of {section.file}", "link them"
     else:
         source = f"The {section.name} graph with topology.seed = {section.seed}"
+        if sequence(graph) is not None:
+            source += ", over the training.rounds of the run,"
         remedy = _REMEDIES.get(section.name, "take another topology.seed")
     raise Fault(
         f"{source} falls apart into {count} components that cannot all reach each other: "
@@ -141,6 +164,13 @@ def _check_connected(graph: nx.DiGraph, section: Topology) -> None:
 
 
 _REMEDIES = {
+    "base_k": "take more training.rounds",
+    "one_peer_exponential": "take more training.rounds",
+    "matcha": "take another topology.base, or more training.rounds",
+    "mobility": "take a larger topology.radius or more training.rounds",
+    "epidemic": "take a larger topology.degree or more training.rounds",
+    "random_matching": "take more training.rounds",
+    "regular_each_round": "take a larger topology.degree or more training.rounds",
     "erdos_renyi": "take a larger topology.probability or another topology.seed",
     "random_geometric": "take a larger topology.radius or another topology.seed",
     "random_regular": "take a larger topology.degree or another topology.seed",

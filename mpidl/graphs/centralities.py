@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl.faults import Fault
-from mpidl.graphs.neighborhood import whole
+from mpidl.graphs.neighborhood import measured
 from mpidl.registry import nearest
 
 Vector = npt.NDArray[np.float64]
@@ -81,14 +81,15 @@ def centrality(graph: nx.DiGraph, name: str) -> Vector:
     """Centrality of each device, ``(N,)``, by the measure of that name; read-only.
 
     It is computed once per graph; a graph of one round has the centralities of the whole graph,
-    whichever links work. Link probabilities are ignored.
+    whichever links work, or where the topology changes, those of the last refresh. Link
+    probabilities are ignored.
 
     Raises:
         Fault: If there is no measure of that name.
     """
     if name not in CENTRALITIES:
         raise Fault(f"Unknown centrality {name!r}; {nearest(name, CENTRALITIES)}")
-    graph = whole(graph)
+    graph = measured(graph)
     known = _known.setdefault(graph, {})
     if name not in known:
         known[name] = CENTRALITIES[name](_simplest(graph))

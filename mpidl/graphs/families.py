@@ -11,7 +11,10 @@ from mpidl.faults import Fault
 from mpidl.registry import Registry
 
 TOPOLOGIES = Registry("topology")
-"""``builder(devices, seed, /, ...)``: a graph on the nodes 0..N-1, without self-loops."""
+"""``builder(devices, seed, /, ...)``: a graph on the nodes 0..N-1, without self-loops.
+
+One that changes from round to round is a :class:`mpidl.graphs.sequences.Sequence`.
+"""
 
 LINKS = 10_000_000
 """Directed links that a graph may have; each takes about 400 bytes on every rank."""
@@ -43,7 +46,7 @@ def star(devices: int, seed: int, /) -> nx.Graph:
 @TOPOLOGIES.add
 def complete(devices: int, seed: int, /) -> nx.Graph:
     """Each device talks to all others."""
-    _affordable("complete", devices, devices * (devices - 1))
+    affordable("complete", devices, devices * (devices - 1))
     return nx.complete_graph(devices)
 
 
@@ -109,7 +112,7 @@ def erdos_renyi(devices: int, seed: int, /, probability: Positive | None = None)
     """
     if probability is None:
         probability = min(1.0, 2 * math.log(devices) / devices)
-    _affordable("erdos_renyi", devices, probability * devices * (devices - 1))
+    affordable("erdos_renyi", devices, probability * devices * (devices - 1))
     return nx.fast_gnp_random_graph(devices, probability, seed=seed)
 
 
@@ -128,8 +131,8 @@ def watts_strogatz(
     Raises:
         Fault: If ``k`` is not below the number of devices, or no connected graph was drawn.
     """
-    _below("k", k, devices)
-    _affordable("watts_strogatz", devices, devices * k)
+    below("k", k, devices)
+    affordable("watts_strogatz", devices, devices * k)
     try:
         return nx.connected_watts_strogatz_graph(devices, k, rewiring, seed=seed)
     except nx.NetworkXError:
@@ -148,8 +151,8 @@ def barabasi_albert(devices: int, seed: int, /, m: Count = 2) -> nx.Graph:
     Raises:
         Fault: If ``m`` is not below the number of devices.
     """
-    _below("m", m, devices)
-    _affordable("barabasi_albert", devices, 2 * m * (devices - m))
+    below("m", m, devices)
+    affordable("barabasi_albert", devices, 2 * m * (devices - m))
     return nx.barabasi_albert_graph(devices, m, seed=seed)
 
 
@@ -177,8 +180,8 @@ def stochastic_block_model(
     sizes = [devices // blocks + (block < devices % blocks) for block in range(blocks)]
     pairs_inside = sum(size * (size - 1) for size in sizes)
     pairs_between = devices * (devices - 1) - pairs_inside
-    _affordable("stochastic_block_model", devices, pairs_inside * inside + pairs_between * between)
-    _affordable("stochastic_block_model", devices, blocks**2)
+    affordable("stochastic_block_model", devices, pairs_inside * inside + pairs_between * between)
+    affordable("stochastic_block_model", devices, blocks**2)
     odds = [[inside if a == b else between for b in range(blocks)] for a in range(blocks)]
     return nx.convert_node_labels_to_integers(nx.stochastic_block_model(sizes, odds, seed=seed))
 
@@ -192,10 +195,9 @@ def random_regular(devices: int, seed: int, /, degree: Count = 3) -> nx.Graph:
     Raises:
         Fault: If ``degree`` is not below the number of devices, or both are odd.
     """
-    _below("degree", degree, devices)
-    if degree * devices % 2:
-        raise Fault(f"topology.degree = {degree}: must be even where devices, {devices}, is odd.")
-    _affordable("random_regular", devices, devices * degree)
+    below("degree", degree, devices)
+    even(degree, devices)
+    affordable("random_regular", devices, devices * degree)
     sparse = min(degree, devices - 1 - degree)
     drawn = _graph(devices, nx.random_regular_graph(sparse, devices, seed=seed).edges)
     return drawn if sparse == degree else nx.complement(drawn)
@@ -208,10 +210,7 @@ def random_geometric(devices: int, seed: int, /, radius: Radius | None = None) -
     The radius is by default ``sqrt(2 ln(N) / (pi N))``, above the threshold of connectivity
     (Penrose, 1997). Node attribute ``pos`` holds the coordinates.
     """
-    if radius is None:
-        radius = math.sqrt(2 * math.log(devices) / (math.pi * devices))
-    share = min(1.0, math.pi * radius**2)
-    _affordable("random_geometric", devices, share * devices * (devices - 1))
+    radius = within("random_geometric", devices, radius)
     return nx.random_geometric_graph(devices, radius, seed=seed)
 
 
@@ -222,12 +221,33 @@ def _graph(devices: int, links: Iterable[tuple[int, int]]) -> nx.Graph:
     return graph
 
 
-def _below(key: str, value: int, devices: int) -> None:
+def within(name: str, devices: int, radius: float | None) -> float:
+    """The radius of a geometric graph of points in the unit square, where the user gave none.
+
+    Raises:
+        Fault: If such a graph would have too many links.
+    """
+    if radius is None:
+        radius = math.sqrt(2 * math.log(devices) / (math.pi * devices))
+    share = min(1.0, math.pi * radius**2)
+    affordable(name, devices, share * devices * (devices - 1))
+    return radius
+
+
+def even(degree: int, devices: int) -> None:
+    """See that a graph of one degree has a whole number of links, or raise a Fault."""
+    if degree * devices % 2:
+        raise Fault(f"topology.degree = {degree}: must be even where devices, {devices}, is odd.")
+
+
+def below(key: str, value: int, devices: int) -> None:
+    """See that a number is below that of the devices, or raise a Fault."""
     if value >= devices:
         raise Fault(f"topology.{key} = {value}: must be below the number of devices, {devices}.")
 
 
-def _affordable(name: str, devices: int, links: float) -> None:
+def affordable(name: str, devices: int, links: float) -> None:
+    """See that a graph does not have too many links, or raise a Fault."""
     if links > LINKS:
         raise Fault(
             f"topology.devices = {devices}: a {name} graph of that size has about {links:.0e} "

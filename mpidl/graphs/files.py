@@ -13,6 +13,11 @@ Edge list: ``i j`` or ``i j probability`` a line links devices i and j both ways
 ``# directed`` line only from i to j. ``# devices: N`` says how many there are, else the largest
 number does.
 
+A graph for each round: an edge list with lines ``# round: 3``. The links below such a line, which
+may be none, are those of that round and of all after it, up to the next such line. The first is
+``# round: 0``, and numbers ascend. After the last one all begins again, or in the round that a line
+``# period: 20`` says, if the last graph is to stay for longer than one.
+
 GraphML: nodes are numbered in the order of the file, or by their names where these are 0..N-1; edge
 attribute ``probability``; other attributes are ignored.
 
@@ -22,15 +27,18 @@ A line ``# published ood ranks: 3 0 4 6`` lists devices, kept as ``graph.graph["
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
 import networkx as nx
+import numpy as np
 
 from mpidl.faults import Fault
 from mpidl.graphs.families import LINKS
+from mpidl.graphs.sequences import Links, Sequence
 
 BYTES = 256 * 2**20
 """Size up to which a file is read."""
@@ -48,9 +56,15 @@ COMMENTS = 1000
 DEVICES = 100_000
 """Devices that a graph may have."""
 
+ROUNDS = 1_000_000
+"""Rounds that a file may name."""
+
 
 def read(path: Path) -> nx.DiGraph:
     """The graph in a file, on nodes 0..N-1, with edge attribute ``probability`` in (0, 1].
+
+    Of one with a graph for each round these are all links, and ``graph.graph["sequence"]`` says
+    when each is there.
 
     Raises:
         Fault: If the file is missing, unreadable, too large or damaged; the sentence names it.
@@ -59,9 +73,11 @@ def read(path: Path) -> nx.DiGraph:
         suffix = path.suffix.lower()
         if suffix in {".graphml", ".xml"} or _begins(file, "<"):
             return _graphml(path, file)
-        rows, comments = _lines(path, file)
-    devices, directed = _header(path, comments)
-    if suffix in {".edges", ".edgelist"} or devices is not None or directed:
+        rows, comments, marks = _lines(path, file)
+    devices, directed, period = _header(path, comments)
+    if marks or period is not None:
+        graph = _sequence(path, _parts(path, rows, marks), devices, directed, period)
+    elif suffix in {".edges", ".edgelist"} or devices is not None or directed:
         graph = _edge_list(path, rows, devices, directed)
     elif not rows:
         raise Fault(f"Graph file {path}: holds no graph.")
@@ -78,6 +94,10 @@ def read(path: Path) -> nx.DiGraph:
 
 
 Rows = list[tuple[int, str]]
+"""Lines that have numbers, each with its own number in the file."""
+
+Chances = dict[tuple[int, int], float]
+"""Directed links and their probabilities."""
 
 
 @contextmanager
@@ -109,15 +129,19 @@ def _begins(file: TextIO, mark: str) -> bool:
     return found.startswith(mark)
 
 
-def _lines(path: Path, file: TextIO) -> tuple[Rows, list[str]]:
-    """Lines that have numbers, and what comments say; of others nothing is kept."""
+def _lines(path: Path, file: TextIO) -> tuple[Rows, list[str], list[tuple[int, str]]]:
+    """Lines that have numbers, what comments say, and before which line each round begins."""
     rows: Rows = []
+    marks: list[tuple[int, str]] = []
     comments: dict[str, None] = {}
     for number, line in enumerate(file, start=1):
         text = line.strip()
         if text.startswith("#"):
-            if re.match(r"devices:|directed$|published ood", told := text[1:].strip(), re.I):
+            told = text[1:].strip()
+            if re.match(r"devices:|directed$|period:|published ood", told, re.I):
                 comments[told] = None
+            elif found := re.fullmatch(r"round:\s*(\S*)", told):
+                marks.append((len(rows), found[1]))
         elif text:
             rows.append((number, text))
         if len(comments) > COMMENTS:
@@ -125,7 +149,7 @@ def _lines(path: Path, file: TextIO) -> tuple[Rows, list[str]]:
         if number > LINES:
             raise Fault(f"Graph file {path}: has more than {LINES:,} lines.")
     _affordable(path, len(rows))
-    return rows, list(comments)
+    return rows, list(comments), marks
 
 
 def _entries(row: str) -> list[str]:
@@ -133,16 +157,19 @@ def _entries(row: str) -> list[str]:
     return row.replace(",", " ").split(None, DEVICES)
 
 
-def _header(path: Path, comments: list[str]) -> tuple[int | None, bool]:
-    devices = None
+def _header(path: Path, comments: list[str]) -> tuple[int | None, bool, int | None]:
+    devices = period = None
     for comment in comments:
+        where = f"the line '# {comment[:40]}'"
         if found := re.fullmatch(r"devices:\s*(\S*)", comment):
-            devices = _device(path, found[1], f"the line '# {comment}'", 1, DEVICES)
-    return devices, "directed" in comments
+            devices = _device(path, found[1], where, 1, DEVICES)
+        if found := re.fullmatch(r"period:\s*(\S*)", comment):
+            period = _device(path, found[1], where, 1, ROUNDS)
+    return devices, "directed" in comments, period
 
 
 def _adjacency(path: Path, rows: Rows) -> nx.DiGraph:
-    links: dict[tuple[int, int], float] = {}
+    links: Chances = {}
     for i, (number, row) in enumerate(rows):
         for j, entry in enumerate(_entries(row)):
             if entry in {"0", "1"}:
@@ -175,7 +202,12 @@ def _ragged(path: Path, rows: Rows) -> Fault:
 
 
 def _edge_list(path: Path, rows: Rows, devices: int | None, directed: bool) -> nx.DiGraph:
-    links: dict[tuple[int, int], float] = {}
+    links = _listed(path, rows, devices, directed)
+    return _graph(_size(path, devices, links), links)
+
+
+def _listed(path: Path, rows: Rows, devices: int | None, directed: bool) -> Chances:
+    links: Chances = {}
     for number, text in rows:
         where, row = f"line {number} of the edge list", _entries(text)
         if len(row) not in (2, 3):
@@ -185,11 +217,51 @@ def _edge_list(path: Path, rows: Rows, devices: int | None, directed: bool) -> n
         _link(path, links, (i, j), chance, where)
         if not directed:
             links[j, i] = chance
+    return links
+
+
+def _size(path: Path, devices: int | None, links: Iterable[tuple[int, int]]) -> int:
+    """How many devices there are, where no header says so: one more than the largest number."""
     if devices is None:
-        if not links:
-            raise Fault(f"Graph file {path}: holds no graph.")
-        devices = 1 + max(max(link) for link in links)
-    return _graph(devices, links)
+        devices = 1 + max((max(link) for link in links), default=-1)
+    if not devices:
+        raise Fault(f"Graph file {path}: holds no graph.")
+    return devices
+
+
+def _parts(path: Path, rows: Rows, marks: list[tuple[int, str]]) -> dict[int, Rows]:
+    """The lines of each graph, by its first round."""
+    if not marks or marks[0][0] > 0:
+        raise Fault(f"Graph file {path}: has links before its first line '# round: 0'.")
+    ends = [*(row for row, _ in marks[1:]), len(rows)]
+    parts: dict[int, Rows] = {}
+    for (start, entry), end in zip(marks, ends, strict=True):
+        where = f"the line '# round: {entry[:40]}'"
+        round = _device(path, entry, where, 0, ROUNDS - 1)
+        if round <= max(parts, default=-1) or (round > 0 and not parts):
+            raise Fault(f"Graph file {path}: {where} is out of order; rounds ascend from 0.")
+        parts[round] = rows[start:end]
+    return parts
+
+
+def _sequence(
+    path: Path, parts: dict[int, Rows], devices: int | None, directed: bool, period: int | None
+) -> nx.DiGraph:
+    last = max(parts)
+    if period is not None and period <= last:
+        raise Fault(
+            f"Graph file {path}: the line '# period: {period}' must be above its last round, "
+            f"{last}."
+        )
+    listed = [_listed(path, rows, devices, directed) for rows in parts.values()]
+    _affordable(path, sum(map(len, listed)))
+    size = _size(path, devices, chain.from_iterable(listed))
+    graphs = {
+        first: Links(np.array([*links], np.int64).reshape(-1, 2), None, np.array([*links.values()]))
+        for first, links in zip(parts, listed, strict=True)
+    }
+    found = Sequence(size, graphs.__getitem__, period or last + 1, list(parts))
+    return found.union(last + 1)
 
 
 def _graphml(path: Path, file: TextIO) -> nx.DiGraph:
@@ -219,7 +291,7 @@ def _graphml(path: Path, file: TextIO) -> nx.DiGraph:
     names = {name: index for index, name in enumerate(found)}
     if set(names) == {str(index) for index in range(len(names))}:
         names = {name: int(name) for name in names}
-    links: dict[tuple[int, int], float] = {}
+    links: Chances = {}
     for a, b, chance in found.edges(data="probability", default=1.0):
         where = f"the edge from {a!r} to {b!r}"
         chance = _probability(path, str(chance), where)
@@ -231,7 +303,7 @@ def _graphml(path: Path, file: TextIO) -> nx.DiGraph:
 
 def _link(
     path: Path,
-    links: dict[tuple[int, int], float],
+    links: Chances,
     link: tuple[int, int],
     chance: float,
     where: str,
@@ -254,7 +326,7 @@ def _affordable(path: Path, links: int) -> None:
         raise Fault(f"Graph file {path}: has more links than the {LINKS:,} that are allowed.")
 
 
-def _graph(devices: int, links: dict[tuple[int, int], float]) -> nx.DiGraph:
+def _graph(devices: int, links: Chances) -> nx.DiGraph:
     graph = nx.empty_graph(devices, create_using=nx.DiGraph)
     graph.add_edges_from((i, j, {"probability": chance}) for (i, j), chance in links.items())
     return graph

@@ -37,6 +37,7 @@ KINDS = {"iid": "#64748b", "ood": "#c4277b"}
 
 PHASES = {
     "train": "#3b7dba",
+    "weights": "#c46a8f",
     "wait": "#b3b8c0",
     "exchange": "#d9822b",
     "mix": "#c4a72c",
@@ -52,6 +53,7 @@ STRATEGIES = {
     "federated": ("#8a63c9", "D"),
     "metropolis_hastings": ("#8c6239", "P"),
     "sinkhorn": ("#4d8f3a", "X"),
+    "given": ("#5b6b2f", "*"),
     "none": ("#a8a8a8", "x"),
     "degree": ("#0072b2", "v"),
     "betweenness": ("#d55e00", "<"),

@@ -55,6 +55,17 @@ def none(view: Neighborhood, /) -> Array:
 
 
 @STRATEGIES.add
+def given(view: Neighborhood, /) -> Array:
+    """The weights with which the topology comes (``base_k``, ``matcha``), self the rest.
+
+    A link that fails leaves its weight to the device itself.
+    """
+    edges = view.graph.edges
+    others = np.array([edges[j, view.device]["weight"] for j in view.in_neighbors])
+    return np.array([1.0 - others.sum(), *others])
+
+
+@STRATEGIES.add
 def metropolis_hastings(view: Neighborhood, /) -> Array:
     """Each in-neighbor ``1 / (1 + max(degree_i, degree_j))``, self the rest.
 

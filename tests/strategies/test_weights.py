@@ -97,6 +97,8 @@ def test_golden_rows_of_the_published_graph():
 @pytest.mark.parametrize("name", WEIGHING)
 @pytest.mark.parametrize("extra", [{}, {"link_probability": 0.5}])
 def test_every_row_is_a_probability_over_the_members(topology, name, extra):
+    if name == "given" and topology != "base_k":
+        pytest.skip("has no weights, or as matcha those that may be negative")
     whole = named(topology, 16, **extra)
     graph = links(whole, 0, 3)
     weights = matrix(graph, name, round=3)
