@@ -71,6 +71,7 @@ def parts(
         torch.float32,
         uniform=plan.uniform,
         delayed=plan.file.exchange.mixing == "delayed",
+        changing=plan.changing,
         accelerator_aware=plan.file.exchange.accelerator_aware,
     )
     exchange = world.agree(comm, lambda: BACKENDS[plan.file.exchange.backend](wiring))
@@ -257,7 +258,8 @@ def recorded(plan: Plan) -> list[str]:
 def graph_arrays(plan: Plan) -> dict[str, Array]:
     """The variables of the group ``graph``; those of W only where it is known and N allows.
 
-    How late links are is told where they differ, and of what is not too much.
+    How late links are, or that they are not there, is told where they differ, and of what is not
+    too much. Where the topology changes W is that of round 0, and says nothing of the long run.
     """
     graph = plan.graph
     edges = sorted(graph.edges)
@@ -273,7 +275,9 @@ def graph_arrays(plan: Plan) -> dict[str, Array]:
     rounds = plan.file.training.rounds
     if plan.uneven and not plan.complete and rounds * len(edges) <= LAGS:
         arrays["lag"] = np.stack([plan.lags(round_) for round_ in range(rounds)])
-    if plan.dense:
+    if plan.dense and plan.changing:
+        arrays["W"] = plan.settled(plan.matrix())
+    elif plan.dense:
         matrix = plan.matrix()
         arrays["W"] = plan.settled(matrix)
         arrays["stationary"] = plan.influence(matrix)

@@ -103,9 +103,11 @@ def facts(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any
         found["simulated_seconds"] = float(last.max())
     if _close(plan):
         found |= outlook.of_graph(graph)
-    if not plan.looks:
+    if plan.changing:
+        found["first_links"] = plan.round_graph(0).number_of_edges()
+    elif not plan.looks:
         found |= weighed(plan)
-    if plan.devices <= PICTURED and not plan.looks:
+    if plan.devices <= PICTURED and not plan.looks and not plan.changing:
         rows = plan.rows(0, range(plan.devices))
         found["weights"] = {
             i: {int(j): float(w) for j, w in zip(*row, strict=True)} for i, row in rows.items()
@@ -157,18 +159,29 @@ def _long_run(plan: Plan) -> dict[str, Any]:
 
 
 def traffic(plan: Plan, ranks: int, size: int) -> tuple[Any, Any]:
-    """Bytes of vectors ``(size,)`` that each rank sends and receives in a round, ``(ranks,)``."""
+    """Bytes of vectors ``(size,)`` that each rank sends and receives in a round, ``(ranks,)``.
+
+    Where the graph changes they are those of the first one.
+    """
     sent, received = np.zeros(ranks, np.int64), np.zeros(ranks, np.int64)
     if plan.uniform and plan.file.exchange.backend in ("auto", "allreduce", "shared"):
         away = size * FLOAT * (ranks - 1) // ranks
         sent += (np.bincount(plan.hosts, minlength=ranks) + 1) * away
         return sent, sent.copy()
-    pairs = {(j, int(plan.hosts[i])) for j, i in plan.mixing_graph.edges}
+    wanted = plan.wanted(0) if follows(plan) else None
+    links = plan.mixing_graph if wanted is None else wanted
+    pairs = {(j, int(plan.hosts[i])) for j, i in links.edges}
     for source, target in pairs:
         if plan.hosts[source] != target:
             sent[plan.hosts[source]] += size * FLOAT
             received[target] += size * FLOAT
     return sent, received
+
+
+def follows(plan: Plan) -> bool:
+    """Whether only those vectors travel that a round of a graph which changes wants."""
+    exchange = plan.file.exchange
+    return exchange.backend in ("auto", "shared", "mpi", "ipc") and exchange.mixing != "delayed"
 
 
 def shares(plan: Plan) -> bool:
@@ -210,6 +223,16 @@ def report(plan: Plan, found: dict[str, Any]) -> str:
         lines += [long_run(found), *([] if plan.steady else [outlook.CHANGING])]
     if "passage" in found:
         lines += outlook.knowledge(found, plan.sources)
+    if "first_links" in found:
+        moving = graphs.sequence(plan.graph)
+        period = moving.period if moving is not None else None
+        again = (
+            "never repeats itself" if period is None else f"repeats itself after {period} rounds"
+        )
+        lines.append(
+            f"the graph changes and {again}: the first round has {found['first_links']} of these "
+            f"links, {plan.file.training.rounds} rounds have all; so no one W has a spectral gap"
+        )
     if "long_run" in found:
         lines.append(f"spectral gap and influence of W are left out: {found['long_run']}")
     if plan.looks:
@@ -222,7 +245,8 @@ def report(plan: Plan, found: dict[str, Any]) -> str:
         f"OOD data on {found['sources'] or 'no device'}; "
         f"tests: {tests['iid']} IID and {tests['ood']} OOD samples",
         f"{plan.file.model.name}: {count:,} parameters, {_bytes(count * FLOAT)}",
-        f"a round sends {_span(found['bytes_sent_per_rank'])} and receives "
+        f"{'the first' if plan.changing else 'a'} round sends "
+        f"{_span(found['bytes_sent_per_rank'])} and receives "
         f"{_span(found['bytes_received_per_rank'])} per rank; memory per rank "
         f"{_span(found['memory_per_rank'])} beside torch and activations",
         "",

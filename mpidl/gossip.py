@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import networkx as nx
 import numpy as np
 from torch import Tensor
 
@@ -21,8 +22,8 @@ from mpidl.world import Comm
 class Gossip:
     """Collective. The devices of this rank with their algorithm, and the exchange between them.
 
-    In every round ranks :meth:`begin` before training; and :meth:`give`, :meth:`arrive`,
-    :meth:`share` and :meth:`mix`, in this order, after it or before it.
+    In every round ranks :meth:`begin` before training; and :meth:`give`, :meth:`decide`,
+    :meth:`arrive`, :meth:`share` and :meth:`mix`, in this order, after it or before it.
 
     Args:
         comm: All ranks.
@@ -38,6 +39,7 @@ class Gossip:
         self._algorithm = plan.algorithm
         self._steady = plan.rows(0, list(devices)) if plan.steady else None
         self._rows: Rows = {}
+        self._links: nx.DiGraph | None = None
         some = next(iter(devices.values()))
         self._size, self._learned = some.size, some.learned
         self._states = {number: self._state(number) for number in devices}
@@ -70,13 +72,17 @@ class Gossip:
             state.round, state.trained = round_, number in learners
             self._algorithm.give(state)
 
-    def arrive(self, round_: int) -> None:
-        """Collective. Hand in the rows of W, if they are known, and wait for every rank."""
+    def decide(self, round_: int) -> None:
+        """Make the round's links and, if they are known before vectors arrive, own rows of W."""
         own = list(self._devices)
+        self._links = self._plan.wanted(round_)
         self._rows = {} if self._plan.looks else self._steady or self._plan.rows(round_, own)
+
+    def arrive(self, round_: int) -> None:
+        """Collective. Hand in what was decided, and wait for every rank."""
         self._mailbox.lie(round_)
         by_hand = self._algorithm.read is not None or self._plan.altered
-        self.exchange.arrive({} if by_hand else self._rows)
+        self.exchange.arrive({} if by_hand else self._rows, self._links)
 
     def share(self) -> None:
         """Collective. Make readable what the neighborhoods have sent."""

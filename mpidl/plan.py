@@ -174,6 +174,11 @@ class Plan:
         return strategies.looks(self.file.strategy.name)
 
     @cached_property
+    def changing(self) -> bool:
+        """Whether the links over which the strategy mixes are others in each round."""
+        return graphs.sequence(self.open_graph) is not None
+
+    @cached_property
     def steady(self) -> bool:
         """Whether every round has the same rows."""
         return (
@@ -281,6 +286,16 @@ class Plan:
 
     def round_graph(self, round_: int) -> nx.DiGraph:
         """The links that work in a round, between devices that take part in it."""
+        if round_ not in self._latest:
+            self._latest.clear()
+            self._latest[round_] = self._round_graph(round_)
+        return self._latest[round_]
+
+    @cached_property
+    def _latest(self) -> dict[int, nx.DiGraph]:
+        return {}
+
+    def _round_graph(self, round_: int) -> nx.DiGraph:
         working = graphs.links(self.open_graph, self.file.training.seed, round_)
         active = self.active(round_)
         if len(active) == self.devices:
@@ -290,6 +305,15 @@ class Plan:
         part.add_nodes_from(working.nodes(data=True))
         part.add_edges_from(e for e in working.edges(data=True) if {e[0], e[1]} <= active)
         return part
+
+    def wanted(self, round_: int) -> nx.DiGraph | None:
+        """An edge j -> i wherever i reads the vector of j in a round of a graph that changes.
+
+        None where that may be everywhere in :attr:`mixing_graph`: in a sweep, which goes on in
+        turn, and where a link brings later what was sent when it was not there.
+        """
+        whole = self.sequence is not None or network.longest(self.file.network) > 0
+        return self.round_graph(round_) if self.changing and not whole else None
 
     def rows(self, round_: int, devices: Sequence[int], look: Look | None = None) -> Rows:
         """Members and weights ``(K,)`` of some devices in a round.
@@ -421,7 +445,7 @@ def make(file: RunFile, ranks: int, graph: nx.DiGraph | None = None) -> Plan:
     Raises:
         Fault: If graph, sources, hosts and number of ranks do not fit together.
     """
-    graph = graphs.build(file.topology, ranks) if graph is None else graph
+    graph = graphs.build(file.topology, ranks, file.training.rounds) if graph is None else graph
     devices = len(graph)
     topology = file.topology.model_copy(update={"devices": devices})
     file = replace(file, topology=topology)
@@ -433,6 +457,7 @@ def make(file: RunFile, ranks: int, graph: nx.DiGraph | None = None) -> Plan:
     attackers = _attackers(file, graph)
     _check_exchange(file, devices)
     _check_network(file, devices)
+    _check_weights(file, graph)
     made = Plan(file, graph, sources, hosts, attackers, stragglers)
     _check_algorithm(made)
     return made
@@ -446,6 +471,15 @@ def _attackers(file: RunFile, graph: nx.DiGraph) -> list[int]:
     if not found:
         raise Fault("attack.devices = []: must name at least one device.")
     return found
+
+
+def _check_weights(file: RunFile, graph: nx.DiGraph) -> None:
+    moving = graphs.sequence(graph)
+    if file.strategy.name == "given" and (moving is None or not moving.weighted):
+        raise Fault(
+            "strategy.name = 'given': takes the weights of the topology, and this one comes "
+            "without; 'base_k' and 'matcha' have some."
+        )
 
 
 def _check_algorithm(made: Plan) -> None:
@@ -462,8 +496,8 @@ def _check_algorithm(made: Plan) -> None:
         )
     if "every message" in algorithm.needs and made.uneven:
         faults.append(
-            f"{told} needs every message to arrive in its round, so links must always work, "
-            "training.participation be 1, and [network] know neither delays nor absence."
+            f"{told} needs every message to arrive in its round, so links must always be there and "
+            "work, training.participation be 1, and [network] know neither delays nor absence."
         )
     if algorithm.read is not None and made.attackers:
         faults.append(f"{told} sends no models, of which attack.name could make lies.")

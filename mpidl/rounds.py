@@ -221,6 +221,8 @@ def exchange(parts: Parts, row: Row, round_: int, due: bool) -> None:
     gossip = parts.gossip
     with row.clock("mix"):
         gossip.give(round_)
+    with row.clock("weights"):
+        gossip.decide(round_)
     with row.clock("wait"):
         gossip.arrive(round_)
     with row.clock("exchange"):

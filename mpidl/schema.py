@@ -34,6 +34,7 @@ SERIES = {
     "bytes_sent": Variable(PER_DEVICE, "parameter bytes that other ranks got", "byte", "i8"),
     "bytes_received": Variable(PER_DEVICE, "parameter bytes got from other ranks", "byte", "i8"),
     "seconds_train": Variable(PER_DEVICE, "local training", "s"),
+    "seconds_weights": Variable(PER_DEVICE, "making links, centralities and rows of W", "s"),
     "seconds_wait": Variable(PER_DEVICE, "waiting for slower ranks", "s"),
     "seconds_exchange": Variable(PER_DEVICE, "the exchange of parameters", "s"),
     "seconds_mix": Variable(PER_DEVICE, "the weighted sum", "s"),

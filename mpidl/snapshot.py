@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mpidl import graphs, network
 from mpidl.batch import Batch
 from mpidl.checkpoint import Found
 from mpidl.device import Device
@@ -112,10 +113,18 @@ class Snapshot:
 
 
 def origin(plan: Plan, tests: Mapping[str, tuple[Array, Array]]) -> dict[str, int]:
-    """Checksums of what decides a result and is not in the run file: the graph, the test sets."""
+    """Checksums of what decides a result and is not in the run file: the graph, the test sets.
+
+    Of a topology that changes what tells it from others: a run may go on for more rounds, and then
+    has more links. Not where delays are drawn for all of these.
+    """
     edges = sorted((*edge, plan.graph.edges[edge]["probability"]) for edge in plan.graph.edges)
-    parts = {"graph": [np.array(edges, float)], **tests}
-    return {name: _sum(arrays) for name, arrays in parts.items()}
+    moving = graphs.sequence(plan.graph)
+    if moving is None or network.longest(plan.file.network):
+        graph: Iterable[Array] = [np.array(edges, float)]
+    else:
+        graph = moving.distinct()
+    return {"graph": _sum(graph), **{name: _sum(arrays) for name, arrays in tests.items()}}
 
 
 def _sum(arrays: Iterable[Array]) -> int:

@@ -42,6 +42,8 @@ LEGEND = (
 
 UNSEEN = "its weights follow from the vectors that arrive"
 
+MOVING = "the graph changes, and no one W says what to expect of it"
+
 UNKNOWN = {
     "weighted": "its weights follow from samples, which mpidl.run --check places",
     "random": "its weights are drawn anew in every round",
@@ -87,7 +89,7 @@ def read(graph: str, overrides: Sequence[str]) -> Plan:
         raise Fault(
             f"{shown(graph)} is neither a file nor a topology; {nearest(graph, graphs.TOPOLOGIES)}"
         )
-    built = graphs.build(file.topology, DEVICES)
+    built = graphs.build(file.topology, DEVICES, file.training.rounds)
     return plan.make(file, 1, built)
 
 
@@ -105,7 +107,7 @@ def facts(made: Plan) -> dict[str, Any]:
     }
     rows = {name: _strategy(made, name) for name in strategies.STRATEGIES}
     found["strategies"] = rows
-    if close and made.devices > 1:
+    if close and made.devices > 1 and not made.changing:
         found["advice"] = advised(rows)
     return found
 
@@ -116,7 +118,7 @@ def _strategy(made: Plan, name: str) -> dict[str, Any]:
         return {"left_out": UNKNOWN.get(name, UNSEEN)}
     try:
         own = plan.make(dataclasses.replace(made.file, strategy=named(made, name)), 1, made.graph)
-        return check.weighed(own)
+        return {"left_out": MOVING} if own.changing else check.weighed(own)
     except Fault as fault:
         return {"left_out": fault.sentences[0]}
 
@@ -160,7 +162,7 @@ def report(made: Plan, found: Mapping[str, Any]) -> str:
     close = made.devices <= outlook.CLOSE
     lines += ["", *(outlook.narrow(found) if close else [outlook.BEYOND])]
     lines += [f"OOD data on {made.sources or 'no device'}", "", *_table(made, found), ""]
-    if not (made.steady or made.looks):
+    if not (made.steady or made.looks or made.changing):
         lines += [outlook.CHANGING, ""]
     own = found["strategies"][made.file.strategy.name]
     lines.append(f"{made.file.strategy.name} (strategy.name) in detail:")

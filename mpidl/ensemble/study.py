@@ -154,9 +154,9 @@ class _Maker:
             raise Fault("topology.devices is missing: a study says how many its graphs have.")
         if wanted != "devices" and (not isinstance(wanted, int) or wanted < 1):
             raise Fault(f"ranks = {shown(wanted)}: {File.model_fields['ranks'].description}.")
-        key = read.topology.model_dump_json()
+        key = f"{read.topology.model_dump_json()} {read.training.rounds}"
         if key not in self._graphs:
-            self._graphs[key] = graphs.build(read.topology, 1)
+            self._graphs[key] = graphs.build(read.topology, 1, read.training.rounds)
         graph = self._graphs[key]
         limit = self._ranks or (len(graph) if wanted == "devices" else wanted)
         ranks, hosts = min(len(graph), limit), read.placement.hosts

@@ -37,6 +37,7 @@ class Wiring:
         dtype: The numbers of a vector.
         uniform: Whether every device takes the mean of all in every round.
         delayed: Whether neighbors' vectors are those of the last round.
+        changing: Whether links are others in each round.
         accelerator_aware: Whether MPI takes accelerator memory: ``auto``, ``yes`` or ``no``.
     """
 
@@ -48,6 +49,7 @@ class Wiring:
     dtype: "torch.dtype"
     uniform: bool = False
     delayed: bool = False
+    changing: bool = False
     accelerator_aware: str = "auto"
 
     @property
@@ -78,11 +80,17 @@ def shared(wiring: Wiring, /) -> "Exchange":
 
 @BACKENDS.add
 def mpi(wiring: Wiring, /) -> "Exchange":
-    """MPI neighborhood collectives, persistent where the MPI has them; any graph, any MPI."""
+    """MPI neighborhood collectives, persistent where the MPI has them; any graph, any MPI.
+
+    Where the graph changes messages go point to point, and only those that the round wants.
+    """
     from mpidl.exchange.delayed import Delayed
     from mpidl.exchange.neighborhoods import Neighborhoods
+    from mpidl.exchange.pairs import Pairs
 
-    return Delayed(wiring) if wiring.delayed else Neighborhoods(wiring)
+    if wiring.delayed:
+        return Delayed(wiring)
+    return Pairs(wiring) if wiring.changing else Neighborhoods(wiring)
 
 
 @BACKENDS.add

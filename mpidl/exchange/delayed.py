@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from mpi4py import MPI
 
+import networkx as nx
 import torch
 from torch import Tensor
 
@@ -19,6 +20,8 @@ class Delayed(Neighborhoods):
     A device waits for nobody's training but its own: the vectors of a round travel while the next
     one is trained. The first round has no last one and mixes with its own vectors. Buffers are
     three: what travels, what is trained, and what a neighbor on the same rank had a round ago.
+    Where the graph changes all vectors travel that are read in some round, as they leave before
+    the round in which they are read.
     """
 
     def __init__(self, wiring: Wiring) -> None:
@@ -40,7 +43,7 @@ class Delayed(Neighborhoods):
                 ]
                 self._mixtures.append(Mixture(members, list(then.values())))
 
-    def arrive(self, rows: Rows) -> None:
+    def arrive(self, rows: Rows, links: nx.DiGraph | None = None) -> None:
         """Hand in own rows of W; nobody is waited for."""
         self._take(rows)
 

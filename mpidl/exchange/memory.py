@@ -1,6 +1,7 @@
 """The memory of an exchange: own vectors, twice, so that no device sees a half-mixed one."""
 
 import itertools
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -34,9 +35,10 @@ class Exchange(Protocol):
 
     Attributes:
         device: The accelerator whose memory holds the vectors.
-        bytes_sent: For each own device, bytes that other ranks get of it in a round: a vector
-            counts once for each of them, whether it is copied there or read in place.
-        bytes_received: For each own device, bytes that it gets from other ranks in a round.
+        bytes_sent: For each own device, bytes that other ranks get of it in a round, that of the
+            last :meth:`arrive`: a vector counts once for each of them, whether it is copied there
+            or read in place.
+        bytes_received: For each own device, bytes that it gets from other ranks in that round.
         reason: Why this backend was taken, where nobody asked for it.
     """
 
@@ -49,8 +51,14 @@ class Exchange(Protocol):
     def vectors(self) -> dict[int, Tensor]:
         """For each own device its parameters, ``(P,)``; other memory after each :meth:`mix`."""
 
-    def arrive(self, rows: Rows) -> None:
-        """Collective. Hand in own rows of W, if known, and wait until every rank has trained."""
+    def arrive(self, rows: Rows, links: nx.DiGraph | None = None) -> None:
+        """Collective. Hand in own rows of W, if known, and wait until every rank has trained.
+
+        Args:
+            rows: Those of own devices; empty where they follow from vectors.
+            links: An edge j -> i wherever i reads the vector of j in this round, where that is not
+                everywhere that it may in some round; the same on every rank.
+        """
 
     def share(self) -> None:
         """Collective. Make the vectors of every neighborhood readable."""
@@ -95,7 +103,8 @@ class Slots:
     """Where the weights of some devices' possible members lie, behind each other.
 
     Args:
-        members: For each device, in the order of the rows, whose vectors it may read.
+        members: For each device, in the order of the rows, whose vectors it may read: itself, then
+            others ascending.
     """
 
     def __init__(self, members: Mapping[int, list[int]]) -> None:
@@ -114,7 +123,7 @@ class Slots:
                 slots[:] = row
             else:
                 slots[:] = 0
-                slots[[known.index(member) for member in members]] = row
+                slots[[0, *(bisect_left(known, m, 1) for m in members[1:])]] = row
 
 
 class Buffers:
@@ -132,16 +141,21 @@ class Buffers:
         self._weights: Row = np.full(self._slots.size, 1 / len(wiring.hosts))
         self._rows: Rows | None = None
         self._mixtures: list[Mixture] = []
+        self._hosts = wiring.hosts
+        self._count(wiring.graph)
+
+    def _count(self, links: nx.DiGraph) -> None:
+        """Count what travels where an edge j -> i has i read the vector of j."""
         vector = self.size * self.dtype.itemsize
-        receive, send = ranks_served(wiring.graph, wiring.hosts, wiring.comm.rank)
-        self.bytes_sent = dict.fromkeys(own, 0)
+        receive, send = ranks_served(links, self._hosts, self.node.comm.rank)
+        self.bytes_sent = dict.fromkeys(self.own, 0)
         for device in itertools.chain.from_iterable(send.values()):
             self.bytes_sent[device] += vector
-        self.bytes_received = dict.fromkeys(own, 0)
+        self.bytes_received = dict.fromkeys(self.own, 0)
         foreign = set(itertools.chain.from_iterable(receive.values()))
-        for device in own:
+        for device in self.own:
             # What arrives once for several devices is charged to the first of them.
-            wanted = foreign.intersection(self._slots.members[device])
+            wanted = foreign.intersection(links.predecessors(device))
             self.bytes_received[device] = vector * len(wanted)
             foreign -= wanted
 
@@ -178,11 +192,15 @@ class Buffers:
             members = [[readable[j] for j in row] for row in self._slots.members.values()]
             self._mixtures.append(Mixture(members, list(self._views(1 - phase).values())))
 
-    def arrive(self, rows: Rows) -> None:
+    def arrive(self, rows: Rows, links: nx.DiGraph | None = None) -> None:
         """Collective. Hand in own rows of W, and wait until every rank has trained."""
+        self._follow(links)
         self._take(rows)
         settle(self.device)
         self.node.meet()
+
+    def _follow(self, links: nx.DiGraph | None) -> None:
+        """Be ready for the links of a round: nothing to do where all vectors always travel."""
 
     def _take(self, rows: Rows) -> None:
         if rows is not self._rows and not self._uniform:

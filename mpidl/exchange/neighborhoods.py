@@ -32,7 +32,7 @@ class Neighborhoods(Buffers):
         inbox = {source: self._inbox[i, : self.size] for i, source in enumerate(arrivals)}
         self._prepare([inbox, inbox])
         self._direct = self.device.type == "cpu" or trusts(wiring)
-        self._staged = [] if self._direct else [_pinned(t) for t in (self.buffers[0], self._inbox)]
+        self._staged = [] if self._direct else [pinned(t) for t in (self.buffers[0], self._inbox)]
 
         itemsize = self.dtype.itemsize
         row = WORDS[itemsize].Create_contiguous(self.size)
@@ -63,7 +63,7 @@ class Neighborhoods(Buffers):
 
     def _messages(self, phase: int) -> tuple[list[object], list[object]]:
         out, into = (self.buffers[phase], self._inbox) if self._direct else self._staged
-        return [_bytes(out), *self._outgoing], [_bytes(into), *self._incoming]
+        return [as_bytes(out), *self._outgoing], [as_bytes(into), *self._incoming]
 
     def _start(self) -> MPI.Request:
         """Begin to move the vectors of this phase."""
@@ -101,9 +101,11 @@ def _counts(types: list[MPI.Datatype]) -> tuple[list[int], list[int], list[MPI.D
     return [1] * len(types), [0] * len(types), types
 
 
-def _bytes(tensor: Tensor) -> Tensor:
+def as_bytes(tensor: Tensor) -> Tensor:
+    """Memory as MPI gets it."""
     return tensor.view(torch.uint8)
 
 
-def _pinned(like: Tensor) -> Tensor:
+def pinned(like: Tensor) -> Tensor:
+    """Host memory of the same shape, to and from which accelerators copy quickly."""
     return torch.zeros(like.shape, dtype=like.dtype, pin_memory=True)

@@ -18,7 +18,8 @@ from mpidl.kernels import Mixture
 class ProcessGroup(Buffers):
     """Collective. A batch of messages for each chunk of columns, mixed while the next ones travel.
 
-    Where a graph is dense, an all-gather takes the place of the messages.
+    Where a graph is dense, an all-gather takes the place of the messages. Where it changes, all
+    vectors travel in each round that are read in some round: a batch is made once.
 
     Args:
         wiring: What every backend is built from.

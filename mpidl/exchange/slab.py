@@ -1,12 +1,12 @@
 """Memory that the ranks of a node share: every vector is mixed from where it was trained."""
 
-import itertools
 import os
 import time
 from collections.abc import Mapping, Sequence
 
 from mpi4py import MPI
 
+import networkx as nx
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -35,7 +35,8 @@ class Shared(Buffers):
     The product X <- W X is cut by columns: each rank mixes the same columns of all devices of its
     node, in blocks that stay in the cache, so that every number is read once and written once
     however many neighbors a device has. A vector travels once to each node that wants it, in
-    chunks, and a chunk is mixed while the next ones travel.
+    chunks, and a chunk is mixed while the next ones travel. There is room for all that a node wants
+    in some round; where the graph changes, what it wants in this one travels.
 
     Args:
         wiring: What every backend is built from.
@@ -44,13 +45,15 @@ class Shared(Buffers):
 
     def __init__(self, wiring: Wiring, chunk: int = CHUNK) -> None:
         node, hosts = wiring.node, wiring.hosts
-        place = node.ranks[hosts]
-        mine = int(node.ranks[node.comm.rank])
-        self._here = [int(i) for i in np.flatnonzero(place == mine)]
-        wanted = {number: sorted(devices) for number, devices in wants(wiring, place).items()}
-        self._foreign = wanted[mine]
+        self._nodes = node.ranks[hosts]
+        self._mine = int(node.ranks[node.comm.rank])
+        self._here = [int(i) for i in np.flatnonzero(self._nodes == self._mine)]
+        self._changing, self._every = wiring.changing, wiring.graph
+        self._wanted = wants(wiring.graph, self._nodes, node.count)
+        wanted = {number: sorted(devices) for number, devices in self._wanted.items()}
+        self._foreign = wanted[self._mine]
         targets = {n: receivers(node.ranks, n, devices) for n, devices in wanted.items()}
-        incoming = targets.pop(mine)
+        incoming = targets.pop(self._mine)
         super().__init__(wiring)
 
         self._slots = slots_of(wiring, self._here)
@@ -72,7 +75,8 @@ class Shared(Buffers):
         self._outgoing = [
             [self._sends(phase, columns, targets) for columns in chunks] for phase in range(2)
         ]
-        self._post()
+        if not self._changing:
+            self._post()
         tiles = -(-self.size // kernels.TILE)
         self._squares = (
             node.allocate(8 * tiles * len(hosts)).view(np.float64).reshape(tiles, len(hosts))
@@ -128,34 +132,50 @@ class Shared(Buffers):
 
     def _receives(
         self, columns: slice, hosts: npt.NDArray[np.int64], receiver: Mapping[int, int]
-    ) -> list[MPI.Prequest]:
-        return [
-            self._comm.Recv_init(_bytes(self._inbox[j][columns]), int(hosts[j]))
+    ) -> dict[int, MPI.Prequest]:
+        return {
+            j: self._comm.Recv_init(_bytes(self._inbox[j][columns]), int(hosts[j]))
             for j in self._foreign
             if receiver[j] == self._comm.rank
-        ]
+        }
 
     def _sends(
         self, phase: int, columns: slice, targets: Mapping[int, Mapping[int, int]]
-    ) -> list[MPI.Prequest]:
-        return [
-            self._comm.Send_init(_bytes(vector[columns]), receiver[j])
+    ) -> dict[tuple[int, int], MPI.Prequest]:
+        return {
+            (number, j): self._comm.Send_init(_bytes(vector[columns]), receiver[j])
             for j, vector in self._views(phase).items()
-            for receiver in targets.values()
+            for number, receiver in targets.items()
             if j in receiver
-        ]
+        }
+
+    def _arriving(self, chunk: int) -> list[MPI.Prequest]:
+        """What this rank receives of a chunk in this round."""
+        wanted = self._wanted[self._mine]
+        return [request for j, request in self._incoming[chunk].items() if j in wanted]
+
+    def _leaving(self, chunk: int) -> list[MPI.Prequest]:
+        """What this rank sends of a chunk in this round."""
+        requests = self._outgoing[self.phase][chunk].items()
+        return [request for (number, j), request in requests if j in self._wanted[number]]
 
     def _post(self) -> None:
-        for requests in self._incoming:
-            if requests:
-                MPI.Prequest.Startall(requests)
+        for chunk in range(len(self._chunks)):
+            start(self._arriving(chunk))
 
-    def arrive(self, rows: Rows) -> None:
+    def _follow(self, links: nx.DiGraph | None) -> None:
+        if self._changing:
+            links = self._every if links is None else links
+            self._count(links)
+            self._wanted = wants(links, self._nodes, self.node.count)
+            self._post()
+
+    def arrive(self, rows: Rows, links: nx.DiGraph | None = None) -> None:
         """Collective. Hand in own rows of W, and wait until all ranks of the node have trained."""
+        self._follow(links)
         self._take(rows)
-        for requests in self._outgoing[self.phase]:
-            if requests:
-                MPI.Prequest.Startall(requests)
+        for chunk in range(len(self._chunks)):
+            start(self._leaving(chunk))
         self.node.wait()
 
     def share(self) -> None:
@@ -165,7 +185,7 @@ class Shared(Buffers):
 
     def _arrived(self, chunk: int) -> None:
         # A rank must not sleep at the gate while another node waits for what it sends.
-        finish([*self._incoming[chunk], *self._outgoing[self.phase][chunk]])
+        finish([*self._arriving(chunk), *self._leaving(chunk)])
         if not self.node.alone:
             self.node.wait()
 
@@ -202,7 +222,9 @@ class Shared(Buffers):
         super()._turn()
         self._measured = False
         self.node.wait()
-        self._post()
+        # Where the graph changes, what the next round wants is not known yet.
+        if not self._changing:
+            self._post()
 
     def distances(self) -> list[float]:
         """Collective. ``||x_i - mean_j x_j||_2`` of each own device."""
@@ -214,11 +236,15 @@ class Shared(Buffers):
     def close(self) -> None:
         """Collective. Free requests and the communicator; the slab goes with the node."""
         self.node.meet()
-        for request in itertools.chain.from_iterable(self._incoming):
-            request.Cancel()
-            request.Wait()
-        for requests in [*self._incoming, *self._outgoing[0], *self._outgoing[1]]:
-            for request in requests:
+        for chunk in range(0 if self._changing else len(self._chunks)):
+            for request in self._arriving(chunk):
+                request.Cancel()
+                request.Wait()
+        for incoming in self._incoming:
+            for request in incoming.values():
+                request.Free()
+        for outgoing in [*self._outgoing[0], *self._outgoing[1]]:
+            for request in outgoing.values():
                 request.Free()
         self._comm.Free()
 
@@ -234,19 +260,20 @@ def demand(wiring: Wiring) -> int:
     """Bytes of the slab of this node."""
     place = wiring.node.ranks[wiring.hosts]
     mine = int(wiring.node.ranks[wiring.comm.rank])
-    rows = 2 * int((place == mine).sum()) + len(wants(wiring, place)[mine])
+    rows = 2 * int((place == mine).sum()) + len(wants(wiring.graph, place, wiring.node.count)[mine])
     return rows * spaced(wiring.size * wiring.dtype.itemsize)
 
 
-def wants(wiring: Wiring, place: npt.NDArray[np.int64]) -> dict[int, set[int]]:
+def wants(links: nx.DiGraph, place: npt.NDArray[np.int64], count: int) -> dict[int, set[int]]:
     """For each node the devices of other nodes whose vectors it reads.
 
     Args:
-        wiring: What every backend is built from.
+        links: An edge j -> i wherever i reads the vector of j.
         place: Device to node, ``(N,)``.
+        count: How many nodes there are.
     """
-    wanted: dict[int, set[int]] = {number: set() for number in range(wiring.node.count)}
-    for source, target in wiring.graph.edges:
+    wanted: dict[int, set[int]] = {number: set() for number in range(count)}
+    for source, target in links.edges:
         if place[source] != place[target]:
             wanted[int(place[target])].add(int(source))
     return wanted
@@ -264,6 +291,12 @@ def receivers(
     """
     there = np.flatnonzero(ranks == number).tolist()
     return {device: there[turn % len(there)] for turn, device in enumerate(devices)}
+
+
+def start(requests: list[MPI.Prequest]) -> None:
+    """Begin to move what persistent messages move; none of them are no error."""
+    if requests:
+        MPI.Prequest.Startall(requests)
 
 
 def finish(requests: Sequence[MPI.Request]) -> None:

@@ -38,6 +38,7 @@ class Facts:
         travel: Whether any rank reads a vector of another one.
         uniform: Whether every device takes the mean of all in every round.
         delayed: Whether neighbors' vectors are those of the last round.
+        changing: Whether links are others in each round.
         needed: Megabytes of the largest slab that the ranks of a node would share.
         room: Megabytes that are free for it.
     """
@@ -50,6 +51,7 @@ class Facts:
     travel: bool = True
     uniform: bool = False
     delayed: bool = False
+    changing: bool = False
     needed: int = 0
     room: int = 0
 
@@ -114,6 +116,8 @@ def choose(facts: Facts) -> tuple[str, str]:
         return "mpi", "vectors travel while devices train"
     if facts.kinds == {"cpu"}:
         short = obstacle("shared", facts)
+        if short is None and facts.changing:
+            return "shared", "the graph changes, and vectors in host memory are read where they lie"
         if short is None:
             return "shared", "vectors are in host memory"
         return ("allreduce" if facts.uniform else "mpi"), f"shared {short}"
@@ -125,6 +129,8 @@ def choose(facts: Facts) -> tuple[str, str]:
         return "mpi", "no rank reads a vector of another"
     if obstacle("ipc", facts) is None:
         return "ipc", "GPUs share a node" if not facts.crowded else "ranks share a GPU"
+    if facts.changing:
+        return "mpi", "the graph changes, and it moves only what a round wants"
     if facts.crowded:
         return "mpi", "ranks share an accelerator"
     if facts.kinds == {"xpu"} and facts.nodes > 1:
@@ -158,6 +164,7 @@ def survey(wiring: "Wiring") -> Facts:
         travel=any(hosts[source] != hosts[target] for source, target in wiring.graph.edges),
         uniform=wiring.uniform,
         delayed=wiring.delayed,
+        changing=wiring.changing,
         needed=needed,
         room=room,
     )

@@ -102,6 +102,10 @@ class Ipc(Buffers):
                 "numbers than they wrote; 'mpi' works."
             )
 
+    def _follow(self, links: nx.DiGraph | None) -> None:
+        if links is not None:
+            self._count(links)
+
     def share(self) -> None:
         """Nothing has to travel."""
 

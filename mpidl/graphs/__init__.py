@@ -72,7 +72,9 @@ def build(section: Topology, ranks: int, rounds: int = 1) -> nx.DiGraph:
     the paper has ``graph.graph["published"]``, the devices that held the published OOD data.
 
     Of a topology that changes it has all links that are there in some round of the run;
-    :func:`sequence` says when, :func:`links` which of them work in a round.
+    :func:`sequence` says when, :func:`links` which of them work in a round. Its centralities do not
+    depend on the rounds of the run, which may go on for more: they are those of all links of a
+    period, or of the first 16 rounds where none repeats.
 
     Args:
         section: The settings; those of the named family are part of it.
@@ -90,6 +92,7 @@ def build(section: Topology, ranks: int, rounds: int = 1) -> nx.DiGraph:
     else:
         chance, refresh = section.link_probability, section.refresh
         graph = replace(moving, probability=chance, refresh=refresh).union(rounds)
+        graph.graph["measured"] = moving.typical()
     if isinstance(found, nx.Graph) and "published" in found.graph:
         graph.graph["published"] = found.graph["published"]
     if not section.allow_disconnected:
@@ -124,7 +127,7 @@ def completed(graph: nx.DiGraph) -> nx.DiGraph:
     full.add_nodes_from(graph.nodes(data=True))
     nx.set_edge_attributes(full, 1.0, "probability")
     full.graph.update(graph.graph)
-    for key in ("whole", "sequence"):
+    for key in ("whole", "measured", "sequence"):
         full.graph.pop(key, None)
     return full
 

@@ -22,7 +22,7 @@ PERIOD = 64
 LATEST = 8
 
 DISTINCT = 16
-"""Rounds whose links tell one sequence from another that does not repeat."""
+"""Rounds that stand for a topology that does not repeat, however many a run has."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,10 @@ class Sequence:
             (i, j, {"probability": p}) for (i, j), p in zip(ends, chances.tolist(), strict=True)
         )
         return graph
+
+    def typical(self) -> nx.DiGraph:
+        """All links of a period, or of the first rounds where none repeats; whatever a run has."""
+        return self.union(self.period or DISTINCT)
 
     def _batches(self, rounds: int) -> Iterator[tuple[Ends, Array]]:
         """Links of the first rounds as numbers ``i N + j``, with their chances, in large pieces.

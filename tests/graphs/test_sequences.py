@@ -197,6 +197,13 @@ def test_centralities_are_those_of_the_last_refresh():
             np.testing.assert_array_equal(got, centrality(want, "degree"))
 
 
+@pytest.mark.parametrize("name", CHANGING)
+def test_centralities_of_all_of_it_do_not_depend_on_the_rounds_of_a_run(name):
+    few, many = (build(section(name), 12, rounds) for rounds in (1, 40))
+    for measure in ("degree", "betweenness"):
+        np.testing.assert_array_equal(centrality(few, measure), centrality(many, measure))
+
+
 @pytest.mark.parametrize("name", ["degree", "betweenness", "closeness", "eigenvector"])
 def test_a_device_without_links_in_a_round_has_a_centrality(name):
     graph = build(section("random_matching"), 5, 4)

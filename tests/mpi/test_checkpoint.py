@@ -41,6 +41,9 @@ SETTINGS = {
     "later_than_long": "network.delay=6 exchange.backend=mpi network.step_seconds=0.1",
     "attacked": "attack.name=noise network.delay=1 strategy.name=median attack.from_round=2",
     "late_tracking": "network.delay=2 algorithm.name=gradient_tracking exchange.backend=gloo",
+    "epidemic": "topology.name=epidemic topology.degree=1 topology.link_probability=0.8",
+    "matchings": "topology.name=random_matching exchange.backend=mpi training.momentum=0.5",
+    "walk": "topology.name=mobility topology.refresh=3 exchange.mixing=delayed",
     "moment": "evaluation.moment=mixed",
     "reversed": "placement.hosts=round_robin record.writer=gather evaluation.every=3",
 }
@@ -108,6 +111,7 @@ def equal(first, second, ranks_too=True):
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_continued_run_is_the_uninterrupted_one(comm, shared_path, start, stop, name):
     settings = [f"topology.devices={2 * comm.size + 1}", *SETTINGS[name].split()]
+    settings.append("topology.allow_disconnected=true")
     assert start("whole", *settings) == 0
     stop(STOP)
     assert start("parts", *settings) == 75
@@ -119,6 +123,19 @@ def test_a_continued_run_is_the_uninterrupted_one(comm, shared_path, start, stop
         equal(shared_path / "whole", shared_path / "parts")
         with h5py.File(shared_path / "parts/run.h5") as file:
             assert file.attrs["resumed"] == str(STOP)
+    comm.Barrier()
+
+
+@pytest.mark.parametrize("name", ["one_peer_exponential", "random_matching"])
+def test_a_run_on_a_graph_that_changes_goes_on_for_more_rounds(comm, shared_path, start, name):
+    """One round of it has fewer links than seven, and is the same graph all the same."""
+    settings = [f"topology.devices={2 * comm.size + 3}", f"topology.name={name}"]
+    settings += ["topology.allow_disconnected=true", "strategy.name=unweighted"]
+    assert start("whole", *settings) == 0
+    assert start("parts", *settings, rounds=1) == 0
+    assert start("parts", *settings, resume="") == 0
+    if comm.rank == 0:
+        equal(shared_path / "whole", shared_path / "parts")
     comm.Barrier()
 
 

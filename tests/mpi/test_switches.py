@@ -107,7 +107,9 @@ def test_random_weights_in_a_run(comm, parts, monkeypatch, draw, values):
     ) as made:
         take = made.gossip.exchange.arrive
         monkeypatch.setattr(
-            made.gossip.exchange, "arrive", lambda rows: (seen.append(rows), take(rows))
+            made.gossip.exchange,
+            "arrive",
+            lambda rows, *more: (seen.append(rows), take(rows, *more)),
         )
         rounds.run_rounds(made, lambda *_: None, lambda _: False)
         first = min(made.devices)

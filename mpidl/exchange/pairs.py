@@ -1,0 +1,88 @@
+"""Point-to-point messages between ranks, for links that are others in each round."""
+
+from mpi4py import MPI
+
+import networkx as nx
+import numpy as np
+import torch
+from torch import Tensor
+
+from mpidl.accelerators import settle
+from mpidl.exchange import Wiring
+from mpidl.exchange.aware import trusts
+from mpidl.exchange.memory import Buffers, Slots, members_of, ranks_served
+from mpidl.exchange.neighborhoods import WORDS, as_bytes, pinned
+from mpidl.kernels import Mixture
+
+
+class Pairs(Buffers):
+    """Collective. A message for each vector and each rank that reads it in the round, and no other.
+
+    Every rank knows the links of all, so nobody is asked what comes. Both sides list the vectors
+    in the same order, so messages need no names. There is room for as many vectors as one round
+    has brought, not for all that may come in some round: where pairs are drawn anew each round
+    those are the vectors of all devices. So messages are no persistent ones, which belong to one
+    place in memory; making them new takes microseconds. Without the links of a round all
+    vectors travel that are read in some round.
+    """
+
+    def __init__(self, wiring: Wiring) -> None:
+        super().__init__(wiring)
+        self._comm = wiring.comm.Dup()
+        self._every = wiring.graph
+        self._direct = self.device.type == "cpu" or trusts(wiring)
+        self._staged = [] if self._direct else [pinned(self.buffers[0])]
+        self._inbox: list[Tensor] = []
+        self._landing: list[Tensor] = []
+        self._vector = WORDS[self.dtype.itemsize].Create_contiguous(self.size).Commit()
+
+    def _follow(self, links: nx.DiGraph | None) -> None:
+        links = self._every if links is None else links
+        self._count(links)
+        self._receive, self._send = ranks_served(links, self._hosts, self._comm.rank)
+        sources = [source for devices in self._receive.values() for source in devices]
+        for _ in range(len(self._inbox), len(sources)):
+            self._inbox.append(torch.zeros_like(self.buffers[0][0]))
+            self._landing.append(self._inbox[-1] if self._direct else pinned(self._inbox[-1]))
+        self._place = {source: place for place, source in enumerate(sources)}
+
+        self._slots = Slots(members_of(links, self.own))
+        self._weights = np.zeros(self._slots.size)
+        readable = {j: self._inbox[place][: self.size] for j, place in self._place.items()}
+        readable |= self.vectors
+        members = [[readable[j] for j in row] for row in self._slots.members.values()]
+        self._mixture = Mixture(members, list(self._views(1 - self.phase).values()))
+
+    @property
+    def _current(self) -> Mixture:
+        return self._mixture
+
+    def share(self) -> None:
+        """Collective. Move every vector that another rank reads in this round."""
+        out = self.buffers[self.phase]
+        if not self._direct:
+            out = self._staged[0].copy_(out)
+            settle(self.device)
+        vectors = dict(zip(self.own, out, strict=True))
+        requests = [
+            self._comm.Irecv(self._message(self._landing[self._place[source]]), other)
+            for other, sources in self._receive.items()
+            for source in sources
+        ]
+        requests += [
+            self._comm.Isend(self._message(vectors[source]), other)
+            for other, sources in self._send.items()
+            for source in sources
+        ]
+        MPI.Request.Waitall(requests)
+        if not self._direct:
+            for place in self._place.values():
+                self._inbox[place].copy_(self._landing[place])
+
+    def _message(self, vector: Tensor) -> list[object]:
+        return [as_bytes(vector), 1, self._vector]
+
+    def close(self) -> None:
+        """Collective. Free the datatype and the communicator."""
+        self._vector.Free()
+        self._comm.Free()
