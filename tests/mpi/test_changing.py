@@ -12,7 +12,7 @@ from mpidl import check, gossip, graphs, kernels, plan, strategies
 from mpidl.exchange import BACKENDS, Wiring, pairs
 from mpidl.exchange.pairs import Pairs
 from mpidl.exchange.slab import Shared
-from mpidl.exchange.survey import HOME
+from mpidl.exchange.survey import HOME, Facts, choose
 from mpidl.faults import Fault
 from mpidl.node import Node
 
@@ -237,6 +237,21 @@ def test_auto_takes_shared_memory_and_says_why(comm):
     with exchange_of(comm, made, 3) as exchange:
         assert isinstance(exchange, Shared)
         assert exchange.reason.startswith("the graph changes, and vectors in host memory")
+
+
+@pytest.mark.parametrize(
+    ("facts", "want"),
+    [
+        ({"kinds": {"cpu"}, "nodes": 2}, "shared"),
+        ({"kinds": {"cpu"}, "needed": 2, "room": 1}, "mpi"),
+        ({"kinds": {"cuda"}, "nodes": 2, "groups": frozenset(["nccl"])}, "mpi"),
+        ({"kinds": {"cuda"}, "reach": True}, "ipc"),
+        ({"kinds": {"cpu"}, "delayed": True}, "mpi"),
+    ],
+)
+def test_auto_takes_what_moves_only_what_a_round_wants(facts, want):
+    found = choose(Facts(**{**facts, "kinds": frozenset(facts["kinds"])}, changing=True))
+    assert found[0] == want
 
 
 def test_weights_of_the_topology_need_a_topology_that_has_some(comm):
