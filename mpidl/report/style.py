@@ -53,7 +53,7 @@ STRATEGIES = {
     "federated": ("#8a63c9", "D"),
     "metropolis_hastings": ("#8c6239", "P"),
     "sinkhorn": ("#4d8f3a", "X"),
-    "given": ("#5b6b2f", "*"),
+    "given": ("#2b4f81", "2"),
     "none": ("#a8a8a8", "x"),
     "degree": ("#0072b2", "v"),
     "betweenness": ("#d55e00", "<"),
