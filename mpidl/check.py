@@ -105,7 +105,7 @@ def facts(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any
         found |= outlook.of_graph(graph)
     if plan.changing:
         found["first_links"] = plan.round_graph(0).number_of_edges()
-    elif not plan.looks:
+    if not plan.looks:
         found |= weighed(plan)
     if plan.devices <= PICTURED and not plan.looks and not plan.changing:
         rows = plan.rows(0, range(plan.devices))
@@ -128,7 +128,12 @@ def extent(graph: nx.DiGraph) -> dict[str, Any]:
 
 
 def weighed(plan: Plan) -> dict[str, Any]:
-    """What the mixing matrix of the first round says, where it is known before the run."""
+    """What mixing matrices say that are known before the run: all, or that of the first round."""
+    if not plan.steady and plan.devices <= outlook.WALKED:
+        found = outlook.of_rounds(plan.mixings(), plan.devices, plan.sources)
+        return found | ({"stationary": _even(plan)} if plan.algorithm.columns else {})
+    if plan.changing:
+        return {"long_run": f"the graph changes, and has more than {outlook.WALKED} devices"}
     if not plan.dense:
         return _long_run(plan)
     matrix = plan.matrix()
@@ -139,6 +144,10 @@ def weighed(plan: Plan) -> dict[str, Any]:
         "stationary": plan.influence(matrix).tolist(),
     }
     return found | (outlook.of_weights(plan.settled(matrix), plan.sources) if _close(plan) else {})
+
+
+def _even(plan: Plan) -> list[float]:
+    return [1 / plan.devices] * plan.devices
 
 
 def _close(plan: Plan) -> bool:
@@ -153,9 +162,8 @@ def _long_run(plan: Plan) -> dict[str, Any]:
         gap, share = graphs.long_run(strategies.sparse(plan.rows(0, range(plan.devices))))
     except graphs.Unknown as reason:
         return {"long_run": str(reason)}
-    if plan.algorithm.columns:
-        share = np.full(plan.devices, 1 / plan.devices)
-    return {"spectral_gap": gap, "stationary": share.tolist()}
+    told = _even(plan) if plan.algorithm.columns else share.tolist()
+    return {"spectral_gap": gap, "stationary": told}
 
 
 def traffic(plan: Plan, ranks: int, size: int) -> tuple[Any, Any]:
@@ -220,7 +228,7 @@ def report(plan: Plan, found: dict[str, Any]) -> str:
         lines.append(f"{rounds} rounds take {found['simulated_seconds']:,.4g} simulated seconds")
     lines += outlook.narrow(found) if _close(plan) else [outlook.BEYOND]
     if "spectral_gap" in found:
-        lines += [long_run(found), *([] if plan.steady else [outlook.CHANGING])]
+        lines += [long_run(found), *_holds(plan, found)]
     if "passage" in found:
         lines += outlook.knowledge(found, plan.sources)
     if "first_links" in found:
@@ -231,7 +239,7 @@ def report(plan: Plan, found: dict[str, Any]) -> str:
         )
         lines.append(
             f"the graph changes and {again}: the first round has {found['first_links']} of these "
-            f"links, {plan.file.training.rounds} rounds have all; so no one W has a spectral gap"
+            f"links, {plan.file.training.rounds} rounds have all"
         )
     if "long_run" in found:
         lines.append(f"spectral gap and influence of W are left out: {found['long_run']}")
@@ -268,9 +276,21 @@ def heading(plan: Plan, found: Mapping[str, Any], size: str) -> str:
 
 def long_run(found: Mapping[str, Any]) -> str:
     """Spectral gap and who leads the consensus, from :func:`weighed`, a sentence."""
-    influence = found["stationary"]
+    influence, gap = found["stationary"], found["spectral_gap"]
     told = ", ".join(f"{d} ({influence[d]:#.3g})" for d in leaders(influence)[:3])
-    return f"spectral gap {found['spectral_gap']:.4g}; consensus is led by {told or 'nobody'}"
+    begin = f"spectral gap {gap:.4g}"
+    if "followed" in found:
+        agreed, begin = found["agreed"], "W is not the same in every round: "
+        begin += (
+            f"over {found['followed']} of them disagreement shrinks by {1 - gap:.4g} a round"
+            if agreed is None
+            else f"all agree after {agreed} of them"
+        )
+    return f"{begin}; consensus is led by {told or 'nobody'}"
+
+
+def _holds(plan: Plan, found: Mapping[str, Any]) -> list[str]:
+    return [] if plan.steady or "followed" in found else [outlook.CHANGING]
 
 
 def leaders(influence: Sequence[float]) -> list[int]:

@@ -4,7 +4,8 @@ How well mixing averages, how fast knowledge spreads, where it is held up, and f
 it spreads fastest.
 """
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import networkx as nx
@@ -27,8 +28,17 @@ DECAY = 0.9
 BEYOND = f"communities, bridges and how knowledge spreads are not sought beyond {CLOSE:,} devices"
 """What is said of a larger graph."""
 
+WALKED = 256
+"""Devices. On a larger graph a W that is another in each round is not followed."""
+
+ROUNDS = 200
+"""For how many rounds it is followed."""
+
 CHANGING = "W is not the same in every round: what is said of it holds for the first"
-"""What is said where links, weights or who takes part change."""
+"""What is said where links, weights or who takes part change, and are not followed."""
+
+AGREED = 1e-10
+"""Disagreement that is none but for rounding, where it was a thousand times as much before."""
 
 NAMED = 8
 """Bridges and communities that a sentence lists."""
@@ -75,6 +85,93 @@ def of_weights(matrix: Array, sources: Sequence[int]) -> dict[str, Any]:
     }
 
 
+def of_rounds(matrices: Iterable[Array], devices: int, sources: Sequence[int]) -> dict[str, Any]:
+    """The same where W is another in each round, followed for :data:`ROUNDS` of them.
+
+    With P the product of the first r matrices, disagreement has shrunk to ``||P - 1 p||_2``, p
+    being the mean row of P. Knowledge of a device that is held at 1 spreads by ``k <- W k``, and
+    the rounds of it that another device misses, ``1 - k`` summed over rounds, are its predicted
+    rounds, as they are for one W (:func:`mpidl.graphs.first_passage`).
+
+    Args:
+        matrices: W of each round, ``(N, N)``, row-stochastic; without end.
+        devices: N.
+        sources: Devices with OOD data; there may be none.
+
+    Returns:
+        What :func:`of_weights` does but for the effective number of neighbors, and
+        ``spectral_gap``, one minus the factor by which disagreement shrinks a round in the mean;
+        ``stationary``, p, of whose devices the consensus is led; ``followed``, r, at most
+        :data:`ROUNDS` and fewer where all agree and know; ``agreed``, after how many of them
+        all agree exactly, None if they come closer by and by.
+    """
+    walk = _Walk(devices, sources)
+    for matrix in itertools.islice(matrices, ROUNDS):
+        walk.step(matrix)
+        if walk.ended:
+            break
+    single = walk.missed[:, :-1]
+    worst = single.max(axis=0)
+    mean = single.sum(axis=0) / max(1, len(single) - 1)
+    fastest = fastest_first(worst, mean)[0]
+    return {
+        "spectral_gap": 1.0 - walk.rate,
+        "stationary": walk.product.mean(axis=0).tolist(),
+        "followed": walk.rounds,
+        "agreed": walk.agreed,
+        "passage": _plain(walk.missed[:, -1]) if sources else [],
+        "passage_worst": _plain(worst),
+        "passage_mean": _plain(mean),
+        "fastest": fastest if np.isfinite(worst[fastest]) else None,
+    }
+
+
+class _Walk:
+    """Matrices ``(N, N)`` of some rounds, one after the other.
+
+    Attributes:
+        product: Of all.
+        rounds: How many they are.
+        rate: The factor by which disagreement has shrunk a round, in the mean.
+        agreed: After how many rounds it was gone at once; None where it shrinks by and by.
+    """
+
+    def __init__(self, devices: int, sources: Sequence[int]) -> None:
+        self.product, self.rounds, self.rate = np.eye(devices), 0, 1.0
+        self.agreed: int | None = None
+        self._apart = 1.0
+        # Knowledge of each device, and, in the last column, that of all sources.
+        self._known = np.eye(devices, devices + 1)
+        self._known[list(sources), -1] = 1
+        self._held, self._missed = self._known > 0, np.zeros_like(self._known)
+
+    def step(self, matrix: Array) -> None:
+        """Go on by a round."""
+        self._missed += 1 - self._known
+        self._known = np.where(self._held, 1.0, matrix @ self._known)
+        self.product = matrix @ self.product
+        apart = float(np.linalg.norm(self.product - self.product.mean(axis=0), 2))
+        self.rounds += 1
+        if apart > AGREED:
+            self.rate = apart ** (1 / self.rounds)
+        elif self._apart > 1000 * AGREED:
+            self.rate, self.agreed = 0.0, self.rounds
+        self._apart = apart
+
+    @property
+    def ended(self) -> bool:
+        """Whether all agree, and every device knows what any does."""
+        return self._apart <= AGREED and bool((self._known[:, :-1] > 1 - 1e-9).all())
+
+    @property
+    def missed(self) -> Array:
+        """Rounds of knowledge that each device misses, ``(N, N + 1)``: the last one of all sources.
+
+        Infinite where after the last round a hundredth is still missing.
+        """
+        return np.where(self._known > 0.99, self._missed, np.inf)
+
+
 def fastest_first(worst: Array, mean: Array) -> list[int]:
     """Devices by their longest, then by their mean rounds until all others know what one does.
 
@@ -118,11 +215,12 @@ def _listed(values: Sequence[Any]) -> str:
 
 def knowledge(found: Mapping[str, Any], sources: Sequence[int]) -> list[str]:
     """Sentences on what knowledge does, from :func:`of_weights`."""
-    devices = len(found["passage_worst"])
-    told = [
-        f"mixing averages over {found['effective_neighbors']:.3g} of {devices} devices "
-        f"(effective number of neighbors, decay {DECAY:g})"
-    ]
+    devices, told = len(found["passage_worst"]), []
+    if "effective_neighbors" in found:
+        told.append(
+            f"mixing averages over {found['effective_neighbors']:.3g} of {devices} devices "
+            f"(effective number of neighbors, decay {DECAY:g})"
+        )
     if sources and devices > len(sources):
         worst, mean = over(found["passage"], sources)
         told.append(

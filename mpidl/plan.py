@@ -1,9 +1,10 @@
 """What follows from a run file alone: graph, weights, hosts, data; the same on every rank."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -382,6 +383,16 @@ class Plan:
             return matrix
         mass = graphs.stationary(matrix.T)
         return matrix * mass / np.where(mass > 0, mass, 1.0)[:, None]
+
+    def mixings(self) -> Iterator[Array]:
+        """How models are mixed in each round, without end: row-stochastic, ``(N, N)``."""
+        mass = np.ones(self.devices)
+        for round_ in count():
+            matrix = self.matrix(round_)
+            if self.algorithm.columns:
+                after = matrix @ mass
+                matrix, mass = matrix * mass / after[:, None], after
+            yield matrix
 
     def influence(self, matrix: Array) -> Array:
         """Share of each device in what all agree on, if they mix by this W, ``(N,)``."""

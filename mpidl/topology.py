@@ -33,21 +33,17 @@ LISTED = 10
 """Devices of a graph too large to be drawn that are listed: those from which to spread."""
 
 LEGEND = (
-    "gap: spectral gap of W, as it is in the first round; neighbors: effective number of neighbors",
-    f"(decay {outlook.DECAY:g}); led by: who has most influence on the consensus; mean, longest:",
-    "predicted rounds until knowledge of the sources reaches the others; fastest from: the device",
-    "that, as the only source, would reach all others first, and its longest rounds",
+    "gap: spectral gap of W; where W changes, one minus the factor by which disagreement shrinks",
+    f"a round; neighbors: their effective number (decay {outlook.DECAY:g}); led by: who has most",
+    "influence on the consensus; mean, longest: predicted rounds until knowledge of the sources",
+    "reaches the others; fastest from: the device that, as the only source, would reach all others",
+    "first, and its longest rounds",
 )
 """What the columns of the table are."""
 
 UNSEEN = "its weights follow from the vectors that arrive"
 
-MOVING = "the graph changes, and no one W says what to expect of it"
-
-UNKNOWN = {
-    "weighted": "its weights follow from samples, which mpidl.run --check places",
-    "random": "its weights are drawn anew in every round",
-}
+UNKNOWN = {"weighted": "its weights follow from samples, which mpidl.run --check places"}
 """Strategies whose W says nothing here, and why."""
 
 
@@ -107,7 +103,7 @@ def facts(made: Plan) -> dict[str, Any]:
     }
     rows = {name: _strategy(made, name) for name in strategies.STRATEGIES}
     found["strategies"] = rows
-    if close and made.devices > 1 and not made.changing:
+    if close and made.devices > 1:
         found["advice"] = advised(rows)
     return found
 
@@ -118,7 +114,7 @@ def _strategy(made: Plan, name: str) -> dict[str, Any]:
         return {"left_out": UNKNOWN.get(name, UNSEEN)}
     try:
         own = plan.make(dataclasses.replace(made.file, strategy=named(made, name)), 1, made.graph)
-        return {"left_out": MOVING} if own.changing else check.weighed(own)
+        return check.weighed(own)
     except Fault as fault:
         return {"left_out": fault.sentences[0]}
 
@@ -139,13 +135,13 @@ def named(made: Plan, name: str) -> Strategy:
 def advised(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
     """The strategy and the device from which knowledge is predicted to reach all others first.
 
-    Strategies that replace the graph are no advice on it. None if knowledge surely reaches all
-    from nowhere.
+    Strategies that replace the graph are no advice on it, nor is what was drawn for one run. None
+    if knowledge surely reaches all from nowhere.
     """
     found = {
         name: row["passage_worst"][row["fastest"]]
         for name, row in rows.items()
-        if row.get("fastest") is not None and name not in strategies.COMPLETE
+        if row.get("fastest") is not None and name not in {*strategies.COMPLETE, "random"}
     }
     if not found:
         return None
@@ -162,7 +158,7 @@ def report(made: Plan, found: Mapping[str, Any]) -> str:
     close = made.devices <= outlook.CLOSE
     lines += ["", *(outlook.narrow(found) if close else [outlook.BEYOND])]
     lines += [f"OOD data on {made.sources or 'no device'}", "", *_table(made, found), ""]
-    if not (made.steady or made.looks or made.changing):
+    if not (made.steady or made.looks or made.devices <= outlook.WALKED):
         lines += [outlook.CHANGING, ""]
     own = found["strategies"][made.file.strategy.name]
     lines.append(f"{made.file.strategy.name} (strategy.name) in detail:")
@@ -206,7 +202,7 @@ def _numbers(made: Plan, row: Mapping[str, Any]) -> tuple[str, ...]:
     measured = bool(made.sources) and made.devices > len(made.sources)
     return (
         f"{row['spectral_gap']:.4f}",
-        f"{row['effective_neighbors']:.2f}",
+        f"{row['effective_neighbors']:.2f}" if "effective_neighbors" in row else "-",
         led,
         outlook.rounds(mean) if measured else "-",
         outlook.rounds(worst) if measured else "-",

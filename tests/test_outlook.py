@@ -1,5 +1,6 @@
 """What graph and weights let expect, as values and in words."""
 
+import itertools
 import json
 
 import networkx as nx
@@ -76,3 +77,35 @@ def test_too_many_links_leave_communities_out(monkeypatch):
 )
 def test_rounds_in_three_digits(value, told):
     assert outlook.rounds(value) == told
+
+
+def test_one_matrix_in_every_round_says_what_it_says_alone():
+    """Of a symmetric W the disagreement after r rounds is exactly lambda_2^r."""
+    ring = nx.to_numpy_array(nx.cycle_graph(6)) / 3 + np.eye(6) / 3
+    alone = outlook.of_weights(ring, [1, 3])
+    found = outlook.of_rounds(itertools.repeat(ring), 6, [1, 3])
+    assert found["spectral_gap"] == pytest.approx(1 - 2 / 3, rel=1e-6)
+    assert found["agreed"] is None
+    for key in ("passage", "passage_worst", "passage_mean"):
+        assert found[key] == pytest.approx(alone[key], rel=1e-6)
+    assert found["fastest"] == alone["fastest"]
+    assert found["stationary"] == pytest.approx([1 / 6] * 6)
+
+
+def test_rounds_that_agree_exactly():
+    """Two pairings of four devices in turn: the mean of all after both."""
+    pairs = [np.kron(np.eye(2), np.full((2, 2), 0.5)), np.kron(np.full((2, 2), 0.5), np.eye(2))]
+    found = outlook.of_rounds(itertools.cycle(pairs), 4, [0])
+    assert (found["agreed"], found["spectral_gap"]) == (2, 1.0)
+    known, missed = np.array([1.0, 0, 0, 0]), np.zeros(4)
+    for matrix in itertools.islice(itertools.cycle(pairs), 500):
+        missed += 1 - known
+        known = matrix @ known
+        known[0] = 1
+    assert found["passage"] == pytest.approx(missed, rel=1e-6)
+
+
+def test_rounds_without_links_never_agree():
+    found = outlook.of_rounds(itertools.repeat(np.eye(3)), 3, [0])
+    assert found["spectral_gap"] == pytest.approx(0)
+    assert (found["agreed"], found["passage"], found["fastest"]) == (None, [0, None, None], None)
