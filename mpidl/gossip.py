@@ -1,7 +1,7 @@
 """What the devices of a rank do between two trainings: an algorithm around an exchange."""
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import networkx as nx
 import numpy as np
@@ -9,7 +9,6 @@ from torch import Tensor
 
 from mpidl import kernels, metrics
 from mpidl.algorithms import Letters, State
-from mpidl.device import Device
 from mpidl.exchange.average import Average
 from mpidl.exchange.memory import Exchange
 from mpidl.graphs import Neighborhood
@@ -17,6 +16,29 @@ from mpidl.mailbox import Found, Mailbox
 from mpidl.plan import Plan, Rows
 from mpidl.strategies import Inbox, Look
 from mpidl.world import Comm
+
+
+class Learner(Protocol):
+    """What gossip asks of a device; :class:`mpidl.device.Device` has it, and tests have others.
+
+    Attributes:
+        vector: Its model, ``(P,)``, after :meth:`adopt`.
+        size: P.
+        learned: T, how many of these numbers are learned.
+    """
+
+    vector: Tensor
+    size: int
+    learned: int
+
+    def adopt(self, vector: Tensor) -> None:
+        """Move the present model into a vector ``(P,)`` and live there."""
+
+    def bind(self, vector: Tensor) -> None:
+        """Make a vector ``(P,)`` the memory of the model."""
+
+    def parameters(self, vector: Tensor) -> Iterable[Tensor]:
+        """The parameters in the vector ``(P,)`` of any such device, each in its shape."""
 
 
 class Gossip:
@@ -33,7 +55,7 @@ class Gossip:
     """
 
     def __init__(
-        self, comm: Comm, plan: Plan, devices: Mapping[int, Device], exchange: Exchange
+        self, comm: Comm, plan: Plan, devices: Mapping[int, Learner], exchange: Exchange
     ) -> None:
         self._plan, self._devices, self.exchange = plan, devices, exchange
         self._algorithm = plan.algorithm
@@ -196,7 +218,7 @@ class Gossip:
         self._bind()
 
 
-def opened(found: Found, devices: Mapping[int, Device]) -> Look:
+def opened(found: Found, devices: Mapping[int, Learner]) -> Look:
     """A look into the inboxes of this rank's devices."""
 
     def look(view: Neighborhood) -> Inbox:
