@@ -1,0 +1,142 @@
+"""What mixing alone does: how fast devices agree, on what, and that nothing is lost."""
+
+from pathlib import Path
+
+import numpy as np
+
+from mpidl.algorithms import ALGORITHMS
+from mpidl.world import Comm
+from tests.proof import laboratory
+from tests.proof.checks import Finding, check
+from tests.proof.laboratory import Array, Course, Learning
+
+MH = "strategy.name=metropolis_hastings"
+ONE_WAY = f"topology.file={Path(__file__).with_name('one_way.edges')}"
+ROUNDING = 1e-14
+"""Some dozen roundings of numbers near 1, each of 1e-16."""
+
+EIGENVALUES = {
+    "ring": lambda n: 1 / 3 + 2 / 3 * np.cos(2 * np.pi / n),
+    "chain": lambda n: 1 / 3 + 2 / 3 * np.cos(np.pi / n),
+    "star": lambda n: 1 - 1 / n,
+    "hypercube": lambda n: 1 - 2 / (1 + np.log2(n)),
+    "exponential": lambda n: 1 - 2 / (1 + np.ceil(np.log2(n))),
+}
+"""The second largest modulus of W on N devices.
+
+By Metropolis-Hastings. Ring: a circulant of three weights 1/3, so eigenvalues (1 + 2 cos(2 pi k/N))/3.
+Chain: the same between reflecting ends, whose modes are cosines of half the frequency. Star: the
+links have weight 1/N, so a vector on the leaves that sums to 0 shrinks by 1 - 1/N. Hypercube of
+degree d = log2(N): the mode that changes sign along one axis, (1 + (d - 2))/(1 + d). Exponential
+graph, a circulant of 1 + log2(N) equal weights: the alternating mode, whose only odd hop is 1, so
+(1 + (d - 1) - 1)/(1 + d); Ying et al., 2021, arXiv 2110.13363, theorem 1.
+"""
+
+TORUS = (3 + np.sqrt(2)) / 5
+"""4 x 8 devices of weights 1/5: one turn along the longer side, (1 + 2 + 2 cos(2 pi/8))/5."""
+
+
+def start(devices: int, size: int = 5) -> Array:
+    """Models drawn from the normal distribution, ``(N, P)``."""
+    return np.random.default_rng(1).normal(size=(devices, size))
+
+
+@check(
+    "dsgd",
+    "second eigenvalue, {0} of {1}",
+    [(family, n, value(n)) for family, value in EIGENVALUES.items() for n in (8, 16, 32, 64)]
+    + [("torus", 32, TORUS)],
+)
+def second_eigenvalue(comm: Comm, family: str, devices: int, expected: float) -> Finding:
+    """By how much a round shrinks the eigenvector of W that is slowest to vanish.
+
+    A complex one, of the exponential graph, is given as two columns, its parts.
+    """
+    settings = f"topology.name={family}", MH
+    matrix = laboratory.planned(comm, devices, *settings).matrix()
+    values, vectors = np.linalg.eig(matrix)
+    slowest = vectors[:, np.argsort(-np.abs(values))[1]]
+    parts = np.stack([slowest.real, slowest.imag], axis=1)
+    models = laboratory.run(comm, Learning(parts), *settings, rounds=10).models
+    shrunk = np.linalg.norm(models[-1]) / np.linalg.norm(models[0])
+    return Finding(shrunk ** (1 / 10), expected, 1e-12)
+
+
+@check(
+    "{}",
+    "mean over devices, Metropolis-Hastings, {1}: its change in 20 rounds",
+    [(name, "all links") for name in sorted(ALGORITHMS)]
+    + [("dsgd", "half of the links fail"), ("dsgd", "half of the devices sit out")],
+)
+def mean_is_kept(comm: Comm, algorithm: str, which: str) -> Finding:
+    """1' W = 1' where W is doubly stochastic, so 1' x stays what it is."""
+    more = {
+        "all links": "training.participation=1.0",
+        "half of the links fail": "topology.link_probability=0.5",
+        "half of the devices sit out": "training.participation=0.5",
+    }
+    settings = "topology.name=barabasi_albert", MH, f"algorithm.name={algorithm}", more[which]
+    models = laboratory.run(comm, Learning(start(8)), *settings, rounds=20).models
+    return Finding(models.mean(axis=1) - models[0].mean(axis=0), 0, ROUNDING)
+
+
+@check(
+    "dsgd",
+    "mean over devices by stationary weights, {}: its change in 20 rounds",
+    [("degree, barabasi_albert",), ("unweighted, one-way links",)],
+)
+def weighted_mean_is_kept(comm: Comm, which: str) -> Finding:
+    """pi' W = pi' for the left Perron vector pi of W, so pi' x stays what it is."""
+    strategy, _, graph = which.partition(", ")
+    topology = ONE_WAY if graph == "one-way links" else f"topology.name={graph}"
+    course = laboratory.run(
+        comm, Learning(start(8)), topology, f"strategy.name={strategy}", rounds=20
+    )
+    share = perron(course.plan.matrix())
+    return Finding(np.einsum("n,lnp->lp", share, course.models - course.models[0]), 0, ROUNDING)
+
+
+def perron(matrix: Array) -> Array:
+    """The left eigenvector of the eigenvalue 1, which sums to 1, ``(N,)``."""
+    values, vectors = np.linalg.eig(matrix.T)
+    vector = vectors[:, np.argmax(values.real)].real
+    share: Array = vector / vector.sum()
+    return share
+
+
+PUSHES = {
+    "one-way links": (ONE_WAY,),
+    "one-way links, half of them fail": (ONE_WAY, "topology.link_probability=0.5"),
+    "one-way links, half of the devices sit out": (ONE_WAY, "training.participation=0.5"),
+}
+
+
+def pushed(comm: Comm, which: str, rounds: int) -> Course:
+    """What becomes of models that devices push to each other by equal shares, without training."""
+    settings = "algorithm.name=push_sum", "strategy.name=unweighted", *PUSHES[which]
+    return laboratory.run(comm, Learning(start(8)), *settings, rounds=rounds)
+
+
+@check("push_sum", "distance to the plain mean after 400 rounds, {}", [(w,) for w in PUSHES])
+def push_sum_finds_the_plain_mean(comm: Comm, which: str) -> Finding:
+    """Columns sum to 1, so sums over devices of vector and of mass stay; all ratios meet.
+
+    Kempe, Dobra and Gehrke, 2003, theorem 3.1 for one order of sending; any that connects works.
+    """
+    models = pushed(comm, which, 400).models
+    return Finding(models[-1] - models[0].mean(axis=0), 0, 1e-12)
+
+
+@check("push_sum", "mass of all devices in 50 rounds, {}", [(w,) for w in PUSHES])
+def mass_is_kept(comm: Comm, which: str) -> Finding:
+    """The columns of every round's matrix sum to 1, so 1' m = N from the start on."""
+    return Finding(pushed(comm, which, 50).told["mass"][1:].sum(axis=1), 8.0, 8 * ROUNDING)
+
+
+@check("push_sum", "mean weighted by mass, {}: its change in 50 rounds", [(w,) for w in PUSHES])
+def vectors_are_kept(comm: Comm, which: str) -> Finding:
+    """1' u stays for u = m x, as 1' m does; m is 1 before the first round."""
+    course = pushed(comm, which, 50)
+    mass = np.nan_to_num(course.told["mass"], nan=1.0)
+    means = np.einsum("ln,lnp->lp", mass, course.models) / 8
+    return Finding(means - means[0], 0, ROUNDING)

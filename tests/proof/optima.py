@@ -1,0 +1,172 @@
+"""Where algorithms come to rest on quadratics that differ from device to device."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import block_diag
+
+from mpidl.world import Comm
+from tests.proof import laboratory
+from tests.proof.checks import Finding, check
+from tests.proof.laboratory import Array, Course, Learning
+from tests.proof.mixing import MH, ONE_WAY, perron, start
+
+DEVICES, SIZE = 8, 3
+REST = 1e-10
+"""The distance to where it rests that an algorithm must come below."""
+
+
+@dataclass(frozen=True)
+class Quadratics:
+    """``f_i(x) = 1/2 (x - b_i)' H_i (x - b_i)``, a device's loss.
+
+    Attributes:
+        curvatures: H, ``(N, P, P)``, with eigenvalues from 1/2 to 3/2.
+        minima: b, ``(N, P)``.
+        lr: The length of a step.
+        steps: In a round.
+    """
+
+    curvatures: Array
+    minima: Array
+    lr: float
+    steps: int = 1
+
+    def learning(self) -> Learning:
+        """Gradient descent from anywhere."""
+        return Learning(start(DEVICES, SIZE), self.gradient, self.lr, self.steps)
+
+    def gradient(self, device: int, model: Array, draw: int) -> Array:
+        """H_i (x - b_i)."""
+        return np.asarray(self.curvatures[device] @ (model - self.minima[device]))
+
+    @property
+    def moved(self) -> Array:
+        """M, ``(N, P, P)``: a round's steps take ``M_i (x - b_i)`` away, M = 1 - (1 - lr H)^steps."""
+        one = np.eye(SIZE)
+        kept = [np.linalg.matrix_power(one - self.lr * h, self.steps) for h in self.curvatures]
+        return one - np.array(kept)
+
+    def optimum(self) -> Array:
+        """Where the steps of all devices from one model cancel, ``(P,)``: ``sum_i M_i (x - b_i) = 0``.
+
+        With one step in a round it is the minimum of the sum of all losses.
+        """
+        pulled = np.einsum("npq,nq->p", self.moved, self.minima)
+        return np.linalg.solve(self.moved.sum(axis=0), pulled)
+
+
+def drawn(lr: float, steps: int = 1) -> Quadratics:
+    """Quadratics that no two devices share."""
+    draw = np.random.default_rng(2)
+    turns = [np.linalg.qr(draw.normal(size=(SIZE, SIZE)))[0] for _ in range(DEVICES)]
+    scales = draw.uniform(0.5, 1.5, (DEVICES, SIZE))
+    curvatures = np.array([(q * s) @ q.T for q, s in zip(turns, scales, strict=True)])
+    return Quadratics(curvatures, draw.normal(size=(DEVICES, SIZE)), lr, steps)
+
+
+def rest(comm: Comm, problem: Quadratics, rounds: int, *settings: str) -> Course:
+    """The devices after so many rounds."""
+    return laboratory.run(comm, problem.learning(), *settings, rounds=rounds, looks=[rounds])
+
+
+ORDERS = ("adapt_then_combine", "combine_then_adapt", "consensus")
+
+
+def fixed_point(order: str, matrix: Array, problem: Quadratics) -> Array:
+    """Where D-SGD rests, ``(N, P)``: W stands for ``W (x) I``, M for ``diag(M_1, ..., M_N)``.
+
+    adapt_then_combine: ``x = W (x - M (x - b))``, so ``(I - W (I - M)) x = W M b``.
+    combine_then_adapt: ``y = W x``, ``x = y - M (y - b)``, so ``(I - (I - M) W) x = M b``.
+    consensus: ``x = W x - M (x - b)``, so ``(I - W + M) x = M b``.
+    """
+    mix, moved = np.kron(matrix, np.eye(SIZE)), block_diag(*problem.moved)
+    one, pulled = np.eye(len(mix)), moved @ problem.minima.ravel()
+    sides = {
+        "adapt_then_combine": (one - mix @ (one - moved), mix @ pulled),
+        "combine_then_adapt": (one - (one - moved) @ mix, pulled),
+        "consensus": (one - mix + moved, pulled),
+    }
+    return np.linalg.solve(*sides[order]).reshape(DEVICES, SIZE)
+
+
+@check(
+    "dsgd, {0}",
+    "distance to the optimum where it rests, {1} step(s) a round",
+    [(order, steps) for order in ORDERS for steps in (1, 3)],
+)
+def dsgd_keeps_its_bias(comm: Comm, order: str, steps: int) -> Finding:
+    """Each order has a fixed point of its own, a linear system: see :func:`fixed_point`."""
+    problem = drawn(0.2, steps)
+    course = rest(comm, problem, 300, "topology.name=ring", MH, f"algorithm.order={order}")
+    point = fixed_point(order, course.plan.matrix(), problem)
+    optimum = problem.optimum()
+    return Finding(course.models[0] - optimum, point - optimum, REST)
+
+
+@check("quasi_global_momentum", "distance to the optimum where it rests")
+def momentum_rests_where_dsgd_does(comm: Comm) -> Finding:
+    """At rest x = z, so m = mu m is 0 and what is left is ``x = W (x - s(x))``."""
+    problem, name = drawn(0.1), "algorithm.name=quasi_global_momentum"
+    course = rest(comm, problem, 600, "topology.name=ring", MH, name)
+    point = fixed_point("adapt_then_combine", course.plan.matrix(), problem)
+    optimum = problem.optimum()
+    return Finding(course.models[0] - optimum, point - optimum, REST)
+
+
+@check("push_sum", "distance to the optimum where it rests, one-way links")
+def push_sum_keeps_its_bias(comm: Comm) -> Finding:
+    """Once masses rest, at N times the right Perron vector of A, a round is D-SGD by another W.
+
+    ``x = D^-1 A D (x - s(x))`` for ``D = diag(m)``, whose rows sum to 1 as ``A m = m``.
+    """
+    problem = drawn(0.2)
+    settings = ONE_WAY, "strategy.name=unweighted", "algorithm.name=push_sum"
+    course = rest(comm, problem, 300, *settings)
+    columns = course.plan.matrix()
+    mass = perron(columns.T)
+    point = fixed_point("adapt_then_combine", columns * mass / mass[:, None], problem)
+    optimum = problem.optimum()
+    return Finding(course.models[0] - optimum, point - optimum, REST)
+
+
+EXACT = {
+    "exact_diffusion": ("algorithm.name=exact_diffusion", "topology.name=ring"),
+    # On an even ring the lowest eigenvalue is -1/3, where D2 does not settle; on a chain it is
+    # 1/3 - 2/3 cos(pi/N), above that.
+    "exact_diffusion, lazy = 0 (D2)": (
+        "algorithm.name=exact_diffusion",
+        "algorithm.lazy=0.0",
+        "topology.name=chain",
+    ),
+    "gradient_tracking": ("algorithm.name=gradient_tracking", "topology.name=ring"),
+    # Equal weights on the exponential graph, a circulant, sum to 1 by columns too.
+    "gradient_tracking, one-way links": (
+        "algorithm.name=gradient_tracking",
+        "topology.name=exponential",
+    ),
+}
+
+
+@check(
+    "{0}",
+    "distance to the optimum where it rests, {1} step(s) a round",
+    [(name, steps) for name in EXACT for steps in (1, 3)],
+)
+def corrections_find_the_optimum(comm: Comm, name: str, steps: int) -> Finding:
+    """At rest devices agree, and the sum of their steps is 0: see :meth:`Quadratics.optimum`.
+
+    Exact diffusion: ``1' (x_next - x + s)`` is the same in every round and 0 in the first, which is
+    D-SGD. Gradient tracking: ``1' y = 1' s`` from the first round on, and y vanishes at rest.
+    """
+    problem = drawn(0.1 if steps == 1 else 0.05, steps)
+    course = rest(comm, problem, 800, MH, *EXACT[name])
+    return Finding(course.models[0] - problem.optimum(), 0, REST)
+
+
+@check("gradient_tracking", "mean of what is followed less the mean step, in 20 rounds")
+def trackers_follow_the_mean_step(comm: Comm) -> Finding:
+    """``1' y_next = 1' (W y + s - s_before)`` keeps ``1' y = 1' s``, where 1' W = 1'."""
+    settings = "topology.name=ring", MH, "algorithm.name=gradient_tracking"
+    memory = laboratory.run(comm, drawn(0.1).learning(), *settings, rounds=20).memory
+    return Finding((memory["tail"] - memory["step"]).mean(axis=1), 0, 1e-14)
