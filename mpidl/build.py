@@ -17,7 +17,7 @@ from mpidl.checkpoint import Found, Saver, Story
 from mpidl.device import Device, Samples, seed_torch
 from mpidl.exchange import BACKENDS, Wiring, survey
 from mpidl.faults import Fault, shown
-from mpidl.gossip import Gossip
+from mpidl.gossip import Gossip, Learner
 from mpidl.models import MODELS
 from mpidl.node import Board, Node
 from mpidl.plan import Plan, differences
@@ -62,18 +62,7 @@ def parts(
     hardware = world.agree(comm, lambda: accelerators.choose(node.inner, training.accelerator))
     devices = world.agree(comm, lambda: make_devices(plan, stock, comm.rank, hardware))
     some = next(iter(devices.values()))
-    wiring = Wiring(
-        node,
-        plan.hosts,
-        plan.mixing_graph,
-        plan.algorithm.travels(Lengths(some.size, some.learned)),
-        hardware,
-        torch.float32,
-        uniform=plan.uniform,
-        delayed=plan.file.exchange.mixing == "delayed",
-        changing=plan.changing,
-        accelerator_aware=plan.file.exchange.accelerator_aware,
-    )
+    wiring = wired(node, plan, some, hardware)
     exchange = world.agree(comm, lambda: BACKENDS[plan.file.exchange.backend](wiring))
     gossip = Gossip(comm, plan, devices, exchange)
     together = world.agree(comm, lambda: side_by_side(plan, stock, len(devices), hardware))
@@ -100,6 +89,36 @@ def parts(
     exchange.close()
     node.close()
     stock.close()
+
+
+def wired(
+    node: Node,
+    plan: Plan,
+    some: Learner,
+    hardware: torch.device,
+    dtype: torch.dtype = torch.float32,
+) -> Wiring:
+    """What the exchange of a run is built from.
+
+    Args:
+        node: The ranks of this node.
+        plan: What the run file says.
+        some: Any device, for the length of its vector.
+        hardware: The accelerator whose memory holds the vectors.
+        dtype: The numbers of a vector.
+    """
+    return Wiring(
+        node,
+        plan.hosts,
+        plan.mixing_graph,
+        plan.algorithm.travels(Lengths(some.size, some.learned, itemsize=dtype.itemsize)),
+        hardware,
+        dtype,
+        uniform=plan.uniform,
+        delayed=plan.file.exchange.mixing == "delayed",
+        changing=plan.changing,
+        accelerator_aware=plan.file.exchange.accelerator_aware,
+    )
 
 
 def rehearse(node: Comm, plan: Plan, stock: Stock, hosted: tuple[int, int]) -> None:

@@ -1,4 +1,4 @@
-"""The numbers that are proved: what is measured, what it should be, and how far apart they may be."""
+"""The numbers that are proved: measured, expected, and how far apart they may be."""
 
 import hashlib
 from collections.abc import Callable, Iterable

@@ -10,9 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mpidl import plan, rounds
-from mpidl.algorithms import Lengths
-from mpidl.exchange import BACKENDS, Wiring
+from mpidl import build, plan, rounds
+from mpidl.exchange import BACKENDS
 from mpidl.gossip import Gossip
 from mpidl.node import Node
 from mpidl.world import Comm
@@ -121,7 +120,9 @@ def run(
     looks = range(rounds + 1) if looks is None else looks
     own = {number: Learner(number, learning) for number in made.hosted(comm.rank)}
     node = Node(comm)
-    exchange = BACKENDS[made.file.exchange.backend](_wiring(node, made, learning.start.shape[1]))
+    some = next(iter(own.values()))
+    wiring = build.wired(node, made, some, torch.device("cpu"), torch.float64)
+    exchange = BACKENDS[made.file.exchange.backend](wiring)
     parts: Any = SimpleNamespace(plan=made, devices=own, batch=None, tests={})
     parts.gossip = Gossip(comm, made, own, exchange)
     seen = [_look(parts, row) for row in _rounds(parts, rounds, looks)]
@@ -129,19 +130,6 @@ def run(
     node.close()
     models, told, memory = (_everyone(comm, list(part)) for part in zip(*seen, strict=True))
     return Course(made, looks, models["model"], told, memory)
-
-
-def _wiring(node: Node, made: plan.Plan, size: int) -> Wiring:
-    return Wiring(
-        node,
-        made.hosts,
-        made.mixing_graph,
-        made.algorithm.travels(Lengths(size, size, itemsize=8)),
-        torch.device("cpu"),
-        torch.float64,
-        uniform=made.uniform,
-        delayed=made.file.exchange.mixing == "delayed",
-    )
 
 
 def _rounds(parts: Any, count: int, looks: Sequence[int]) -> Iterator[rounds.Row]:
@@ -170,7 +158,7 @@ def _look(parts: Any, row: rounds.Row) -> tuple[dict[str, dict[int, Array]], ...
     return {"model": models}, told, memory
 
 
-_TOLD = ("mass", "consensus_distance")
+_TOLD = ("mass", "staleness", "consensus_distance")
 
 
 def _everyone(comm: Comm, own: list[dict[str, dict[int, Array]]]) -> dict[str, Array]:
@@ -178,7 +166,9 @@ def _everyone(comm: Comm, own: list[dict[str, dict[int, Array]]]) -> dict[str, A
     parts = comm.allgather(own)
     found = {}
     for key in own[0]:
-        looks = [{n: v for part in parts for n, v in part[look][key].items()} for look in range(len(own))]
+        looks = [
+            {n: v for part in parts for n, v in part[look][key].items()} for look in range(len(own))
+        ]
         rows = [[look[number] for number in sorted(look)] for look in looks]
         if len({np.shape(vector) for vector in rows[0]}) == 1:
             found[key] = np.array(rows)

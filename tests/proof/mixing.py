@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import networkx as nx
 import numpy as np
 
 from mpidl.algorithms import ALGORITHMS
+from mpidl.algorithms.compression import COMPRESSORS
 from mpidl.world import Comm
 from tests.proof import laboratory
 from tests.proof.checks import Finding, check
@@ -24,8 +26,8 @@ EIGENVALUES = {
 }
 """The second largest modulus of W on N devices.
 
-By Metropolis-Hastings. Ring: a circulant of three weights 1/3, so eigenvalues (1 + 2 cos(2 pi k/N))/3.
-Chain: the same between reflecting ends, whose modes are cosines of half the frequency. Star: the
+By Metropolis-Hastings. Ring: a circulant of three weights 1/3, of eigenvalues (1 + 2 cos(2 pi k /
+N))/3. Chain: the same between reflecting ends, whose modes are cosines of half the frequency. Star:
 links have weight 1/N, so a vector on the leaves that sums to 0 shrinks by 1 - 1/N. Hypercube of
 degree d = log2(N): the mode that changes sign along one axis, (1 + (d - 2))/(1 + d). Exponential
 graph, a circulant of 1 + log2(N) equal weights: the alternating mode, whose only odd hop is 1, so
@@ -34,6 +36,10 @@ graph, a circulant of 1 + log2(N) equal weights: the alternating mode, whose onl
 
 TORUS = (3 + np.sqrt(2)) / 5
 """4 x 8 devices of weights 1/5: one turn along the longer side, (1 + 2 + 2 cos(2 pi/8))/5."""
+
+
+def _heap(devices: int) -> nx.Graph:
+    return nx.Graph((i, (i - 1) // 2) for i in range(1, devices))
 
 
 def start(devices: int, size: int = 5) -> Array:
@@ -65,17 +71,24 @@ def second_eigenvalue(comm: Comm, family: str, devices: int, expected: float) ->
 @check(
     "{}",
     "mean over devices, Metropolis-Hastings, {1}: its change in 20 rounds",
-    [(name, "all links") for name in sorted(ALGORITHMS)]
+    [(name, "all links") for name in sorted({*ALGORITHMS} - {"choco", "relay_sum"})]
+    + [(f"choco, {name}", "all links") for name in COMPRESSORS]
     + [("dsgd", "half of the links fail"), ("dsgd", "half of the devices sit out")],
 )
 def mean_is_kept(comm: Comm, algorithm: str, which: str) -> Finding:
-    """1' W = 1' where W is doubly stochastic, so 1' x stays what it is."""
+    """1' W = 1' where W is doubly stochastic, so 1' x stays what it is.
+
+    CHOCO adds ``gamma (W - I) h``, whose sum over devices is 0 whatever h is.
+    """
+    algorithm, _, compressor = algorithm.partition(", ")
+    name = [f"algorithm.name={algorithm}"]
+    name += [f"algorithm.compressor={compressor}"] if compressor else []
     more = {
         "all links": "training.participation=1.0",
         "half of the links fail": "topology.link_probability=0.5",
         "half of the devices sit out": "training.participation=0.5",
     }
-    settings = "topology.name=barabasi_albert", MH, f"algorithm.name={algorithm}", more[which]
+    settings = "topology.name=barabasi_albert", MH, *name, more[which]
     models = laboratory.run(comm, Learning(start(8)), *settings, rounds=20).models
     return Finding(models.mean(axis=1) - models[0].mean(axis=0), 0, ROUNDING)
 
@@ -86,7 +99,7 @@ def mean_is_kept(comm: Comm, algorithm: str, which: str) -> Finding:
     [("degree, barabasi_albert",), ("unweighted, one-way links",)],
 )
 def weighted_mean_is_kept(comm: Comm, which: str) -> Finding:
-    """pi' W = pi' for the left Perron vector pi of W, so pi' x stays what it is."""
+    """Pi' W = pi' for the left Perron vector pi of W, so pi' x stays what it is."""
     strategy, _, graph = which.partition(", ")
     topology = ONE_WAY if graph == "one-way links" else f"topology.name={graph}"
     course = laboratory.run(
@@ -140,3 +153,36 @@ def vectors_are_kept(comm: Comm, which: str) -> Finding:
     mass = np.nan_to_num(course.told["mass"], nan=1.0)
     means = np.einsum("ln,lnp->lp", mass, course.models) / 8
     return Finding(means - means[0], 0, ROUNDING)
+
+
+@check("choco, {}", "distance to the mean after 500 rounds", [(name,) for name in COMPRESSORS])
+def compressed_models_agree(comm: Comm, compressor: str) -> Finding:
+    """What Q leaves out shrinks with what is left to say: theorem 2 of arXiv 1902.00340.
+
+    So linearly, down to the same mean, not to a ball around it as by quantized gossip.
+    """
+    name = "algorithm.name=choco", f"algorithm.compressor={compressor}", "algorithm.gamma=0.2"
+    course = laboratory.run(
+        comm, Learning(start(8)), "topology.name=ring", MH, *name, rounds=500, looks=[0, 500]
+    )
+    return Finding(course.models[-1] - course.models[0].mean(axis=0), 0, 1e-10)
+
+
+TREES = {"chain": nx.path_graph, "star": lambda n: nx.star_graph(n - 1), "binary_tree": _heap}
+
+
+@check("relay_sum", "models on a {} after 1, 2, ... diameter rounds", [(tree,) for tree in TREES])
+def relayed_models_count_once(comm: Comm, tree: str) -> Finding:
+    """Each device's own model is the same b_i before every exchange; at last all have the mean.
+
+    After t rounds i has heard the devices up to t links away, each with weight 1/N, and itself has
+    what is missing: ``x_i = (sum_{d(i, j) <= t} b_j + (N - their number) b_i) / N``.
+    """
+    inputs = start(8)
+    distances = np.array(nx.floyd_warshall_numpy(TREES[tree](8), nodelist=range(8)))
+    learning = Learning(np.zeros_like(inputs), lambda device, model, _: model - inputs[device])
+    settings = f"topology.name={tree}", "strategy.name=unweighted", "algorithm.name=relay_sum"
+    models = laboratory.run(comm, learning, *settings, rounds=int(distances.max())).models
+    near = np.arange(1, len(models))[:, None, None] >= distances
+    own = (8 - near.sum(axis=2))[:, :, None] * inputs
+    return Finding(models[1:], (near @ inputs + own) / 8, ROUNDING)

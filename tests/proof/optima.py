@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import block_diag
 
+from mpidl.algorithms.compression import COMPRESSORS
 from mpidl.world import Comm
 from tests.proof import laboratory
 from tests.proof.checks import Finding, check
@@ -42,13 +43,13 @@ class Quadratics:
 
     @property
     def moved(self) -> Array:
-        """M, ``(N, P, P)``: a round's steps take ``M_i (x - b_i)`` away, M = 1 - (1 - lr H)^steps."""
+        """M, ``(N, P, P)``: a round takes ``M_i (x - b_i)`` away, M = 1 - (1 - lr H)^steps."""
         one = np.eye(SIZE)
         kept = [np.linalg.matrix_power(one - self.lr * h, self.steps) for h in self.curvatures]
         return one - np.array(kept)
 
     def optimum(self) -> Array:
-        """Where the steps of all devices from one model cancel, ``(P,)``: ``sum_i M_i (x - b_i) = 0``.
+        """Where the steps of all from one model cancel, ``(P,)``: ``sum_i M_i (x - b_i) = 0``.
 
         With one step in a round it is the minimum of the sum of all losses.
         """
@@ -73,61 +74,116 @@ def rest(comm: Comm, problem: Quadratics, rounds: int, *settings: str) -> Course
 ORDERS = ("adapt_then_combine", "combine_then_adapt", "consensus")
 
 
-def fixed_point(order: str, matrix: Array, problem: Quadratics) -> Array:
+def fixed_point(order: str, matrix: Array, moved: Array, minima: Array) -> Array:
     """Where D-SGD rests, ``(N, P)``: W stands for ``W (x) I``, M for ``diag(M_1, ..., M_N)``.
 
     adapt_then_combine: ``x = W (x - M (x - b))``, so ``(I - W (I - M)) x = W M b``.
     combine_then_adapt: ``y = W x``, ``x = y - M (y - b)``, so ``(I - (I - M) W) x = M b``.
     consensus: ``x = W x - M (x - b)``, so ``(I - W + M) x = M b``.
     """
-    mix, moved = np.kron(matrix, np.eye(SIZE)), block_diag(*problem.moved)
-    one, pulled = np.eye(len(mix)), moved @ problem.minima.ravel()
+    mix, step = np.kron(matrix, np.eye(SIZE)), block_diag(*moved)
+    one, pulled = np.eye(len(mix)), step @ minima.ravel()
     sides = {
-        "adapt_then_combine": (one - mix @ (one - moved), mix @ pulled),
-        "combine_then_adapt": (one - (one - moved) @ mix, pulled),
-        "consensus": (one - mix + moved, pulled),
+        "adapt_then_combine": (one - mix @ (one - step), mix @ pulled),
+        "combine_then_adapt": (one - (one - step) @ mix, pulled),
+        "consensus": (one - mix + step, pulled),
     }
     return np.linalg.solve(*sides[order]).reshape(DEVICES, SIZE)
 
 
+def biased(course: Course, problem: Quadratics, point: Array) -> Finding:
+    """Where devices rest and should rest, as distances to the optimum."""
+    optimum = problem.optimum()
+    return Finding(course.models[-1] - optimum, point - optimum, REST)
+
+
 @check(
     "dsgd, {0}",
-    "distance to the optimum where it rests, {1} step(s) a round",
+    "distance to the optimum at rest, local steps: {1}",
     [(order, steps) for order in ORDERS for steps in (1, 3)],
 )
 def dsgd_keeps_its_bias(comm: Comm, order: str, steps: int) -> Finding:
     """Each order has a fixed point of its own, a linear system: see :func:`fixed_point`."""
     problem = drawn(0.2, steps)
     course = rest(comm, problem, 300, "topology.name=ring", MH, f"algorithm.order={order}")
-    point = fixed_point(order, course.plan.matrix(), problem)
-    optimum = problem.optimum()
-    return Finding(course.models[0] - optimum, point - optimum, REST)
+    point = fixed_point(order, course.plan.matrix(), problem.moved, problem.minima)
+    return biased(course, problem, point)
 
 
-@check("quasi_global_momentum", "distance to the optimum where it rests")
+@check("quasi_global_momentum", "distance to the optimum at rest")
 def momentum_rests_where_dsgd_does(comm: Comm) -> Finding:
     """At rest x = z, so m = mu m is 0 and what is left is ``x = W (x - s(x))``."""
     problem, name = drawn(0.1), "algorithm.name=quasi_global_momentum"
     course = rest(comm, problem, 600, "topology.name=ring", MH, name)
-    point = fixed_point("adapt_then_combine", course.plan.matrix(), problem)
-    optimum = problem.optimum()
-    return Finding(course.models[0] - optimum, point - optimum, REST)
+    matrix = course.plan.matrix()
+    point = fixed_point("adapt_then_combine", matrix, problem.moved, problem.minima)
+    return biased(course, problem, point)
 
 
-@check("push_sum", "distance to the optimum where it rests, one-way links")
-def push_sum_keeps_its_bias(comm: Comm) -> Finding:
+@check(
+    "push_sum, {0}", "distance to the optimum at rest, one-way links", [("alike",), ("by_mass",)]
+)
+def push_sum_keeps_its_bias(comm: Comm, steps: str) -> Finding:
     """Once masses rest, at N times the right Perron vector of A, a round is D-SGD by another W.
 
-    ``x = D^-1 A D (x - s(x))`` for ``D = diag(m)``, whose rows sum to 1 as ``A m = m``.
+    ``x = D^-1 A D (x - t(x))`` for ``D = diag(m)``, whose rows sum to 1 as ``A m = m``; t is s
+    where steps count by mass, and ``s / m`` where they count alike.
     """
-    problem = drawn(0.2)
-    settings = ONE_WAY, "strategy.name=unweighted", "algorithm.name=push_sum"
-    course = rest(comm, problem, 300, *settings)
+    problem = drawn(0.1)
+    name = "algorithm.name=push_sum", f"algorithm.steps={steps}"
+    course = rest(comm, problem, 800, ONE_WAY, "strategy.name=unweighted", *name)
     columns = course.plan.matrix()
-    mass = perron(columns.T)
-    point = fixed_point("adapt_then_combine", columns * mass / mass[:, None], problem)
-    optimum = problem.optimum()
-    return Finding(course.models[0] - optimum, point - optimum, REST)
+    mass = DEVICES * perron(columns.T)
+    scale = mass[:, None, None] if steps == "alike" else 1.0
+    matrix = columns * mass / mass[:, None]
+    point = fixed_point("adapt_then_combine", matrix, problem.moved / scale, problem.minima)
+    return biased(course, problem, point)
+
+
+GAMMA = 0.2
+
+
+@check("choco, {}", "distance to the optimum at rest", [(name,) for name in COMPRESSORS])
+def compression_adds_no_bias(comm: Comm, compressor: str) -> Finding:
+    """At rest nothing is left to send, so ``h = y = x - s(x)`` and ``x = ((1 - g) I + g W) y``.
+
+    That is D-SGD by a lazier W, g being gamma: compression costs rounds, not accuracy.
+    """
+    problem, name = drawn(0.2), "algorithm.name=choco"
+    settings = f"algorithm.compressor={compressor}", f"algorithm.gamma={GAMMA}"
+    course = rest(comm, problem, 700, "topology.name=ring", MH, name, *settings)
+    matrix = GAMMA * course.plan.matrix() + (1 - GAMMA) * np.eye(DEVICES)
+    point = fixed_point("adapt_then_combine", matrix, problem.moved, problem.minima)
+    return biased(course, problem, point)
+
+
+@check("asynchronous", "distance to the optimum at rest, all train in every round")
+def at_one_pace_it_is_consensus(comm: Comm) -> Finding:
+    """Where no training lasts longer than a round, a round is ``x <- W x - s(x)``."""
+    problem = drawn(0.2)
+    name = "algorithm.name=asynchronous", "algorithm.slowest=1"
+    course = rest(comm, problem, 300, "topology.name=ring", MH, *name)
+    matrix = course.plan.matrix()
+    point = fixed_point("consensus", matrix, problem.moved, problem.minima)
+    return biased(course, problem, point)
+
+
+@check("asynchronous", "distance to the optimum in 60 rounds, trainings of 1 to 4 rounds")
+def slow_devices_use_what_they_read(comm: Comm) -> Finding:
+    """Against dense rounds in which device i reads at t, and subtracts before it reads again."""
+    problem, name = drawn(0.2), "algorithm.name=asynchronous"
+    settings = "topology.name=ring", MH, name
+    course = laboratory.run(comm, problem.learning(), *settings, rounds=60)
+    model, matrix = course.models[0].copy(), course.plan.matrix()
+    pending, expected = np.zeros_like(model), [model]
+    for round_ in range(60):
+        for i in course.plan.learners(round_):
+            pending[i] = problem.lr * problem.gradient(i, model[i], round_)
+        model = matrix @ model
+        ends = sorted(course.plan.learners(round_ + 1))
+        model[ends] -= pending[ends]
+        expected.append(model)
+    return Finding(course.models - problem.optimum(), expected - problem.optimum(), 1e-13)
 
 
 EXACT = {
@@ -145,12 +201,17 @@ EXACT = {
         "algorithm.name=gradient_tracking",
         "topology.name=exponential",
     ),
+    "relay_sum": (
+        "algorithm.name=relay_sum",
+        "topology.name=binary_tree",
+        "strategy.name=unweighted",
+    ),
 }
 
 
 @check(
     "{0}",
-    "distance to the optimum where it rests, {1} step(s) a round",
+    "distance to the optimum at rest, local steps: {1}",
     [(name, steps) for name in EXACT for steps in (1, 3)],
 )
 def corrections_find_the_optimum(comm: Comm, name: str, steps: int) -> Finding:
@@ -158,6 +219,7 @@ def corrections_find_the_optimum(comm: Comm, name: str, steps: int) -> Finding:
 
     Exact diffusion: ``1' (x_next - x + s)`` is the same in every round and 0 in the first, which is
     D-SGD. Gradient tracking: ``1' y = 1' s`` from the first round on, and y vanishes at rest.
+    RelaySum: each model is ``1/N sum_j (x_j - s_j(x_j))``, with the x_j of earlier rounds.
     """
     problem = drawn(0.1 if steps == 1 else 0.05, steps)
     course = rest(comm, problem, 800, MH, *EXACT[name])
