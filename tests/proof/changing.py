@@ -51,7 +51,7 @@ FRESH = {
 
 A device takes ``(x_i + the sum of s others) / (s + 1)``, and those others are a random choice. With
 x of mean 0 the N - 1 others of i sum to -x_i, so that the squares of all sum to
-``(1 + s - 2 s / (N - 1) - s (s - 1) / (N - 1)) / (s + 1)^2`` times ``||x||^2``. A matching is s = 1.
+``(1 + s - 2 s / (N - 1) - s (s - 1) / (N - 1)) / (s + 1)^2`` of ``||x||^2``. A matching is s = 1.
 De Vos et al., 2023, arXiv 2310.01972 (EL-Oracle).
 """
 
