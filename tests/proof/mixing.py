@@ -155,7 +155,7 @@ def vectors_are_kept(comm: Comm, which: str) -> Finding:
     return Finding(means - means[0], 0, ROUNDING)
 
 
-@check("choco, {}", "distance to the mean after 500 rounds", [(name,) for name in COMPRESSORS])
+@check("choco, {}", "distance to the mean after 700 rounds", [(name,) for name in COMPRESSORS])
 def compressed_models_agree(comm: Comm, compressor: str) -> Finding:
     """What Q leaves out shrinks with what is left to say: theorem 2 of arXiv 1902.00340.
 
@@ -163,7 +163,7 @@ def compressed_models_agree(comm: Comm, compressor: str) -> Finding:
     """
     name = "algorithm.name=choco", f"algorithm.compressor={compressor}", "algorithm.gamma=0.2"
     course = laboratory.run(
-        comm, Learning(start(8)), "topology.name=ring", MH, *name, rounds=500, looks=[0, 500]
+        comm, Learning(start(8)), "topology.name=ring", MH, *name, rounds=700, looks=[0, 700]
     )
     return Finding(course.models[-1] - course.models[0].mean(axis=0), 0, 1e-10)
 
