@@ -116,7 +116,7 @@ def run(
         rounds: How many.
         looks: After how many rounds the devices are looked at; None: before and after each.
     """
-    made = planned(comm, len(learning.start), *settings)
+    made = planned(comm, len(learning.start), f"training.rounds={rounds}", *settings)
     looks = range(rounds + 1) if looks is None else looks
     own = {number: Learner(number, learning) for number in made.hosted(comm.rank)}
     node = Node(comm)
