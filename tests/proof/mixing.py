@@ -124,10 +124,11 @@ PUSHES = {
 }
 
 
-def pushed(comm: Comm, which: str, rounds: int) -> Course:
+def pushed(comm: Comm, which: str, rounds: int, *looks: int) -> Course:
     """What becomes of models that devices push to each other by equal shares, without training."""
     settings = "algorithm.name=push_sum", "strategy.name=unweighted", *PUSHES[which]
-    return laboratory.run(comm, Learning(start(8)), *settings, rounds=rounds)
+    learning = Learning(start(8))
+    return laboratory.run(comm, learning, *settings, rounds=rounds, looks=looks or None)
 
 
 @check("push_sum", "distance to the plain mean after 400 rounds, {}", [(w,) for w in PUSHES])
@@ -136,7 +137,7 @@ def push_sum_finds_the_plain_mean(comm: Comm, which: str) -> Finding:
 
     Kempe, Dobra and Gehrke, 2003, theorem 3.1 for one order of sending; any that connects works.
     """
-    models = pushed(comm, which, 400).models
+    models = pushed(comm, which, 400, 0, 400).models
     return Finding(models[-1] - models[0].mean(axis=0), 0, 1e-12)
 
 

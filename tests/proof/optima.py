@@ -186,6 +186,17 @@ def slow_devices_use_what_they_read(comm: Comm) -> Finding:
     return Finding(course.models - problem.optimum(), expected - problem.optimum(), 1e-13)
 
 
+@check("asynchronous", "mixings while a training lasts, of 1 to 4 rounds")
+def staleness_is_the_pace(comm: Comm) -> Finding:
+    """On a ring every round mixes, so there are as many as the training has rounds."""
+    settings = "topology.name=ring", MH, "algorithm.name=asynchronous"
+    course = laboratory.run(comm, drawn(0.2).learning(), *settings, rounds=12)
+    began = [[i in course.plan.learners(r) for i in range(DEVICES)] for r in range(13)]
+    pace = np.array([np.diff(np.flatnonzero(of_one)).min() for of_one in np.transpose(began)])
+    expected = np.where(began[1:], pace, -1)
+    return Finding(np.nan_to_num(course.told["staleness"][1:], nan=-1), expected, 0.0)
+
+
 EXACT = {
     "exact_diffusion": ("algorithm.name=exact_diffusion", "topology.name=ring"),
     # On an even ring the lowest eigenvalue is -1/3, where D2 does not settle; on a chain it is
