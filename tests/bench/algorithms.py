@@ -63,9 +63,9 @@ def head(seconds: dict[int, float], checks: int) -> str:
     return f"""# Exact numbers of the algorithms
 
 Devices learn quadratics in float64, or nothing; all else is that of a run: the plan of a run file,
-the rounds, the algorithm, the exchange over MPI. {checks} numbers and vectors on {ranks} ranks, which
-share 8 to 64 devices (8 devices on 8 ranks: one each). Where each expected number comes from stands
-beside its check in `tests/proof/`; the same checks are tests, `tests/mpi/test_proof.py`.
+the rounds, the algorithm, the exchange over MPI. {checks} numbers and vectors on {ranks} ranks,
+which share 8 to 64 devices (8 devices on 8 ranks: one each). Where each expected number comes from
+stands beside its check in `tests/proof/`; the same checks are tests, `tests/mpi/test_proof.py`.
 
 - *Measured* and *expected* are numbers; of vectors the root of the mean square. *Apart* is the
   greatest difference between any two numbers of them, the worst of all numbers of ranks; *allowed*

@@ -212,6 +212,12 @@ EXACT = {
         "algorithm.name=gradient_tracking",
         "topology.name=exponential",
     ),
+    # Two weights of 1/2 in each row and column, other ones in each of three rounds.
+    "gradient_tracking, one_peer_exponential": (
+        "algorithm.name=gradient_tracking",
+        "topology.name=one_peer_exponential",
+        "strategy.name=unweighted",
+    ),
     "relay_sum": (
         "algorithm.name=relay_sum",
         "topology.name=binary_tree",
