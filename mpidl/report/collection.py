@@ -13,8 +13,10 @@ from mpidl.report.paper import graphs
 from mpidl.report.summary import Summary
 from mpidl.tables import NAMERS
 
-RULES = ("strategy", "schedule")
-"""Sections that say how devices weigh; what differs in them tells strategies apart."""
+RULES = ("strategy", "schedule", "algorithm")
+"""Sections that say how devices weigh and mix; what differs in them tells strategies apart."""
+
+_NAMED = ("strategy", "algorithm")
 
 GRAPH = "graph"
 """The factor that stands for the file of a graph: its kind, not which one of its kind it is."""
@@ -59,7 +61,8 @@ class Collection:
     def runs(self) -> pd.DataFrame:
         """A line for each run.
 
-        ``run``; ``strategy``, by name and by what else tells it from others of that name;
+        ``run``; ``strategy``, by name and by what else tells it from others of that name, or the
+        algorithm, where all have one strategy and several algorithms;
         ``cell``, all other factors; ``seed``; the factors; ``devices``, ``rounds``, ``done``,
         ``completed``; and the numbers of :func:`mpidl.report.summary.of`.
         """
@@ -115,15 +118,21 @@ class Collection:
         )
 
     @cached_property
+    def _namer(self) -> str:
+        """The setting by which rules are called."""
+        strategy, algorithm = (f"{section}.name" in self.factors for section in _NAMED)
+        return f"{_NAMED[algorithm and not strategy]}.name"
+
+    @cached_property
     def _variants(self) -> dict[str, list[str]]:
-        """By strategy the settings that tell apart the runs of that name."""
+        """By name of a rule the settings that tell apart the runs of that name."""
         rows: dict[str, list[Mapping[str, Any]]] = {}
         for row in self.settings.values():
-            rows.setdefault(str(row["strategy.name"]), []).append(row)
+            rows.setdefault(str(row[self._namer]), []).append(row)
         return {name: [*filter(_rules, _keys(found))] for name, found in rows.items()}
 
     def _strategy(self, told: Mapping[str, Any]) -> str:
-        name = str(told["strategy.name"])
+        name = str(told[self._namer])
         variants = (_told(key, told[key]) for key in self._variants[name] if key in told)
         return ", ".join([name, *variants])
 

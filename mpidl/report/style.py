@@ -68,8 +68,22 @@ STRATEGIES = {
 }
 """Colour and marker of each strategy, in the order in which figures show them."""
 
+ALGORITHMS = {
+    "dsgd": ("#6b7280", "o"),
+    "quasi_global_momentum": ("#b45309", "s"),
+    "exact_diffusion": ("#1d4ed8", "^"),
+    "gradient_tracking": ("#be185d", "v"),
+    "push_sum": ("#0f766e", "D"),
+    "choco": ("#7c3aed", "P"),
+    "relay_sum": ("#65a30d", "h"),
+    "asynchronous": ("#b91c1c", "<"),
+}
+"""The same of each algorithm, where these and not the strategies differ."""
+
 OTHERS = ("#5b7f2b", "#c05a9a", "#4a5fc1", "#9a8b2f", "#b0413e", "#3f8f8a", "#7b5a9e", "#6e7f95")
 """Colours of strategies that are not known here."""
+
+_LOOKS = STRATEGIES | ALGORITHMS
 
 LINES: tuple[LineStyleType, ...] = (
     "-",
@@ -117,8 +131,8 @@ def base(strategy: str) -> str:
 def color(strategy: str) -> str:
     """The colour of a strategy, by the name in its label."""
     name = base(strategy)
-    if name in STRATEGIES:
-        return STRATEGIES[name][0]
+    if name in _LOOKS:
+        return _LOOKS[name][0]
     return OTHERS[zlib.crc32(name.encode()) % len(OTHERS)]
 
 
@@ -135,14 +149,14 @@ def line(strategy: str, among: Sequence[str] = ()) -> LineStyleType:
 def marker(strategy: str, among: Sequence[str] = ()) -> str:
     """The marker of a strategy; arguments as of :func:`line`."""
     name = base(strategy)
-    own = STRATEGIES.get(name, ("", "o"))[1]
+    own = _LOOKS.get(name, ("", "o"))[1]
     place = variant(strategy, among, len(MARKERS))
     return MARKERS[(MARKERS.index(own) + place) % len(MARKERS)] if own in MARKERS else own
 
 
 def ordered(strategies: Iterable[str]) -> list[str]:
     """Labels in the order in which figures show them, each once."""
-    names = list(STRATEGIES)
+    names = list(_LOOKS)
 
     def key(label: str) -> tuple[int, str, list[float], str]:
         name = base(label)

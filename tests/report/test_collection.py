@@ -47,6 +47,29 @@ def test_a_parameter_of_one_strategy_only_is_no_factor(write: Write, tmp_path: P
     assert list(found.runs["strategy"]) == ["random", "degree"]
 
 
+def test_algorithms_are_compared_where_all_have_one_strategy(write: Write, tmp_path: Path) -> None:
+    found = study(
+        write,
+        tmp_path,
+        ["training.lr=0.1"],
+        ["training.lr=0.1", "algorithm.name=choco", "algorithm.gamma=0.2"],
+        ["training.lr=0.1", "algorithm.name=choco"],
+        ["training.lr=0.2", "algorithm.name=exact_diffusion"],
+    )
+    labels = ["dsgd", "choco, gamma 0.2", "choco, gamma 0.3", "exact_diffusion"]
+    assert list(found.runs["strategy"]) == labels
+    assert list(found.runs["cell"]) == ["lr 0.1", "lr 0.1", "lr 0.1", "lr 0.2"]
+
+
+def test_algorithms_tell_runs_of_one_strategy_apart(write: Write, tmp_path: Path) -> None:
+    found = study(
+        write, tmp_path, [], ["algorithm.name=gradient_tracking"], ["strategy.name=unweighted"]
+    )
+    labels = ["degree, dsgd", "degree, gradient_tracking", "unweighted"]
+    assert list(found.runs["strategy"]) == labels
+    assert list(found.runs["cell"]) == ["-", "-", "-"]
+
+
 def test_what_tells_runs_of_one_strategy_apart_is_in_its_label(
     write: Write, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
 from mpidl import reader
+from mpidl.algorithms import ALGORITHMS
 from mpidl.faults import Fault
 from mpidl.report import collection, figures, measures, shelf, style, summary
 from mpidl.report.figures import axes as drawn
@@ -354,6 +355,14 @@ def test_all_strategies_have_colours_and_markers_of_their_own() -> None:
     assert len({style.color(name) for name in names}) == len(names)
     assert len({style.marker(name) for name in names}) == len(names)
     assert len({*style.STRATEGIES.values(), *style.KINDS.values()}) == len(names) + 2
+
+
+def test_all_algorithms_have_colours_and_markers_of_their_own() -> None:
+    names = sorted(ALGORITHMS)
+    assert names == sorted(style.ALGORITHMS)
+    assert not {*names} & {*STRATEGIES}
+    assert len({style.color(name) for name in names}) == len(names)
+    assert len({style.marker(name) for name in names}) == len(names)
 
 
 def test_variants_of_a_strategy_share_its_colour_and_differ_in_line_and_marker() -> None:
