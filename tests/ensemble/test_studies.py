@@ -17,6 +17,7 @@ COUNTS = {
     "smoke": 2 * 2 * 3,
     "example": 3 * 2 * 6,
     "knowledge": 3 * 2 * 4,
+    "label_skew": 5 * 4 * 5,
     "mnist_small": 2 * 3 * 2 * 6,
     "mnist_testbed": 2 * 3 * 2 * 6,
     "paper": 3 * 5 * 12 * (5 * 4 + 1),
