@@ -31,7 +31,7 @@ N))/3. Chain: the same between reflecting ends, whose modes are cosines of half 
 links have weight 1/N, so a vector on the leaves that sums to 0 shrinks by 1 - 1/N. Hypercube of
 degree d = log2(N): the mode that changes sign along one axis, (1 + (d - 2))/(1 + d). Exponential
 graph, a circulant of 1 + log2(N) equal weights: the alternating mode, whose only odd hop is 1, so
-(1 + (d - 1) - 1)/(1 + d); Ying et al., 2021, arXiv 2110.13363, theorem 1.
+(1 + (d - 1) - 1)/(1 + d); Ying et al., 2021, arXiv 2110.13363.
 """
 
 TORUS = (3 + np.sqrt(2)) / 5
@@ -135,7 +135,7 @@ def pushed(comm: Comm, which: str, rounds: int, *looks: int) -> Course:
 def push_sum_finds_the_plain_mean(comm: Comm, which: str) -> Finding:
     """Columns sum to 1, so sums over devices of vector and of mass stay; all ratios meet.
 
-    Kempe, Dobra and Gehrke, 2003, theorem 3.1 for one order of sending; any that connects works.
+    Kempe, Dobra and Gehrke, 2003; whatever the order of sending, if it connects all.
     """
     models = pushed(comm, which, 400, 0, 400).models
     return Finding(models[-1] - models[0].mean(axis=0), 0, 1e-12)
@@ -158,7 +158,7 @@ def vectors_are_kept(comm: Comm, which: str) -> Finding:
 
 @check("choco, {}", "distance to the mean after 700 rounds", [(name,) for name in COMPRESSORS])
 def compressed_models_agree(comm: Comm, compressor: str) -> Finding:
-    """What Q leaves out shrinks with what is left to say: theorem 2 of arXiv 1902.00340.
+    """What Q leaves out shrinks with what is left to say: CHOCO-Gossip, arXiv 1902.00340.
 
     So linearly, down to the same mean, not to a ball around it as by quantized gossip.
     """

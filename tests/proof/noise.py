@@ -85,7 +85,7 @@ def random_quadratic(device: int, model: Array, draw: int) -> Array:
 
 
 def kept_in_a_round(eigenvalues: Array) -> float:
-    """What a round leaves of the mean square distance: 1 - r, by theorem 1 of arXiv 2206.03093.
+    """What a round leaves of the mean square distance: 1 - r, by Vogels et al., arXiv 2206.03093.
 
     ``r = 1 - (1 - eta)^2 - (zeta - 1) eta^2 / n(g)`` with ``g = (1 - eta)^2 / (1 - r)``; zeta is
     P + 2 for a normal d, as ``E |d|^2 d d' = (P + 2) I``; n is the effective number of neighbors,
