@@ -34,7 +34,7 @@ def followed(comm, made, monkeypatch):
 
     arrive = made.gossip.exchange.arrive
     monkeypatch.setattr(
-        made.gossip.exchange, "arrive", lambda rows: (trained.append(seen()), arrive(rows))
+        made.gossip.exchange, "arrive", lambda *what: (trained.append(seen()), arrive(*what))
     )
     rounds.run_rounds(made, lambda *_: mixed.append(seen()), lambda _: False)
     return [[everyone(comm, own) for own in states] for states in (trained, mixed)]
