@@ -282,7 +282,7 @@ def long_run(found: Mapping[str, Any]) -> str:
     if "followed" in found:
         agreed, begin = found["agreed"], "W is not the same in every round: "
         begin += (
-            f"over {found['followed']} of them disagreement shrinks by {1 - gap:.4g} a round"
+            f"over {found['followed']} of them disagreement shrinks to {1 - gap:.4g} of it a round"
             if agreed is None
             else f"all agree after {agreed} of them"
         )

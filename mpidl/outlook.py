@@ -34,6 +34,9 @@ WALKED = 256
 ROUNDS = 200
 """For how many rounds it is followed."""
 
+TAIL = 20
+"""Rounds at the end that tell how what is still missing shrinks."""
+
 CHANGING = "W is not the same in every round: what is said of it holds for the first"
 """What is said where links, weights or who takes part change, and are not followed."""
 
@@ -144,6 +147,7 @@ class _Walk:
         self._known = np.eye(devices, devices + 1)
         self._known[list(sources), -1] = 1
         self._held, self._missed = self._known > 0, np.zeros_like(self._known)
+        self._lately = 1 - self._known
 
     def step(self, matrix: Array) -> None:
         """Go on by a round."""
@@ -157,6 +161,8 @@ class _Walk:
         elif self._apart > 1000 * AGREED:
             self.rate, self.agreed = 0.0, self.rounds
         self._apart = apart
+        if self.rounds == ROUNDS - TAIL:
+            self._lately = 1 - self._known
 
     @property
     def ended(self) -> bool:
@@ -167,9 +173,14 @@ class _Walk:
     def missed(self) -> Array:
         """Rounds of knowledge that each device misses, ``(N, N + 1)``: the last one of all sources.
 
-        Infinite where after the last round a hundredth is still missing.
+        What is missing in the end is taken to shrink on as it did in the last :data:`TAIL` rounds;
+        where it did not, rounds are infinite.
         """
-        return np.where(self._known > 0.99, self._missed, np.inf)
+        left = 1 - self._known
+        shrunk = left / np.where(self._lately > 0, self._lately, 1.0)
+        rate = shrunk ** (1 / TAIL) if self.rounds == ROUNDS else 0 * left
+        tail = left / np.where(rate < 1, 1 - rate, 1.0)
+        return np.where((rate < 1 - 1e-9) | (left <= 1e-9), self._missed + tail, np.inf)
 
 
 def fastest_first(worst: Array, mean: Array) -> list[int]:

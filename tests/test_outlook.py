@@ -109,3 +109,11 @@ def test_rounds_without_links_never_agree():
     found = outlook.of_rounds(itertools.repeat(np.eye(3)), 3, [0])
     assert found["spectral_gap"] == pytest.approx(0)
     assert (found["agreed"], found["passage"], found["fastest"]) == (None, [0, None, None], None)
+
+
+def test_knowledge_that_takes_longer_than_is_followed_is_told_from_how_it_slows_down():
+    """Around a ring of 33 a fair walk that rests every third round takes 1.5 d (33 - d) rounds."""
+    matrix = equal(nx.cycle_graph(33))
+    found = outlook.of_rounds(itertools.repeat(matrix), 33, [0])
+    assert found["followed"] == outlook.ROUNDS
+    assert found["passage"] == pytest.approx([1.5 * d * (33 - d) for d in range(33)], rel=0.05)
