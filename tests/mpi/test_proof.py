@@ -4,13 +4,13 @@ import pytest
 
 from tests.proof.table import CHECKS
 
-MOST = 8
-"""Ranks that the smallest of the checked graphs have devices for."""
+RANKS = (1, 2, 4, 8)
+"""Of the table, results/algorithms.md; on others it would take minutes and say the same."""
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: f"{check.algorithm}: {check.what}")
 def test_what_is_measured_is_what_a_formula_says(comm, one_thread, check):
-    if comm.size > MOST:
-        pytest.skip(f"takes up to {MOST} ranks")
+    if comm.size not in RANKS:
+        pytest.skip("is proved on 1, 2, 4 and 8 ranks")
     found = check.measure(comm)
     assert found.apart <= found.tolerance, (found.measured, found.expected)
