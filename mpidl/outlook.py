@@ -162,7 +162,7 @@ class _Walk:
             self.rate, self.agreed = 0.0, self.rounds
         self._apart = apart
         if self.rounds == ROUNDS - TAIL:
-            self._lately = 1 - self._known
+            self._lately = np.clip(1 - self._known, 0.0, None)
 
     @property
     def ended(self) -> bool:
@@ -176,7 +176,7 @@ class _Walk:
         What is missing in the end is taken to shrink on as it did in the last :data:`TAIL` rounds;
         where it did not, rounds are infinite.
         """
-        left = 1 - self._known
+        left = np.clip(1 - self._known, 0.0, None)
         shrunk = left / np.where(self._lately > 0, self._lately, 1.0)
         rate = shrunk ** (1 / TAIL) if self.rounds == ROUNDS else 0 * left
         tail = left / np.where(rate < 1, 1 - rate, 1.0)
