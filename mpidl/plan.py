@@ -498,12 +498,20 @@ def _check_algorithm(made: Plan) -> None:
     strategy, mixing = made.file.strategy.name, made.file.exchange.mixing
     told = f"algorithm.name = {name!r}:"
     faults = []
-    if (algorithm.columns or algorithm.read is not None) and mixing != "synchronous":
+    columns_or_reads = algorithm.columns or algorithm.read is not None
+    if columns_or_reads and mixing != "synchronous":
         faults.append(f"{told} needs exchange.mixing = 'synchronous', not {mixing!r}.")
     if (algorithm.columns or algorithm.read is not None) and strategies.looks(strategy):
         faults.append(
             f"{told} decides on weights before vectors arrive, and those of strategy.name = "
             f"{strategy!r} follow from them."
+        )
+    if "on time" in algorithm.needs and not columns_or_reads and mixing != "synchronous":
+        faults.append(f"{told} needs exchange.mixing = 'synchronous', not {mixing!r}.")
+    if "on time" in algorithm.needs and network.longest(made.file.network):
+        faults.append(
+            f"{told} keeps a sum that late messages break, so network.delay must be 0, not "
+            f"{shown(made.file.network.delay)}."
         )
     if "every message" in algorithm.needs and made.uneven:
         faults.append(

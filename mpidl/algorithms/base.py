@@ -139,7 +139,8 @@ class Algorithm:
         columns: Whether senders share out their vectors: W is column-stochastic.
         trains: Whether a device begins a training in a round, by seed, device and round.
         tells: The series in which it records numbers.
-        needs: What it asks of graph and strategy: ``every message``, ``a tree``, ``equal weights``.
+        needs: What it asks of graph and strategy: ``every message``, ``on time``,
+            ``a tree``, ``equal weights``.
     """
 
     setup: Step = _nothing

@@ -32,7 +32,9 @@ def exact_diffusion(
     def keeps(lengths: Lengths) -> Mapping[str, int]:
         return {"adapted": lengths.learned}
 
-    return Algorithm(setup=setup, give=give, keeps=keeps, starts=True, lazy=lazy)
+    return Algorithm(
+        setup=setup, give=give, keeps=keeps, starts=True, lazy=lazy, needs=("on time",)
+    )
 
 
 @ALGORITHMS.add
@@ -60,4 +62,4 @@ def gradient_tracking() -> Algorithm:
     def travels(lengths: Lengths) -> int:
         return lengths.size + lengths.learned
 
-    return Algorithm(give=give, keeps=keeps, starts=True, travels=travels)
+    return Algorithm(give=give, keeps=keeps, starts=True, travels=travels, needs=("on time",))

@@ -42,4 +42,5 @@ def push_sum(steps: Literal["alike", "by_mass"] = "alike") -> Algorithm:
         starts=True,
         columns=True,
         tells=("mass",),
+        needs=("on time",),
     )

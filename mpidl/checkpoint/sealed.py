@@ -23,7 +23,7 @@ Arrays = Mapping[str, Array]
 Form = tuple[tuple[int, ...], np.dtype[Any]]
 Forms = Mapping[str, Form]
 
-VERSION = 1
+VERSION = 2
 """Of the file; another one is not read."""
 
 FIRST = re.compile(rb"mpidl checkpoint ([0-9]{1,9}) ([0-9a-f]{8}) ([0-9]{1,8})\n")

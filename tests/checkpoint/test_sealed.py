@@ -109,7 +109,7 @@ def forge(path, **changes):
             where = where[parent]
         where[last] = value
     text = json.dumps(head).encode()
-    first = f"mpidl checkpoint 1 {zlib.crc32(text):08x} {len(text)}\n".encode()
+    first = f"mpidl checkpoint 2 {zlib.crc32(text):08x} {len(text)}\n".encode()
     path.write_bytes((first + text).ljust(4096, b"\0") + whole[4096:])
 
 
@@ -148,9 +148,9 @@ def test_a_forged_head_is_damaged_and_costs_nothing(path, changes):
     [
         (b"", "is no checkpoint"),
         (b"\x89HDF\r\n\x1a\n" + bytes(5000), "is no checkpoint"),
-        (b"mpidl checkpoint 2 00000000 10\n" + bytes(10), "is of layout 2; this version reads 1"),
-        (b"mpidl checkpoint 1 00000000 99999999\n{}", "has a damaged head"),
-        (b"mpidl checkpoint 1 a3a6bf43 2\n{}", "has a head that makes no sense"),
+        (b"mpidl checkpoint 3 00000000 10\n" + bytes(10), "is of layout 3; this version reads 2"),
+        (b"mpidl checkpoint 2 00000000 99999999\n{}", "has a damaged head"),
+        (b"mpidl checkpoint 2 a3a6bf43 2\n{}", "has a head that makes no sense"),
         (b"x" * 10**6, "is no checkpoint"),
     ],
 )

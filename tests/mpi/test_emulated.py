@@ -153,7 +153,7 @@ def same(one, other):
         ("strategy.name=median", "attack.name=noise", "network.delay=[0, 2]"),
         ("strategy.name=trimmed_mean", "algorithm.name=exact_diffusion", "network.jitter=0.5"),
         ("strategy.name=krum", "attack.name=same_value", "attack.devices=random:20%"),
-        ("algorithm.name=gradient_tracking", "network.delay=1", "attack.name=sign_flip"),
+        ("algorithm.name=quasi_global_momentum", "network.delay=1", "attack.name=sign_flip"),
     ],
     ids=" ".join,
 )
