@@ -3,9 +3,12 @@
 import dataclasses
 import datetime
 import os
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 from mpidl import archive
@@ -36,7 +39,9 @@ class Watch:
         self._console = terminal.console()
 
     def go_on(self, seconds: float) -> NoReturn:
-        """Look every so many seconds, until Ctrl-C.
+        """Look every so many seconds, until Ctrl-C, which lets a look be finished.
+
+        A second one does not.
 
         Raises:
             Fault: If a place is not there, or the folder cannot be written.
@@ -45,7 +50,8 @@ class Watch:
         products.prepare(self._folder)
         os.nice(10)
         while True:
-            self.look(seconds)
+            with _undisturbed():
+                self.look(seconds)
             time.sleep(seconds)
 
     def look(self, seconds: float) -> bool:
@@ -85,6 +91,26 @@ class Watch:
         self._console.print(
             f"{now}  {printable(text)}", soft_wrap=True, highlight=False, markup=False
         )
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let the first Ctrl-C wait: where it struck a destructor, Python would print and lose it."""
+    asked = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            signal.default_int_handler(number, frame)
+        asked = True
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
 
 
 def _silent(what: str) -> Step:

@@ -77,3 +77,32 @@ def test_a_watch_over_a_going_run_disturbs_neither(tmp_path: Path) -> None:
     assert "1 of 1 runs completed, 12 rounds" in told
     assert "Traceback" not in told
     assert report.returncode == 128 + signal.SIGINT
+
+
+def test_ctrl_c_lets_a_look_be_finished_and_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a destructor Python would print KeyboardInterrupt and go on."""
+    # Other tests of this process need not give way.
+    monkeypatch.setattr("os.nice", lambda _: 0)
+    watch = Watch([tmp_path], tmp_path, Wanted(), Shelf())
+    ends: list[int] = []
+
+    class Struck:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    def look(seconds: float) -> bool:
+        Struck()
+        ends.append(1)
+        return True
+
+    monkeypatch.setattr(watch, "look", look)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            watch.go_on(60)
+        assert ends == [1]
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
