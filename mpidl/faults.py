@@ -1,7 +1,10 @@
 """A user's fault: what was wrong, in sentences a person can act on."""
 
 import argparse
+import os
+import signal
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 WIDTH = 80
@@ -40,6 +43,25 @@ def tell(fault: Fault) -> None:
     """Print the sentences of a user's fault, each on one line whatever it quotes."""
     for sentence in fault.sentences:
         print(f"mpidl: {printable(sentence)}", file=sys.stderr, flush=True)
+
+
+def command(work: Callable[[], int]) -> int:
+    """Do what a command without MPI does; its exit code.
+
+    It is what ``work`` returns, 2 after a user's fault, which is told, 130 after Ctrl-C, and 141
+    where nobody reads on.
+    """
+    try:
+        return work()
+    except Fault as fault:
+        tell(fault)
+        return 2
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Whoever reads has seen enough; what is still in the buffer must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
 
 
 class Parser(argparse.ArgumentParser):

@@ -6,7 +6,6 @@ python -m mpidl.topology NAME|FILE [--devices N] [--set section.key=value] [--js
 import dataclasses
 import json
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl import check, graphs, outlook, plan, strategies, tables
-from mpidl.faults import Fault, Parser, shown, tell
+from mpidl.faults import Fault, Parser, command, shown
 from mpidl.plan import Plan
 from mpidl.registry import nearest
 from mpidl.runfile import Strategy
@@ -258,22 +257,16 @@ def _advice(found: Mapping[str, Any]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code: 0 done, 2 the user's fault, 130 Ctrl-C."""
-    try:
+
+    def work() -> int:
         options = parser().parse_args(arguments)
         more = [] if options.devices is None else [f"topology.devices={options.devices}"]
         made = read(options.graph, [*options.set, *more])
         found = facts(made)
         print(json.dumps(found, indent=2) if options.json else report(made, found), flush=True)
         return 0
-    except Fault as fault:
-        tell(fault)
-        return 2
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    except BrokenPipeError:
-        # Whoever reads has seen enough; what is still in the buffer must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+
+    return command(work)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ python -m mpidl.report PATH... [--out DIR] [--format png|svg|pdf] [--html] [--cs
 """
 
 import os
-import signal
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from rich.console import Console
 # A report is no rank: h5py's MPI must not start where no launcher is, such as on a login node.
 os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 
-from mpidl.faults import Fault, Parser, tell
+from mpidl.faults import Fault, Parser, command, tell
 from mpidl.report import missing
 
 if absent := missing():
@@ -57,7 +56,8 @@ def parser() -> Parser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code: 0 done, 2 the user's fault, 130 Ctrl-C."""
-    try:
+
+    def work() -> int:
         options = parser().parse_args(arguments)
         _check(options)
         folder = options.out or _beside(options.paths)
@@ -66,15 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options.watch
             )
         return _once(options, folder)
-    except Fault as fault:
-        tell(fault)
-        return 2
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    except BrokenPipeError:
-        # Whoever reads has seen enough; what is still in the buffer must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+
+    return command(work)
 
 
 def _check(options: Namespace) -> None:
