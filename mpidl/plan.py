@@ -12,7 +12,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import attacks, graphs, network, placement, runfile, seeds, strategies
+from mpidl import attacks, graphs, network, placement, refusals, runfile, seeds, strategies
 from mpidl.algorithms import ALGORITHMS, Algorithm, Lengths
 from mpidl.datasets import DATASETS
 from mpidl.exchange import BACKENDS
@@ -328,6 +328,9 @@ class Plan:
         """
         if self.sequence is not None:
             return self._swept(round_, devices)
+        return self._mixed_at_once(round_, devices, look)
+
+    def _mixed_at_once(self, round_: int, devices: Sequence[int], look: Look | None = None) -> Rows:
         graph = self.round_graph(round_)
         if self.algorithm.columns:
             return self._handed_out(graph, round_, devices)
@@ -364,13 +367,7 @@ class Plan:
 
         ``look`` opens inboxes, for a strategy that :attr:`looks`.
         """
-        if self.algorithm.columns:
-            rows = self._handed_out(self.round_graph(round_), round_, range(self.devices))
-        else:
-            rows = {
-                i: self._row(self.round_graph(round_), i, round_, look) for i in range(self.devices)
-            }
-        matrix = strategies.stacked(rows)
+        matrix = strategies.stacked(self._mixed_at_once(round_, range(self.devices), look))
         return matrix if self.sequence is None else strategies.sequential(matrix, self.sequence)
 
     def settled(self, matrix: Array) -> Array:
@@ -466,9 +463,9 @@ def make(file: RunFile, ranks: int, graph: nx.DiGraph | None = None) -> Plan:
     sources = [] if none else placement.sources(file.ood.sources, graph, seed)
     stragglers = placement.chosen("network.stragglers", slow, graph, seed, "stragglers")
     attackers = _attackers(file, graph)
-    _check_exchange(file, devices)
-    _check_network(file, devices)
-    _check_weights(file, graph)
+    refusals.check_exchange(file, devices, SPECTRUM)
+    refusals.check_network(file, devices)
+    refusals.check_weights(file, graph)
     made = Plan(file, graph, sources, hosts, attackers, stragglers)
     _check_algorithm(made)
     return made
@@ -484,30 +481,18 @@ def _attackers(file: RunFile, graph: nx.DiGraph) -> list[int]:
     return found
 
 
-def _check_weights(file: RunFile, graph: nx.DiGraph) -> None:
-    moving = graphs.sequence(graph)
-    if file.strategy.name == "given" and (moving is None or not moving.weighted):
-        raise Fault(
-            "strategy.name = 'given': takes the weights of the topology, and this one comes "
-            "without; 'base_k' and 'matcha' have some."
-        )
-
-
 def _check_algorithm(made: Plan) -> None:
     algorithm, name = made.algorithm, made.file.algorithm.name
     strategy, mixing = made.file.strategy.name, made.file.exchange.mixing
     told = f"algorithm.name = {name!r}:"
     faults = []
-    columns_or_reads = algorithm.columns or algorithm.read is not None
-    if columns_or_reads and mixing != "synchronous":
+    if {"on time", "every message"} & {*algorithm.needs} and mixing != "synchronous":
         faults.append(f"{told} needs exchange.mixing = 'synchronous', not {mixing!r}.")
     if (algorithm.columns or algorithm.read is not None) and strategies.looks(strategy):
         faults.append(
             f"{told} decides on weights before vectors arrive, and those of strategy.name = "
             f"{strategy!r} follow from them."
         )
-    if "on time" in algorithm.needs and not columns_or_reads and mixing != "synchronous":
-        faults.append(f"{told} needs exchange.mixing = 'synchronous', not {mixing!r}.")
     if "on time" in algorithm.needs and network.longest(made.file.network):
         faults.append(
             f"{told} keeps a sum that late messages break, so network.delay must be 0, not "
@@ -526,67 +511,6 @@ def _check_algorithm(made: Plan) -> None:
         faults.append(f"{told} needs strategy.name = 'unweighted', not {strategy!r}.")
     if faults:
         raise Fault(*faults)
-
-
-def _check_exchange(file: RunFile, devices: int) -> None:
-    exchange, complete = file.exchange, file.strategy.name in strategies.COMPLETE
-    if exchange.backend == "allreduce" and not complete:
-        raise Fault(
-            "exchange.backend = 'allreduce': gives every device the mean of all, so strategy.name "
-            f"must be 'federated', not {file.strategy.name!r}."
-        )
-    if exchange.mixing == "delayed" and exchange.backend not in ("auto", "mpi"):
-        raise Fault(
-            f"exchange.mixing = 'delayed': moves vectors while devices train, which "
-            f"exchange.backend = {exchange.backend!r} does not; 'auto' and 'mpi' do."
-        )
-    sequence = exchange.sequence
-    if sequence is not None and sorted(sequence) != list(range(devices)):
-        raise Fault(
-            f"exchange.sequence = {shown(sequence)}: must name each device from 0 to "
-            f"{devices - 1} once."
-        )
-    if exchange.mixing == "sequential" and strategies.looks(file.strategy.name):
-        raise Fault(
-            "exchange.mixing = 'sequential': mixes by weights that are known before the round, and "
-            f"those of strategy.name = {file.strategy.name!r} follow from the vectors that arrive; "
-            "'synchronous' and 'delayed' work."
-        )
-    if exchange.mixing == "sequential" and devices > SPECTRUM:
-        raise Fault(
-            f"exchange.mixing = 'sequential': takes graphs of up to {SPECTRUM} devices, "
-            f"not {devices}."
-        )
-    if complete and devices * (devices - 1) > graphs.LINKS:
-        raise Fault(
-            f"strategy.name = {file.strategy.name!r}: links all devices to all, and {devices} "
-            f"devices have more links than the {graphs.LINKS:,} that are allowed."
-        )
-
-
-def _check_network(file: RunFile, devices: int) -> None:
-    settings, mixing = file.network, file.exchange.mixing
-    for outage in settings.outages:
-        if outage[0] >= devices:
-            raise Fault(
-                f"network.outages = {shown(settings.outages)}: must name devices of the graph, 0 "
-                f"to {devices - 1}."
-            )
-    if network.longest(settings) and mixing != "synchronous":
-        raise Fault(
-            f"network.delay = {shown(settings.delay)}: is emulated where exchange.mixing = "
-            f"'synchronous', not {mixing!r}."
-        )
-    if file.attack.name != "none" and mixing != "synchronous":
-        raise Fault(
-            f"attack.name = {file.attack.name!r}: goes with exchange.mixing = 'synchronous', not "
-            f"{mixing!r}."
-        )
-    if network.takes_time(settings) and mixing == "sequential":
-        raise Fault(
-            "exchange.mixing = 'sequential': has no clock; [network] takes seconds where it is "
-            "'synchronous' or 'delayed'."
-        )
 
 
 def differences(text: str, file: RunFile) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -100,6 +100,7 @@ class Letters:
 
 
 Step = Callable[[State], None]
+Need = Literal["every message", "on time", "a tree", "equal weights"]
 
 
 def _nothing(state: State) -> None:
@@ -139,8 +140,7 @@ class Algorithm:
         columns: Whether senders share out their vectors: W is column-stochastic.
         trains: Whether a device begins a training in a round, by seed, device and round.
         tells: The series in which it records numbers.
-        needs: What it asks of graph and strategy: ``every message``, ``on time``,
-            ``a tree``, ``equal weights``.
+        needs: What it asks of network, graph and strategy.
     """
 
     setup: Step = _nothing
@@ -155,7 +155,7 @@ class Algorithm:
     columns: bool = False
     trains: Callable[[int, int, int], bool] = _always
     tells: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ()
 
     @property
     def plain(self) -> bool:
