@@ -294,13 +294,12 @@ def graph_arrays(plan: Plan) -> dict[str, Array]:
     rounds = plan.file.training.rounds
     if plan.uneven and not plan.complete and rounds * len(edges) <= LAGS:
         arrays["lag"] = np.stack([plan.lags(round_) for round_ in range(rounds)])
-    if plan.dense and plan.changing:
-        arrays["W"] = plan.settled(plan.matrix())
-    elif plan.dense:
+    if plan.dense:
         matrix = plan.matrix()
         arrays["W"] = plan.settled(matrix)
-        arrays["stationary"] = plan.influence(matrix)
-        arrays["eigenvalue"] = graphs.moduli(matrix)
+        if not plan.changing:
+            arrays["stationary"] = plan.influence(matrix)
+            arrays["eigenvalue"] = graphs.moduli(matrix)
     return arrays
 
 

@@ -77,7 +77,8 @@ def facts(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any
 
     graph = plan.graph
     size = build.vector_size(plan, stock)
-    sent, received = traffic(plan, ranks, plan.algorithm.travels(Lengths(size, size)))
+    travels = plan.algorithm.travels(Lengths(size, size))
+    sent, received = traffic(plan, ranks, travels)
     inbox = np.zeros_like(received) if together and shares(plan) else received
     samples = [graph.nodes[device]["samples"] for device in graph]
     found: dict[str, Any] = {
@@ -98,8 +99,7 @@ def facts(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any
         "stragglers": plan.stragglers,
     }
     if network.takes_time(plan.file.network):
-        message = plan.algorithm.travels(Lengths(size, size)) * FLOAT
-        last = plan.clock(message)(plan.file.training.rounds - 1)
+        last = plan.clock(travels * FLOAT)(plan.file.training.rounds - 1)
         found["simulated_seconds"] = float(last.max())
     if _close(plan):
         found |= outlook.of_graph(graph)

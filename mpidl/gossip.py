@@ -87,11 +87,15 @@ class Gossip:
             for number in devices:
                 self._states[number].start = self._states[number].w.clone()
 
-    def give(self, round_: int) -> None:
-        """Make of the models what travels in a round."""
-        learners = self._plan.learners(round_)
-        for number, state in self._states.items():
-            state.round, state.trained = round_, number in learners
+    def give(self, round_: int, trained: Sequence[bool]) -> None:
+        """Make of the models what travels in a round.
+
+        Args:
+            round_: Rounds count from 0.
+            trained: Whether each own device begins a training in it.
+        """
+        for state, begins in zip(self._states.values(), trained, strict=True):
+            state.round, state.trained = round_, begins
             self._algorithm.give(state)
 
     def decide(self, round_: int) -> None:

@@ -220,7 +220,7 @@ def exchange(parts: Parts, row: Row, round_: int, due: bool) -> None:
     """Collective. Let vectors travel, and mix them."""
     gossip = parts.gossip
     with row.clock("mix"):
-        gossip.give(round_)
+        gossip.give(round_, row.trained.tolist())
     with row.clock("weights"):
         gossip.decide(round_)
     with row.clock("wait"):

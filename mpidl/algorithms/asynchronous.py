@@ -1,6 +1,7 @@
 """Asynchronous gossip: models are mixed in every round, whoever is still training."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated
 
 from pydantic import Field
@@ -21,6 +22,7 @@ def asynchronous(slowest: Annotated[int, Field(ge=1, le=1000)] = 4) -> Algorithm
     et al., 2018, arXiv 1710.06952, algorithm 1.
     """
 
+    @cache
     def period(seed: int, device: int) -> int:
         return int(seeds.stream(seed, "pace", device).integers(1, slowest + 1))
 

@@ -129,3 +129,24 @@ def finish() -> Callable[[Any], dict[int, Any]]:
         return {i: vector.numpy().copy() for i, vector in parts.gossip.exchange.vectors.items()}
 
     return run
+
+
+@pytest.fixture
+def checked(comm: MPI.Intracomm, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """As ``checked(made, as_json)``: collective; what a check prints, parsed; None on other ranks.
+
+    Only rank 0 says anything.
+    """
+    import json
+
+    from mpidl import check
+
+    def said(made: Any, as_json: bool) -> Any:
+        assert check.check(comm, made, as_json) == 0
+        told = capsys.readouterr().out
+        if comm.rank != 0:
+            assert told == ""
+            return None
+        return json.loads(told) if as_json else told
+
+    return said

@@ -2,19 +2,19 @@
 
 from contextlib import contextmanager
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from mpidl import check, gossip, graphs, kernels, plan, strategies
+from mpidl import check, graphs, kernels, plan
 from mpidl.exchange import BACKENDS, Wiring, pairs
 from mpidl.exchange.pairs import Pairs
 from mpidl.exchange.slab import Shared
 from mpidl.exchange.survey import HOME, Facts, choose
 from mpidl.faults import Fault
 from mpidl.node import Node
+from tests.mpi.dense import dense, mixed, once, start
 
 CPU = torch.device("cpu")
 
@@ -67,44 +67,9 @@ def exchange_of(comm, made, size, backend="auto", inner=None):
     node.close()
 
 
-def start(devices, size):
-    return np.random.default_rng(7).normal(size=(devices, size)).astype(np.float32)
-
-
-def whole(vector):
-    return [vector[None]]
-
-
-def once(exchange, made, round_):
-    own = list(exchange.vectors)
-    exchange.arrive({} if made.looks else made.rows(round_, own), made.wanted(round_))
-    exchange.share()
-    if made.looks:
-        look = gossip.opened(
-            exchange.inboxes(), dict.fromkeys(own, SimpleNamespace(parameters=whole))
-        )
-        exchange.weigh(made.rows(round_, own, look))
-    exchange.mix()
-
-
 def run(comm, made, size, backend="auto", **options):
     with exchange_of(comm, made, size, backend, **options) as exchange:
-        for device, vector in exchange.vectors.items():
-            vector.copy_(torch.from_numpy(start(made.devices, size)[device]))
-        for round_ in range(TURNS):
-            once(exchange, made, round_)
-        return {d: vector.numpy().copy() for d, vector in exchange.vectors.items()}
-
-
-def dense(made, size):
-    x = torch.from_numpy(start(made.devices, size).astype(np.float64))
-
-    def look(view):
-        return strategies.Inbox([x[j] for j in view.members], whole)
-
-    for round_ in range(TURNS):
-        x = torch.from_numpy(made.matrix(round_, look if made.looks else None)) @ x
-    return x.numpy()
+        return mixed(exchange, made, size, TURNS)
 
 
 def agree(found, want):
@@ -120,7 +85,7 @@ def test_each_round_mixes_by_its_own_matrix(comm, backend, settings, more):
     devices = max(3, (1 + more) * comm.size + more)
     made = make(comm, devices, settings)
     assert made.changing == ("federated" not in settings)
-    agree(run(comm, made, 33, backend), dense(made, 33))
+    agree(run(comm, made, 33, backend), dense(made, 33, TURNS))
 
 
 @pytest.mark.parametrize("settings", KINDS)
@@ -141,7 +106,7 @@ def test_on_several_nodes_only_what_a_round_wants_goes_between_them(comm, count,
     made = make(comm, 2 * comm.size + 1, settings)
     inner = comm.Split(comm.rank % count, comm.rank)
     found = run(comm, made, size, partial(Shared, chunk=4 * kernels.TILE), inner=inner)
-    agree(found, dense(made, size))
+    agree(found, dense(made, size, TURNS))
     inner.Free()
 
 
@@ -229,7 +194,7 @@ def test_vectors_of_accelerators_may_go_through_host_memory(comm, monkeypatch):
 
     monkeypatch.setattr(pairs, "pinned", torch.zeros_like)
     made = make(comm, 2 * comm.size + 1, "topology.name=epidemic topology.degree=1")
-    agree(run(comm, made, 33, Staged), dense(made, 33))
+    agree(run(comm, made, 33, Staged), dense(made, 33, TURNS))
 
 
 def test_auto_takes_shared_memory_and_says_why(comm):

@@ -11,19 +11,17 @@ SHARED = "only 3 training samples for {devices} devices: they are dealt round an
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_shared_samples_are_told(comm, planned, capsys, as_json):
+def test_shared_samples_are_told(comm, planned, checked, as_json):
     devices = comm.size + 4
     made = planned(f"topology.devices={devices}", "data.train_samples=3")
-    assert check.check(comm, made, as_json) == 0
-    said = capsys.readouterr().out
+    found = checked(made, as_json)
     if comm.rank != 0:
-        assert said == ""
-    elif as_json:
-        found = json.loads(said)
+        return
+    if as_json:
         assert found["training_samples"] == 3
         assert found["samples"] == [1] * devices
     else:
-        assert SHARED.format(devices=devices) in said
+        assert SHARED.format(devices=devices) in found
 
 
 def test_a_run_with_shared_samples_ends_and_says_so(comm, program, capsys):
@@ -125,14 +123,12 @@ EMULATED = (
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_a_network_that_fails_is_told(comm, planned, capsys, as_json):
+def test_a_network_that_fails_is_told(comm, planned, checked, as_json):
     made = planned(f"topology.devices={comm.size + 4}", "training.steps=2", *EMULATED)
-    assert check.check(comm, made, as_json) == 0
-    said = capsys.readouterr().out
+    found = checked(made, as_json)
     if comm.rank != 0:
-        assert said == ""
-    elif as_json:
-        found = json.loads(said)
+        return
+    if as_json:
         assert (found["attackers"], found["stragglers"]) == ([1], [0, 2])
         assert found["simulated_seconds"] == 6
     else:
@@ -144,7 +140,7 @@ def test_a_network_that_fails_is_told(comm, planned, capsys, as_json):
             "attack sign_flip by device 1 from round 4 on",
             "2 rounds take 6 simulated seconds",
         ):
-            assert line in said
+            assert line in found
 
 
 def test_a_network_that_works_is_not_mentioned(comm, planned, capsys):

@@ -1,33 +1,13 @@
 """Runs over networks that are late and fail, with attackers, against the same rounds in numpy."""
 
-from itertools import chain
-
 import numpy as np
 import pytest
 
-from mpidl import rounds, seeds
+from mpidl import seeds
+from tests.mpi.dense import followed
 
 SMALL = ("training.rounds=5", "training.steps=1", "training.batch_size=16")
 LATE = ("network.delay=[0, 3]", "topology.link_probability=0.7")
-
-
-def everyone(comm, own):
-    """The vectors of all devices ``(N, P)`` from each rank's ``{device: (P,)}``."""
-    found = dict(chain.from_iterable(part.items() for part in comm.allgather(own)))
-    return np.array([found[device] for device in sorted(found)], float)
-
-
-def followed(comm, made, monkeypatch):
-    """All vectors after training and after mixing, round by round, ``(R, N, P)`` each."""
-    trained, mixed = [], []
-
-    def seen():
-        return {i: vector.numpy().copy() for i, vector in made.gossip.exchange.vectors.items()}
-
-    give = made.gossip.give
-    monkeypatch.setattr(made.gossip, "give", lambda who: (give(who), trained.append(seen())))
-    rounds.run_rounds(made, lambda *_: mixed.append(seen()), lambda _: False)
-    return [[everyone(comm, own) for own in states] for states in (trained, mixed)]
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import check, gossip, kernels, placement, plan, strategies
+from mpidl import check, kernels, placement, plan, strategies
 from mpidl.exchange import BACKENDS, Wiring
 from mpidl.exchange.average import Average
 from mpidl.exchange.slab import Shared
 from mpidl.exchange.survey import HOME
 from mpidl.faults import Fault
 from mpidl.node import Node
+from tests.mpi.dense import dense, mixed, start
 
 CPU = torch.device("cpu")
 
@@ -43,52 +44,15 @@ def exchange_of(comm, made, size, backend="auto", inner=None, dtype=torch.float3
     node.close()
 
 
-def start(devices, size):
-    return np.random.default_rng(7).normal(size=(devices, size)).astype(np.float32)
-
-
 def turn(exchange, rows, measure=False):
     exchange.arrive(rows)
     exchange.share()
     exchange.mix(measure)
 
 
-def once(exchange, made, round_):
-    """One round by the plan's rows, which may follow from vectors."""
-    own = list(exchange.vectors)
-    exchange.arrive({} if made.looks else made.rows(round_, own))
-    exchange.share()
-    if made.looks:
-        look = gossip.opened(
-            exchange.inboxes(), dict.fromkeys(own, SimpleNamespace(parameters=whole))
-        )
-        exchange.weigh(made.rows(round_, own, look))
-    exchange.mix()
-
-
-def whole(vector):
-    """A model whose parameters are one row."""
-    return [vector[None]]
-
-
 def run(comm, made, size, turns, backend="auto", **options):
     with exchange_of(comm, made, size, backend, **options) as exchange:
-        for device, vector in exchange.vectors.items():
-            vector.copy_(torch.from_numpy(start(made.devices, size)[device]))
-        for round_ in range(turns):
-            once(exchange, made, round_)
-        return {d: vector.double().numpy().copy() for d, vector in exchange.vectors.items()}
-
-
-def dense(made, size, turns):
-    x = torch.from_numpy(start(made.devices, size).astype(np.float64))
-
-    def look(view):
-        return strategies.Inbox([x[j] for j in view.members], whole)
-
-    for round_ in range(turns):
-        x = torch.from_numpy(made.matrix(round_, look if made.looks else None)) @ x
-    return x.numpy()
+        return mixed(exchange, made, size, turns)
 
 
 def samples(made):

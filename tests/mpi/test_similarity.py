@@ -1,13 +1,12 @@
 """Runs whose weights follow from the vectors that arrive, against the same rounds in numpy."""
 
-import json
-from itertools import chain, product
+from itertools import product
 
 import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl import check, rounds
+from tests.mpi.dense import followed
 
 CENTRALITY = {
     "degree_similarity": nx.degree_centrality,
@@ -17,27 +16,6 @@ CENTRALITY = {
 
 # With tensors of three dimensions.
 VIT = ("model.name=vit", "model.width=8", "model.heads=2", "model.layers=1", "model.hidden=8")
-
-
-def everyone(comm, own):
-    """The vectors of all devices ``(N, P)`` from each rank's ``{device: (P,)}``."""
-    found = dict(chain.from_iterable(part.items() for part in comm.allgather(own)))
-    return np.array([found[device] for device in sorted(found)], float)
-
-
-def followed(comm, made, monkeypatch):
-    """All vectors after training and after mixing, round by round, ``(R, N, P)`` each."""
-    trained, mixed = [], []
-
-    def seen():
-        return {i: vector.numpy().copy() for i, vector in made.gossip.exchange.vectors.items()}
-
-    arrive = made.gossip.exchange.arrive
-    monkeypatch.setattr(
-        made.gossip.exchange, "arrive", lambda *what: (trained.append(seen()), arrive(*what))
-    )
-    rounds.run_rounds(made, lambda *_: mixed.append(seen()), lambda _: False)
-    return [[everyone(comm, own) for own in states] for states in (trained, mixed)]
 
 
 def cosine(a, b):
@@ -156,16 +134,14 @@ def test_nothing_is_stored_of_what_nobody_knows_before_the_run(comm, program):
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_a_check_says_what_nobody_knows(comm, planned, capsys, as_json):
+def test_a_check_says_what_nobody_knows(comm, planned, checked, as_json):
     made = planned(f"topology.devices={comm.size}", "strategy.name=degree_similarity")
-    assert check.check(comm, made, as_json) == 0
-    said = capsys.readouterr().out
+    found = checked(made, as_json)
     if comm.rank != 0:
-        assert said == ""
-    elif as_json:
-        found = json.loads(said)
+        return
+    if as_json:
         assert found["devices"] == comm.size
         assert {"weights", "spectral_gap", "stationary"}.isdisjoint(found)
     else:
-        assert "degree_similarity weights follow from the vectors that arrive: before" in said
-        assert "device  rank  samples (OOD)\n" in said
+        assert "degree_similarity weights follow from the vectors that arrive: before" in found
+        assert "device  rank  samples (OOD)\n" in found
