@@ -21,7 +21,6 @@ from mpidl.graphs.spectra import (
     gap,
     long_run,
     moduli,
-    spectral_gap,
     stationary,
 )
 from mpidl.runfile import Topology
@@ -53,7 +52,6 @@ __all__ = [
     "read",
     "rounded",
     "sequence",
-    "spectral_gap",
     "stationary",
     "symmetric",
     "tree",

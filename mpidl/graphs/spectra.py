@@ -33,11 +33,6 @@ def gap(moduli: Array) -> float:
     return float(np.clip(1.0 - moduli[1], 0.0, 1.0)) if len(moduli) > 1 else 1.0
 
 
-def spectral_gap(matrix: Array) -> float:
-    """The :func:`gap` of the eigenvalues of ``matrix``, ``(N, N)``."""
-    return gap(moduli(matrix))
-
-
 def stationary(matrix: Array) -> Array:
     """Share of each device's parameters in the mean of all models in the long run, ``(N,)``.
 

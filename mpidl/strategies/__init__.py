@@ -5,7 +5,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import networkx as nx
 import numpy as np
 
 from mpidl.graphs import Neighborhood
@@ -23,7 +22,6 @@ __all__ = [
     "Look",
     "combines",
     "looks",
-    "mixing_matrix",
     "robust",
     "row",
     "sequential",
@@ -74,26 +72,6 @@ def row(
         parameters["temperature"] = temperature(strategy, schedule, view.round)
     given = (view,) if look is None else (view, look(view))
     return STRATEGIES[strategy.name](*given, **parameters)
-
-
-def mixing_matrix(
-    graph: nx.DiGraph,
-    strategy: Strategy,
-    schedule: Schedule,
-    round: int = 0,
-    seed: int = 0,
-    look: Look | None = None,
-) -> Array:
-    """Stack the rows of all devices: ``W``, ``(N, N)``, row-stochastic.
-
-    ``graph`` is that of the round; for a strategy in :data:`COMPLETE` give it
-    :func:`mpidl.graphs.completed`.
-    """
-    rows = {}
-    for device in range(len(graph)):
-        view = Neighborhood(graph, device, round, seed)
-        rows[device] = view.members, row(strategy, schedule, view, look)
-    return stacked(rows)
 
 
 def stacked(rows: Mapping[int, tuple[Sequence[int], Array]]) -> Array:

@@ -11,6 +11,7 @@ from mpidl import runfile, strategies
 from mpidl.faults import Fault
 from mpidl.graphs import TOPOLOGIES, build, links, sequence
 from mpidl.graphs.matcha import _laplacian, best_weight, matchings, probabilities
+from tests.matrices import mixing_matrix
 
 KINDS = {"topology": TOPOLOGIES, "strategy": strategies.STRATEGIES}
 
@@ -23,7 +24,7 @@ def matrices(devices, rounds, strategy="unweighted", **topology):
     count = rounds or sequence(graph).period
     for round in range(count):
         view = links(graph, 0, round)
-        yield strategies.mixing_matrix(view, file.strategy, file.schedule, round)
+        yield mixing_matrix(view, file.strategy, file.schedule, round)
 
 
 def product(found):

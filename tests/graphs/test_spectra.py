@@ -11,9 +11,9 @@ from mpidl.graphs import (
     long_run,
     moduli,
     picture,
-    spectral_gap,
     stationary,
 )
+from tests.matrices import spectral_gap
 
 
 def test_gap_of_two_states():

@@ -8,7 +8,8 @@ import pytest
 from mpidl import runfile
 from mpidl.faults import Fault
 from mpidl.graphs import TOPOLOGIES, Neighborhood, build
-from mpidl.strategies import SCHEDULES, STRATEGIES, mixing_matrix, row, sequential, temperature
+from mpidl.strategies import SCHEDULES, STRATEGIES, row, sequential, temperature
+from tests.matrices import mixing_matrix
 
 KINDS = {"topology": TOPOLOGIES, "strategy": STRATEGIES, "schedule": SCHEDULES}
 

@@ -7,7 +7,8 @@ import pytest
 from mpidl import runfile
 from mpidl.faults import Fault
 from mpidl.graphs import TOPOLOGIES, build, completed, first_passages, links, stationary
-from mpidl.strategies import STRATEGIES, mixing_matrix, sinkhorn
+from mpidl.strategies import STRATEGIES, sinkhorn
+from tests.matrices import mixing_matrix
 
 KINDS = {"topology": TOPOLOGIES, "strategy": STRATEGIES}
 

@@ -10,7 +10,7 @@ import torch
 
 from mpidl import runfile
 from mpidl.faults import Fault
-from mpidl.graphs import TOPOLOGIES, Neighborhood, build, completed, links, spectral_gap
+from mpidl.graphs import TOPOLOGIES, Neighborhood, build, completed, links
 from mpidl.strategies import (
     COMPLETE,
     SCHEDULES,
@@ -18,10 +18,10 @@ from mpidl.strategies import (
     Inbox,
     combines,
     looks,
-    mixing_matrix,
     row,
     softmax,
 )
+from tests.matrices import mixing_matrix, spectral_gap
 
 KINDS = {"topology": TOPOLOGIES, "strategy": STRATEGIES, "schedule": SCHEDULES}
 CENTRAL = ["betweenness", "closeness", "degree", "eigenvector"]

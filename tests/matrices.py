@@ -1,0 +1,16 @@
+"""The mixing matrix of a graph, stacked from the rows of its devices, and its spectral gap."""
+
+from mpidl import graphs, strategies
+from mpidl.graphs import Neighborhood
+
+
+def mixing_matrix(graph, strategy, schedule, round=0, seed=0, look=None):
+    """W, ``(N, N)``; ``graph`` is that of the round, of a complete strategy the completed one."""
+    views = [Neighborhood(graph, device, round, seed) for device in range(len(graph))]
+    return strategies.stacked(
+        {v.device: (v.members, strategies.row(strategy, schedule, v, look)) for v in views}
+    )
+
+
+def spectral_gap(matrix):
+    return graphs.gap(graphs.moduli(matrix))
