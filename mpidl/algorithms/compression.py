@@ -44,29 +44,42 @@ def choco(compressor: Name = "top_k", share: Share = 0.1, gamma: Share = 0.3) ->
     which is all that travels; what Q leaves out is left for later rounds. Q is ``top_k`` or
     ``random_k`` (``share`` of the numbers; random ones need no places to travel), ``sign`` (a bit
     each, and the mean modulus), ``int8`` or ``bfloat16``. The mean is kept where the columns of W
-    sum to 1. Memory for one vector for each neighbor. Source: Koloskova, Stich and Jaggi, 2019,
-    arXiv 1902.00340, algorithm 2.
+    sum to 1. Batch-norm statistics travel as they are, and are mixed by W: what Q leaves out of a
+    variance could make it negative. Memory for one vector for each neighbor. Source: Koloskova,
+    Stich and Jaggi, 2019, arXiv 1902.00340, algorithm 2.
     """
     q = COMPRESSORS[compressor](share)
 
     def known(state: State) -> "Tensor":
-        return state.kept["known"].view(-1, len(state.x))
+        return state.kept["known"].view(-1, state.learned)
 
     def give(state: State) -> None:
-        q.write(state.x - known(state)[0], (state.seed, state.number, state.round), state.vector)
+        message, statistics = parts(state, state.vector)
+        q.write(state.w - known(state)[0], (state.seed, state.number, state.round), message)
+        statistics.copy_(state.x[state.learned :])
+
+    def parts(state: State, vector: "Tensor") -> tuple["Tensor", "Tensor"]:
+        """The message in what travels, and the statistics behind it."""
+        end = len(vector) - (len(state.x) - state.learned)
+        return vector[:end], vector[end:]
 
     def read(state: State, letters: Letters) -> None:
-        memory = known(state)
-        for row, (member, message) in enumerate(zip(letters.members, letters.vectors, strict=True)):
-            q.add(message, (state.seed, member, state.round), memory[row])
-        for row, weight in enumerate(letters.weights[1:].tolist(), start=1):
-            state.x.add_(memory[row] - memory[0], alpha=gamma * weight)
+        memory, statistics = known(state), state.x[state.learned :].zero_()
+        weights = letters.weights.tolist()
+        rows = zip(letters.members, letters.vectors, weights, memory, strict=True)
+        for member, vector, weight, row in rows:
+            message, theirs = parts(state, vector)
+            q.add(message, (state.seed, member, state.round), row)
+            statistics.add_(theirs, alpha=weight)
+        for row, weight in zip(memory[1:], weights[1:], strict=True):
+            state.w.add_(row - memory[0], alpha=gamma * weight)
 
     def keeps(lengths: Lengths) -> Mapping[str, int]:
-        return {"known": lengths.size * len(lengths.members)}
+        return {"known": lengths.learned * len(lengths.members)}
 
     def travels(lengths: Lengths) -> int:
-        return q.numbers(lengths.size, lengths.itemsize)
+        statistics = lengths.size - lengths.learned
+        return q.numbers(lengths.learned, lengths.itemsize) + statistics
 
     return Algorithm(give=give, read=read, keeps=keeps, travels=travels, needs=("every message",))
 

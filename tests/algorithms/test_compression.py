@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from mpidl.algorithms.compression import BLOCK, COMPRESSORS
+from mpidl.algorithms import Lengths, Letters, State
+from mpidl.algorithms.compression import BLOCK, COMPRESSORS, choco
 
 KEY = 7, 3, 5
 SIZES = 1, 8, 33, 1024, 3000
@@ -95,3 +97,27 @@ def test_a_block_of_bytes_has_a_scale_of_its_own():
     vector = torch.cat([torch.full((BLOCK,), 1e-6), torch.full((3,), 1e6)])
     assert torch.allclose(sent("int8", vector)[0], vector, rtol=1e-6)
     assert not sent("int8", torch.zeros(5))[0].any()
+
+
+@pytest.mark.parametrize("name", COMPRESSORS)
+def test_statistics_are_mixed_by_the_weights_and_stay_positive(name):
+    """Of two devices with three numbers and two variances each, however coarse the compressor."""
+    algorithm, weights = choco(name, share=0.1), [0.75, 0.25]
+    lengths = Lengths(size=5, learned=3, members=[0, 1])
+    states = []
+    for number in range(2):
+        state = State(drawn(5 + number)[:5], torch.zeros(algorithm.travels(lengths)), 3, number, 2)
+        state.x[3:] = torch.tensor([0.05, 0.07 + number])
+        state.kept = {k: torch.zeros(n) for k, n in algorithm.keeps(lengths).items()}
+        states.append(state)
+    for _ in range(20):
+        before = [state.x[3:].clone() for state in states]
+        for state in states:
+            algorithm.give(state)
+        sent = [state.vector.clone() for state in states]
+        for own, state in enumerate(states):
+            members = [own, 1 - own]
+            algorithm.read(state, Letters(members, np.array(weights), [sent[j] for j in members]))
+            want = weights[0] * before[own] + weights[1] * before[1 - own]
+            assert torch.allclose(state.x[3:], want)
+            assert (state.x[3:] > 0).all()
