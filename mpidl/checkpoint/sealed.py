@@ -213,7 +213,8 @@ def read(path: Path) -> Head:
     if size != head.size:
         raise Damaged(f"has {size:,} bytes instead of {head.size:,}")
     sums = head.arrays.get(SUMS)
-    if sums is None or (sums.shape, sums.dtype) != ([len(head.arrays) - 1], "<u4"):
+    count = len(head.arrays) - 1
+    if sums is None or (sums.shape, sums.dtype, sums.lengths) != ([count], "<u4", []):
         raise Damaged("has no checksums")
     for name, slab in head.arrays.items():
         uneven = len(slab.lengths) not in (0, head.devices)
