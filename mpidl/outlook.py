@@ -51,10 +51,11 @@ def of_graph(graph: nx.DiGraph) -> dict[str, Any]:
     """Bridges, communities and modularity of a graph; nothing where these take too long."""
     if graphs.undirected(graph).number_of_edges() > MERGED:
         return {}
-    modularity = graphs.modularity(graph)
+    groups = graphs.communities(graph)
+    modularity = graphs.modularity(graph, groups)
     return {
         "bridges": graphs.bridges(graph),
-        "communities": graphs.communities(graph),
+        "communities": groups,
         "modularity": None if np.isnan(modularity) else modularity,
     }
 

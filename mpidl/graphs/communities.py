@@ -1,5 +1,7 @@
 """Where a graph is narrow: the links that hold it together, and the communities between them."""
 
+from collections.abc import Sequence
+
 import networkx as nx
 
 
@@ -27,9 +29,8 @@ def communities(graph: nx.Graph) -> list[list[int]]:
     return sorted(map(sorted, found), key=lambda group: (-len(group), group))
 
 
-def modularity(graph: nx.Graph) -> float:
+def modularity(graph: nx.Graph, groups: Sequence[Sequence[int]]) -> float:
     """Of :func:`communities`: near 1 where few links lead out of them; NaN without links."""
     if not graph.number_of_edges():
         return float("nan")
-    plain = undirected(graph)
-    return float(nx.community.modularity(plain, communities(plain)))
+    return float(nx.community.modularity(undirected(graph), groups))

@@ -226,7 +226,7 @@ def modularity(edges: tuple[tuple[int, int], ...], devices: int) -> float:
     """
     graph = nx.empty_graph(devices)
     graph.add_edges_from(edges)
-    return graphs.modularity(graph)
+    return graphs.modularity(graph, graphs.communities(graph))
 
 
 def _costs(run: "xr.Dataset") -> dict[str, float]:

@@ -17,7 +17,7 @@ def test_the_link_between_two_communities():
     assert bridges(barbell()) == [(3, 4)]
     assert communities(barbell()) == [[0, 1, 2, 3], [4, 5, 6, 7]]
     # 12 of 13 links lie within, and half of their ends in each: 12/13 - 2 (1/2)^2.
-    assert modularity(barbell()) == pytest.approx(12 / 13 - 1 / 2)
+    assert modularity(barbell(), communities(barbell())) == pytest.approx(12 / 13 - 1 / 2)
 
 
 def test_a_ring_has_no_bridge_and_a_path_nothing_else():
@@ -29,7 +29,7 @@ def test_without_links_each_device_is_by_itself():
     graph = nx.empty_graph(3, create_using=nx.DiGraph)
     assert bridges(graph) == []
     assert communities(graph) == [[0], [1], [2]]
-    assert math.isnan(modularity(graph))
+    assert math.isnan(modularity(graph, communities(graph)))
 
 
 def test_large_communities_come_first():
