@@ -1,5 +1,6 @@
 """MATCHA: the links of a graph in matchings, of which a round has those that it draws."""
 
+import inspect
 import itertools
 from pathlib import Path
 
@@ -8,13 +9,14 @@ import numpy as np
 
 from mpidl import seeds
 from mpidl.faults import Fault, shown
+from mpidl.graphs.exact import leading, square
 from mpidl.graphs.families import TOPOLOGIES, Positive
 from mpidl.graphs.files import read
 from mpidl.graphs.sequences import Array, Ends, Links, Sequence, both
-from mpidl.registry import nearest
+from mpidl.registry import Builder, nearest
 
-LARGEST = 1000
-"""Devices for which the probabilities are sought: each step takes the spectrum of a Laplacian."""
+LARGEST = 500
+"""Devices for which the probabilities are sought: of more they take minutes."""
 
 STEPS = 200
 CLOSE = 1e-4
@@ -34,7 +36,8 @@ def matcha(
     a device may count itself negatively. Source: Wang et al., 2019, arXiv 1905.09435.
 
     Raises:
-        Fault: If the base is unknown, changes, has one-way links or other devices, or is too large.
+        Fault: If the base is unknown, changes, does not fit as it is by default, has one-way links
+            or other devices, or is too large.
     """
     colors = matchings(_base(devices, seed, base))
     laplacians = [_laplacian(devices, color) for color in colors]
@@ -53,22 +56,40 @@ def matcha(
 def _base(devices: int, seed: int, base: str) -> nx.Graph:
     if devices > LARGEST:
         raise Fault(f"topology.devices = {devices}: matcha takes up to {LARGEST} devices.")
-    if base in TOPOLOGIES:
-        found = TOPOLOGIES[base](devices, seed)
+    steady = {name for name, builder in TOPOLOGIES.items() if _stays(builder)}
+    if base in TOPOLOGIES and base not in steady:
+        raise Fault(f"topology.base = {shown(base)}: changes itself; take one that does not.")
+    if base in steady:
+        found = _by_default(devices, seed, base)
     elif Path(base).is_file():
         found = read(Path(base))
     else:
         raise Fault(
             f"topology.base = {shown(base)}: must be a topology or a graph file; "
-            f"{nearest(base, TOPOLOGIES)}"
+            f"{nearest(base, steady)}"
         )
-    if isinstance(found, Sequence) or "sequence" in found.graph:
+    if "sequence" in found.graph:
         raise Fault(f"topology.base = {shown(base)}: changes itself; take one that does not.")
     if len(found) != devices:
         raise Fault(f"topology.base = {shown(base)}: has {len(found)} devices, not {devices}.")
     if any(not found.has_edge(j, i) for i, j in found.edges):
         raise Fault(f"topology.base = {shown(base)}: has links in one direction; take another.")
     return nx.Graph(found.edges)
+
+
+def _stays(builder: Builder) -> bool:
+    return inspect.signature(builder).return_annotation is not Sequence
+
+
+def _by_default(devices: int, seed: int, base: str) -> nx.Graph:
+    try:
+        found: nx.Graph = TOPOLOGIES[base](devices, seed)
+    except Fault as fault:
+        raise Fault(
+            f"topology.base = {shown(base)}: has no graph of {devices} devices with its own "
+            f"defaults ({str(fault).rstrip('.')}); take another, or the file of a graph."
+        ) from None
+    return found
 
 
 def matchings(graph: nx.Graph) -> list[Ends]:
@@ -143,26 +164,31 @@ def _laplacian(devices: int, links: Ends) -> Array:
 def probabilities(laplacians: list[Array], budget: float) -> Array:
     """The chance of each of M matchings, ``(M,)``, on average ``budget``: problem (4) of MATCHA.
 
-    They make the algebraic connectivity of the mean Laplacian largest. It is the least of
-    ``v' L v`` over all unit v that sum to 0, linear in the chances: each step adds the v by which
-    the last ones fall short, and solves a linear program over those found (Kelley's cuts, taken
-    half way from the best so far). Six digits are kept, so that rounding does not tell ranks apart.
+    They make the algebraic connectivity of the mean Laplacian largest, up to a share ``CLOSE``; of
+    a graph that falls apart, that of the part which is connected worst. It is the least of
+    ``v' L v`` over all unit v that sum to 0, linear in the chances: each step adds directions v by
+    which the last ones fall short, and solves a linear program over those found (Kelley's cuts,
+    taken half way from the best so far). They are the same on every machine, bit for bit, as ranks
+    on different ones have to draw the same links.
     """
     from scipy.optimize import linprog
 
-    count, stack = len(laplacians), np.array(laplacians)
+    count = len(laplacians)
     best = tried = np.full(count, budget)
     if count < 2 or budget == 1:
         return best
-    # The vector of all ones, whose value is 0, is put above all others.
-    lift = np.full(stack.shape[1:], float(2 * count))
+    apart = _apart(laplacians)
+    highest = 2 * np.diag(_sum(laplacians, np.ones(count))).max()
     most, cuts = -1.0, []
     for _ in range(STEPS):
-        values, vectors = np.linalg.eigh(np.tensordot(tried, stack, 1) + lift)
-        if values[0] > most:
-            best, most = tried, values[0]
-        near = vectors.T[values < values[0] * 1.001 + 1e-9][:3]
-        cuts += [[*-np.einsum("i,mij,j->m", v, stack, v), 1.0] for v in near]
+        directions = leading(apart - _sum(laplacians, tried) / highest, CLOSE / 10)[1]
+        slopes = np.array(
+            [[float((v * (L * v).sum(1)).sum()) for L in laplacians] for v in directions]
+        )
+        least = (slopes * tried).sum(1).min()
+        if least > most:
+            best, most = tried, least
+        cuts += [[*-slope, 1.0] for slope in slopes]
         found = linprog(
             [*[0.0] * count, -1.0],
             A_ub=[*cuts, [*[1.0] * count, 0.0]],
@@ -181,20 +207,37 @@ def best_weight(laplacians: list[Array], chances: Array) -> tuple[float, float]:
 
     With ``W = I - a L``, L the Laplacian of the matchings of a round, ``E ||x - mean||^2`` shrinks
     at least by the spectral norm of ``E[W'W] - J = I - 2 a M + a^2 (M^2 + 2 V) - J``: M the mean of
-    L, V the sum of ``p (1 - p) L_j``, as ``L_j^2 = 2 L_j`` for a matching. It is convex in a.
+    L, V the sum of ``p (1 - p) L_j``, as ``L_j^2 = 2 L_j`` for a matching. It is convex in a. In a
+    graph that falls apart J is the mean within each part.
     """
     from scipy.optimize import minimize_scalar
 
     if not laplacians:
         return 0.0, 1.0
-    mean = np.tensordot(chances, np.array(laplacians), 1)
-    spread = np.tensordot(chances * (1 - chances), np.array(laplacians), 1)
-    square, devices = mean @ mean + 2 * spread, len(mean)
+    apart, mean = _apart(laplacians), _sum(laplacians, chances)
+    bent = square(mean) + 2 * _sum(laplacians, chances * (1 - chances))
 
     def left(weight: float) -> float:
-        expected = np.eye(devices) - 2 * weight * mean + weight**2 * square - 1 / devices
-        return float(np.linalg.eigvalsh(expected)[-1])
+        return leading(apart - 2 * weight * mean + weight**2 * bent, 0)[0]
 
     found = minimize_scalar(left, bounds=(0, 1), method="bounded", options={"xatol": 1e-9})
     weight = round(float(found.x), 9)
     return weight, left(weight)
+
+
+def _sum(laplacians: list[Array], factors: Array) -> Array:
+    total: Array = sum(
+        (factor * one for factor, one in zip(factors.tolist(), laplacians, strict=True)),
+        np.zeros_like(laplacians[0]),
+    )
+    return total
+
+
+def _apart(laplacians: list[Array]) -> Array:
+    """What takes from numbers of devices, ``(N,)``, their mean over each connected part: I - J."""
+    from scipy.sparse.csgraph import connected_components
+
+    parts = connected_components(_sum(laplacians, np.ones(len(laplacians))))[1]
+    together = parts[:, None] == parts
+    apart: Array = np.eye(len(parts)) - together / together.sum(1)
+    return apart

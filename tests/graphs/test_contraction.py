@@ -231,14 +231,26 @@ def test_a_run_of_matcha_contracts_as_expected():
         ({"base": "rign"}, "topology.base = 'rign': must be a topology or a graph file; did you"),
         ({"base": "exponential"}, "has links in one direction"),
         ({"base": "random_matching"}, "changes itself; take one that does not"),
+        ({"base": "epidemik"}, "graph file; known: barabasi_albert, binary_tree, chain, complete,"),
+        ({"devices": 4, "base": "watts_strogatz"}, "no graph of 4 devices with its own defaults"),
         ({"base": "hypercube"}, "12: a hypercube needs a power of two"),
-        ({"devices": 2000}, "2000: matcha takes up to 1000 devices"),
+        ({"devices": 2000}, "2000: matcha takes up to 500 devices"),
     ],
 )
 def test_a_base_that_does_not_fit_is_told(settings, sentence):
     tables = {"topology": {"name": "matcha", "devices": 12, **settings}}
     with pytest.raises(Fault, match=sentence):
         build(runfile.validate(tables, KINDS).topology, 1)
+
+
+def test_a_graph_that_falls_apart_agrees_within_its_parts_as_each_alone_would():
+    """Two rings of 8: chances are alike by symmetry, and so is the weight."""
+    twice = nx.disjoint_union(nx.cycle_graph(8), nx.cycle_graph(8))
+    both = [_laplacian(16, color) for color in matchings(twice)]
+    alone = [_laplacian(8, color) for color in matchings(nx.cycle_graph(8))]
+    chances = [probabilities(found, 0.6) for found in (alone, both)]
+    assert chances[0] == pytest.approx(chances[1], abs=1e-3)
+    assert best_weight(both, chances[0]) == pytest.approx(best_weight(alone, chances[0]), abs=1e-6)
 
 
 def test_a_base_may_be_a_file(tmp_path):
