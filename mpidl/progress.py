@@ -15,7 +15,9 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-Values = Mapping[str, npt.NDArray[Any]]
+Array = npt.NDArray[Any]
+Values = Mapping[str, Array]
+
 ANCESTORS = 6
 """How far up the launcher may be: a proxy or a shell stands between it and the ranks."""
 
@@ -23,6 +25,9 @@ LAUNCHERS = ("mpiexec", "mpirun", "srun")
 
 SEEN = 0.005
 """Seconds under which a phase is not shown."""
+
+LIGHT = 1e-3
+"""Masses under which push-sum is named where a loss is not finite."""
 
 PHASES = ("train", "wait", "exchange", "mix", "evaluate", "record")
 
@@ -88,7 +93,7 @@ class Display:
             named = ", ".join(map(str, lost[:8].tolist())) + more
             many = "s" if len(lost) > 1 else ""
             told = f"round {round_ + 1}: the training loss of device{many} {named} is not finite"
-            self.console.print(told)
+            self.console.print(told + _light(values.get("mass"), lost))
 
     def _view(self, told: str = "starting") -> Group:
         return Group(self._bar or "", told)
@@ -98,7 +103,7 @@ class Display:
         if self._live is not None:
             self._live.stop()
 
-    def table(self, hops: npt.NDArray[np.int64]) -> Table:
+    def table(self, hops: Array) -> Table:
         """The last scores of all devices, by their distance from the OOD source."""
         table = Table(title=r"after the last round: mean over devices \[min, max]")
         moment = "mixed" if "iid_accuracy_mixed" in self._last else "trained"
@@ -123,7 +128,7 @@ def _hops(hops: int) -> str:
     return {0: "0 (source)", -1: "never reached"}.get(int(hops), str(hops))
 
 
-def spread(values: npt.NDArray[Any]) -> str:
+def spread(values: Array) -> str:
     """Mean, least and greatest of some accuracies."""
     if not len(values) or np.isnan(values).all():
         return "-"
@@ -187,3 +192,14 @@ def terminal() -> int | None:
     except OSError:
         pass
     return None
+
+
+def _light(mass: Array | None, devices: Array) -> str:
+    """Where push-sum divides by masses that are next to nothing, that it does so."""
+    if mass is None or not (mass[devices] < LIGHT).any():
+        return ""
+    least = np.nanmin(mass[devices])
+    return (
+        f", and push_sum divides by masses as small as {least:.1g}: share out more evenly, as with "
+        "a higher strategy.temperature, or take algorithm.steps = 'by_mass' where none is 0"
+    )
