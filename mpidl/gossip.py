@@ -128,9 +128,9 @@ class Gossip:
         else:
             self._mix(round_, measure and self._algorithm.plain)
         self._move()
-        told = {}
+        told, active = {}, self._plan.active(round_)
         for number, state in self._states.items():
-            state.heard = self._heard(number)
+            state.present, state.heard = number in active, self._heard(number)
             self._algorithm.take(state)
             told[number] = state.told
             state.start, state.left, state.told = None, None, {}

@@ -35,6 +35,7 @@ class State:
         seed: Of the run.
         round: Which round this is; rounds count from 0.
         trained: Whether the device has begun a training in this round.
+        present: Whether the device takes part in this round.
         heard: Of how many others it reads in this round.
         kept: What the algorithm keeps from round to round, by name.
         start: What was learned before the round's training, ``(T,)``, where the algorithm asks.
@@ -50,6 +51,7 @@ class State:
     seed: int = 0
     round: int = 0
     trained: bool = True
+    present: bool = True
     heard: int = 0
     kept: dict[str, "Tensor"] = field(default_factory=dict)
     start: "Tensor | None" = None

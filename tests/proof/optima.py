@@ -6,6 +6,7 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from mpidl.algorithms.compression import COMPRESSORS
+from mpidl.plan import Plan
 from mpidl.world import Comm
 from tests.proof import laboratory
 from tests.proof.checks import Finding, check
@@ -171,19 +172,40 @@ def at_one_pace_it_is_consensus(comm: Comm) -> Finding:
 @check("asynchronous", "distance to the optimum in 60 rounds, trainings of 1 to 4 rounds")
 def slow_devices_use_what_they_read(comm: Comm) -> Finding:
     """Against dense rounds in which device i reads at t, and subtracts before it reads again."""
-    problem, name = drawn(0.2), "algorithm.name=asynchronous"
-    settings = "topology.name=ring", MH, name
+    return read_and_subtracted(comm)
+
+
+@check("asynchronous", "the same, where in each round 4 of 10 devices sit out")
+def who_is_away_subtracts_when_it_is_back(comm: Comm) -> Finding:
+    """Against the same dense rounds, in which only who takes part ends a training."""
+    return read_and_subtracted(comm, "training.participation=0.6")
+
+
+def read_and_subtracted(comm: Comm, *settings: str) -> Finding:
+    problem = drawn(0.2)
+    settings = "topology.name=ring", MH, "algorithm.name=asynchronous", *settings
     course = laboratory.run(comm, problem.learning(), *settings, rounds=60)
-    model, matrix = course.models[0].copy(), course.plan.matrix()
-    pending, expected = np.zeros_like(model), [model]
+    plan, model = course.plan, course.models[0].copy()
+    step, due, expected = np.zeros_like(model), dict[int, int](), [model]
     for round_ in range(60):
-        for i in course.plan.learners(round_):
-            pending[i] = problem.lr * problem.gradient(i, model[i], round_)
-        model = matrix @ model
-        ends = sorted(course.plan.learners(round_ + 1))
-        model[ends] -= pending[ends]
+        begun = {
+            i: problem.lr * problem.gradient(i, model[i], round_) for i in plan.learners(round_)
+        }
+        model = model.copy()
+        for i, found in begun.items():
+            model[i] -= step[i] * (i in due)
+            step[i], due[i] = found, next(r for r in range(round_, 100) if begins(plan, i, r + 1))
+        model = plan.matrix(round_) @ model
+        for i in plan.active(round_) & {i for i, last in due.items() if last <= round_}:
+            model[i] -= step[i]
+            del due[i]
         expected.append(model)
     return Finding(course.models - problem.optimum(), expected - problem.optimum(), 1e-13)
+
+
+def begins(plan: Plan, device: int, round_: int) -> bool:
+    """Whether a device begins a training in a round, if it takes part in it."""
+    return plan.algorithm.trains(plan.file.training.seed, device, round_)
 
 
 @check("asynchronous", "mixings while a training lasts, of 1 to 4 rounds")
