@@ -24,7 +24,7 @@ os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 sys.meta_path[:] = [one for one in sys.meta_path if "ScikitBuild" not in type(one).__name__]
 
 with atheris.instrument_imports(include=["mpidl", "tomllib", "gzip", "networkx.readwrite"]):
-    from mpidl import plan, reader, runtext
+    from mpidl import plan, reader, runfile, runtext
     from mpidl.checkpoint import sealed
     from mpidl.datasets import cifar, digits, idx
     from mpidl.faults import Fault
@@ -70,7 +70,7 @@ def _graph(path: Path) -> None:
 
 def _runfile(path: Path) -> None:
     file = plan.read(path, [], 4)
-    assert plan.runfile.read(file.text(), (), plan.KINDS) == file
+    assert runfile.read(file.text(), (), plan.KINDS) == file
 
 
 def _settings(path: Path) -> None:

@@ -11,7 +11,8 @@ from mpi4py import MPI
 
 import pytest
 
-from mpidl import plan, shards
+import mpidl
+from mpidl import plan, runfile, shards
 
 SMALL = (
     "data.train_samples=120",
@@ -26,13 +27,13 @@ SMALL = (
 def small(settings: tuple[str, ...], ranks: int) -> plan.Plan:
     """The plan of a small run: the embedded default, made small, with these settings."""
     named = any(setting.startswith("model.name") for setting in settings)
-    text = Path(plan.__file__).with_name("default.toml").read_text(encoding="utf-8")
+    text = Path(mpidl.__file__).with_name("default.toml").read_text(encoding="utf-8")
     if named:
         text = text.replace("hidden = [64]", "")
     wanted = [*SMALL, *([] if named else ["model.hidden=[8]"]), *settings]
     if "topology.name" not in str(settings) and "topology.file" not in str(settings):
         wanted.insert(0, "topology.name=ring")
-    return plan.make(plan.runfile.read(text, wanted, plan.KINDS), ranks)
+    return plan.make(runfile.read(text, wanted, plan.KINDS), ranks)
 
 
 @pytest.fixture(autouse=True)

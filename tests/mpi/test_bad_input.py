@@ -246,6 +246,14 @@ SETTINGS = [
     ("exchange.backend=nccl", "exchange.backend = 'nccl': carries vectors in cuda memory, and"),
     ("exchange.backend=ipc", "exchange.backend = 'ipc': carries vectors in cuda memory, and here"),
     ("exchange.backend=allreduce", "strategy.name must be 'federated', not 'degree'."),
+    (
+        "exchange.backend=allreduce strategy.name=federated algorithm.name=choco",
+        "with algorithm.name = 'choco' they take something else; 'auto' and 'mpi' work.",
+    ),
+    (
+        "exchange.backend=allreduce strategy.name=federated training.participation=0.5",
+        "with training.participation = 0.5 they take something else; 'auto' and 'mpi' work.",
+    ),
     ("exchange.mixing=random", "'random': should be 'synchronous', 'sequential' or 'delayed'."),
     ("exchange.accelerator_aware=true", "exchange.accelerator_aware = True: should be 'auto',"),
     (

@@ -1,9 +1,10 @@
-"""What does not go together in a run file, found before anything is built of it."""
+"""What does not go together in a run file, found before anything is built."""
 
 import networkx as nx
 
 from mpidl import graphs, network, strategies
 from mpidl.faults import Fault, shown
+from mpidl.plan.plans import Plan
 from mpidl.runfile import RunFile
 
 
@@ -94,3 +95,66 @@ def check_network(file: RunFile, devices: int) -> None:
             "exchange.mixing = 'sequential': has no clock; [network] takes seconds where it is "
             "'synchronous' or 'delayed'."
         )
+
+
+def check_algorithm(made: Plan) -> None:
+    """See whether network, graph and strategy give what the algorithm needs.
+
+    Raises:
+        Fault: If they do not.
+    """
+    algorithm, name = made.algorithm, made.file.algorithm.name
+    strategy, mixing = made.file.strategy.name, made.file.exchange.mixing
+    told = f"algorithm.name = {name!r}:"
+    faults = []
+    if {"on time", "every message"} & {*algorithm.needs} and mixing != "synchronous":
+        faults.append(f"{told} needs exchange.mixing = 'synchronous', not {mixing!r}.")
+    if (algorithm.columns or algorithm.read is not None) and strategies.looks(strategy):
+        faults.append(
+            f"{told} decides on weights before vectors arrive, and those of strategy.name = "
+            f"{strategy!r} follow from them."
+        )
+    if "on time" in algorithm.needs and network.longest(made.file.network):
+        faults.append(
+            f"{told} keeps a sum that late messages break, so network.delay must be 0, not "
+            f"{shown(made.file.network.delay)}."
+        )
+    if "every message" in algorithm.needs and made.uneven:
+        faults.append(
+            f"{told} needs every message to arrive in its round, so links must always be there and "
+            "work, training.participation be 1, and [network] know neither delays nor absence."
+        )
+    if algorithm.read is not None and made.attackers:
+        faults.append(f"{told} sends no models, of which attack.name could make lies.")
+    if "a tree" in algorithm.needs and not graphs.tree(made.mixing_graph):
+        faults.append(f"{told} needs a tree whose links go both ways, such as 'chain' or 'star'.")
+    if "equal weights" in algorithm.needs and strategy != "unweighted":
+        faults.append(f"{told} needs strategy.name = 'unweighted', not {strategy!r}.")
+    if faults:
+        raise Fault(*faults)
+
+
+def check_mean(made: Plan) -> None:
+    """See whether every device takes the mean of all, where the backend gives nothing else.
+
+    Raises:
+        Fault: If some do not in some round; the sentence says why.
+    """
+    file = made.file
+    if file.exchange.backend != "allreduce" or made.uniform:
+        return
+    delay, share = shown(file.network.delay), file.training.participation
+    causes = {
+        f"exchange.mixing = {file.exchange.mixing!r}": file.exchange.mixing != "synchronous",
+        f"training.participation = {share}": share < 1,
+        f"network.leave = {file.network.leave}": file.network.leave > 0,
+        f"network.outages = {shown(file.network.outages)}": bool(file.network.outages),
+        f"network.delay = {delay}": network.longest(file.network) > 0,
+        f"attack.name = {file.attack.name!r}": bool(made.attackers),
+    }
+    cause = next((told for told, so in causes.items() if so), None)
+    raise Fault(
+        "exchange.backend = 'allreduce': gives every device the mean of all, at once, in every "
+        f"round; with {cause or f'algorithm.name = {file.algorithm.name!r}'} they take something "
+        "else; 'auto' and 'mpi' work."
+    )

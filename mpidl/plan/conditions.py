@@ -1,0 +1,167 @@
+"""What each round finds: who is there, which links work, and by how many rounds they are late."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+
+from mpidl import graphs, network, seeds, strategies
+from mpidl.runfile import RunFile
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """The rounds of a run, as run file and graph decide them; rounds count from 0.
+
+    Attributes:
+        file: The run file, with the number of devices filled in.
+        graph: The topology: an edge j -> i means that the parameters of j arrive at i.
+    """
+
+    file: RunFile
+    graph: nx.DiGraph
+
+    @property
+    def devices(self) -> int:
+        """N."""
+        return len(self.graph)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the strategy replaces the graph by the complete one."""
+        return self.file.strategy.name in strategies.COMPLETE
+
+    @property
+    def _everyone(self) -> bool:
+        """Whether all devices take part in every round."""
+        return self.file.training.participation == 1 and self._presence.steady
+
+    @cached_property
+    def _presence(self) -> network.Presence:
+        return network.Presence(self.file.network, self.devices, self.file.training.seed)
+
+    @cached_property
+    def sequence(self) -> list[int] | None:
+        """The order in which devices mix in place, or None where all mix at once."""
+        if self.file.exchange.mixing != "sequential":
+            return None
+        return self.file.exchange.sequence or list(range(self.devices))
+
+    @cached_property
+    def open_graph(self) -> nx.DiGraph:
+        """The links over which the strategy mixes, if all of them work."""
+        return graphs.completed(self.graph) if self.complete else self.graph
+
+    @cached_property
+    def changing(self) -> bool:
+        """Whether the links over which the strategy mixes are others in each round."""
+        return graphs.sequence(self.open_graph) is not None
+
+    @property
+    def reliable(self) -> bool:
+        """Whether every link works in every round."""
+        return (
+            self._everyone
+            and graphs.links(self.open_graph, self.file.training.seed, 0) is self.open_graph
+        )
+
+    @property
+    def uneven(self) -> bool:
+        """Whether links are late or fail, or devices are away, in some round."""
+        return not self.reliable or network.longest(self.file.network) > 0
+
+    def active(self, round_: int) -> set[int]:
+        """The devices that take part in a round: of those drawn for it those that are there."""
+        return set(np.flatnonzero(self._takes_part(round_)).tolist())
+
+    def _takes_part(self, round_: int) -> Array:
+        """Whether each device takes part in a round, ``(N,)``."""
+        share, there = self.file.training.participation, self._presence(round_)
+        if share == 1:
+            return there
+        draw = seeds.stream(self.file.training.seed, "participation", round_)
+        drawn = draw.choice(self.devices, max(1, round(share * self.devices)), replace=False)
+        return there & np.isin(np.arange(self.devices), drawn)
+
+    @cached_property
+    def links(self) -> Array:
+        """The links over which the strategy mixes, ascending, ``(L, 2)``: source and target."""
+        found = sorted(self.open_graph.edges)
+        return np.array(found, np.int64).reshape(len(found), 2)
+
+    @cached_property
+    def _keys(self) -> Array:
+        """A number for each of the links, ascending, ``(L,)``."""
+        return self._numbered(self.links)
+
+    def _numbered(self, links: Array) -> Array:
+        found: Array = links[:, 0] * self.devices + links[:, 1]
+        return found
+
+    def lags(self, round_: int) -> Array:
+        """By how many rounds what arrives over each of the links is late, ``(L,)``.
+
+        It is -1 where nothing arrives, as the link fails or an end takes no part; and no more than
+        there were rounds before.
+        """
+        file, count = self.file, len(self.links)
+        if file.exchange.mixing == "delayed":
+            lags = np.ones(count, np.int64)
+        else:
+            lags = network.delays(file.network, count, file.training.seed, round_)
+        lags = np.minimum(lags, round_)
+        failed = graphs.failures(self.open_graph, file.training.seed, round_)
+        lags[np.searchsorted(self._keys, self._numbered(failed))] = -1
+        lags[~self._takes_part(round_)[self.links].all(axis=1)] = -1
+        return lags
+
+    def late(self, round_: int, devices: Sequence[int]) -> dict[int, dict[int, int]]:
+        """For some devices by how many rounds the vectors of in-neighbors are late that are so."""
+        lags, late = self.lags(round_), {device: dict[int, int]() for device in devices}
+        chosen = (lags > 0) & np.isin(self.links[:, 1], devices)
+        for (source, target), lag in zip(self.links[chosen].tolist(), lags[chosen], strict=True):
+            late[target][source] = int(lag)
+        return late
+
+    def traffic(self, round_: int, message: int) -> network.Traffic:
+        """What travels in a round, where each link takes so many bytes."""
+        lags = self.lags(round_)
+        works = lags >= 0
+        return network.Traffic(self.links[works], lags[works], self._takes_part(round_), message)
+
+    def round_graph(self, round_: int) -> nx.DiGraph:
+        """The links that work in a round, between devices that take part in it."""
+        if round_ not in self._latest:
+            self._latest.clear()
+            self._latest[round_] = self._round_graph(round_)
+        return self._latest[round_]
+
+    @cached_property
+    def _latest(self) -> dict[int, nx.DiGraph]:
+        return {}
+
+    def _round_graph(self, round_: int) -> nx.DiGraph:
+        working = graphs.links(self.open_graph, self.file.training.seed, round_)
+        active = self.active(round_)
+        if len(active) == self.devices:
+            return working
+        part = nx.DiGraph()
+        part.graph.update(working.graph, whole=graphs.whole(working))
+        part.add_nodes_from(working.nodes(data=True))
+        part.add_edges_from(e for e in working.edges(data=True) if {e[0], e[1]} <= active)
+        return part
+
+    def wanted(self, round_: int) -> nx.DiGraph | None:
+        """An edge j -> i wherever i reads the vector of j in a round of a graph that changes.
+
+        None where that may be everywhere in :attr:`mixing_graph`: in a sweep, which goes on in
+        turn, and where a link brings later what was sent when it was not there.
+        """
+        whole = self.sequence is not None or network.longest(self.file.network) > 0
+        return self.round_graph(round_) if self.changing and not whole else None

@@ -1,0 +1,239 @@
+"""What follows from a run file alone: graph, weights, hosts, data; the same on every rank."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import count
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+
+from mpidl import graphs, network, strategies
+from mpidl.algorithms import ALGORITHMS, Algorithm, Lengths
+from mpidl.plan.conditions import Array, Conditions
+from mpidl.strategies import Look
+
+Rows = dict[int, tuple[list[int], Any]]
+
+SPECTRUM = 2048
+"""Devices. Above this the dense mixing matrix is neither stored nor decomposed."""
+
+
+@dataclass(frozen=True)
+class Plan(Conditions):
+    """A run before any parameter exists.
+
+    Attributes:
+        sources: The devices that hold out-of-distribution data, ascending.
+        hosts: Device to rank, ``(N,)``.
+        attackers: The devices that send what they should not, ascending.
+        stragglers: The devices that are slow by the clock of the network, ascending.
+    """
+
+    sources: list[int]
+    hosts: npt.NDArray[np.int64]
+    attackers: list[int] = field(default_factory=list)
+    stragglers: list[int] = field(default_factory=list)
+
+    def hosted(self, rank: int) -> list[int]:
+        """The devices of a rank, ascending."""
+        return [int(device) for device in np.flatnonzero(self.hosts == rank)]
+
+    @cached_property
+    def algorithm(self) -> Algorithm:
+        """What a device does around training and mixing."""
+        found: Algorithm = ALGORITHMS.build(self.file.algorithm)
+        return found
+
+    @property
+    def uniform(self) -> bool:
+        """Whether every device takes the mean of all, at once, in every round."""
+        at_once = self.file.exchange.mixing == "synchronous"
+        all_alike = not self.algorithm.lazy and self.algorithm.read is None and not self.altered
+        return self.complete and self._everyone and at_once and all_alike
+
+    @property
+    def altered(self) -> bool:
+        """Whether devices mix what neighbors have not just trained, or not by weights."""
+        return bool(self.attackers or network.longest(self.file.network) or self.combines)
+
+    @property
+    def combines(self) -> bool:
+        """Whether the strategy gives mixtures in place of weights."""
+        return strategies.combines(self.file.strategy.name)
+
+    @cached_property
+    def mixing_graph(self) -> nx.DiGraph:
+        """An edge j -> i wherever i may read the vector of j in some round."""
+        if self.sequence is None:
+            return self.open_graph
+        reach = nx.to_numpy_array(self.open_graph, weight=None).T + np.eye(self.devices)
+        read = strategies.sequential(reach, self.sequence) > 0
+        np.fill_diagonal(read, False)
+        return nx.from_numpy_array(read.T, create_using=nx.DiGraph)
+
+    @cached_property
+    def looks(self) -> bool:
+        """Whether rows follow from the vectors that arrive, so that none is known before."""
+        return strategies.looks(self.file.strategy.name)
+
+    @cached_property
+    def steady(self) -> bool:
+        """Whether every round has the same rows."""
+        return (
+            self.file.strategy.name != "random"
+            and not self.looks
+            and self.file.schedule.name == "constant"
+            and self.reliable
+        )
+
+    def clock(self, message: int) -> network.Clock:
+        """The simulated seconds at which devices finish rounds, where a message has so many bytes.
+
+        The graph tells the samples of each device, so data come first.
+        """
+        training, nodes = self.file.training, self.graph.nodes
+        samples = np.array([nodes[device]["samples"] for device in range(self.devices)])
+        steps = np.ceil(samples / training.batch_size) * training.epochs
+        if training.steps is not None:
+            steps = np.full(self.devices, training.steps)
+        return network.Clock(
+            self.file.network,
+            steps,
+            self.stragglers,
+            training.seed,
+            lambda round_: self.traffic(round_, message),
+            self.algorithm.order[0] == "exchange",
+        )
+
+    def learners(self, round_: int) -> set[int]:
+        """Those of them that begin a training in it."""
+        seed, trains = self.file.training.seed, self.algorithm.trains
+        return {i for i in self.active(round_) if trains(seed, i, round_)}
+
+    def rows(self, round_: int, devices: Sequence[int], look: Look | None = None) -> Rows:
+        """Members and weights ``(K,)`` of some devices in a round.
+
+        Where the strategy :attr:`combines`, the mixture itself is in the place of weights.
+
+        Args:
+            round_: Rounds count from 0.
+            devices: By number.
+            look: Opens inboxes, for a strategy that :attr:`looks`.
+        """
+        if self.sequence is not None:
+            return self._swept(round_, devices)
+        return self._mixed_at_once(round_, devices, look)
+
+    def _mixed_at_once(self, round_: int, devices: Sequence[int], look: Look | None = None) -> Rows:
+        graph = self.round_graph(round_)
+        if self.algorithm.columns:
+            return self._handed_out(graph, round_, devices)
+        return {i: self._row(graph, i, round_, look) for i in devices}
+
+    def _row(
+        self, graph: nx.DiGraph, device: int, round_: int, look: Look | None = None
+    ) -> tuple[list[int], Array]:
+        view = graphs.Neighborhood(graph, device, round_, self.file.training.seed)
+        weights = strategies.row(self.file.strategy, self.file.schedule, view, look)
+        lazy = self.algorithm.lazy
+        if lazy and not self.combines:
+            weights = (1 - lazy) * weights
+            weights[0] += lazy
+        return view.members, weights
+
+    def _handed_out(self, graph: nx.DiGraph, round_: int, devices: Sequence[int]) -> Rows:
+        """Rows of the matrix in whose columns the strategy says how senders share out."""
+        facing = graphs.turned(graph)
+        members = {i: [i, *sorted(graph.predecessors(i))] for i in devices}
+        columns = {
+            j: self._row(facing, j, round_) for j in {j for m in members.values() for j in m}
+        }
+        given = {j: dict(zip(*column, strict=True)) for j, column in columns.items()}
+        return {i: (m, np.array([given[j][i] for j in m])) for i, m in members.items()}
+
+    def _swept(self, round_: int, devices: Sequence[int]) -> Rows:
+        matrix = self.matrix(round_)
+        members = {i: graphs.Neighborhood(self.mixing_graph, i).members for i in devices}
+        return {i: (m, matrix[i, m]) for i, m in members.items()}
+
+    def matrix(self, round_: int = 0, look: Look | None = None) -> Array:
+        """The mixing matrix of a round, ``(N, N)``: ``x_i <- sum_j W[i, j] x_j``.
+
+        ``look`` opens inboxes, for a strategy that :attr:`looks`.
+        """
+        matrix = strategies.stacked(self._mixed_at_once(round_, range(self.devices), look))
+        return matrix if self.sequence is None else strategies.sequential(matrix, self.sequence)
+
+    def settled(self, matrix: Array) -> Array:
+        """How models are mixed by this W in the long run, row-stochastic, ``(N, N)``.
+
+        Where senders share out vectors and masses, models are vectors over masses: with settled
+        masses m, ``A m = m``, that is ``A[i, j] m_j / m_i``.
+        """
+        if not self.algorithm.columns:
+            return matrix
+        mass = graphs.stationary(matrix.T)
+        return matrix * mass / np.where(mass > 0, mass, 1.0)[:, None]
+
+    def mixings(self) -> Iterator[Array]:
+        """How models are mixed in each round, without end: row-stochastic, ``(N, N)``."""
+        mass = np.ones(self.devices)
+        for round_ in count():
+            matrix = self.matrix(round_)
+            if self.algorithm.columns:
+                after = matrix @ mass
+                matrix, mass = matrix * mass / after[:, None], after
+            yield matrix
+
+    def influence(self, matrix: Array) -> Array:
+        """Share of each device in what all agree on, if they mix by this W, ``(N,)``."""
+        if self.algorithm.columns:
+            return np.full(self.devices, 1 / self.devices)
+        return graphs.stationary(matrix)
+
+    def lengths(self, size: int, learned: int, device: int, itemsize: int = 4) -> Lengths:
+        """What the lengths of a device's vectors follow from.
+
+        Args:
+            size: P.
+            learned: T, how many of these numbers are learned.
+            device: Which one.
+            itemsize: Bytes of a number.
+        """
+        view = graphs.Neighborhood(self.mixing_graph, device)
+        return Lengths(size, learned, view.members, itemsize)
+
+    def numbers(self, size: int) -> int:
+        """About how many floating numbers a device takes, if its model has P.
+
+        Buffers, a gradient, the state of training and of the algorithm.
+        """
+        training, algorithm = self.file.training, self.algorithm
+        states = 2 if training.optimizer != "sgd" else int(training.momentum > 0)
+        buffers = 3 if self.file.exchange.mixing == "delayed" else 2
+        others = 1 + states + int(training.proximal > 0) + int(algorithm.starts)
+        busiest = max(self.mixing_graph.in_degree, key=lambda pair: pair[1])[0]
+        lengths = self.lengths(size, size, busiest)
+        kept = sum(algorithm.keeps(lengths).values()) + size * int(algorithm.read is not None)
+        buffers += int(self.altered) + network.longest(self.file.network)
+        return buffers * algorithm.travels(lengths) + size * others + kept
+
+    def sizes(self, classes: int) -> dict[str, int]:
+        """Length of each dimension of the series in the results file."""
+        return {"round": self.file.training.rounds, "device": self.devices, "class": classes}
+
+    @property
+    def dense(self) -> bool:
+        """Whether the mixing matrix is known before the run, and worth its memory as a whole."""
+        return self.devices <= SPECTRUM and not self.looks
+
+    def hops(self) -> npt.NDArray[np.int64]:
+        """Links from the nearest OOD source to each device, ``(N,)``; -1 where none leads."""
+        hops = np.full(self.devices, -1)
+        if self.sources:
+            found = nx.multi_source_dijkstra_path_length(self.graph, set(self.sources), weight=None)
+            hops[list(found)] = list(found.values())
+        return hops

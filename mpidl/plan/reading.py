@@ -1,0 +1,89 @@
+"""Run files, read against everything that can be named in one; and what may change in one."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from mpidl import attacks, graphs, placement, runfile, strategies
+from mpidl.algorithms import ALGORITHMS
+from mpidl.datasets import DATASETS
+from mpidl.exchange import BACKENDS
+from mpidl.faults import shown
+from mpidl.models import MODELS
+from mpidl.ood import OODS
+from mpidl.runfile import RunFile
+
+KINDS = {
+    "topology": graphs.TOPOLOGIES,
+    "strategy": strategies.STRATEGIES,
+    "schedule": strategies.SCHEDULES,
+    "algorithm": ALGORITHMS,
+    "data": DATASETS,
+    "ood": OODS,
+    "placement": placement.PLACEMENTS,
+    "model": MODELS,
+    "exchange": BACKENDS,
+    "attack": attacks.ATTACKS,
+}
+"""By section of a run file, what can be named there."""
+
+
+FREE: dict[str, list[str] | None] = {
+    **runfile.UNTOLD,
+    "topology": ["file"],
+    "training": ["rounds", "threads", "accelerator", "batched", "nonfinite"],
+    "exchange": ["backend", "accelerator_aware"],
+}
+"""What may change when a run is continued: by section settings, or all of it."""
+
+
+def read(source: Path | None, overrides: Sequence[str], ranks: int) -> RunFile:
+    """Read a run file against everything that can be named in it.
+
+    Args:
+        source: A TOML file; None means the embedded default, sized to the number of ranks.
+        overrides: ``section.key=value`` each.
+        ranks: How many ranks were started.
+
+    Raises:
+        Fault: With one sentence for every setting that is wrong.
+    """
+    if source is not None:
+        return runfile.read(source, overrides, KINDS)
+    text = Path(__file__).parents[1].joinpath("default.toml").read_text(encoding="utf-8")
+    wanted = _devices(overrides) or ranks
+    stored = any(override.partition("=")[0].strip() == "topology.file" for override in overrides)
+    # Barabasi and Albert's growth needs more devices than links per new device.
+    small = ["topology.name=complete"] if wanted <= 2 and not stored else []
+    return runfile.read(text, [*small, *overrides], KINDS)
+
+
+def _devices(overrides: Sequence[str]) -> int | None:
+    for override in reversed(overrides):
+        key, _, value = override.partition("=")
+        if key.strip() == "topology.devices" and re.fullmatch("[0-9]{1,9}", value.strip()):
+            return int(value)
+    return None
+
+
+def differences(text: str, file: RunFile) -> list[tuple[str, str]]:
+    """Settings in which a run file differs from a resolved one, and what they are there.
+
+    Raises:
+        Fault: If the text is no run file for this version of mpidl.
+    """
+    before, now = runfile.read(text, (), KINDS), file
+    found = []
+    for section in runfile.SECTIONS:
+        free = FREE.get(section, [])
+        if free is None:
+            continue
+        was, is_ = (getattr(one, section).model_dump() for one in (before, now))
+        # Another builder has other parameters.
+        keys = ["name"] if was.get("name") != is_.get("name") else dict.fromkeys([*was, *is_])
+        found += [
+            (f"{section}.{key} = {shown(is_.get(key))}", shown(was.get(key)))
+            for key in keys
+            if key not in free and was.get(key) != is_.get(key)
+        ]
+    return found
