@@ -2,14 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-import numpy.typing as npt
 
-from mpidl import schema, watchdog
+from mpidl import watchdog
 from mpidl.batch import Batch
 from mpidl.checkpoint import Saver
 from mpidl.device import Device, Samples
@@ -17,17 +15,10 @@ from mpidl.gossip import Gossip
 from mpidl.node import Board
 from mpidl.plan import Plan
 from mpidl.recorder import Recorder
+from mpidl.rows import FLAGS, Array, Row, Series, Table
 from mpidl.scores import Score
 from mpidl.snapshot import Snapshot
 from mpidl.world import Comm
-
-Array = npt.NDArray[np.float64]
-Table = Mapping[str, Array]
-
-
-FLAGS = 4
-"""Columns behind the series: whether a rank wants to stop, whether rows should be written, whether
-the state should be saved, and how far its saving is."""
 
 
 class Outcome(Enum):
@@ -37,35 +28,6 @@ class Outcome(Enum):
     STOPPED = "as it was asked to"
     DIVERGED = "as a loss is not finite"
     UNSAVED = "as its state cannot be saved"
-
-
-def width(classes: int) -> int:
-    """S, the columns of a row: all series and the flags."""
-    last: int = max(columns.stop for columns in schema.columns(classes).values())
-    return last + FLAGS
-
-
-class Series(Mapping[str, Array]):
-    """Each series in a table with a row per device: ``(N,)``, or ``(N, C)`` by class.
-
-    Args:
-        table: ``(N, S)``, or that of many rounds, ``(r, N, S)``.
-        classes: C.
-    """
-
-    def __init__(self, table: Array, classes: int) -> None:
-        self._table, self._columns = table, schema.columns(classes)
-
-    def __getitem__(self, key: str) -> Array:
-        columns = self._columns[key]
-        by_class = schema.SERIES[key].dims == schema.PER_CLASS
-        return self._table[..., columns if by_class else columns.start]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
-
-    def __len__(self) -> int:
-        return len(self._columns)
 
 
 @dataclass(frozen=True)
@@ -153,50 +115,6 @@ def run_rounds(
         if stop or not saved:
             return Outcome.STOPPED if saved else Outcome.UNSAVED
     return Outcome.COMPLETED if parts.saver.end(rounds, parts.snapshot.take) else Outcome.UNSAVED
-
-
-class Row:
-    """One round of every series on the devices of this rank, NaN until set.
-
-    Attributes:
-        table: All of it, ``(D, S)``.
-        values: For each series its part of the table, ``(D,)`` or ``(D, C)``.
-        flags: More columns, for what a rank wants of all.
-        trained: Which devices begin a training in the round, ``(D,)``.
-    """
-
-    def __init__(self, devices: list[int], classes: int, timer: Callable[[], float]) -> None:
-        self._timer = timer
-        self._place = {number: i for i, number in enumerate(devices)}
-        self.table = np.full((len(devices), width(classes)), np.nan)
-        self.values = dict(Series(self.table, classes))
-        self.flags = self.table[:, -FLAGS:]
-        self.trained = np.zeros(len(devices), bool)
-        self._seconds = [part for key, part in self.values.items() if key.startswith("seconds_")]
-
-    def clear(self) -> None:
-        """Begin a round: seconds are zero, all else unknown."""
-        self.table.fill(np.nan)
-        for part in self._seconds:
-            part.fill(0.0)
-
-    def set(self, key: str, device: int, value: npt.ArrayLike) -> None:
-        """Set one device's value."""
-        self.values[key][self._place[device]] = np.asarray(value)
-
-    def __getitem__(self, key: str) -> Array:
-        return self.values[key]
-
-    def __setitem__(self, key: str, value: npt.ArrayLike) -> None:
-        self.values[key][:] = np.asarray(value)
-
-    @contextmanager
-    def clock(self, phase: str, device: int | None = None) -> Iterator[None]:
-        """Add the seconds of a phase, to one device or to all that share this rank."""
-        started = self._timer()
-        yield
-        where = slice(None) if device is None else self._place[device]
-        self.values[f"seconds_{phase}"][where] += self._timer() - started
 
 
 def train(parts: Parts, row: Row, round_: int, due: bool) -> None:

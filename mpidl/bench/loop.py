@@ -12,6 +12,7 @@ import numpy as np
 
 from mpidl import build, host, plan, rounds, shards, world
 from mpidl.bench import clock
+from mpidl.rows import Table
 from mpidl.world import Comm
 
 SETTINGS = ("training.steps=1", "training.batch_size=8", "data.test_samples=100", "record.every=10")
@@ -50,7 +51,7 @@ def _rounds(comm: Comm, settings: list[str]) -> tuple[list[float], list[float]]:
     stamps: list[float] = []
     worked: list[float] = []
 
-    def watch(round_: int, values: rounds.Table) -> None:
+    def watch(round_: int, values: Table) -> None:
         stamps.append(time.monotonic())
         worked.append(sum(float(values[f"seconds_{phase}"].sum()) for phase in WORK))
 

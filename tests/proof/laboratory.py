@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mpidl import build, plan, rounds
+from mpidl import build, plan, rounds, rows
 from mpidl.exchange import BACKENDS
 from mpidl.gossip import Gossip
 from mpidl.node import Node
@@ -132,10 +132,10 @@ def run(
     return Course(made, looks, models["model"], told, memory)
 
 
-def _rounds(parts: Any, count: int, looks: Sequence[int]) -> Iterator[rounds.Row]:
+def _rounds(parts: Any, count: int, looks: Sequence[int]) -> Iterator[rows.Row]:
     """Run all rounds; the row of each after which somebody looks."""
     halves = {"train": rounds.train, "exchange": rounds.exchange}
-    row = rounds.Row(list(parts.devices), 1, lambda: 0.0)
+    row = rows.Row(list(parts.devices), 1, lambda: 0.0)
     for done in range(count + 1):
         if done:
             row.clear()
@@ -147,7 +147,7 @@ def _rounds(parts: Any, count: int, looks: Sequence[int]) -> Iterator[rounds.Row
             yield row
 
 
-def _look(parts: Any, row: rounds.Row) -> tuple[dict[str, dict[int, Array]], ...]:
+def _look(parts: Any, row: rows.Row) -> tuple[dict[str, dict[int, Array]], ...]:
     """Copies of models, recorded numbers and memory of this rank's devices: ``{key: {device}}``."""
     models = {number: learner.vector.numpy().copy() for number, learner in parts.devices.items()}
     told = {key: dict(zip(parts.devices, row[key].copy(), strict=True)) for key in _TOLD}

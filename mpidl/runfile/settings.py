@@ -1,16 +1,10 @@
-"""Everything that decides a result, read from TOML into validated, frozen settings."""
+"""The sections of a run file, with every setting, what it may be, and its default."""
 
-from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-
-from mpidl import tables
-from mpidl.faults import Fault, shown
-from mpidl.registry import Registry, nearest
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Natural = Annotated[int, Field(ge=0)]
@@ -322,98 +316,3 @@ UNTOLD: dict[str, list[str] | None] = {
     "checkpoint": None,
 }
 """What no result depends on: by section settings, or all of it."""
-
-NAME_BYTES = 200
-"""Size up to which a name makes file names in the results folder that a file system takes."""
-
-
-def read(
-    source: Path | str, overrides: Sequence[str] = (), kinds: Mapping[str, Registry] | None = None
-) -> RunFile:
-    """Read a run file and check all of it.
-
-    Args:
-        source: The path of a TOML file, or TOML text.
-        overrides: ``section.key=value`` each, in the order of the command line.
-        kinds: The registry of each section that names a builder.
-
-    Raises:
-        Fault: With one sentence for every setting that is wrong.
-    """
-    found = tables.read(source)
-    if isinstance(source, Path):
-        found.setdefault("name", source.stem)
-    override(found, overrides, kinds or {})
-    return validate(found, kinds or {})
-
-
-def override(found: tables.Tables, overrides: Sequence[str], kinds: Mapping[str, Registry]) -> None:
-    """Put ``section.key=value`` each into the tables of a run file; see :func:`tables.override`."""
-    _prefer(found, {text.partition("=")[0].strip() for text in overrides})
-    tables.override(found, overrides, SECTIONS, kinds)
-
-
-def lay_over(found: tables.Tables, piece: Mapping[str, Any], kinds: Mapping[str, Registry]) -> None:
-    """Put a piece of a run file, which may be any of its settings, over its tables.
-
-    Raises:
-        Fault: If a section of the piece is no table.
-    """
-    settings = []
-    for section, table in piece.items():
-        if section not in SECTIONS:
-            raise Fault(f"Unknown section [{section}]; {nearest(section, SECTIONS)}")
-        if not isinstance(table, Mapping):
-            raise Fault(f"{section} = {shown(table)}: must be a table, written [{section}].")
-        settings += [(section, key, value) for key, value in table.items()]
-    _prefer(found, {f"{section}.{key}" for section, key, _ in settings})
-    tables.put(found, settings, SECTIONS, kinds)
-
-
-def validate(found: tables.Tables, kinds: Mapping[str, Registry]) -> RunFile:
-    """Check the tables of a run file; see :func:`read`."""
-    faults: list[str] = []
-    name = found.get("name", "run")
-    if not isinstance(name, str) or not _names_file(name):
-        faults.append(
-            f"name = {shown(name)}: must be a file name of 1 to {NAME_BYTES} bytes, without '/' "
-            "and without a leading dot."
-        )
-    known = [*SECTIONS, "name"]
-    faults += [
-        f"Unknown section [{key}]; {nearest(key, known)}" for key in found if key not in known
-    ]
-    topology = found.get("topology")
-    graph = topology if isinstance(topology, dict) else {}
-    stored = graph.get("file") is not None
-    if stored and "name" in graph:
-        faults.append(
-            f"topology.name = {shown(graph['name'])}: goes without topology.file, as a graph "
-            "comes either from a family or from a file."
-        )
-    sections = {}
-    for key, section in SECTIONS.items():
-        registry = None if key == "topology" and stored else kinds.get(key)
-        try:
-            sections[key] = tables.check(key, section, found.get(key, {}), registry)
-        except Fault as fault:
-            faults += fault.sentences
-    if faults:
-        raise Fault(*faults)
-    return RunFile(name=name, **sections)
-
-
-def _prefer(found: tables.Tables, paths: Container[str]) -> None:
-    """Let what is set later, by these paths, say where the graph comes from."""
-    topology = found.get("topology")
-    if isinstance(topology, dict) and "topology.file" in paths:
-        found["topology"] = {
-            k: v for k, v in topology.items() if k in {*Topology.model_fields} - {"name"}
-        }
-    elif isinstance(topology, dict) and "topology.name" in paths:
-        topology.pop("file", None)
-
-
-def _names_file(name: str) -> bool:
-    fit = name.isprintable() and 0 < len(name.encode()) <= NAME_BYTES
-    return fit and "/" not in name and not name.startswith(".")

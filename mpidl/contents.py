@@ -1,0 +1,99 @@
+"""What a results file holds before the first round, and how it is created."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mpidl import graphs, results, schema
+from mpidl.checkpoint import Found
+from mpidl.plan import Plan, differences
+from mpidl.rows import Series
+from mpidl.shards import Stock
+
+Array = npt.NDArray[Any]
+
+LAGS = 10_000_000
+"""Links times rounds. Of more it is not told which of them failed or were late."""
+
+
+def lay_out(
+    path: Path,
+    plan: Plan,
+    stock: Stock,
+    attributes: dict[str, Any],
+    size: int,
+    found: Found | None,
+) -> int:
+    """Create the results file with everything that is known before the run; how many rounds."""
+    classes, past = len(stock.traits.classes), dict[str, Array]()
+    series = recorded(plan)
+    if found is not None:
+        rows = Series(np.swapaxes(found.everywhere("rows"), 0, 1), classes)
+        past = results.inherit(
+            path, {key: rows[key] for key in series}, lambda text: not differences(text, plan.file)
+        )
+    contents = results.Contents(
+        sizes=plan.sizes(classes),
+        series=series,
+        static={"graph": graph_arrays(plan), "placement": placement_arrays(plan, stock)},
+        labels={"class": stock.traits.classes},
+        attributes={**attributes, "parameters": size},
+        past=past,
+    )
+    results.create(path, contents)
+    return min(map(len, past.values()), default=0)
+
+
+def recorded(plan: Plan) -> list[str]:
+    """The series that a run records, in order."""
+    moment = plan.file.evaluation.moment
+    wanted = tuple(schema.MOMENTS) if moment == "both" else (moment,)
+    return [
+        key
+        for key in schema.SERIES
+        if not key.endswith(tuple(schema.MOMENTS)) or key.endswith(wanted)
+        if key not in schema.SPECIAL or key in plan.algorithm.tells
+    ]
+
+
+def graph_arrays(plan: Plan) -> dict[str, Array]:
+    """The variables of the group ``graph``; those of W only where it is known and N allows.
+
+    How late links are, or that they are not there, is told where they differ, and of what is not
+    too much. Where the topology changes W is that of round 0, and says nothing of the long run.
+    """
+    graph = plan.graph
+    edges = sorted(graph.edges)
+    # A strategy that weighs by a centrality begins with its name.
+    first, _, _ = plan.file.strategy.name.partition("_")
+    by = first if first in graphs.CENTRALITIES else "degree"
+    arrays: dict[str, Array] = {
+        "edges": np.array(edges, np.int64).reshape(len(edges), 2),
+        "probability": np.array([graph.edges[edge]["probability"] for edge in edges]),
+        "centrality": graphs.centrality(graph, by),
+        "hops": plan.hops(),
+    }
+    rounds = plan.file.training.rounds
+    if plan.uneven and not plan.complete and rounds * len(edges) <= LAGS:
+        arrays["lag"] = np.stack([plan.lags(round_) for round_ in range(rounds)])
+    if plan.dense:
+        matrix = plan.matrix()
+        arrays["W"] = plan.settled(matrix)
+        if not plan.changing:
+            arrays["stationary"] = plan.influence(matrix)
+            arrays["eigenvalue"] = graphs.moduli(matrix)
+    return arrays
+
+
+def placement_arrays(plan: Plan, stock: Stock) -> dict[str, Array]:
+    """The variables of the group ``placement``."""
+    return {
+        "samples": stock.label_counts.sum(axis=1),
+        "ood_samples": stock.ood_samples,
+        "source": np.isin(np.arange(plan.devices), plan.sources).astype(np.int64),
+        "attacker": np.isin(np.arange(plan.devices), plan.attackers).astype(np.int64),
+        "rank": plan.hosts,
+        "labels": stock.label_counts,
+    }
