@@ -96,6 +96,30 @@ def test_published_ranks(written):
     assert "published" not in read(written("# published nothing\n0 1\n1 0\n")).graph
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("Round 3", "round:3 links", "round = 3", "rounds: 3", "period 20", "Period: ten"),
+        *("devices 5", "devices: ", "device: 5", "directed: yes", "published ood: 1"),
+    ],
+)
+def test_a_comment_that_looks_like_a_header_is_one_or_refused(written, header):
+    with pytest.raises(Fault, match=r"line 2 \(# ?.*\) (begins as a header|has .* whole number)"):
+        read(written(f"# a comment\n#{header}\n0 1\n"))
+
+
+def test_other_comments_and_headers_in_capitals_are_read(written):
+    prose = "# Devices of a lab, directed by hand\n# a round: 3\n# periodic\n# published 2025\n"
+    graph = read(written(f"{prose}# Devices: 4\n# DIRECTED\n0 1\n"))
+    assert (len(graph), set(graph.edges)) == (4, {(0, 1)})
+
+
+def test_headers_that_contradict_each_other_are_refused(written):
+    assert len(read(written("# devices: 4\n# devices: 4\n0 1\n"))) == 4
+    with pytest.raises(Fault, match=r"line 2 \(# devices: 5\) is not what an earlier line says"):
+        read(written("# devices: 4\n# devices: 5\n0 1\n"))
+
+
 XML = '<graphml><graph edgedefault="undirected">{}</graph></graphml>'
 NODES = '<node id="a"/><node id="b"/>'
 
@@ -226,11 +250,11 @@ def test_any_text_is_a_graph_or_one_sentence(scratch, content):
 @pytest.mark.parametrize(
     ("limit", "content", "sentence"),
     [
-        ("LINES", "\n" * 9 + "0 1\n1 0\n", "has more than 3 lines"),
-        ("COMMENTS", "".join(f"# devices: {n}\n" for n in range(9)), "more than 3 headers"),
-        ("MARKUP", XML.format(NODES), "GraphML of more than 3 characters or"),
-        ("TAGS", XML.format(NODES), "GraphML of more than .* characters or 3 tags is refused"),
-        ("DEVICES", XML.format('<node id="{}"/>' * 4).format(*"abcd"), "has 4 devices; at most 3"),
+        ("text.LINES", "\n" * 9 + "0 1\n1 0\n", "has more than 3 lines"),
+        ("text.GRAPHS", "".join(f"# round: {n}\n" for n in range(4)), "more than 3 lines '# round"),
+        ("markup.CHARACTERS", XML.format(NODES), "GraphML of more than 3 characters or"),
+        ("markup.TAGS", XML.format(NODES), "GraphML of more than .* or 3 tags is refused"),
+        ("entries.DEVICES", XML.format('<node id="{}"/>' * 4).format(*"abcd"), "has 4 devices; at"),
     ],
 )
 def test_what_costs_more_than_its_size_is_bounded(written, monkeypatch, limit, content, sentence):
@@ -240,7 +264,7 @@ def test_what_costs_more_than_its_size_is_bounded(written, monkeypatch, limit, c
 
 
 def test_more_links_than_allowed(written, monkeypatch):
-    monkeypatch.setattr("mpidl.graphs.files.LINKS", 3)
+    monkeypatch.setattr("mpidl.graphs.files.entries.LINKS", 3)
     for content in ("0 1 1\n1 0 1\n1 1 0\n", "# devices: 9\n0 1\n1 2\n2 3\n3 4\n"):
         with pytest.raises(Fault, match="more links than the 3"):
             read(written(content))

@@ -254,9 +254,12 @@ def test_the_last_graph_of_a_file_stays_until_its_period_ends(written):
     [
         ("0 1\n# round: 0\n0 1\n", "has links before its first line '# round: 0'"),
         ("# period: 3\n0 1\n", "has links before its first line '# round: 0'"),
-        ("# round: 1\n0 1\n", "'# round: 1' is out of order; rounds ascend from 0"),
-        ("# round: 0\n0 1\n# round: 0\n", "'# round: 0' is out of order"),
-        ("# round: 0\n0 1\n# round: x\n", "'# round: x' has 'x' where a whole number from 0"),
+        ("# round: 1\n0 1\n", r"line 1 \(# round: 1\) is out of order; rounds ascend from 0"),
+        ("# round: 0\n0 1\n# round: 0\n", r"line 3 \(# round: 0\) is out of order"),
+        (
+            "# round: 0\n0 1\n# round: x\n",
+            r"line 3 \(# round: x\) has 'x' where a whole number",
+        ),
         ("# round: 0\n0 1\n# round: 1000000\n", "from 0 to 999999 is needed"),
         (
             "# period: 2\n# round: 0\n0 1\n# round: 2\n",
