@@ -17,7 +17,7 @@ os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import check, graphs, outlook, plan, strategies, tables
+from mpidl import check, facts, graphs, outlook, plan, strategies, tables
 from mpidl.faults import Fault, Parser, command, shown
 from mpidl.plan import Plan
 from mpidl.registry import nearest
@@ -88,14 +88,14 @@ def read(graph: str, overrides: Sequence[str]) -> Plan:
     return plan.make(file, 1, built)
 
 
-def facts(made: Plan) -> dict[str, Any]:
+def values(made: Plan) -> dict[str, Any]:
     """All numbers, as plain values."""
     close = made.devices <= outlook.CLOSE
     found: dict[str, Any] = {
         "name": made.file.name,
         "strategy": made.file.strategy.name,
         "devices": made.devices,
-        **check.extent(made.graph),
+        **facts.extent(made.graph),
         "sources": made.sources,
         "degree": [int(degree) for _, degree in made.graph.in_degree],
         **(outlook.of_graph(made.graph) if close else {}),
@@ -113,7 +113,7 @@ def _strategy(made: Plan, name: str) -> dict[str, Any]:
         return {"left_out": UNKNOWN.get(name, UNSEEN)}
     try:
         own = plan.make(dataclasses.replace(made.file, strategy=named(made, name)), 1, made.graph)
-        return check.weighed(own)
+        return facts.weighed(own)
     except Fault as fault:
         return {"left_out": fault.sentences[0]}
 
@@ -152,7 +152,7 @@ def advised(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
 def report(made: Plan, found: Mapping[str, Any]) -> str:
     """The facts as a page of text."""
     lines = [check.heading(made, found, f"{made.devices} devices")]
-    if made.devices <= check.PICTURED:
+    if made.devices <= facts.PICTURED:
         lines += ["", graphs.picture(made.graph)]
     close = made.devices <= outlook.CLOSE
     lines += ["", *(outlook.narrow(found) if close else [outlook.BEYOND])]
@@ -216,7 +216,7 @@ def _devices(found: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
     community = {device: place for place, group in enumerate(groups) for device in group}
     shown = list(range(found["devices"]))
     title = "of each device:"
-    if len(shown) > check.PICTURED:
+    if len(shown) > facts.PICTURED:
         shown = outlook.fastest_first(*map(_numbered, (own["passage_worst"], own["passage_mean"])))
         shown = shown[:LISTED]
         title = f"of the {LISTED} devices from which all are reached first:"
@@ -262,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser().parse_args(arguments)
         more = [] if options.devices is None else [f"topology.devices={options.devices}"]
         made = read(options.graph, [*options.set, *more])
-        found = facts(made)
+        found = values(made)
         print(json.dumps(found, indent=2) if options.json else report(made, found), flush=True)
         return 0
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import check, graphs, kernels, plan
+from mpidl import facts, graphs, kernels, plan
 from mpidl.exchange import BACKENDS, Wiring, pairs
 from mpidl.exchange.pairs import Pairs
 from mpidl.exchange.slab import Shared
@@ -147,7 +147,7 @@ def test_bytes_are_those_of_the_links_of_the_round(comm, backend, settings):
             arrived = sum(to == comm.rank for _, to in between)
             assert sum(exchange.bytes_received.values()) == 40 * arrived
             if round_ == 0:
-                sent, received = check.traffic(made, comm.size, 10)
+                sent, received = facts.traffic(made, comm.size, 10)
                 assert sent[comm.rank] == sum(exchange.bytes_sent.values())
                 assert received[comm.rank] == sum(exchange.bytes_received.values())
 

@@ -69,14 +69,14 @@ def test_a_large_graph_is_told_by_sparse_ways(comm, planned, capsys, monkeypatch
 
 def test_links_beyond_count_leave_the_long_run_out(comm, planned, capsys, monkeypatch):
     monkeypatch.setattr("mpidl.plan.SPECTRUM", 4)
-    monkeypatch.setattr("mpidl.check.LISTED", 7)
+    monkeypatch.setattr("mpidl.facts.LISTED", 7)
     made = planned(f"topology.devices={comm.size + 40}")
     assert check.check(comm, made, as_json=False) == 0
     assert ("left out: it has more than 7 links" in capsys.readouterr().out) == (comm.rank == 0)
 
 
 def test_a_wide_graph_says_that_its_diameter_is_missing(comm, planned, capsys, monkeypatch):
-    monkeypatch.setattr("mpidl.check.WIDE", 8)
+    monkeypatch.setattr("mpidl.facts.WIDE", 8)
     assert check.check(comm, planned(f"topology.devices={comm.size + 8}"), as_json=False) == 0
     said = capsys.readouterr().out
     assert ("connected (its diameter is not sought beyond 8 devices)" in said) == (comm.rank == 0)

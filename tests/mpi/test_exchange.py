@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import check, kernels, placement, plan, strategies
+from mpidl import facts, kernels, placement, plan, strategies
 from mpidl.exchange import BACKENDS, Wiring
 from mpidl.exchange.average import Average
 from mpidl.exchange.slab import Shared
@@ -209,7 +209,7 @@ def test_bytes_are_those_that_a_check_foretells(comm, backend, strategy):
         pytest.skip("takes the mean of all")
     settings = [f"strategy.name={strategy}", f"exchange.backend={backend}"]
     made = make(comm, comm.size + 2, settings)
-    sent, received = check.traffic(made, comm.size, 12)
+    sent, received = facts.traffic(made, comm.size, 12)
     with exchange_of(comm, made, 12, backend) as exchange:
         own = sum(exchange.bytes_sent.values()), sum(exchange.bytes_received.values())
     # An all-reduce's share of the mean is divided among devices, and rounded down for each.

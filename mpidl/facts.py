@@ -1,0 +1,167 @@
+"""What a run would do, as plain values: its graph, weights, samples, bytes and memory."""
+
+from typing import Any
+
+import networkx as nx
+import numpy as np
+
+from mpidl import accelerators, graphs, network, outlook, strategies
+from mpidl.algorithms import Lengths
+from mpidl.plan import Plan
+from mpidl.shards import Stock
+
+PICTURED = 40
+"""Devices. A larger graph is not drawn, and its devices are not listed one by one."""
+
+WIDE = 2000
+"""Devices. The diameter of a larger graph takes too long."""
+
+LISTED = 2_000_000
+"""Links. Of more the rows of the mixing matrix take too long to be asked for one by one."""
+
+FLOAT = 4
+"""Bytes of a parameter."""
+
+
+def of_run(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any]:
+    """What a check tells, as plain values; ``together`` if all ranks are on one node."""
+    from mpidl import build
+
+    graph = plan.graph
+    size = build.vector_size(plan, stock)
+    travels = plan.algorithm.travels(Lengths(size, size))
+    sent, received = traffic(plan, ranks, travels)
+    inbox = np.zeros_like(received) if together and shares(plan) else received
+    samples = [graph.nodes[device]["samples"] for device in graph]
+    found: dict[str, Any] = {
+        "name": plan.file.name,
+        "devices": plan.devices,
+        "ranks": ranks,
+        **extent(graph),
+        "sources": plan.sources,
+        "samples": samples,
+        "training_samples": graph.graph["samples"],
+        "ood_samples": stock.ood_samples.tolist(),
+        "test_samples": {kind: len(labels) for kind, (_, labels) in stock.tests.items()},
+        "parameters": size,
+        "bytes_sent_per_rank": sent.tolist(),
+        "bytes_received_per_rank": received.tolist(),
+        "memory_per_rank": memory(plan, stock, inbox, size).tolist(),
+        "attackers": plan.attackers,
+        "stragglers": plan.stragglers,
+    }
+    if network.takes_time(plan.file.network):
+        last = plan.clock(travels * FLOAT)(plan.file.training.rounds - 1)
+        found["simulated_seconds"] = float(last.max())
+    if _close(plan):
+        found |= outlook.of_graph(graph)
+    if plan.changing:
+        found["first_links"] = plan.round_graph(0).number_of_edges()
+    if not plan.looks:
+        found |= weighed(plan)
+    if plan.devices <= PICTURED and not plan.looks and not plan.changing:
+        rows = plan.rows(0, range(plan.devices))
+        found["weights"] = {
+            i: {int(j): float(w) for j, w in zip(*row, strict=True)} for i, row in rows.items()
+        }
+    found["run_file"] = plan.file.text()
+    return found
+
+
+def extent(graph: nx.DiGraph) -> dict[str, Any]:
+    """Links, strongly connected components, and the diameter where it is known."""
+    parts = graphs.components(graph)
+    known = parts == 1 and len(graph) <= WIDE
+    return {
+        "links": graph.number_of_edges(),
+        "components": parts,
+        "diameter": int(nx.diameter(graph)) if known else None,
+    }
+
+
+def weighed(plan: Plan) -> dict[str, Any]:
+    """What mixing matrices say that are known before the run: all, or that of the first round."""
+    if not plan.steady and plan.devices <= outlook.WALKED:
+        found = outlook.of_rounds(plan.mixings(), plan.devices, plan.sources)
+        return found | ({"stationary": _even(plan)} if plan.algorithm.columns else {})
+    if plan.changing:
+        return {"long_run": f"the graph changes, and has more than {outlook.WALKED} devices"}
+    if not plan.dense:
+        return _long_run(plan)
+    matrix = plan.matrix()
+    moduli = graphs.moduli(matrix)
+    found = {
+        "spectral_gap": graphs.gap(moduli),
+        "moduli": moduli.tolist(),
+        "stationary": plan.influence(matrix).tolist(),
+    }
+    return found | (outlook.of_weights(plan.settled(matrix), plan.sources) if _close(plan) else {})
+
+
+def _even(plan: Plan) -> list[float]:
+    return [1 / plan.devices] * plan.devices
+
+
+def _close(plan: Plan) -> bool:
+    return plan.devices <= outlook.CLOSE
+
+
+def _long_run(plan: Plan) -> dict[str, Any]:
+    """Spectral gap and stationary weights where W is too large to be dense, or why not."""
+    if plan.mixing_graph.number_of_edges() > LISTED:
+        return {"long_run": f"it has more than {LISTED:,} links"}
+    try:
+        gap, share = graphs.long_run(strategies.sparse(plan.rows(0, range(plan.devices))))
+    except graphs.Unknown as reason:
+        return {"long_run": str(reason)}
+    told = _even(plan) if plan.algorithm.columns else share.tolist()
+    return {"spectral_gap": gap, "stationary": told}
+
+
+def traffic(plan: Plan, ranks: int, size: int) -> tuple[Any, Any]:
+    """Bytes of vectors ``(size,)`` that each rank sends and receives in a round, ``(ranks,)``.
+
+    Where the graph changes they are those of the first one.
+    """
+    sent, received = np.zeros(ranks, np.int64), np.zeros(ranks, np.int64)
+    if plan.uniform and plan.file.exchange.backend in ("auto", "allreduce", "shared"):
+        away = size * FLOAT * (ranks - 1) // ranks
+        sent += (np.bincount(plan.hosts, minlength=ranks) + 1) * away
+        return sent, sent.copy()
+    wanted = plan.wanted(0) if follows(plan) else None
+    links = plan.mixing_graph if wanted is None else wanted
+    pairs = {(j, int(plan.hosts[i])) for j, i in links.edges}
+    for source, target in pairs:
+        if plan.hosts[source] != target:
+            sent[plan.hosts[source]] += size * FLOAT
+            received[target] += size * FLOAT
+    return sent, received
+
+
+def follows(plan: Plan) -> bool:
+    """Whether only those vectors travel that a round of a graph which changes wants."""
+    exchange = plan.file.exchange
+    return exchange.backend in ("auto", "shared", "mpi", "ipc") and exchange.mixing != "delayed"
+
+
+def shares(plan: Plan) -> bool:
+    """Whether vectors lie in host memory that the ranks of a node share."""
+    exchange = plan.file.exchange
+    in_place = exchange.backend in ("auto", "shared") and exchange.mixing != "delayed"
+    return in_place and accelerators.chosen(plan.file.training.accelerator) == "cpu"
+
+
+def memory(plan: Plan, stock: Stock, inbox: Any, size: int) -> Any:
+    """Bytes that each rank holds beside torch itself and activations, ``(ranks,)``.
+
+    Args:
+        plan: The run.
+        stock: Its data.
+        inbox: Bytes of the vectors that each rank keeps for others, ``(ranks,)``.
+        size: P.
+    """
+    hosted = np.bincount(plan.hosts, minlength=len(inbox))
+    sample = int(np.prod(stock.traits.shape.inputs)) * (1 if stock.traits.sequence else FLOAT) + 8
+    counts = np.array([plan.graph.nodes[device]["samples"] for device in plan.graph])
+    shards_held = np.bincount(plan.hosts, weights=counts, minlength=len(hosted)) * sample
+    return (hosted * plan.numbers(size) * FLOAT + inbox + shards_held).astype(np.int64)
