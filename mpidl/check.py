@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from mpidl import facts, graphs, outlook, provenance, shards, world
+from mpidl import facts, forecast, graphs, network, outlook, provenance, shards, world
 from mpidl.plan import KINDS, Plan
 from mpidl.registry import Registry
 from mpidl.world import Comm
+
+NONE = 1e-12
+"""A spectral gap that is none but for rounding."""
 
 
 def listing(as_json: bool) -> str:
@@ -50,49 +53,63 @@ def check(comm: Comm, plan: Plan, as_json: bool) -> int:
 def report(plan: Plan, found: dict[str, Any]) -> str:
     """The facts as a page of text."""
     size = f"{found['devices']} devices on {found['ranks']} ranks"
-    lines = [f"{found['name']}: {heading(plan, found, size)}"]
-    if plan.devices <= facts.PICTURED:
-        lines += ["", graphs.picture(plan.graph), ""]
-    lines += _devices(plan, found) if plan.devices <= facts.PICTURED else _ranges(plan, found)
+    pictured = plan.devices <= facts.PICTURED
+    lines = [f"{found['name']}: {heading(plan, found, size)}", *changes(plan)]
+    lines += ["", graphs.picture(plan.graph), ""] if pictured else []
+    lines += _devices(plan, found) if pictured else _ranges(plan, found)
     lines += [*provenance.sharing(plan), *provenance.emulated(plan)]
     if "simulated_seconds" in found:
-        rounds = plan.file.training.rounds
-        lines.append(f"{rounds} rounds take {found['simulated_seconds']:,.4g} simulated seconds")
-    lines += outlook.narrow(found) if plan.devices <= outlook.CLOSE else [outlook.BEYOND]
+        rounds, seconds = plan.file.training.rounds, found["simulated_seconds"]
+        lines.append(f"{rounds} rounds take {_counted(seconds)} simulated seconds")
+    lines += forecast.narrow(found) if plan.devices <= outlook.CLOSE else [forecast.BEYOND]
+    lines += [*_mixing(plan, found), *_costs(plan, found)]
+    return "\n".join([*lines, "", inspect.cleandoc(found["run_file"])])
+
+
+def _counted(value: float) -> str:
+    return f"{value:.4g}" if value < 1000 else f"{value:,.0f}"
+
+
+def _mixing(plan: Plan, found: Mapping[str, Any]) -> list[str]:
+    """What W does, as far as it is known."""
+    if plan.looks:
+        return [
+            f"{plan.file.strategy.name} weights follow from the vectors that arrive: before a run "
+            "nobody knows its mixing matrices, their spectral gap or influence"
+        ]
+    lines = []
     if "spectral_gap" in found:
         lines += [long_run(found), *_holds(plan, found)]
     if "passage" in found:
-        lines += outlook.knowledge(found, plan.sources)
-    if "first_links" in found:
-        moving = graphs.sequence(plan.graph)
-        period = moving.period if moving is not None else None
-        again = (
-            "never repeats itself" if period is None else f"repeats itself after {period} rounds"
-        )
-        lines.append(
-            f"the graph changes and {again}: the first round has {found['first_links']} of these "
-            f"links, {plan.file.training.rounds} rounds have all"
-        )
+        lines += forecast.knowledge(found, plan.sources)
     if "long_run" in found:
         lines.append(f"spectral gap and influence of W are left out: {found['long_run']}")
-    if plan.looks:
-        lines.append(
-            f"{plan.file.strategy.name} weights follow from the vectors that arrive: before a run "
-            "nobody knows its mixing matrices, their spectral gap or influence"
-        )
-    tests, count = found["test_samples"], found["parameters"]
-    lines += [
-        f"OOD data on {found['sources'] or 'no device'}; "
+    return [*lines, *_beside(plan)]
+
+
+def _beside(plan: Plan) -> list[str]:
+    """What there is in the run beside W, of which the sentences on W know nothing."""
+    file = plan.file
+    late = network.longest(file.network) > 0 or file.exchange.mixing == "delayed"
+    parts = ["delays"] * late + ["lies"] * bool(plan.attackers)
+    if plan.algorithm.read is not None:
+        parts.append(f"what {file.algorithm.name} makes of W")
+    return [f"what is said of W leaves out {' and '.join(parts)}"] if parts else []
+
+
+def _costs(plan: Plan, found: Mapping[str, Any]) -> list[str]:
+    """Data, model, bytes and memory."""
+    tests, count, file = found["test_samples"], found["parameters"], plan.file
+    return [
+        f"OOD data on {provenance.named(plan.sources)}; "
         f"tests: {tests['iid']} IID and {tests['ood']} OOD samples",
-        f"{plan.file.model.name}: {count:,} parameters, {_bytes(count * facts.FLOAT)}",
+        f"{file.algorithm.name} with {file.strategy.name} weights; {file.model.name}: "
+        f"{count:,} parameters, {_bytes(count * facts.FLOAT)}",
         f"{'the first' if plan.changing else 'a'} round sends "
         f"{_span(found['bytes_sent_per_rank'])} and receives "
         f"{_span(found['bytes_received_per_rank'])} per rank; memory per rank "
         f"{_span(found['memory_per_rank'])} beside torch and activations",
-        "",
-        inspect.cleandoc(found["run_file"]),
     ]
-    return "\n".join(lines)
 
 
 def heading(plan: Plan, found: Mapping[str, Any], size: str) -> str:
@@ -106,6 +123,21 @@ def heading(plan: Plan, found: Mapping[str, Any], size: str) -> str:
     return f"{graph} graph of {size}, {found['links']} directed links, {whole}{wide}"
 
 
+def changes(plan: Plan) -> list[str]:
+    """Which of all links a round has, where that is not the same in each, a sentence."""
+    moving = graphs.sequence(plan.graph)
+    if moving is None:
+        return []
+    again = "never repeats itself"
+    if moving.period is not None:
+        again = f"repeats itself after {moving.period} round{'s' if moving.period > 1 else ''}"
+    rounds, first = plan.file.training.rounds, moving.at(0).number_of_edges()
+    return [
+        f"the graph changes and {again}; these are all links of the run's {rounds} rounds, its "
+        f"first has {first} of them"
+    ]
+
+
 def long_run(found: Mapping[str, Any]) -> str:
     """Spectral gap and who leads the consensus, from :func:`mpidl.facts.weighed`, a sentence."""
     influence, gap = found["stationary"], found["spectral_gap"]
@@ -114,15 +146,17 @@ def long_run(found: Mapping[str, Any]) -> str:
     if "followed" in found:
         agreed, begin = found["agreed"], "W is not the same in every round: "
         begin += (
-            f"over {found['followed']} of them disagreement shrinks to {1 - gap:.4g} of it a round"
+            f"over {found['followed']} rounds disagreement shrinks to {1 - gap:.4g} of it in each"
             if agreed is None
-            else f"all agree after {agreed} of them"
+            else f"all agree exactly after {agreed} rounds"
         )
+    if gap < NONE:
+        return f"{begin}: devices do not come to agree"
     return f"{begin}; consensus is led by {told or 'nobody'}"
 
 
 def _holds(plan: Plan, found: Mapping[str, Any]) -> list[str]:
-    return [] if plan.steady or "followed" in found else [outlook.CHANGING]
+    return [] if plan.steady or "followed" in found else [forecast.CHANGING]
 
 
 def leaders(influence: Sequence[float]) -> list[int]:
@@ -134,6 +168,7 @@ def leaders(influence: Sequence[float]) -> list[int]:
 
 def _devices(plan: Plan, found: dict[str, Any]) -> list[str]:
     weights, passage = found.get("weights"), found.get("passage")
+    followed = found.get("followed")
     more = ("  influence" + "  passage" * bool(passage) + "  weights") if weights else ""
     lines = ["device  rank  samples (OOD)" + more]
     for device, rank in enumerate(plan.hosts):
@@ -142,7 +177,7 @@ def _devices(plan: Plan, found: dict[str, Any]) -> list[str]:
         line = f"{device:6}  {rank:4}  {held:>13}"
         if weights:
             told = "  ".join(f"{j}:{w:.3f}" for j, w in weights[device].items())
-            arrival = f"  {outlook.rounds(passage[device]):>7}" if passage else ""
+            arrival = f"  {forecast.rounds(passage[device], followed):>7}" if passage else ""
             line += f"  {found['stationary'][device]:9.4f}{arrival}  {told}"
         lines.append(line)
     return [*lines, ""]

@@ -1,11 +1,11 @@
-"""What graph and weights let expect before a run, as plain values and in sentences.
+"""What graph and weights let expect before a run, as plain values.
 
 How well mixing averages, how fast knowledge spreads, where it is held up, and from which device
 it spreads fastest.
 """
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import networkx as nx
@@ -25,9 +25,6 @@ MERGED = 20_000
 DECAY = 0.9
 """Of the effective number of neighbors: noise of about ten rounds counts."""
 
-BEYOND = f"communities, bridges and how knowledge spreads are not sought beyond {CLOSE:,} devices"
-"""What is said of a larger graph."""
-
 WALKED = 256
 """Devices. On a larger graph a W that is another in each round is not followed."""
 
@@ -37,14 +34,8 @@ ROUNDS = 200
 TAIL = 20
 """Rounds at the end that tell how what is still missing shrinks."""
 
-CHANGING = "W is not the same in every round: what is said of it holds for the first"
-"""What is said where links, weights or who takes part change, and are not followed."""
-
 AGREED = 1e-10
 """Disagreement that is none but for rounding, where it was a thousand times as much before."""
-
-NAMED = 8
-"""Bridges and communities that a sentence lists."""
 
 
 def of_graph(graph: nx.DiGraph) -> dict[str, Any]:
@@ -148,7 +139,7 @@ class _Walk:
         self._known = np.eye(devices, devices + 1)
         self._known[list(sources), -1] = 1
         self._held, self._missed = self._known > 0, np.zeros_like(self._known)
-        self._lately = 1 - self._known
+        self._before = dict.fromkeys((ROUNDS // 2, ROUNDS - TAIL), 1 - self._known)
 
     def step(self, matrix: Array) -> None:
         """Go on by a round."""
@@ -162,8 +153,8 @@ class _Walk:
         elif self._apart > 1000 * AGREED:
             self.rate, self.agreed = 0.0, self.rounds
         self._apart = apart
-        if self.rounds == ROUNDS - TAIL:
-            self._lately = np.clip(1 - self._known, 0.0, None)
+        if self.rounds in self._before:
+            self._before[self.rounds] = np.clip(1 - self._known, 0.0, None)
 
     @property
     def ended(self) -> bool:
@@ -174,12 +165,17 @@ class _Walk:
     def missed(self) -> Array:
         """Rounds of knowledge that each device misses, ``(N, N + 1)``: the last one of all sources.
 
-        What is missing in the end is taken to shrink on as it did in the last :data:`TAIL` rounds;
-        where it did not, rounds are infinite.
+        What is missing in the end is taken to shrink on as it did in the last :data:`TAIL` rounds,
+        or in the second half where it did not; where it did in neither, rounds are infinite.
         """
         left = np.clip(1 - self._known, 0.0, None)
-        shrunk = left / np.where(self._lately > 0, self._lately, 1.0)
-        rate = shrunk ** (1 / TAIL) if self.rounds == ROUNDS else 0 * left
+        rate = 0 * left
+        if self.rounds == ROUNDS:
+            half, lately = (
+                (left / np.where(before > 0, before, 1.0)) ** (1 / (ROUNDS - at))
+                for at, before in self._before.items()
+            )
+            rate = np.where(lately < 1 - 1e-9, lately, half)
         tail = left / np.where(rate < 1, 1 - rate, 1.0)
         return np.where((rate < 1 - 1e-9) | (left <= 1e-9), self._missed + tail, np.inf)
 
@@ -199,82 +195,3 @@ def fastest_first(worst: Array, mean: Array) -> list[int]:
 
 def _plain(values: Array) -> list[float | None]:
     return [float(value) if np.isfinite(value) else None for value in values]
-
-
-def narrow(found: Mapping[str, Any]) -> list[str]:
-    """A sentence on communities and bridges, from :func:`of_graph`."""
-    if "communities" not in found:
-        return [f"communities and bridges are not sought beyond {MERGED:,} links"]
-    sizes = [len(group) for group in found["communities"]]
-    told = f"{len(sizes)} communities of {_listed(sizes)} devices"
-    if len(sizes) == 1:
-        told = f"one community of {sizes[0]} devices"
-    if found["modularity"] is not None:
-        told += f", modularity {found['modularity']:.3f}"
-    links = [f"{i}-{j}" for i, j in found["bridges"]]
-    return [f"{told}; " + (f"{_number(links)}: {_listed(links)}" if links else "no bridge")]
-
-
-def _number(links: Sequence[str]) -> str:
-    return "one bridge" if len(links) == 1 else f"{len(links)} bridges"
-
-
-def _listed(values: Sequence[Any]) -> str:
-    told = ", ".join(map(str, values[:NAMED]))
-    more = len(values) - NAMED
-    return f"{told} and {more} more" if more > 0 else told
-
-
-def knowledge(found: Mapping[str, Any], sources: Sequence[int]) -> list[str]:
-    """Sentences on what knowledge does, from :func:`of_weights`."""
-    devices, told = len(found["passage_worst"]), []
-    if "effective_neighbors" in found:
-        told.append(
-            f"mixing averages over {found['effective_neighbors']:.3g} of {devices} devices "
-            f"(effective number of neighbors, decay {DECAY:g})"
-        )
-    if sources and devices > len(sources):
-        worst, mean = over(found["passage"], sources)
-        told.append(
-            f"predicted rounds until knowledge of the sources reaches a device: {rounds(mean)} on "
-            f"average, {rounds(worst)} at most"
-        )
-    if devices > 1:
-        told.append(advice(found))
-    return told
-
-
-def spectrum(moduli: Sequence[float]) -> str:
-    """The first moduli of a descending spectrum, a sentence."""
-    told = [f"{modulus:.4g}" for modulus in np.round(moduli, 10)]
-    return f"moduli of the eigenvalues of W: {_listed(told)}"
-
-
-def advice(found: Mapping[str, Any]) -> str:
-    """Where a single source spreads what it knows fastest, a sentence."""
-    best = found["fastest"]
-    if best is None:
-        return "from no device does knowledge surely reach all others"
-    return (
-        f"knowledge spreads fastest from device {best}: predicted "
-        f"{rounds(found['passage_mean'][best])} rounds on average, "
-        f"{rounds(found['passage_worst'][best])} at most"
-    )
-
-
-def over(
-    passage: Sequence[float | None], sources: Sequence[int]
-) -> tuple[float | None, float | None]:
-    """The longest and the mean predicted rounds over devices that are no source; None if never."""
-    others = [value for device, value in enumerate(passage) if device not in set(sources)]
-    known = [value for value in others if value is not None]
-    if not others or len(known) < len(others):
-        return None, None
-    return max(known), sum(known) / len(known)
-
-
-def rounds(value: float | None) -> str:
-    """A predicted number of rounds, three digits of it."""
-    if value is None:
-        return "never"
-    return f"{value:.3g}" if value >= 1e5 or value < 100 else f"{value:,.0f}"

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from mpidl.exchange.memory import Exchange
 
 
+NAMED = 8
+"""Devices and outages that a sentence lists."""
+
+
 def commit() -> str:
     """The git commit of the program, ``+`` if files changed since; empty outside a checkout."""
     root = Path(__file__).parent.parent
@@ -73,11 +77,10 @@ def attributes(comm: Comm, plan: Plan, backend: str) -> dict[str, Any]:
 
 def title(plan: Plan) -> str:
     """What a run is, on one line."""
-    sources = ", ".join(map(str, plan.sources)) or "none"
     graph = plan.file.topology.file or f"{plan.file.topology.name} graph"
     return (
         f"mpidl {mpidl.__version__}: {plan.file.name}, {graph}, {plan.file.algorithm.name} with "
-        f"{plan.file.strategy.name} weights, OOD data on device {sources}"
+        f"{plan.file.strategy.name} weights, OOD data on {named(plan.sources)}"
     )
 
 
@@ -109,7 +112,8 @@ def emulated(plan: Plan) -> list[str]:
     lines = []
     if plan.stragglers:
         slow = f"{network.slowdown:g} times as slow as others"
-        lines.append(f"stragglers: {_named(plan.stragglers)}, {slow}")
+        idle = "" if network.step_seconds else ", unseen, as network.step_seconds = 0"
+        lines.append(f"stragglers, {slow}: {named(plan.stragglers)}{idle}")
     if network.delay:
         low, high = [network.delay] * 2 if isinstance(network.delay, int) else network.delay
         span = f"{low}" if low == high else f"{low} to {high}"
@@ -118,16 +122,28 @@ def emulated(plan: Plan) -> list[str]:
         share = network.back / (network.leave + network.back)
         lines.append(f"devices leave and come back: in the long run {share:.0%} are there")
     if network.outages:
-        lines.append(f"outages of {_named(sorted({device for device, _, _ in network.outages}))}")
+        lines.append(f"outages: {_outages(network.outages)}")
     if plan.attackers:
         since = f" from round {attack.from_round + 1} on" if attack.from_round else ""
-        lines.append(f"attack {attack.name} by {_named(plan.attackers)}{since}")
+        lines.append(f"attack {attack.name} by {named(plan.attackers)}{since}")
     return lines
 
 
-def _named(devices: Sequence[int]) -> str:
-    shown = ", ".join(map(str, devices[:8]))
-    more = f" and {len(devices) - 8} more" if len(devices) > 8 else ""
+def _outages(outages: Sequence[Sequence[int]]) -> str:
+    told = [
+        f"device {i} in rounds {away + 1} to {back}"
+        for i, away, back in sorted(map(tuple, outages))
+    ]
+    more = f" and {len(told) - NAMED} more" if len(told) > NAMED else ""
+    return ", ".join(told[:NAMED]) + more
+
+
+def named(devices: Sequence[int]) -> str:
+    """Devices in words, of many the first ones."""
+    if not devices:
+        return "no device"
+    shown = ", ".join(map(str, devices[:NAMED]))
+    more = f" and {len(devices) - NAMED} more" if len(devices) > NAMED else ""
     return f"device{'s' if len(devices) > 1 else ''} {shown}{more}"
 
 

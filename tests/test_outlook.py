@@ -7,7 +7,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl import outlook
+from mpidl import forecast, outlook
 
 
 def equal(graph):
@@ -23,7 +23,7 @@ def test_a_star_spreads_fastest_from_its_center():
     assert found["passage"] == pytest.approx([11, 0, 13, 13, 13])
     assert found["passage_worst"] == pytest.approx([2, 13, 13, 13, 13])
     assert found["passage_mean"] == pytest.approx([2, *[12.5] * 4])
-    told = outlook.knowledge(found, [1])
+    told = forecast.knowledge(found, [1])
     assert told[1].endswith(
         "knowledge of the sources reaches a device: 12.5 on average, 13 at most"
     )
@@ -40,27 +40,27 @@ def test_what_never_arrives_is_none_and_said():
     found = json.loads(json.dumps(outlook.of_weights(np.eye(3), [0]), allow_nan=False))
     assert found["passage"] == [0, None, None]
     assert found["fastest"] is None
-    told = outlook.knowledge(found, [0])
-    assert told[1].endswith("never on average, never at most")
-    assert told[2] == "from no device does knowledge surely reach all others"
+    told = forecast.knowledge(found, [0])
+    assert told[1] == "knowledge of the sources never reaches 2 of 3 devices"
+    assert told[2] == "from no device does knowledge reach all others"
 
 
 def test_sources_everywhere_or_nowhere_say_nothing_of_arrival():
     matrix = equal(nx.path_graph(2))
     for sources in ([], [0, 1]):
-        told = outlook.knowledge(outlook.of_weights(matrix, sources), sources)
+        told = forecast.knowledge(outlook.of_weights(matrix, sources), sources)
         assert not any("reaches a device" in sentence for sentence in told)
-    assert len(outlook.knowledge(outlook.of_weights(np.eye(1), [0]), [0])) == 1
+    assert len(forecast.knowledge(outlook.of_weights(np.eye(1), [0]), [0])) == 1
 
 
 def test_communities_and_bridges_in_words():
-    (told,) = outlook.narrow(outlook.of_graph(nx.to_directed(nx.barbell_graph(4, 0))))
+    (told,) = forecast.narrow(outlook.of_graph(nx.to_directed(nx.barbell_graph(4, 0))))
     assert told == "2 communities of 4, 4 devices, modularity 0.423; one bridge: 3-4"
-    (told,) = outlook.narrow(outlook.of_graph(nx.to_directed(nx.path_graph(12))))
+    (told,) = forecast.narrow(outlook.of_graph(nx.to_directed(nx.path_graph(12))))
     assert told.endswith("11 bridges: 0-1, 1-2, 2-3, 3-4, 4-5, 5-6, 6-7, 7-8 and 3 more")
-    (told,) = outlook.narrow(outlook.of_graph(nx.to_directed(nx.complete_graph(3))))
+    (told,) = forecast.narrow(outlook.of_graph(nx.to_directed(nx.complete_graph(3))))
     assert told == "one community of 3 devices, modularity 0.000; no bridge"
-    (told,) = outlook.narrow(outlook.of_graph(nx.empty_graph(2, create_using=nx.DiGraph)))
+    (told,) = forecast.narrow(outlook.of_graph(nx.empty_graph(2, create_using=nx.DiGraph)))
     assert told == "2 communities of 1, 1 devices; no bridge"
 
 
@@ -68,7 +68,7 @@ def test_too_many_links_leave_communities_out(monkeypatch):
     monkeypatch.setattr(outlook, "MERGED", 5)
     found = outlook.of_graph(nx.to_directed(nx.cycle_graph(6)))
     assert found == {}
-    assert outlook.narrow(found) == ["communities and bridges are not sought beyond 5 links"]
+    assert forecast.narrow(found) == ["communities and bridges are not sought beyond 5 links"]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_too_many_links_leave_communities_out(monkeypatch):
     [(None, "never"), (2.0, "2"), (12.345, "12.3"), (1234.5, "1,234"), (1.5e7, "1.5e+07")],
 )
 def test_rounds_in_three_digits(value, told):
-    assert outlook.rounds(value) == told
+    assert forecast.rounds(value) == told
 
 
 def test_one_matrix_in_every_round_says_what_it_says_alone():
@@ -109,6 +109,12 @@ def test_rounds_without_links_never_agree():
     found = outlook.of_rounds(itertools.repeat(np.eye(3)), 3, [0])
     assert found["spectral_gap"] == pytest.approx(0)
     assert (found["agreed"], found["passage"], found["fastest"]) == (None, [0, None, None], None)
+    followed = "in the 200 rounds that are followed"
+    assert forecast.knowledge(found, [0]) == [
+        f"knowledge of the sources does not reach 2 of 3 devices {followed}",
+        f"from no device does knowledge reach all others {followed}",
+    ]
+    assert forecast.rounds(None, found["followed"]) == ">200"
 
 
 def test_knowledge_that_takes_longer_than_is_followed_is_told_from_how_it_slows_down():

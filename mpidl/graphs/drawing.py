@@ -5,18 +5,16 @@ import networkx as nx
 LARGEST = 40
 """Devices that fit on a line; a larger graph has no picture."""
 
+LEGEND = r"row i: whom device i hears; # always, + not in every round, . never, \ the device itself"
+
 
 def picture(graph: nx.DiGraph) -> str:
-    r"""The adjacency matrix drawn in ASCII, or an empty string for more than 40 devices.
-
-    Row i shows whom device i hears: ``#`` a link that always works, ``+`` one that may fail,
-    ``\`` the device itself.
-    """
+    """The adjacency matrix drawn in ASCII, with a legend; empty for more than 40 devices."""
     if len(graph) > LARGEST:
         return ""
     width = len(str(len(graph) - 1))
     header = " " * width + "  " + " ".join(str(j % 10) for j in graph)
-    return "\n".join([header, *(f"{i:{width}d}  {_row(graph, i)}" for i in graph)])
+    return "\n".join([header, *(f"{i:{width}d}  {_row(graph, i)}" for i in graph), LEGEND])
 
 
 def _row(graph: nx.DiGraph, device: int) -> str:
@@ -28,4 +26,5 @@ def _letter(graph: nx.DiGraph, device: int, other: int) -> str:
         return "\\"
     if not graph.has_edge(other, device):
         return "."
-    return "#" if graph.edges[other, device].get("probability", 1.0) == 1 else "+"
+    fails = graph.edges[other, device].get("probability", 1.0) < 1
+    return "+" if fails or "sequence" in graph.graph else "#"

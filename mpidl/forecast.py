@@ -1,0 +1,121 @@
+"""What graph and weights let expect before a run, in sentences."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mpidl import outlook
+
+BEYOND = (
+    "communities, bridges and how knowledge spreads are not sought beyond "
+    f"{outlook.CLOSE:,} devices"
+)
+"""What is said of a larger graph."""
+
+CHANGING = "W is not the same in every round: what is said of it holds for the first"
+"""What is said where links, weights or who takes part change, and are not followed."""
+
+NAMED = 8
+"""Bridges and communities that a sentence lists."""
+
+
+def narrow(found: Mapping[str, Any]) -> list[str]:
+    """A sentence on communities and bridges, from :func:`mpidl.outlook.of_graph`."""
+    if "communities" not in found:
+        return [f"communities and bridges are not sought beyond {outlook.MERGED:,} links"]
+    sizes = [len(group) for group in found["communities"]]
+    told = f"{len(sizes)} communities of {_listed(sizes)} devices"
+    if len(sizes) == 1:
+        told = f"one community of {sizes[0]} devices"
+    if found["modularity"] is not None:
+        told += f", modularity {found['modularity']:.3f}"
+    links = [f"{i}-{j}" for i, j in found["bridges"]]
+    return [f"{told}; " + (f"{_number(links)}: {_listed(links)}" if links else "no bridge")]
+
+
+def _number(links: Sequence[str]) -> str:
+    return "one bridge" if len(links) == 1 else f"{len(links)} bridges"
+
+
+def _listed(values: Sequence[Any]) -> str:
+    told = ", ".join(map(str, values[:NAMED]))
+    more = len(values) - NAMED
+    return f"{told} and {more} more" if more > 0 else told
+
+
+def knowledge(found: Mapping[str, Any], sources: Sequence[int]) -> list[str]:
+    """Sentences on what knowledge does, from :func:`mpidl.outlook.of_weights`."""
+    devices, told = len(found["passage_worst"]), []
+    if "effective_neighbors" in found:
+        told.append(
+            f"mixing averages over {found['effective_neighbors']:.3g} of {devices} devices "
+            f"(effective number of neighbors, decay {outlook.DECAY:g})"
+        )
+    if sources and devices > len(sources):
+        told.append(arrival(found, sources))
+    if devices > 1:
+        told.append(advice(found))
+    return told
+
+
+def arrival(found: Mapping[str, Any], sources: Sequence[int]) -> str:
+    """When knowledge of the sources is where, a sentence."""
+    worst, mean = over(found["passage"], sources)
+    if worst is None:
+        missing = sum(value is None for value in found["passage"])
+        many = f"{missing} of {len(found['passage'])} devices"
+        return f"knowledge of the sources {_fails(found)} {many}{_within(found)}"
+    return (
+        f"predicted rounds until knowledge of the sources reaches a device: {rounds(mean)} on "
+        f"average, {rounds(worst)} at most"
+    )
+
+
+def _fails(found: Mapping[str, Any]) -> str:
+    return "does not reach" if "followed" in found else "never reaches"
+
+
+def _within(found: Mapping[str, Any]) -> str:
+    return f" in the {found['followed']} rounds that are followed" if "followed" in found else ""
+
+
+def spectrum(moduli: Sequence[float]) -> str:
+    """The first moduli of a descending spectrum, a sentence."""
+    told = [f"{modulus:.4g}" for modulus in np.round(moduli, 10)]
+    return f"moduli of the eigenvalues of W: {_listed(told)}"
+
+
+def advice(found: Mapping[str, Any]) -> str:
+    """Where a single source spreads what it knows fastest, a sentence."""
+    best = found["fastest"]
+    if best is None:
+        return f"from no device does knowledge reach all others{_within(found)}"
+    return (
+        f"knowledge spreads fastest from device {best}: predicted "
+        f"{rounds(found['passage_mean'][best])} rounds on average, "
+        f"{rounds(found['passage_worst'][best])} at most"
+    )
+
+
+def over(
+    passage: Sequence[float | None], sources: Sequence[int]
+) -> tuple[float | None, float | None]:
+    """The longest and the mean predicted rounds over devices that are no source; None if never."""
+    others = [value for device, value in enumerate(passage) if device not in set(sources)]
+    known = [value for value in others if value is not None]
+    if not others or len(known) < len(others):
+        return None, None
+    return max(known), sum(known) / len(known)
+
+
+def rounds(value: float | None, followed: int | None = None) -> str:
+    """A predicted number of rounds, three digits of it; of None, that it is never or not known.
+
+    Args:
+        value: The rounds.
+        followed: For how many rounds a W was followed that is another in each.
+    """
+    if value is None:
+        return "never" if followed is None else f">{followed}"
+    return f"{value:.3g}" if value >= 1e5 or value < 100 else f"{value:,.0f}"
