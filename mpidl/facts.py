@@ -5,7 +5,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
-from mpidl import accelerators, graphs, network, outlook, strategies
+from mpidl import accelerators, cautions, graphs, network, outlook, strategies
 from mpidl.algorithms import Lengths
 from mpidl.plan import Plan
 from mpidl.shards import Stock
@@ -64,6 +64,7 @@ def of_run(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, An
         found["weights"] = {
             i: {int(j): float(w) for j, w in zip(*row, strict=True)} for i, row in rows.items()
         }
+    found["cautions"] = cautions.of(plan)
     found["run_file"] = plan.file.text()
     return found
 

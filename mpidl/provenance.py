@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mpidl
-from mpidl import host, kernels, world
+from mpidl import cautions, host, kernels, world
 from mpidl.plan import Plan
 from mpidl.world import Comm
 
@@ -103,7 +103,7 @@ def notes(comm: Comm, plan: Plan, exchange: "Exchange", parallel: bool) -> list[
     ]
     if os.environ.get("MPIR_CVAR_ENABLE_HEAVY_YIELD") == "1":
         lines.append("ranks outnumber cores: MPICH gives its core away while it waits")
-    return [*lines, *sharing(plan), *emulated(plan)]
+    return [*lines, *sharing(plan), *emulated(plan), *cautions.of(plan)]
 
 
 def emulated(plan: Plan) -> list[str]:

@@ -1,0 +1,139 @@
+"""What to beware of in a run: where an algorithm or a rule does not do what it is known for."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mpidl import graphs, outlook
+from mpidl.plan import Plan
+
+Array = npt.NDArray[np.float64]
+
+CORRECTIONS = frozenset({"exact_diffusion", "gradient_tracking"})
+"""Algorithms that lead to the optimum of all losses where W is doubly stochastic."""
+
+SEEN = 20
+"""Rounds of a W that changes that are looked at."""
+
+EVEN = 1e-9
+"""By how much sums and masses may differ that count as equal."""
+
+LITTLE = 0.5
+"""Mass, of which the mean is 1, below which a device's steps become too long for its rate."""
+
+RULES = {
+    "trimmed_mean": (2, 1, "it takes the median, which of two is their mean"),
+    "median": (0, 3, "the median of two is their mean"),
+    "krum": (2, 3, "nothing is proved of it, and what it takes may be a lie"),
+}
+"""What a rule does in neighborhoods smaller than so many times ``liars`` and so many more."""
+
+
+def of(plan: Plan) -> list[str]:
+    """All that there is to beware of, a line each."""
+    return [*_liars(plan), *_corrected(plan), *_masses(plan)]
+
+
+def _corrected(plan: Plan) -> list[str]:
+    """Whether W lets an algorithm correct what different data do."""
+    name = plan.file.algorithm.name
+    if name not in CORRECTIONS or not (plan.looks or plan.devices <= outlook.CLOSE):
+        return []
+    if plan.looks:
+        return [_uneven(name, "it need not lead to the optimum of all losses")]
+    rounds = 1 if plan.steady else min(SEEN, plan.file.training.rounds)
+    matrices = [plan.matrix(round_) for round_ in range(rounds)]
+    lines = []
+    if any(np.abs(matrix.sum(axis=0) - 1).max() > EVEN for matrix in matrices):
+        weighted = "it leads to the optimum of losses weighted by influence, not of their mean"
+        other = "it need not lead to the optimum of all losses"
+        lines.append(_uneven(name, weighted if plan.steady else other))
+    if name == "exact_diffusion" and plan.steady and (growth := _growth(matrices[0])) > 1 + EVEN:
+        lines.append(
+            f"exact_diffusion diverges by this W, whatever training.lr is, by a factor of "
+            f"{growth:.3g} a round: it needs a symmetric one, and with algorithm.lazy = 0 one "
+            "without eigenvalues below -1/3"
+        )
+    return lines
+
+
+def _uneven(name: str, what: str) -> str:
+    return (
+        f"W is not doubly stochastic, for which {name} is made: {what}; metropolis_hastings and "
+        "sinkhorn are doubly stochastic where links go both ways"
+    )
+
+
+def _growth(matrix: Array) -> float:
+    """The factor a round of what grows fastest in ``x <- W (2 x - x_before)``, but for the mean.
+
+    A mode of W with eigenvalue l grows by the roots of ``z^2 - 2 l z + l``.
+    """
+    values = np.linalg.eigvals(matrix).astype(complex)
+    values = values[np.abs(values - 1) > EVEN]
+    root = np.sqrt(values * values - values)
+    return float(np.abs([values + root, values - root]).max(initial=0.0))
+
+
+def _masses(plan: Plan) -> list[str]:
+    """How much mass push-sum leaves to the devices in the long run, where W is steady."""
+    if plan.file.algorithm.name != "push_sum" or not plan.steady or not plan.dense:
+        return []
+    mass = plan.devices * graphs.stationary(plan.matrix().T)
+    least, most = int(mass.argmin()), float(mass.max())
+    if most - mass[least] < EVEN:
+        return ["push_sum: all masses are 1 in the long run"]
+    line = f"push_sum: masses are {mass[least]:.3g} (device {least}) to {most:.3g} in the long run"
+    if plan.file.algorithm.model_dump()["steps"] == "by_mass":
+        return [f"{line}, by which steps count"]
+    longest = f"up to {1 / mass[least]:.3g} times" if mass[least] > EVEN else "without bound"
+    line += f", and steps are divided by them: {longest} as long"
+    advice = "; take a smaller training.lr, or algorithm.steps = 'by_mass'"
+    return [line + (advice if mass[least] < LITTLE else "")]
+
+
+def _liars(plan: Plan) -> list[str]:
+    """Where neighborhoods are too small for a rule against liars, or have too many of them."""
+    settings = plan.file.strategy.model_dump()
+    name, liars = settings["name"], settings.get("liars", 0)
+    if name not in RULES:
+        return []
+    a, b, does = RULES[name]
+    needed, lines = a * liars + b, []
+    if few := _smaller(plan, needed):
+        what = f" for strategy.liars = {liars}" if a else ""
+        lines.append(
+            f"{name} needs neighborhoods of {needed}{what}, the device itself among them, and "
+            f"{_of(few, plan)} smaller ones{_when(plan)}: there {does}"
+        )
+    if a and (many := sum(count > liars for count in _heard(plan, plan.attackers))):
+        more = f"more attackers in the neighborhood than strategy.liars = {liars}"
+        lines.append(f"{_of(many, plan)} {more}")
+    selected = settings.get("selected", 1)
+    if selected > 1 and (all_in := _smaller(plan, selected + 1)):
+        lines.append(
+            f"krum takes the mean of strategy.selected = {selected} members, and "
+            f"{_of(all_in, plan)} no more{_when(plan)}: there that is the mean of all"
+        )
+    return lines
+
+
+def _smaller(plan: Plan, members: int) -> int:
+    """How many devices have neighborhoods of fewer members."""
+    return sum(1 + heard < members for heard in _heard(plan, range(plan.devices)))
+
+
+def _heard(plan: Plan, devices: Sequence[int]) -> list[int]:
+    """How many of some devices each device hears, where no link fails."""
+    links = plan.round_graph(0) if plan.changing else plan.open_graph
+    chosen = {*devices}
+    return [len(chosen.intersection(links.predecessors(device))) for device in links]
+
+
+def _of(count: int, plan: Plan) -> str:
+    return f"{count} of {plan.devices} devices {'has' if count == 1 else 'have'}"
+
+
+def _when(plan: Plan) -> str:
+    return " in the first round" if plan.changing else ""
