@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,14 @@ class Display:
         rounds: R.
         quiet: Show nothing (every rank but 0).
         first: The round with which the run goes on.
+        attackers: Devices whose accuracies are nobody's concern.
     """
 
-    def __init__(self, rounds: int, quiet: bool, first: int = 0) -> None:
+    def __init__(
+        self, rounds: int, quiet: bool, first: int = 0, attackers: Sequence[int] = ()
+    ) -> None:
         self._rounds, self._quiet, self._first = rounds, quiet, first
+        self._attackers = list(attackers)
         self._lost = False
         seen = None if quiet else terminal()
         self.console = Console(
@@ -74,7 +78,8 @@ class Display:
         if self._quiet:
             return
         self._tell_lost(round_, values)
-        self._last = {**self._last, **{k: v for k, v in values.items() if not np.isnan(v).all()}}
+        honest = self._honest(values)
+        self._last = {**self._last, **{k: v for k, v in honest.items() if not np.isnan(v).all()}}
         told = f"{scores(self._last)}  {seconds(values)}"
         if self._bar is not None and self._live is not None:
             self._bar.update(self._task, completed=round_ + 1)
@@ -83,6 +88,14 @@ class Display:
         elapsed = time.monotonic() - self._started
         left = elapsed / (round_ + 1 - self._first) * (self._rounds - round_ - 1)
         self.console.print(f"round {round_ + 1}/{self._rounds}  {told}  left {clock(left)}")
+
+    def _honest(self, values: Values) -> Values:
+        """The same, without accuracies of attackers."""
+        found = dict(values)
+        for key in [key for key in found if "accuracy" in key and self._attackers]:
+            found[key] = found[key].copy()
+            found[key][self._attackers] = np.nan
+        return found
 
     def _tell_lost(self, round_: int, values: Values) -> None:
         """Tell once where training goes wrong."""
@@ -105,14 +118,16 @@ class Display:
 
     def table(self, hops: Array) -> Table:
         """The last scores of all devices, by their distance from the OOD source."""
-        table = Table(title=r"after the last round: mean over devices \[min, max]")
+        honest = ~np.isin(np.arange(len(hops)), self._attackers)
+        whose = "devices" if honest.all() else "devices that do not attack"
+        table = Table(title=rf"after the last round: mean over {whose} \[min, max]")
         moment = "mixed" if "iid_accuracy_mixed" in self._last else "trained"
         table.add_column("hops from OOD data", no_wrap=True)
         for column in ("devices", "IID accuracy", "OOD accuracy"):
             table.add_column(column, justify="right")
-        groups = [("all", np.ones(len(hops), bool))]
+        groups = [("all", honest)]
         if (hops >= 0).any():
-            groups += [(_hops(h), hops == h) for h in np.unique(hops)]
+            groups += [(_hops(h), honest & (hops == h)) for h in np.unique(hops)]
         for name, chosen in groups:
             cells = [
                 spread(
@@ -136,7 +151,7 @@ def spread(values: Array) -> str:
 
 
 def scores(values: Values) -> str:
-    """Mean ± standard deviation over devices of the accuracies, and the consensus distance.
+    """Mean ± standard deviation of the accuracies over devices that have one; consensus distance.
 
     Where a network is described also the simulated seconds until the last device is there.
 

@@ -19,3 +19,25 @@ def test_where_push_sum_divides_by_next_to_nothing_it_is_named(mass, told, capsy
     seconds = {f"seconds_{phase}": np.zeros(4) for phase in PHASES}
     display.watch(0, {**seconds, "finite": np.array([1, 0, 1, 1]), "mass": np.array(mass, float)})
     assert told in capsys.readouterr().out
+
+
+def test_attackers_are_left_out_of_accuracies(capsys):
+    display = Display(1, quiet=False, attackers=[1])
+    values = {f"seconds_{phase}": np.zeros(3) for phase in PHASES}
+    accuracy = np.array([0.5, 0, 0.7])
+    display.watch(0, {**values, "iid_accuracy_mixed": accuracy, "finite": np.ones(3)})
+    assert "IID 0.600 ± 0.100" in capsys.readouterr().out
+    assert accuracy[1] == 0
+    display.console.print(display.table(np.array([0, 1, 1])))
+    said = capsys.readouterr().out
+    assert "devices that do not attack" in said
+    assert "2 │ 0.600 [0.500, 0.700]" in said
+    assert "1 │ 0.700 [0.700, 0.700]" in said
+
+
+def test_where_all_attack_there_is_nothing_to_tell(capsys):
+    display = Display(1, quiet=False, attackers=[0])
+    values = {f"seconds_{phase}": np.zeros(1) for phase in PHASES}
+    display.watch(0, {**values, "iid_accuracy_mixed": np.ones(1), "finite": np.ones(1)})
+    display.console.print(display.table(np.zeros(1, np.int64)))
+    assert "IID 1" not in capsys.readouterr().out
