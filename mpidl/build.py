@@ -135,7 +135,7 @@ def rehearse(node: Comm, plan: Plan, stock: Stock, hosted: tuple[int, int]) -> N
     """
     hardware = accelerators.choose(node, plan.file.training.accelerator)
     survey.foresee(plan.file.exchange.backend, hardware.type)
-    size, there = vector_size(plan, stock), accelerators.memory(hardware)
+    (size, _), there = sizes(plan, stock), accelerators.memory(hardware)
     own, all_here = hosted
     devices = all_here if hardware.type == "cpu" else own
     side_by_side(plan, stock, own, hardware)
@@ -159,16 +159,17 @@ def make_model(plan: Plan, stock: Stock, device: int) -> torch.nn.Module:
     return model
 
 
-def vector_size(plan: Plan, stock: Stock) -> int:
-    """P: how many floating numbers a model of this run has.
+def sizes(plan: Plan, stock: Stock) -> tuple[int, int]:
+    """P and T: how many floating numbers a model of this run has, and how many are learned.
 
     Raises:
         Fault: If the model does not fit the data.
     """
     with torch.device("meta"):
         model = make_model(plan, stock, 0)
-    floating = [b for b in model.buffers() if b.is_floating_point()]
-    return sum(t.numel() for t in [*model.parameters(), *floating])
+    learned = sum(weights.numel() for weights in model.parameters())
+    floating = sum(b.numel() for b in model.buffers() if b.is_floating_point())
+    return learned + floating, learned
 
 
 def side_by_side(plan: Plan, stock: Stock, hosted: int, hardware: torch.device) -> bool:

@@ -28,8 +28,8 @@ def of_run(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, An
     from mpidl import build
 
     graph = plan.graph
-    size = build.vector_size(plan, stock)
-    travels = plan.algorithm.travels(Lengths(size, size))
+    size, learned = build.sizes(plan, stock)
+    travels = plan.algorithm.travels(Lengths(size, learned))
     sent, received = traffic(plan, ranks, travels)
     inbox = np.zeros_like(received) if together and shares(plan) else received
     samples = [graph.nodes[device]["samples"] for device in graph]

@@ -148,3 +148,12 @@ def test_a_network_that_works_is_not_mentioned(comm, planned, capsys):
     assert check.check(comm, planned(), as_json=False) == 0
     said = capsys.readouterr().out.partition("[topology]")[0]
     assert not any(word in said for word in ("straggler", "late", "leave and", "attack", "simul"))
+
+
+def test_only_what_is_learned_travels_twice(comm, planned, checked, monkeypatch):
+    monkeypatch.setattr("mpidl.build.sizes", lambda plan, stock: (100, 60))
+    settings = "algorithm.name=gradient_tracking", "network.bandwidth=640"
+    found = checked(planned(f"topology.devices={comm.size + 2}", *settings), True)
+    if comm.rank == 0:
+        # Each of two rounds takes as long as 100 + 60 numbers of 4 bytes.
+        assert found["simulated_seconds"] == pytest.approx(2)
