@@ -60,8 +60,8 @@ def _corrected(plan: Plan) -> list[str]:
 
 def _uneven(name: str, what: str) -> str:
     return (
-        f"W is not doubly stochastic, for which {name} is made: {what}; metropolis_hastings and "
-        "sinkhorn are doubly stochastic where links go both ways"
+        f"{name} is made for a doubly stochastic W, which this is not: {what}; that of sinkhorn "
+        "is, and of metropolis_hastings where links go both ways"
     )
 
 
