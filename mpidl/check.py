@@ -52,7 +52,7 @@ def check(comm: Comm, plan: Plan, as_json: bool) -> int:
 
 def report(plan: Plan, found: dict[str, Any]) -> str:
     """The facts as a page of text."""
-    size = f"{found['devices']} devices on {found['ranks']} ranks"
+    size = provenance.hosting(plan.devices, found["ranks"])
     pictured = plan.devices <= facts.PICTURED
     lines = [f"{found['name']}: {heading(plan, found, size)}", *changes(plan)]
     lines += ["", graphs.picture(plan.graph), ""] if pictured else []

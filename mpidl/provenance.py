@@ -84,6 +84,12 @@ def title(plan: Plan) -> str:
     )
 
 
+def hosting(devices: int, ranks: int) -> str:
+    """How many devices are on how many ranks."""
+    told = ((devices, "device"), (ranks, "rank"))
+    return " on ".join(f"{count} {kind}{'s' if count > 1 else ''}" for count, kind in told)
+
+
 def waiting() -> str:
     """How MPI waits here: whether a waiting rank keeps its core."""
     yields = os.environ.get("MPIR_CVAR_ENABLE_HEAVY_YIELD") == "1"
@@ -92,13 +98,13 @@ def waiting() -> str:
 
 def notes(comm: Comm, plan: Plan, exchange: "Exchange", parallel: bool) -> list[str]:
     """What a reader should know before the first round, a line each."""
-    hosting = f"{plan.devices} devices on {comm.size} ranks, {host.cores()} cores"
     how = "in parallel (MPI-IO)" if parallel else "through rank 0"
     if not parallel and plan.file.record.writer != "gather":
         how += ", as this h5py was built without MPI"
     why = f" ({exchange.reason})" if exchange.reason else ""
     lines = [
-        f"{hosting}; {world.library()}; exchange {type(exchange).__name__.lower()}{why}, "
+        f"{hosting(plan.devices, comm.size)}, {host.cores()} cores; {world.library()}; exchange "
+        f"{type(exchange).__name__.lower()}{why}, "
         f"kernel {kernels.used()}, accelerator {exchange.device.type}; recording {how}",
     ]
     if os.environ.get("MPIR_CVAR_ENABLE_HEAVY_YIELD") == "1":
