@@ -87,8 +87,10 @@ def _masses(plan: Plan) -> list[str]:
     line = f"push_sum: masses are {mass[least]:.3g} (device {least}) to {most:.3g} in the long run"
     if plan.file.algorithm.model_dump()["steps"] == "by_mass":
         return [f"{line}, by which steps count"]
-    longest = f"up to {1 / mass[least]:.3g} times" if mass[least] > EVEN else "without bound"
-    line += f", and steps are divided by them: {longest} as long"
+    longest = f"up to {1 / mass[least]:.3g} times as long"
+    if mass[least] < EVEN:
+        longest = "they grow without bound"
+    line += f", and steps are divided by them: {longest}"
     advice = "; take a smaller training.lr, or algorithm.steps = 'by_mass'"
     return [line + (advice if mass[least] < LITTLE else "")]
 

@@ -79,7 +79,7 @@ def _mixing(plan: Plan, found: Mapping[str, Any]) -> list[str]:
         ]
     lines = []
     if "spectral_gap" in found:
-        lines += [long_run(found), *_holds(plan, found)]
+        lines += [*_holds(plan, found), long_run(found)]
     if "passage" in found:
         lines += forecast.knowledge(found, plan.sources)
     if "long_run" in found:
@@ -92,9 +92,12 @@ def _beside(plan: Plan) -> list[str]:
     file = plan.file
     late = network.longest(file.network) > 0 or file.exchange.mixing == "delayed"
     parts = ["delays"] * late + ["lies"] * bool(plan.attackers)
+    lines = [f"what is said of W leaves out {' and '.join(parts)}"] if parts else []
     if plan.algorithm.read is not None:
-        parts.append(f"what {file.algorithm.name} makes of W")
-    return [f"what is said of W leaves out {' and '.join(parts)}"] if parts else []
+        lines.append(
+            f"what is said of W holds for plain mixing, which {file.algorithm.name} is not"
+        )
+    return lines
 
 
 def _costs(plan: Plan, found: Mapping[str, Any]) -> list[str]:
@@ -103,8 +106,8 @@ def _costs(plan: Plan, found: Mapping[str, Any]) -> list[str]:
     return [
         f"OOD data on {provenance.named(plan.sources)}; "
         f"tests: {tests['iid']} IID and {tests['ood']} OOD samples",
-        f"{file.algorithm.name} with {file.strategy.name} weights; {file.model.name}: "
-        f"{count:,} parameters, {_bytes(count * facts.FLOAT)}",
+        f"algorithm {file.algorithm.name}, strategy {file.strategy.name}; model "
+        f"{file.model.name}: {count:,} parameters, {_bytes(count * facts.FLOAT)}",
         f"{'the first' if plan.changing else 'a'} round sends "
         f"{_span(found['bytes_sent_per_rank'])} and receives "
         f"{_span(found['bytes_received_per_rank'])} per rank; memory per rank "
@@ -160,10 +163,13 @@ def _holds(plan: Plan, found: Mapping[str, Any]) -> list[str]:
 
 
 def leaders(influence: Sequence[float]) -> list[int]:
-    """Devices by descending influence; nobody where all have the same, to ten digits."""
+    """Devices by descending influence, of those that have some; none where all are alike.
+
+    To ten digits.
+    """
     shares = np.round(influence, 10)
     alike = len(shares) > 1 and float(np.ptp(shares)) == 0
-    return [] if alike else np.argsort(-shares, kind="stable").tolist()
+    return [] if alike else np.argsort(-shares, kind="stable")[: (shares > 0).sum()].tolist()
 
 
 def _devices(plan: Plan, found: dict[str, Any]) -> list[str]:
@@ -185,7 +191,8 @@ def _devices(plan: Plan, found: dict[str, Any]) -> list[str]:
 
 def _ranges(plan: Plan, found: dict[str, Any]) -> list[str]:
     samples = found["samples"]
-    lines = [f"samples per device {min(samples)} to {max(samples)}"]
+    least, most = min(samples), max(samples)
+    lines = [f"samples per device: {least}" + (f" to {most}" if most > least else "")]
     if plan.file.strategy.name in ("betweenness", "closeness"):
         lines.append(f"{plan.file.strategy.name} is exact, over the paths between all devices")
     return lines

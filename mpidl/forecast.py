@@ -13,7 +13,10 @@ BEYOND = (
 )
 """What is said of a larger graph."""
 
-CHANGING = "W is not the same in every round: what is said of it holds for the first"
+CHANGING = (
+    f"W is not the same in every round, and beyond {outlook.WALKED} devices not followed: what is "
+    "said of it is said of the first round"
+)
 """What is said where links, weights or who takes part change, and are not followed."""
 
 NAMED = 8
