@@ -44,7 +44,7 @@ def test_a_large_graph_is_told_by_sparse_ways(comm, planned, capsys, monkeypatch
     settings = f"topology.devices={comm.size + 60}", f"strategy.name={strategy}"
     assert check.check(comm, planned(*settings), as_json=True) == 0
     dense = capsys.readouterr().out
-    monkeypatch.setattr("mpidl.plan.SPECTRUM", 4)
+    monkeypatch.setattr("mpidl.plan.plans.SPECTRUM", 4)
     assert check.check(comm, planned(*settings), as_json=True) == 0
     sparse = capsys.readouterr().out
     assert check.check(comm, planned(*settings), as_json=False) == 0
@@ -68,7 +68,7 @@ def test_a_large_graph_is_told_by_sparse_ways(comm, planned, capsys, monkeypatch
 
 
 def test_links_beyond_count_leave_the_long_run_out(comm, planned, capsys, monkeypatch):
-    monkeypatch.setattr("mpidl.plan.SPECTRUM", 4)
+    monkeypatch.setattr("mpidl.plan.plans.SPECTRUM", 4)
     monkeypatch.setattr("mpidl.facts.LISTED", 7)
     made = planned(f"topology.devices={comm.size + 40}")
     assert check.check(comm, made, as_json=False) == 0
