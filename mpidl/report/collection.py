@@ -1,6 +1,6 @@
 """Many runs side by side: in what they differ, and their numbers as tables."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,18 +8,14 @@ from typing import Any
 import pandas as pd
 
 from mpidl import runfile
-from mpidl.report import summary
+from mpidl.report import labels, summary
+from mpidl.report.labels import GRAPH, JOINT, NAMED
 from mpidl.report.paper import graphs
 from mpidl.report.summary import Summary
 from mpidl.tables import NAMERS
 
-RULES = ("strategy", "schedule", "algorithm")
-"""Sections that say how devices weigh and mix; what differs in them tells strategies apart."""
-
-_NAMED = ("strategy", "algorithm")
-
-GRAPH = "graph"
-"""The factor that stands for the file of a graph: its kind, not which one of its kind it is."""
+IDLE = ("attack.devices", "attack.from_round")
+"""Settings that decide nothing where there is no attack."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +57,8 @@ class Collection:
     def runs(self) -> pd.DataFrame:
         """A line for each run.
 
-        ``run``; ``strategy``, by name and by what else tells it from others of that name, or the
-        algorithm, where all have one strategy and several algorithms;
+        ``run``; ``strategy``, the names that differ of :data:`mpidl.report.labels.NAMED`, joined by
+        :data:`mpidl.report.labels.JOINT`, and what else tells it from others of these names;
         ``cell``, all other factors; ``seed``; the factors; ``devices``, ``rounds``, ``done``,
         ``completed``; and the numbers of :func:`mpidl.report.summary.of`.
         """
@@ -73,7 +69,7 @@ class Collection:
                 {
                     "run": name,
                     "strategy": self._strategy(told),
-                    "cell": self._label(told, lambda key: not _rules(key) and not _seeds(key)),
+                    "cell": self._label(told, _cells),
                     "seed": _shorter(self._label(told, _seeds)),
                     **{key: _cell(told.get(key)) for key in self.factors},
                     "devices": one.devices,
@@ -118,26 +114,43 @@ class Collection:
         )
 
     @cached_property
-    def _namer(self) -> str:
-        """The setting by which rules are called."""
-        strategy, algorithm = (f"{section}.name" in self.factors for section in _NAMED)
-        return f"{_NAMED[algorithm and not strategy]}.name"
+    def _namers(self) -> list[str]:
+        """The settings by which rules are called."""
+        namers = [f"{section}.name" for section in NAMED]
+        return [key for key in namers if key in self.factors] or ["strategy.name"]
 
     @cached_property
     def _variants(self) -> dict[str, list[str]]:
-        """By name of a rule the settings that tell apart the runs of that name."""
+        """By what a rule is called the settings that tell apart the runs of that name."""
         rows: dict[str, list[Mapping[str, Any]]] = {}
         for row in self.settings.values():
-            rows.setdefault(str(row[self._namer]), []).append(row)
-        return {name: [*filter(_rules, _keys(found))] for name, found in rows.items()}
+            rows.setdefault(self._called(row), []).append(row)
+        return {name: [*filter(labels.rules, _keys(found))] for name, found in rows.items()}
+
+    @cached_property
+    def _builders(self) -> dict[str, set[str]]:
+        """By setting that differs the builders that have it in some run; graphs need none."""
+        rows, keys = self.settings.values(), [*filter(_settable, self.differing)]
+        return {key: {labels.builder(key, row) for row in rows if key in row} for key in keys}
+
+    def _called(self, told: Mapping[str, Any]) -> str:
+        # Files from before there was a choice of algorithms do not name theirs.
+        return JOINT.join(str(told.get(key, "dsgd")) for key in self._namers)
 
     def _strategy(self, told: Mapping[str, Any]) -> str:
-        name = str(told[self._namer])
-        variants = (_told(key, told[key]) for key in self._variants[name] if key in told)
-        return ", ".join([name, *variants])
+        name = self._called(told)
+        return ", ".join([name, *self._words(told, self._variants[name])])
 
     def _label(self, told: Mapping[str, Any], chosen: Callable[[str], bool]) -> str:
-        return ", ".join(_told(k, told.get(k)) for k in self.differing if chosen(k)) or "-"
+        return ", ".join(self._words(told, filter(chosen, self.differing))) or "-"
+
+    def _words(self, told: Mapping[str, Any], keys: Iterable[str]) -> Iterator[str]:
+        """Those of some settings that a run has, and those that it could have."""
+        for key in keys:
+            if key in told:
+                yield labels.told(key, told[key])
+            elif labels.builder(key, told) in self._builders.get(key, ()):
+                yield f"{labels.called(key)} unset"
 
 
 def _mattering(one: Summary) -> dict[str, Any]:
@@ -147,6 +160,8 @@ def _mattering(one: Summary) -> dict[str, Any]:
         skipped = runfile.UNTOLD.get(section, [])
         if section != "name" and skipped is not None and setting not in skipped:
             told[key] = value
+    if told.get("attack.name", "none") == "none":
+        told = {key: value for key, value in told.items() if key not in IDLE}
     if told.pop("topology.file", None) is not None:
         told.pop("topology.devices", None)
         kind, which = _kind(one)
@@ -168,14 +183,11 @@ def _keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _differs(key: str, rows: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a setting differs between runs that name the same builder in its section."""
-    section = key.partition(".")[0]
-    namers = [f"{section}.{namer}" for namer in NAMERS]
-    if key in namers:
+    if key.partition(".")[2] in NAMERS:
         return len({str(row.get(key)) for row in rows}) > 1
     values: dict[str, set[str]] = {}
     for row in rows:
-        builder = next((str(row[namer]) for namer in namers if namer in row), "")
-        values.setdefault(builder, set()).add(str(row.get(key)))
+        values.setdefault(labels.builder(key, row), set()).add(str(row.get(key)))
     return any(len(found) > 1 for found in values.values())
 
 
@@ -183,21 +195,18 @@ def _seeds(key: str) -> bool:
     return key.partition(".")[2] == "seed"
 
 
-def _rules(key: str) -> bool:
-    return key.partition(".")[0] in RULES
+def _cells(key: str) -> bool:
+    return not labels.rules(key) and not _seeds(key)
+
+
+def _settable(key: str) -> bool:
+    return key.partition(".")[0] != GRAPH
 
 
 def _shorter(seeds: str) -> str:
     """One seed where all of them are the same, as they mostly are."""
     different = set(seeds.split(", "))
     return different.pop() if len(different) == 1 else seeds
-
-
-def _told(key: str, value: Any) -> str:
-    """A setting as a label shows it: names, graphs and sources speak for themselves."""
-    setting = key.partition(".")[2] or key
-    names = isinstance(value, str) and setting in (*NAMERS, "sources", GRAPH)
-    return f"{value}" if names or setting == "seed" else f"{setting.replace('_', ' ')} {value}"
 
 
 def _cell(value: Any) -> Any:

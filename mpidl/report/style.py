@@ -12,6 +12,8 @@ import matplotlib
 from matplotlib.colors import Colormap, to_hex
 from matplotlib.typing import LineStyleType
 
+from mpidl.report.labels import JOINT
+
 FILE = Path(__file__).with_name("mpidl.mplstyle")
 """For ``matplotlib.style.use`` too."""
 
@@ -124,8 +126,8 @@ def steps(count: int) -> list[str]:
 
 
 def base(strategy: str) -> str:
-    """The name in the label of a strategy: ``"degree"`` of ``"degree, temperature 0.05"``."""
-    return strategy.partition(",")[0].strip()
+    """The first name in a label: ``"degree"`` of ``"degree, temperature 0.05"``."""
+    return strategy.partition(",")[0].partition(JOINT)[0].strip()
 
 
 def color(strategy: str) -> str:
@@ -158,10 +160,10 @@ def ordered(strategies: Iterable[str]) -> list[str]:
     """Labels in the order in which figures show them, each once."""
     names = list(_LOOKS)
 
-    def key(label: str) -> tuple[int, str, list[float], str]:
-        name = base(label)
-        place = names.index(name) if name in names else len(names)
-        return place, name, _numbers(label), label
+    def key(label: str) -> tuple[list[tuple[int, str]], list[float], str]:
+        called = label.partition(",")[0].split(JOINT)
+        places = [(names.index(one) if one in names else len(names), one) for one in called]
+        return places, _numbers(label), label
 
     return sorted(set(strategies), key=key)
 
@@ -177,6 +179,10 @@ def variant(strategy: str, among: Sequence[str], count: int) -> int:
     name = base(strategy)
     if strategy == name:
         return 0
+    if JOINT in strategy:
+        # What follows the first name looks the same whatever that name is.
+        ends = dict.fromkeys(one.removeprefix(base(one)) for one in ordered([*among, strategy]))
+        return list(ends).index(strategy.removeprefix(name)) % count
     variants = [one for one in ordered(among) if base(one) == name and one != name]
     if strategy in variants:
         # Where all are variants, the first may have the plain look.

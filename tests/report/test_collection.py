@@ -65,9 +65,42 @@ def test_algorithms_tell_runs_of_one_strategy_apart(write: Write, tmp_path: Path
     found = study(
         write, tmp_path, [], ["algorithm.name=gradient_tracking"], ["strategy.name=unweighted"]
     )
-    labels = ["degree, dsgd", "degree, gradient_tracking", "unweighted"]
+    labels = ["dsgd · degree", "gradient_tracking · degree", "dsgd · unweighted"]
     assert list(found.runs["strategy"]) == labels
     assert list(found.runs["cell"]) == ["-", "-", "-"]
+
+
+def test_labels_name_what_a_run_has_and_what_it_could_have(write: Write, tmp_path: Path) -> None:
+    ring, path = tmp_path / "ring.edges", nx.path_graph(3)
+    nx.write_edgelist(path, ring, data=False)
+    found = study(
+        write,
+        tmp_path,
+        ["network.bandwidth=1000.0", "network.stragglers=[1]"],
+        ["attack.name=sign_flip", "attack.devices=0"],
+        [
+            "topology.name=watts_strogatz",
+            "topology.k=2",
+            "topology.rewiring=0.1",
+            "attack.name=sign_flip",
+        ],
+        ["topology.name=watts_strogatz", "topology.k=2", "topology.rewiring=0.2"],
+        [f"topology.file={ring}"],
+    )
+    unset = "bandwidth unset, no stragglers"
+    assert [{*cell.split(", ")} for cell in found.runs["cell"]] == [
+        {"barabasi_albert", "bandwidth 1000.0", "stragglers [1]", "no attack"},
+        {"barabasi_albert", *unset.split(", "), "sign_flip attack", "attackers 0"},
+        {
+            "watts_strogatz",
+            "rewiring 0.1",
+            *unset.split(", "),
+            "sign_flip attack",
+            "attackers random:1",
+        },
+        {"watts_strogatz", "rewiring 0.2", *unset.split(", "), "no attack"},
+        {"3 devices", "3 links", *unset.split(", "), "no attack"},
+    ]
 
 
 def test_what_tells_runs_of_one_strategy_apart_is_in_its_label(

@@ -377,6 +377,14 @@ def test_variants_of_a_strategy_share_its_colour_and_differ_in_line_and_marker()
     assert style.color("of_ones_own") == style.color("of_ones_own, power 2")
 
 
+def test_algorithms_with_strategies_have_the_colour_of_one_and_a_line_for_the_other() -> None:
+    pairs = [("dsgd", "degree"), ("dsgd", "unweighted"), ("choco", "degree")]
+    told = [f"{algorithm} · {strategy}" for algorithm, strategy in pairs]
+    assert [style.color(one) for one in told] == [style.color(one) for one, _ in pairs]
+    lines = [style.line(one, told) for one in told]
+    assert lines[0] == lines[2] != lines[1]
+
+
 @pytest.mark.parametrize(("name", "format_"), [("heat", "png"), ("graph", "svg"), ("hops", "pdf")])
 def test_the_same_figure_is_the_same_bytes(
     name: str, format_: str, run: xr.Dataset, tmp_path: Path
