@@ -54,6 +54,11 @@ class Collection:
         return [key for key in self.differing if not _seeds(key)]
 
     @cached_property
+    def compared(self) -> labels.Compared:
+        """What the labels of runs stand for."""
+        return labels.compared(self.factors)
+
+    @cached_property
     def runs(self) -> pd.DataFrame:
         """A line for each run.
 

@@ -1,6 +1,7 @@
 """What settings are called where runs are told apart by them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mpidl.tables import NAMERS
@@ -19,6 +20,54 @@ GRAPH = "graph"
 
 WORDS = {"attack.devices": "attackers"}
 """What a setting is called whose own name could be that of another one."""
+
+FEW = 3
+"""Settings that a title names; of more it says that they are settings."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What runs are compared by, in words.
+
+    Attributes:
+        one: What a label stands for, in a sentence.
+        many: Several of them.
+        head: The same over a column or a legend.
+        by: In what runs differ, for a title; empty where they do not.
+    """
+
+    one: str = "strategy"
+    many: str = "strategies"
+    head: str = "Strategy"
+    by: str = ""
+
+    def titled(self, what: str) -> str:
+        """A title that says by what something is told apart."""
+        return f"{what} by {self.by}" if self.by else what
+
+
+def compared(factors: Sequence[str]) -> Compared:
+    """What to call that in which runs differ.
+
+    Args:
+        factors: Settings that differ between runs, without seeds.
+    """
+    named = [section for section in NAMED if f"{section}.name" in factors]
+    chosen = [key for key in factors if rules(key)] or factors
+    words = [*dict.fromkeys([*named, *(_word(key, factors) for key in chosen)])]
+    by = " and ".join(words[-2:]) if len(words) <= FEW else "settings"
+    by = ", ".join([*words[:-2], by]) if len(words) == FEW else by
+    if len(named) == len(NAMED):
+        return Compared("combination", "combinations", "Algorithm and strategy", by)
+    if named == ["algorithm"]:
+        return Compared("algorithm", "algorithms", "Algorithm", by)
+    return Compared(by=by)
+
+
+def _word(key: str, factors: Sequence[str]) -> str:
+    """What a setting is called, or its section where runs differ in what that names."""
+    section = key.partition(".")[0]
+    return section if any(f"{section}.{one}" in factors for one in NAMERS) else called(key)
 
 
 def builder(key: str, row: Mapping[str, Any]) -> str:

@@ -80,7 +80,7 @@ def _groups(collection: Collection) -> Table:
     groups = statistics.groups(collection)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("cell", overflow="fold")
-    table.add_column("strategy", overflow="fold")
+    table.add_column(collection.compared.head.lower(), overflow="fold")
     for head in ("runs", "IID mean", "OOD mean", "95 %"):
         table.add_column(head, justify="right", no_wrap=True)
     for row in groups.to_dict("records"):

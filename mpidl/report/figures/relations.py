@@ -48,9 +48,9 @@ def predictors(collection: Collection) -> Picture | None:
         "relations",
         "OOD level against graph and source",
         "Mean OOD accuracy over all rounds and devices of each finished run; lines are least "
-        "squares for each strategy over all its runs, bands their pointwise 95 % intervals. Each "
-        "panel looks at one quantity alone, whatever else differs between runs; spectral gap and "
-        "stationary weight are those of W in the first round.",
+        f"squares for each {collection.compared.one} over all its runs, bands their pointwise "
+        "95 % intervals. Each panel looks at one quantity alone, whatever else differs between "
+        "runs; spectral gap and stationary weight are those of W in the first round.",
         figure,
     )
 
@@ -99,7 +99,7 @@ def distances(collection: Collection) -> Picture | None:
     sides.legend(figure, sides.lined(names))
     return Picture(
         "distances",
-        "OOD level against distance by strategy",
+        collection.compared.titled("OOD level against distance"),
         "Mean OOD accuracy over all rounds of devices so many links from the nearest source, mean "
         "over all devices of finished runs; whiskers are 95 % intervals over devices and seeds, "
         "which take devices as independent.",

@@ -55,7 +55,7 @@ def _curves(collection: Collection, kind: str) -> Picture | None:
     sides.legend(figure, sides.lined(strategies))
     return Picture(
         f"curves-{kind}",
-        f"{kind.upper()} accuracy over rounds by strategy",
+        collection.compared.titled(f"{kind.upper()} accuracy over rounds"),
         f"Mean accuracy of all devices on the {kind.upper()} test set after each round, mean over "
         f"finished runs; bands go from the least run to the greatest.{left_out}",
         figure,
@@ -102,7 +102,7 @@ def levels(collection: Collection) -> Picture | None:
     sides.legend(figure, handles)
     return Picture(
         "levels",
-        "OOD level by strategy",
+        collection.compared.titled("OOD level"),
         "Mean OOD accuracy over all rounds (area under the curve over its length), mean over the "
         "devices of all seeds of finished runs; whiskers are 95 % intervals over devices and "
         f"seeds, which take devices as independent.{left_out}",
@@ -129,7 +129,7 @@ def thresholds(collection: Collection) -> Picture | None:
     axes.set_ylabel(f"rounds to OOD accuracy {collection.threshold:g}")
     return Picture(
         "thresholds",
-        "Rounds to threshold by strategy",
+        collection.compared.titled("Rounds to threshold"),
         f"Rounds until the mean OOD accuracy of all devices reaches {collection.threshold:g}. Dots "
         "are runs, hollow where it never does; bars are medians (of two the greater), with never "
         f"as the largest number.{left_out}",
@@ -151,7 +151,7 @@ def differences(collection: Collection) -> Picture | None:
     axes.set_ylabel("OOD over IID (%)")
     return Picture(
         "differences",
-        "Difference between OOD and IID by strategy",
+        collection.compared.titled("Difference between OOD and IID"),
         "Area under the OOD accuracy curve minus that under the IID one, in percent of their mean "
         "(-200 to 200): below 0 what only the source knows lags behind. Dots are runs, bars their "
         f"means.{left_out}",

@@ -15,6 +15,7 @@ from mpidl import reader
 from mpidl.faults import Fault
 from mpidl.report import figures, statistics, style
 from mpidl.report.collection import Collection
+from mpidl.report.labels import Compared
 from mpidl.report.page import facts, table
 from mpidl.report.page.table import Table
 from mpidl.report.whole import whole
@@ -118,6 +119,7 @@ def text(
         title=facts.title(collection),
         abstract=facts.abstract(collection),
         made=facts.made(collection),
+        compared=collection.compared,
         several=len(collection.summaries) > 1,
         headline=facts.headline(collection),
         concerns=facts.concerns(collection),
@@ -180,12 +182,22 @@ def _tables(collection: Collection, ranks: Mapping[str, int]) -> dict[str, Table
         devices = collection.devices.drop(columns="run")
         return {"devices": _table(devices.assign(source=devices["source"] == 1), "devices")}
     found = statistics.tables(collection)
-    made = {name: _table(frame, name) for name, frame in found.items() if len(frame)}
+    made = {
+        name: _table(_telling(frame), name, collection.compared)
+        for name, frame in found.items()
+        if len(frame)
+    }
     return {**made, "runs": _runs(collection, ranks)}
 
 
-def _table(frame: pd.DataFrame, name: str) -> Table:
-    return table.of(frame, name, FIRST.get(name, ()), filtered=len(frame) > MANY)
+def _telling(frame: pd.DataFrame) -> pd.DataFrame:
+    """Without the labels that are the same in all lines."""
+    same = [key for key in ("strategy", "cell") if key in frame and frame[key].nunique() == 1]
+    return frame.drop(columns=same if len(frame) > 1 else [])
+
+
+def _table(frame: pd.DataFrame, name: str, compared: Compared = table.STRATEGIES) -> Table:
+    return table.of(frame, name, FIRST.get(name, ()), None, compared, filtered=len(frame) > MANY)
 
 
 def _runs(collection: Collection, ranks: Mapping[str, int]) -> Table:
@@ -197,7 +209,8 @@ def _runs(collection: Collection, ranks: Mapping[str, int]) -> Table:
     ]
     links = [f"#file-{at}" for at in range(len(frame))] if len(frame) <= FILES else []
     extra = {"curve": curves}
-    return table.of(frame, "runs", FIRST["runs"], extra, filtered=True, links=links)
+    told, compared = _telling(frame), collection.compared
+    return table.of(told, "runs", FIRST["runs"], extra, compared, filtered=True, links=links)
 
 
 def _drawn(path: str, rank: int) -> str:

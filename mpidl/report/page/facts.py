@@ -29,6 +29,13 @@ OF_RUN = (
 )
 """The numbers that head the page of one run."""
 
+NAMES = (
+    ("strategy", "strategies", ""),
+    ("algorithm", "algorithms", "dsgd"),
+    ("attack", "attacks", "none"),
+)
+"""Sections whose names an abstract tells: of one, of several, and the name that needs no words."""
+
 UNVERSIONED = ("name", "started", "rounds_done", "completed")
 """Attributes of a results file that the page has elsewhere."""
 
@@ -77,9 +84,10 @@ def abstract(collection: Collection) -> str:
     which = f"{len(runs):,} runs" if len(runs) > 1 else "One run"
     told = f"{which} of decentralized learning on {devices} devices: "
     parts = [f"data {_several(runs, 'data.name')}", f"model {_several(runs, 'model.name')}"]
-    strategies = sorted({str(one.settings["strategy.name"]) for one in runs})
-    one = len(strategies) == 1
-    parts.append(f"strategy {strategies[0]}" if one else f"strategies {_listed(strategies)}")
+    for singular, plural, usual in NAMES:
+        names = sorted({str(one.settings.get(f"{singular}.name", usual)) for one in runs})
+        if names != [usual]:
+            parts.append(f"{singular if len(names) == 1 else plural} {_listed(names)}")
     parts.append(_sources(runs))
     return told + "; ".join(parts) + "."
 
@@ -140,14 +148,15 @@ def headline(collection: Collection) -> list[Fact]:
             links,
             done,
         ]
-    rows = collection.runs
+    rows, compared = collection.runs, collection.compared
+    many = compared.many.capitalize()
     completed = sum(one.completed for one in runs)
     return [
         Fact("Runs", f"{len(runs):,}", why="Results files that were read."),
         Fact("Completed", f"{completed:,}", why="Runs that came to their end."),
         *(
-            Fact(name, f"{rows[key].nunique():,}", why=table.described(key).why)
-            for name, key in (("Strategies", "strategy"), ("Cells", "cell"), ("Seeds", "seed"))
+            Fact(name, f"{rows[key].nunique():,}", why=table.described(key, "", compared).why)
+            for name, key in ((many, "strategy"), ("Cells", "cell"), ("Seeds", "seed"))
         ),
         Fact("Devices", _range({one.devices for one in runs}), why="Learners of a run."),
         Fact("Rounds", _range({one.rounds for one in runs}), why="Asked for in a run."),

@@ -10,6 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from mpidl.report.labels import Compared
+
 DASH = "\N{EN DASH}"
 """In place of a number that there is not."""
 
@@ -17,6 +19,9 @@ SIGNIFICANT = 3
 
 SPREAD = 1e-3
 """Least to greatest number of a column down to which all of it has the same decimals."""
+
+STRATEGIES = Compared()
+"""What labels stand for where nobody says otherwise."""
 
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -80,6 +85,7 @@ def of(
     name: str,
     first: Sequence[str] = (),
     extra: Mapping[str, Sequence[str]] | None = None,
+    compared: Compared = STRATEGIES,
     **how: Any,
 ) -> Table:
     """A table of a data frame.
@@ -90,6 +96,7 @@ def of(
         first: Columns that come first, as far as they are there; the others stay hidden until they
             are asked for. None given: all are shown.
         extra: More columns, whose cells are ready.
+        compared: What the labels of runs stand for.
         **how: Other fields of :class:`Table`.
     """
     extra = extra or {}
@@ -102,32 +109,34 @@ def of(
     columns, cells = [], []
     for key in keys:
         if key in extra:
-            made, texts = described(key, name), extra[key]
+            made, texts = described(key, name, compared), extra[key]
         else:
-            made, texts = column(described(key, name), frame[key])
+            made, texts = column(described(key, name, compared), frame[key])
         columns.append(made)
         cells.append(texts)
     few = len(leading) if len(leading) < len(keys) else 0
-    told = _words()["tables"][name]
+    told = _words(compared)["tables"][name]
     rows = list(zip(*cells, strict=True))
     text = told.get("text" if rows else "empty", "")
     return Table(name, told["title"], text, columns, rows, few, **how)
 
 
 @cache
-def _words() -> dict[str, dict[str, Any]]:
-    return tomllib.loads(Path(__file__).with_name("words.toml").read_text(encoding="utf-8"))
+def _words(compared: Compared) -> dict[str, dict[str, Any]]:
+    text = Path(__file__).with_name("words.toml").read_text(encoding="utf-8")
+    one, many, head = compared.one, compared.many, compared.head
+    return tomllib.loads(text.format(one=one, many=many, Many=many.capitalize(), head=head))
 
 
-def described(key: str, name: str = "") -> Column:
+def described(key: str, name: str = "", compared: Compared = STRATEGIES) -> Column:
     """A column as ``words.toml`` describes it, in the table of a name; else named after its key."""
-    told = _words()["columns"]
+    told = _words(compared)["columns"]
     for known in (f"{name}/{key}", key):
         if known in told:
             return Column(key=key, **told[known])
-    for end, words_ in _words()["ends"].items():
+    for end, words_ in _words(compared)["ends"].items():
         if key.endswith(end):
-            of_ = described(key.removesuffix(end), name)
+            of_ = described(key.removesuffix(end), name, compared)
             return replace(of_, key=key, **words_)
     if "." in key:
         return Column(key, key, why="Setting of the run file.", exact=True)
