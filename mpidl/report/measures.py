@@ -5,12 +5,14 @@ Shapes: N devices, R rounds in which something was measured.
 
 from typing import TYPE_CHECKING, Any
 
+import networkx as nx
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 from scipy.integrate import trapezoid
 
-from mpidl import graphs, outlook, schema
+from mpidl import graphs, outlook, placement, schema
+from mpidl.faults import Fault
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -44,6 +46,33 @@ def simulated(run: "xr.Dataset") -> "xr.DataArray | None":
     if "simulated_seconds" not in run or not (run["simulated_seconds"] > 0).any():
         return None
     return run["simulated_seconds"].max("device")
+
+
+def attackers(run: "xr.Dataset") -> Array:
+    """Which devices send what they should not, ``(N,)``."""
+    return run["attacker"].to_numpy() == 1 if "attacker" in run.coords else _nobody(run)
+
+
+def stragglers(run: "xr.Dataset") -> Array:
+    """Which devices are slow by the clock of the run file's network, ``(N,)``.
+
+    Nobody where the results file does not have what the run file names them by.
+    """
+    wanted = run.attrs.get("network.stragglers", [])
+    slow, named = _nobody(run), wanted if isinstance(wanted, list) else [wanted]
+    if named and all(type(one) in (int, str) for one in named):
+        graph = nx.empty_graph(len(slow), create_using=nx.DiGraph)
+        graph.add_edges_from(run["edges"].to_numpy().tolist())
+        seed = int(run.attrs.get("training.seed", 0))
+        try:
+            slow[placement.chosen("network.stragglers", named, graph, seed, "stragglers")] = True
+        except Fault:
+            return slow
+    return slow
+
+
+def _nobody(run: "xr.Dataset") -> Array:
+    return np.zeros(run.sizes["device"], bool)
 
 
 def area(curve: Array, rounds: Array) -> Array:

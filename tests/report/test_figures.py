@@ -18,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
-from mpidl import reader
+from mpidl import plan, reader
 from mpidl.algorithms import ALGORITHMS
 from mpidl.faults import Fault
 from mpidl.report import collection, figures, measures, shelf, style, summary
@@ -166,6 +166,22 @@ def test_the_graph_colours_devices_by_their_accuracy(run: xr.Dataset) -> None:
     np.testing.assert_allclose(others.get_array(), last[1:])
     np.testing.assert_allclose(sources.get_array(), last[:1])
     assert others.get_clim() == (0, 1)
+
+
+def test_the_graph_tells_devices_attackers_and_stragglers(run: xr.Dataset) -> None:
+    liars = run.assign_coords(attacker=("device", [0, 0, 1, 0, 0]))
+    liars = liars.assign_attrs({"network.stragglers": ["random:2", 4], "training.seed": 3})
+    slow = plan.read(None, ["network.stragglers=['random:2', 4]", "training.seed=3"], 5)
+    (*_, squares, rings) = one_of(liars, "graph").figure.axes[0].collections
+    places = drawing.of(run).places
+    np.testing.assert_array_equal(squares.get_offsets(), places[[2]])
+    np.testing.assert_array_equal(rings.get_offsets(), places[plan.make(slow, 5).stragglers])
+    picture = one_of(liars, "graph")
+    (legend,) = picture.figure.legends
+    told = [text.get_text() for text in legend.get_texts()]
+    assert told == ["source", "attacker", "straggler"]
+    assert [text.get_text() for text in first(picture).texts] == [*"01234"]
+    assert not drawing.of(run.assign_attrs({"network.stragglers": "random:9"})).marked
 
 
 def test_half_of_a_link_is_as_wide_as_the_weight_at_its_device(run: xr.Dataset) -> None:

@@ -1,5 +1,6 @@
 """The graph as a drawing: where devices are put, and how links and devices look."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -10,10 +11,11 @@ import numpy.typing as npt
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
+from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
-from mpidl.report import style
+from mpidl.report import measures, style
 
 Array = npt.NDArray[Any]
 
@@ -22,6 +24,15 @@ CAREFUL = 130
 
 VECTOR_LINKS, VECTOR_DEVICES = 800, 100
 """Links and devices beyond which they are drawn as pixels."""
+
+NUMBERED = 40
+"""Devices up to which their numbers can be read."""
+
+BRIGHT = 0.55
+"""Accuracy from which on a device is so bright that its number is black."""
+
+MARKS = {"attacker": ("s", "#dc2626", 2.3), "straggler": ("o", "#e08a1e", 2.0)}
+"""Outline, colour and area, in areas of a device, of what is marked."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +44,14 @@ class Drawing:
         halves: The half of each link at the device that hears it, ``(E, 2, 2)``.
         widths: Of the halves, in points, ``(E,)``.
         sources: Which devices hold OOD data, ``(N,)``.
+        marked: Other devices that are marked, ``(N,)`` each, by a key of :data:`MARKS`.
     """
 
     places: Array
     halves: Array
     widths: Array
     sources: Array
+    marked: Mapping[str, Array]
 
     def links(self, axes: Axes) -> None:
         """Draw the links, and set the axes up for a graph."""
@@ -70,7 +83,7 @@ class Drawing:
             values: ``(N,)``.
             points: Width of the axes, by which the size of devices goes.
         """
-        area = float(np.clip((points / 7) ** 2 * 9 / len(self.places), 2.5, (points / 14) ** 2))
+        area = self._area(points)
         drawn = []
         for chosen, marker, more in ((~self.sources, "o", 1.0), (self.sources, "*", 3.2)):
             drawn.append(
@@ -93,6 +106,37 @@ class Drawing:
             )
         return tuple(drawn)
 
+    def marks(self, axes: Axes, points: float) -> None:
+        """Draw an outline around the devices that are marked; ``points`` as for devices."""
+        for what, chosen in self.marked.items():
+            marker, color, more = MARKS[what]
+            area, (x, y) = max(self._area(points), 8) * more, self.places[chosen].T
+            look: dict[str, Any] = {"marker": marker, "facecolors": "none", "edgecolors": color}
+            axes.scatter(x, y, s=area, linewidths=1.1, clip_on=False, zorder=4, **look)
+
+    def numbers(self, axes: Axes, values: Array, points: float) -> None:
+        """Write the numbers of few devices into them; arguments as for devices."""
+        if len(values) > NUMBERED:
+            return
+        size = 0.5 * self._area(points) ** 0.5
+        for device, ((x, y), value) in enumerate(zip(self.places, values, strict=True)):
+            color = style.INK if np.isnan(value) else "white" if value < BRIGHT else "black"
+            look: dict[str, Any] = {"color": color, "fontsize": min(size, 6.5), "zorder": 5}
+            axes.text(x, y, f"{device}", ha="center", va="center_baseline", **look)
+
+    def handles(self) -> list[Line2D]:
+        """What a legend shows for sources and marks, as far as there are any."""
+        shown = [("source", "*", style.KINDS["ood"])] if self.sources.any() else []
+        shown += [(what, *MARKS[what][:2]) for what in self.marked]
+        look: dict[str, Any] = {"linestyle": "", "markerfacecolor": "none", "markersize": 6}
+        return [
+            Line2D([], [], label=what, marker=marker, markeredgecolor=color, **look)
+            for what, marker, color in shown
+        ]
+
+    def _area(self, points: float) -> float:
+        return float(np.clip((points / 7) ** 2 * 9 / len(self.places), 2.5, (points / 14) ** 2))
+
 
 def of(run: xr.Dataset) -> Drawing:
     """The drawing of a run's graph; the same whenever it is the same graph."""
@@ -107,7 +151,9 @@ def of(run: xr.Dataset) -> Drawing:
     if "W" in run and len(ends):
         weights = run["W"].to_numpy()[ends[:, 1], ends[:, 0]]
         widths = 0.4 + 2.1 * weights / max(weights.max(), 1e-12)
-    return Drawing(places, halves, widths, run["source"].to_numpy() == 1)
+    found = {"attacker": measures.attackers(run), "straggler": measures.stragglers(run)}
+    marked = {what: chosen for what, chosen in found.items() if chosen.any()}
+    return Drawing(places, halves, widths, run["source"].to_numpy() == 1, marked)
 
 
 @lru_cache(maxsize=64)

@@ -54,14 +54,17 @@ def graph(run: xr.Dataset) -> Picture | None:
         sketch.links(axes)
         at = values[shown[place]] if shown else np.full(run.sizes["device"], np.nan)
         sketch.devices(axes, at, 72 * size)
+        sketch.marks(axes, 72 * size)
+        sketch.numbers(axes, at, 72 * size)
         if shown:
             told = f"after round {rounds[shown[place]]}, mean {np.nanmean(at):.2f}"
             axes.set_title(told, loc="center", pad=1)
         panels.append(axes)
     if shown:
         where = {"orientation": "horizontal", "location": "bottom", "shrink": 0.7}
-        label = "OOD accuracy (\u2605 source)" if sketch.sources.any() else "OOD accuracy"
-        drawn.accuracy_bar(panels, label, aspect=28, pad=0.02, **where)
+        drawn.accuracy_bar(panels, "OOD accuracy", aspect=28, pad=0.02, **where)
+    if handles := sketch.handles():
+        figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
     return Picture("graph", "OOD knowledge on the graph", _graph_caption(run, bool(shown)), figure)
 
 
@@ -69,6 +72,8 @@ def _graph_caption(run: xr.Dataset, measured: bool) -> str:
     if measured:
         told = "Devices coloured by their accuracy on the OOD test set, from 0 to 1; stars are"
         told += " the devices that hold OOD data."
+        if measures.attackers(run).any():
+            told += " Attackers have no accuracy that counts."
     else:
         told = "The graph; devices are grey as no OOD accuracy was measured."
     if "W" in run:
