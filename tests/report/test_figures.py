@@ -290,6 +290,9 @@ def test_consensus_is_the_root_mean_square(tmp_path: Path, write: Write) -> None
     axes = first(one_of(reader.open(told), "consensus"))
     root = labelled(axes, "root mean square")
     np.testing.assert_allclose(root.get_ydata(), np.sqrt([12.5, 0.125]))
+    np.testing.assert_allclose(labelled(axes, "source 0").get_ydata(), [3.0, 0.3])
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names == ["source 0", "root mean square", "a device"]
 
 
 def test_cells_of_a_large_matrix_are_the_greatest_of_their_block(

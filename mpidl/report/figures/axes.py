@@ -5,10 +5,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from mpidl.report import style
@@ -57,9 +60,21 @@ def thin(axes: Axes, x: Array, values: Array, color: str) -> None:
     )
 
 
-def above(axes: Axes, columns: int = 4) -> None:
-    """A legend over the axes, where it hides nothing."""
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.1)
+def above(axes: Axes, columns: int = 4, more: Sequence[Artist] = ()) -> None:
+    """A legend over the axes, where it hides nothing; for what has a label, and for more."""
+    handles = [*axes.get_legend_handles_labels()[0], *more]
+    where: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.0)}
+    axes.legend(handles=handles, ncols=columns, borderaxespad=0.1, **where)
+
+
+def alone(color: str) -> Artist:
+    """What a legend shows for the thin lines of devices."""
+    return Line2D([], [], color=color, alpha=0.6, linewidth=0.6, label="a device")
+
+
+def most(color: str) -> Artist:
+    """What a legend shows for the band of :func:`bounded`."""
+    return Patch(facecolor=color, alpha=0.18, linewidth=0, label="10th to 90th percentile")
 
 
 def accuracy_bar(axes: Axes | Sequence[Axes], label: str, **where: Any) -> None:

@@ -1,12 +1,27 @@
 """What devices know after each round, and how far apart their models are."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.typing import LineStyleType
 
 from mpidl import schema
 from mpidl.report import measures, style
 from mpidl.report.figures import axes as drawn
+from mpidl.report.figures import drawing
 from mpidl.report.figures.picture import Picture, blank
+
+Array = npt.NDArray[Any]
+
+DEVIANT = {"source": style.KINDS["ood"], "attacker": drawing.MARKS["attacker"][1]}
+"""Devices that are told by name where models are compared, and their colour."""
+
+MOMENTS: dict[str, LineStyleType] = {"trained": (0, (2, 1)), "mixed": "-"}
+"""Lines of what was measured after training and after mixing."""
 
 BAND = "the band from the 10th to the 90th percentile of devices"
 
@@ -25,8 +40,7 @@ def accuracy(run: xr.Dataset) -> Picture | None:
         drawn.bounded(values, rounds, f"{kind.upper()} mean", axes, style.KINDS[kind])
         ends += [rounds[0], rounds[-1]]
     drawn.rounds(axes, np.array([min(ends), max(ends)]))
-    drawn.shares(axes, "accuracy")
-    drawn.above(axes)
+    _shares(axes, run)
     moment = "mixing" if any("mixed" in str(one.name) for one in curves.values()) else "training"
     return Picture(
         "accuracy",
@@ -50,8 +64,7 @@ def simulated(run: xr.Dataset) -> Picture | None:
         drawn.bounded(values, seconds, f"{kind.upper()} mean", axes, style.KINDS[kind])
     axes.set_xlabel("simulated seconds")
     axes.set_xlim(left=0)
-    drawn.shares(axes, "accuracy")
-    drawn.above(axes)
+    _shares(axes, run)
     return Picture(
         "simulated",
         "Accuracy over simulated time",
@@ -59,6 +72,13 @@ def simulated(run: xr.Dataset) -> Picture | None:
         f"at which the last device has finished the round: thick lines are means, with {BAND}.",
         figure,
     )
+
+
+def _shares(axes: Axes, run: xr.Dataset) -> None:
+    """The axis of accuracies, and what lines and bands are."""
+    drawn.shares(axes, "accuracy")
+    more = [drawn.alone(style.INK), drawn.most(style.INK)]
+    drawn.above(axes, columns=2, more=more if run.sizes["device"] > 1 else [])
 
 
 def _measured(run: xr.Dataset) -> dict[str, xr.DataArray]:
@@ -78,22 +98,23 @@ def moments(run: xr.Dataset) -> Picture | None:
     figure = blank(style.HALF, 2.1)
     for place, kind in enumerate(kinds):
         axes = figure.add_subplot(1, len(kinds), place + 1)
-        for moment, line in zip(schema.MOMENTS, ((0, (2, 1)), "-"), strict=True):
+        for moment, line in MOMENTS.items():
             curve = run[f"{kind}_accuracy_{moment}"].dropna("round", how="all")
             values, rounds = curve.to_numpy(), curve["round"].to_numpy() + 1
-            label = "after training" if moment == "trained" else "after mixing"
             axes.plot(
                 rounds,
                 np.nanmean(values, axis=1),
                 color=style.KINDS[kind],
                 linestyle=line,
                 marker="o" if len(rounds) == 1 else "",
-                label=label,
             )
             drawn.rounds(axes, rounds)
         drawn.shares(axes, "mean accuracy" if not place else "")
         axes.set_title(kind.upper())
-        axes.legend(loc="lower right")
+    names = ("after training", "after mixing")
+    looks = zip(MOMENTS.values(), names, strict=True)
+    handles = [Line2D([], [], color=style.INK, linestyle=one, label=name) for one, name in looks]
+    figure.legend(handles=handles, loc="outside upper left", ncols=2)
     return Picture(
         "moments",
         "After training and after mixing",
@@ -117,6 +138,8 @@ def consensus(run: xr.Dataset) -> Picture | None:
     figure = blank(style.HALF, 1.9)
     axes = figure.add_subplot()
     drawn.thin(axes, rounds, values, style.KINDS["iid"])
+    for what, color in DEVIANT.items():
+        _deviant(axes, rounds, values, run, what, color)
     marker = "o" if len(rounds) == 1 else ""
     root = np.sqrt(np.nanmean(values**2, axis=1))
     axes.plot(rounds, root, color=style.INK, label="root mean square", marker=marker)
@@ -129,7 +152,7 @@ def consensus(run: xr.Dataset) -> Picture | None:
         axes.set_ylim(0, 1.05 * positive.max())
     drawn.rounds(axes, rounds)
     axes.set_ylabel("consensus distance")
-    drawn.above(axes)
+    drawn.above(axes, columns=2, more=[drawn.alone(style.KINDS["iid"])])
     return Picture(
         "consensus",
         "Consensus distance over rounds",
@@ -137,3 +160,15 @@ def consensus(run: xr.Dataset) -> Picture | None:
         "over devices (thick) and single devices (thin); 0 is full agreement.",
         figure,
     )
+
+
+def _deviant(
+    axes: Axes, rounds: Array, values: Array, run: xr.Dataset, what: str, color: str
+) -> None:
+    """Lines that stand out, for devices whose models may well differ from all others."""
+    there = run[what].to_numpy() == 1 if what in run.coords else np.zeros(0)
+    found = np.flatnonzero(there)
+    for place, device in enumerate(found):
+        names = f"{what} {device}" if len(found) == 1 else f"{what}s"
+        look: dict[str, Any] = {"color": color, "linewidth": 0.8, "alpha": 0.8}
+        axes.plot(rounds, values[:, device], label=None if place else names, **look)
