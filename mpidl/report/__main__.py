@@ -47,7 +47,7 @@ def parser() -> Parser:
     add("--json", action="store_true", help="print all numbers as JSON, and nothing else")
     add("--animate", action="store_true", help="knowledge spreading over the graph, as GIF")
     add("--paper", action="store_true", help="the numbers of arXiv 2505.11760 beside these")
-    told = "count rounds until the mean OOD accuracy is that (%(default)s)"
+    told = "count rounds until the mean accuracy is that (%(default)s)"
     add("--threshold", type=float, default=summary.THRESHOLD, metavar="SHARE", help=told)
     told = "make page and tables again every so often (5) while runs go on, until Ctrl-C"
     add("--watch", type=float, nargs="?", const=5.0, metavar="SECONDS", help=told)

@@ -99,7 +99,10 @@ class Collection:
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """A line for each run, kind and measured round (from 1), with the mean over devices."""
+        """A line for each run, kind and measured round (from 1), with the mean over devices.
+
+        ``seconds`` until the round ended are simulated, NaN where no network takes time.
+        """
         return pd.concat(
             [
                 pd.DataFrame(
@@ -107,6 +110,7 @@ class Collection:
                         "run": name,
                         "kind": kind,
                         "round": curve.rounds,
+                        "seconds": curve.seconds,
                         "accuracy": curve.mean,
                         "low": curve.low,
                         "high": curve.high,

@@ -21,6 +21,9 @@ GRAPH = "graph"
 WORDS = {"attack.devices": "attackers"}
 """What a setting is called whose own name could be that of another one."""
 
+ROUND = 1000
+"""From which on a number is told without a fraction that is 0."""
+
 FEW = 3
 """Settings that a title names; of more it says that they are settings."""
 
@@ -94,4 +97,6 @@ def told(key: str, value: Any) -> str:
     if key == "attack.name":
         return f"{value} attack"
     names = isinstance(value, str) and (setting in (*NAMERS, "sources") or key == GRAPH)
+    if isinstance(value, float) and value.is_integer() and ROUND <= value < 1e15:
+        value = int(value)
     return f"{value}" if names or setting == "seed" else f"{called(key)} {value}"

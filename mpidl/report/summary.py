@@ -38,10 +38,13 @@ class Curve:
 
     Attributes:
         rounds: From 1, ``(R,)``.
+        seconds: Until these rounds ended, by the clock of the run file's network, ``(R,)``; NaN
+            where it takes no time.
         mean: Over devices, ``(R,)``; ``low`` and ``high`` are the least and the greatest.
     """
 
     rounds: Array
+    seconds: Array
     mean: Array
     low: Array
     high: Array
@@ -97,14 +100,15 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
     them), ``_level`` (area over span: the mean accuracy), ``_last`` and ``_worst`` (mean and least
     over devices after the last round). ``difference`` is in percent, of the OOD to the IID level:
     that of the areas, but known of a single round too. Then ``rounds_to_threshold``, and
-    ``simulated_to_threshold`` in seconds of the network that the run file describes; ``links``,
-    ``modularity``, ``gap``, ``source_degree``, ``source_links`` and ``source_stationary`` (means
-    over sources, the sum for the last), ``source_passage`` (decimal logarithm of the mean
-    predicted rounds until others know); ``passage_spearman`` and ``hops_spearman`` (how well
-    prediction and distance rank the others by the round in which they reach the threshold);
-    ``consensus_last``, ``seconds``, ``bytes``.
+    ``simulated_to_threshold`` in seconds of the network that the run file describes, of the OOD
+    accuracy, and the same of the IID one with ``iid_`` before it; ``links``, ``modularity``,
+    ``gap``, ``source_degree``, ``source_links`` and ``source_stationary`` (means over sources, the
+    sum for the last), ``source_passage`` (decimal logarithm of the mean predicted rounds until
+    others know); ``passage_spearman`` and ``hops_spearman`` (how well prediction and distance rank
+    the others by the round in which they reach the threshold); ``consensus_last``, ``seconds``,
+    ``bytes``.
     """
-    curves: dict[str, Curve] = {}
+    ends, curves = measures.simulated(run), dict[str, Curve]()
     by_device: dict[str, Array] = {}
     numbers: dict[str, float] = {}
     for kind in schema.KINDS:
@@ -121,11 +125,9 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
         numbers |= {key: _mean(by_device[key]) for key in by_device if key.startswith(kind)}
         numbers[f"{kind}_worst"] = _least(by_device[f"{kind}_last"])
         numbers[f"{kind}_epochs_area"] = numbers[f"{kind}_area"] * _epochs(run)
-        curves[kind] = _curve(values, rounds)
+        curves[kind] = _curve(values, rounds, ends)
+        numbers |= _reached(curves[kind], threshold, "" if kind == "ood" else f"{kind}_")
     numbers["difference"] = measures.difference(numbers["ood_level"], numbers["iid_level"])
-    ood = curves["ood"]
-    numbers["rounds_to_threshold"] = measures.reached(ood.mean, ood.rounds - 1, threshold)
-    numbers["simulated_to_threshold"] = _simulated(run, numbers["rounds_to_threshold"])
     edges = tuple(map(tuple, run["edges"].to_numpy().tolist()))
     by_device |= _devices(run, edges)
     numbers |= _graph(run, edges, by_device) | _passage(by_device) | _costs(run)
@@ -146,11 +148,14 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
     )
 
 
-def _simulated(run: "xr.Dataset", rounds: float) -> float:
-    """Simulated seconds that so many rounds take; NaN where that cannot be said."""
-    ends = measures.simulated(run)
-    told = ends is not None and np.isfinite(rounds)
-    return float(ends.sel(round=rounds - 1)) if ends is not None and told else float("nan")
+def _reached(curve: Curve, threshold: float, prefix: str) -> dict[str, float]:
+    """Rounds and simulated seconds until a mean curve is at the threshold; NaN if it never is."""
+    rounds = measures.reached(curve.mean, curve.rounds - 1, threshold)
+    seconds = curve.seconds[curve.rounds == rounds]
+    return {
+        f"{prefix}rounds_to_threshold": rounds,
+        f"{prefix}simulated_to_threshold": float(seconds[0]) if len(seconds) else float("nan"),
+    }
 
 
 def _epochs(run: "xr.Dataset") -> float:
@@ -158,12 +163,12 @@ def _epochs(run: "xr.Dataset") -> float:
     return float("nan") if steps else float(run.attrs["training.epochs"])
 
 
-def _curve(values: Array, rounds: Array) -> Curve:
+def _curve(values: Array, rounds: Array, ends: "xr.DataArray | None") -> Curve:
     if not len(rounds):
-        empty = np.empty(0)
-        return Curve(rounds, empty, empty, empty)
+        return Curve(rounds, *[np.empty(0)] * 4)
+    seconds = np.full(len(rounds), np.nan) if ends is None else ends.sel(round=rounds).to_numpy()
     low, high = np.nanmin(values, axis=1), np.nanmax(values, axis=1)
-    return Curve(rounds + 1, np.nanmean(values, axis=1), low, high)
+    return Curve(rounds + 1, seconds, np.nanmean(values, axis=1), low, high)
 
 
 def _mean(values: Array) -> float:

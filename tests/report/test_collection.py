@@ -89,7 +89,7 @@ def test_labels_name_what_a_run_has_and_what_it_could_have(write: Write, tmp_pat
     )
     unset = "bandwidth unset, no stragglers"
     assert [{*cell.split(", ")} for cell in found.runs["cell"]] == [
-        {"barabasi_albert", "bandwidth 1000.0", "stragglers [1]", "no attack"},
+        {"barabasi_albert", "bandwidth 1000", "stragglers [1]", "no attack"},
         {"barabasi_albert", *unset.split(", "), "sign_flip attack", "attackers 0"},
         {
             "watts_strogatz",

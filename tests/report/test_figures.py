@@ -35,7 +35,16 @@ OF_RUN = [
 ]
 
 OF_RUNS = [
-    *("curves-ood", "curves-iid", "levels", "differences", "thresholds", "relations"),
+    *(
+        "curves-ood",
+        "curves-iid",
+        "simulated-ood",
+        "simulated-iid",
+        "levels",
+        "differences",
+        "thresholds",
+        "relations",
+    ),
     "distances",
 ]
 
@@ -256,12 +265,20 @@ def test_accuracy_over_simulated_time_is_that_when_the_last_device_is_there(
     np.testing.assert_allclose(line.get_ydata(), [0.3, 0.7])
     numbers = summary.read(path, 0.5).numbers
     assert (numbers["rounds_to_threshold"], numbers["simulated_to_threshold"]) == (2, 5.5)
+    assert numbers["iid_simulated_to_threshold"] == 5.5
+    found = {one.name: one for one in figures.of_runs(shelf.read([path]))}
+    for kind in ("ood", "iid"):
+        (line,) = first(found[f"simulated-{kind}"]).get_lines()
+        np.testing.assert_allclose(line.get_xydata(), [[3.0, 0.3], [5.5, 0.7]])
 
 
 def test_without_a_network_there_is_no_simulated_time(run: xr.Dataset) -> None:
     run = run.assign(simulated_seconds=0 * run["simulated_seconds"])
     assert figures.RUN[OF_RUN.index("simulated")](run) is None
-    assert math.isnan(summary.of(run).numbers["simulated_to_threshold"])
+    found = summary.of(run)
+    assert math.isnan(found.numbers["simulated_to_threshold"])
+    names = [one.name for one in figures.of_runs(collection.Collection({"run": found}))]
+    assert not {"simulated-ood", "simulated-iid"} & {*names}
 
 
 def test_what_attackers_know_counts_nowhere(tmp_path: Path, write: Write) -> None:
@@ -569,7 +586,7 @@ def test_runs_without_ood_data_or_rounds_have_fewer_figures(tmp_path: Path, writ
         for seed in range(2)
     ]
     found = [one.name for one in figures.of_runs(shelf.read(paths))]
-    assert found == ["curves-iid"]
+    assert found == ["curves-iid", "simulated-iid"]
     empty = [
         write(tmp_path / f"empty/{seed}.h5", RISING, done=0, settings=[f"training.seed={seed}"])
         for seed in range(2)
@@ -616,6 +633,7 @@ def test_panels_are_capped_and_the_figure_says_so(tmp_path: Path, write: Write) 
 
 def test_labels_of_cells_are_wrapped() -> None:
     assert sides.wrapped("ba_16_2, published:1", 12) == "ba_16_2,\npublished:1"
+    assert sides.wrapped("no attack, lr 0.1, k 2", 16) == "no attack,\nlr 0.1, k 2"
 
 
 def test_the_style_is_this_packages_whatever_the_users(run: xr.Dataset) -> None:

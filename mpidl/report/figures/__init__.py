@@ -30,6 +30,8 @@ RUN: tuple[Callable[..., Picture | None], ...] = (
 RUNS: tuple[Callable[[Collection], Picture | None], ...] = (
     strategies.ood_curves,
     strategies.iid_curves,
+    strategies.ood_simulated,
+    strategies.iid_simulated,
     strategies.levels,
     strategies.differences,
     strategies.thresholds,

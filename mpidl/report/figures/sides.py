@@ -51,12 +51,13 @@ def _natural(cell: str) -> list[tuple[float, str]]:
 
 
 def wrapped(cell: str, letters: int = 24) -> str:
-    """A cell's label on lines that are short enough to stand beside others."""
-    return "\n".join(
-        textwrap.wrap(
-            cell, max(8, letters), break_on_hyphens=False, max_lines=LINES, placeholder=" ..."
-        )
+    """A cell's label on short lines, broken between settings where these are short enough."""
+    width, tied = max(8, letters), "\N{NO-BREAK SPACE}"
+    parts = [one.replace(" ", tied) if len(one) < width else one for one in cell.split(", ")]
+    lines = textwrap.wrap(
+        ", ".join(parts), width, break_on_hyphens=False, max_lines=LINES, placeholder=" ..."
     )
+    return "\n".join(lines).replace(tied, " ")
 
 
 def looks(strategy: str, among: list[str]) -> dict[str, Any]:

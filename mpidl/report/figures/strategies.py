@@ -23,6 +23,18 @@ HATCHES = ("", "////", "....", "xxxx", "----", "||||", "\\\\\\\\")
 """What tells the bars of variants of a strategy apart."""
 
 
+OVER = {
+    "round": ("curves", "rounds", ""),
+    "seconds": (
+        "simulated",
+        "simulated time",
+        ", against the mean of the seconds at which its last device has finished it by the clock "
+        "of the run file's network",
+    ),
+}
+"""Names, axes and captions of curves by what they run over."""
+
+
 def ood_curves(collection: Collection) -> Picture | None:
     """OOD accuracy over rounds by strategy."""
     return _curves(collection, "ood")
@@ -33,12 +45,22 @@ def iid_curves(collection: Collection) -> Picture | None:
     return _curves(collection, "iid")
 
 
-def _curves(collection: Collection, kind: str) -> Picture | None:
+def ood_simulated(collection: Collection) -> Picture | None:
+    """OOD accuracy over simulated seconds by strategy, where a network takes time."""
+    return _curves(collection, "ood", "seconds")
+
+
+def iid_simulated(collection: Collection) -> Picture | None:
+    """IID accuracy over simulated seconds by strategy, where a network takes time."""
+    return _curves(collection, "iid", "seconds")
+
+
+def _curves(collection: Collection, kind: str, over: str = "round") -> Picture | None:
     runs = collection.runs
     # Where a shorter run ended, the mean would jump.
     runs = runs[runs["completed"]] if runs["completed"].any() else runs
     curves = collection.curves.merge(runs[["run", "strategy", "cell"]], on="run")
-    curves = curves[curves["kind"] == kind]
+    curves = curves[(curves["kind"] == kind) & curves[over].notna()]
     if curves.empty:
         return None
     cells, left_out = sides.shown(curves["cell"])
@@ -48,31 +70,36 @@ def _curves(collection: Collection, kind: str) -> Picture | None:
     figure = blank(style.HALF if columns < 3 else style.FULL, 0.4 + 1.6 * rows)
     for place, cell in enumerate(cells):
         axes = figure.add_subplot(rows, columns, place + 1)
-        _panel(axes, curves[curves["cell"] == cell], strategies)
+        _panel(axes, curves[curves["cell"] == cell], strategies, over)
+        if over == "seconds":
+            axes.set_xlim(left=0)
+            axes.set_xlabel("simulated seconds")
         drawn.shares(axes, f"{kind.upper()} accuracy" if place % columns == 0 else "")
         if len(cells) > 1:
             axes.set_title(sides.wrapped(cell))
     sides.legend(figure, sides.lined(strategies))
+    name, axis, told = OVER[over]
     return Picture(
-        f"curves-{kind}",
-        collection.compared.titled(f"{kind.upper()} accuracy over rounds"),
+        f"{name}-{kind}",
+        collection.compared.titled(f"{kind.upper()} accuracy over {axis}"),
         f"Mean accuracy of all devices on the {kind.upper()} test set after each round, mean over "
-        f"finished runs; bands go from the least run to the greatest.{left_out}",
+        f"finished runs{told}; bands go from the least run to the greatest.{left_out}",
         figure,
     )
 
 
-def _panel(axes: Axes, curves: pd.DataFrame, strategies: list[str]) -> None:
+def _panel(axes: Axes, curves: pd.DataFrame, strategies: list[str], over: str) -> None:
     for strategy in strategies:
-        of = curves[curves["strategy"] == strategy].groupby("round")["accuracy"]
+        rounds = curves[curves["strategy"] == strategy].groupby("round")
+        of = rounds["accuracy"]
         means = of.mean()
         look: dict[str, Any] = sides.looks(strategy, strategies)
-        x = means.index.to_numpy()
+        x = means.index.to_numpy() if over == "round" else rounds[over].mean().to_numpy()
         axes.plot(x, means, markevery=(0, max(1, len(x) // 4)), markersize=2.5, **look)
         if (of.size() > 1).any():
             axes.fill_between(x, of.min(), of.max(), color=look["color"], alpha=0.12, linewidth=0)
-    numbers = np.unique(curves["round"].to_numpy())
-    drawn.rounds(axes, numbers)
+    if over == "round":
+        drawn.rounds(axes, np.unique(curves["round"].to_numpy()))
 
 
 def levels(collection: Collection) -> Picture | None:

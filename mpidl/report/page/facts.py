@@ -166,7 +166,7 @@ def headline(collection: Collection) -> list[Fact]:
 
 
 def _threshold(collection: Collection) -> Fact:
-    told = "Mean OOD accuracy until which rounds are counted."
+    told = "Mean accuracy until which rounds and simulated seconds are counted."
     return Fact("Threshold", f"{collection.threshold:g}", why=told)
 
 

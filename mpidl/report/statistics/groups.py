@@ -12,6 +12,12 @@ from mpidl.report.statistics.inference import CONFIDENCE, interval, regress, var
 MEASURES = ("area", "level", "last")
 """Of each device and kind of test set; see :func:`mpidl.report.summary.of`."""
 
+WAYS = (
+    *("rounds_to_threshold", "simulated_to_threshold"),
+    *("iid_rounds_to_threshold", "iid_simulated_to_threshold"),
+)
+"""What was taken to reach the threshold; of the mean OOD accuracy where no other is named."""
+
 PREDICTORS = (
     *("source_degree", "source_links", "source_stationary", "source_passage"),
     *("modularity", "gap", "devices", "links"),
@@ -61,7 +67,8 @@ def groups(collection: Collection, confidence: float = CONFIDENCE) -> pd.DataFra
     ``_worst`` is the least device after the last round, mean over seeds; ``difference`` the mean
     over seeds of the symmetric difference in percent between the areas of OOD and IID
     (:func:`mpidl.report.measures.difference`), ``_low`` to ``_high`` its interval over seeds;
-    ``rounds_to_threshold`` the median over the seeds that reached it, which are ``reached``.
+    ``rounds_to_threshold`` the median over the seeds that reached it, which are ``reached``; the
+    others of :data:`WAYS` are medians over their seeds.
     """
     runs, devices = seeded(collection), seeded_devices(collection)
     of_devices = dict(list(devices.groupby(SEEDED[:2])))
@@ -96,9 +103,10 @@ def _group(seeds: pd.DataFrame, devices: pd.DataFrame, confidence: float) -> dic
         found[f"{kind}_worst"] = interval(seeds[f"{kind}_worst"])[0]
     ends = ("difference", "difference_low", "difference_high")
     found |= zip(ends, interval(seeds["difference"], confidence), strict=True)
-    reached = seeds["rounds_to_threshold"].dropna()
-    found["rounds_to_threshold"] = float(reached.median()) if len(reached) else math.nan
-    return {**found, "reached": len(reached)}
+    for key in WAYS:
+        reached = seeds[key].dropna()
+        found[key] = float(reached.median()) if len(reached) else math.nan
+    return {**found, "reached": int(seeds["rounds_to_threshold"].notna().sum())}
 
 
 def relations(
