@@ -477,7 +477,7 @@ def test_arrival_is_shown_against_its_prediction(tmp_path: Path, write: Write) -
     (picture,) = (one for one in figures.of_run(run) if one.name == "passage")
     axes = first(picture)
     assert arrivals(picture) == {6.0: 2.0, 9.0: pytest.approx(1.12 * 6)}
-    assert [label.get_text() for label in axes.get_yticklabels()][-1] == "never"
+    assert [label.get_text() for label in axes.get_yticklabels()][-1] == "not in\n6 rounds"
     # Ranks 1.5 1.5 3.5 3.5 against 1.5 1.5 3 4, of prediction as of hops.
     rank = measures.spearman(np.array([6, 9, 9, 6.0]), np.array([2, 5, math.nan, 2]))
     assert rank == pytest.approx(0.9428, abs=1e-4)
@@ -612,7 +612,8 @@ def test_runs_that_never_reach_the_threshold_are_told(tmp_path: Path, write: Wri
     pixels(told)
     axes = first(told)
     names = [label.get_text() for label in axes.get_yticklabels()]
-    assert names[-1] == "never"
+    assert names[-1] == "not in\n4 rounds"
+    assert drawn.missed([4, 5]) == "not\nreached"
     hollow = [line for line in axes.get_lines() if line.get_markerfacecolor() == "none"]
     assert sum(len(np.asarray(line.get_xdata())) for line in hollow) == 2
 

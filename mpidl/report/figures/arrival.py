@@ -35,12 +35,12 @@ def passage(run: xr.Dataset, threshold: float = THRESHOLD) -> Picture | None:
     measured = np.array([measures.reached(one, when, threshold) for one in values.T])
     hops = np.where(run["hops"] < 0, np.nan, run["hops"])[others]
     last = float(when[-1] + 1)
-    never = 1.12 * last
+    late = 1.12 * last
     figure = blank(style.HALF, 2.3)
     axes = figure.add_subplot()
-    _devices(axes, predicted, np.where(np.isnan(measured), never, measured), hops, never)
+    _devices(axes, predicted, np.where(np.isnan(measured), late, measured), hops, late)
     _predictions(axes, predicted, last)
-    _rounds(axes, last, never if np.isnan(measured).any() else None)
+    _rounds(axes, last, late if np.isnan(measured).any() else None)
     axes.set_ylabel(f"rounds to OOD accuracy {threshold:g}")
     axes.set_title(_ranked(predicted, hops, measured), loc="right")
     figure.legend(loc="outside upper left", ncols=LABELLED, handletextpad=0.1)
@@ -48,23 +48,23 @@ def passage(run: xr.Dataset, threshold: float = THRESHOLD) -> Picture | None:
         "passage",
         "Arrival of OOD knowledge, predicted and measured",
         "Round in which each device that is no source first had an OOD accuracy of at least "
-        f"{threshold:g} (triangles: never in this run), against the predicted rounds: the mean "
-        "first-passage time to the nearest source of a walk by the mixing matrix of the first "
+        f"{threshold:g} (triangles: not in {last:.0f} rounds), against the predicted rounds: the "
+        "mean first-passage time to the nearest source of a walk by the mixing matrix of the first "
         "round. On the dashed line both are the same; Spearman's rank correlations say how well "
         "prediction and links from the nearest source put devices in order.",
         figure,
     )
 
 
-def _devices(axes: Axes, predicted: Array, measured: Array, hops: Array, never: float) -> None:
-    """A mark for each device, coloured by links from the source; triangles lie at never."""
+def _devices(axes: Axes, predicted: Array, measured: Array, hops: Array, late: float) -> None:
+    """A mark for each device, coloured by links from the source; triangles lie at late."""
     groups = np.unique(hops[np.isfinite(predicted)])
     named = set(np.linspace(0, len(groups) - 1, LABELLED).round().astype(int))
     for place, (distance, color) in enumerate(zip(groups, style.steps(len(groups)), strict=True)):
         look: dict[str, Any] = {"s": 9, "color": color, "linewidths": 0}
         label = f"{distance:.0f} hop{'s' if distance > 1 else ''}" if place in named else None
         axes.scatter([], [], label=label, **look)
-        for there, marker in ((measured < never, "o"), (measured == never, "^")):
+        for there, marker in ((measured < late, "o"), (measured == late, "^")):
             own = there & (hops == distance)
             axes.scatter(
                 predicted[own],
@@ -92,13 +92,13 @@ def _predictions(axes: Axes, predicted: Array, last: float) -> None:
     axes.set_xlabel("predicted rounds")
 
 
-def _rounds(axes: Axes, last: float, never: float | None) -> None:
-    """The axis of rounds, with a place for never where it is needed."""
+def _rounds(axes: Axes, last: float, late: float | None) -> None:
+    """The axis of rounds, with a place after them where it is needed."""
     places = drawn.ticks(1, last)
     names = [f"{place:g}" for place in places]
-    if never is not None:
-        places, names = [*places, never], [*names, "never"]
-    axes.set_ylim(0, 1.05 * places[-1] if never is not None else 1.05 * last)
+    if late is not None:
+        places, names = [*places, late], [*names, drawn.missed([last])]
+    axes.set_ylim(0, 1.05 * places[-1] if late is not None else 1.05 * last)
     axes.set_yticks(places, names)
 
 

@@ -1,6 +1,6 @@
 """What the axes of several figures have in common."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,12 @@ def ticks(first: float, last: float, count: int = 5) -> list[float]:
     nice = MaxNLocator(count, integer=True, steps=[1, 2, 5, 10]).tick_values(first, last)
     step = nice[1] - nice[0] if len(nice) > 1 else 1
     return [first, *(x for x in nice if first + 0.45 * step < x <= last)]
+
+
+def missed(rounds: Iterable[float]) -> str:
+    """What stands at an axis for what was not reached in the rounds of some runs."""
+    counts = {int(one) for one in rounds}
+    return f"not in\n{counts.pop()} rounds" if len(counts) == 1 else "not\nreached"
 
 
 def shares(axes: Axes, label: str) -> None:

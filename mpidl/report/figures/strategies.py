@@ -142,24 +142,25 @@ def thresholds(collection: Collection) -> Picture | None:
     runs, key = collection.runs, "rounds_to_threshold"
     if not runs[key].notna().any():
         return None
-    never = 1.1 * runs[key].max()
-    told = runs.assign(**{key: runs[key].fillna(never)})
-    figure, axes, left_out = _dots(told, key, never, _median)
+    late = 1.1 * runs[key].max()
+    told = runs.assign(**{key: runs[key].fillna(late)})
+    figure, axes, left_out = _dots(told, key, late, _median)
     ticks = MaxNLocator(5, integer=True, min_n_ticks=1).tick_values(0, runs[key].max())
     places = [tick for tick in ticks if 1 <= tick <= runs[key].max()]
     names = [f"{tick:g}" for tick in places]
     if runs[key].isna().any():
-        places = [*(tick for tick in places if tick < 0.97 * never), never]
-        names = [*(f"{tick:g}" for tick in places[:-1]), "never"]
+        places = [*(tick for tick in places if tick < 0.93 * late), late]
+        missed = drawn.missed(runs.loc[runs[key].isna(), "done"])
+        names = [*(f"{tick:g}" for tick in places[:-1]), missed]
     axes.set_yticks(places, names)
-    axes.set_ylim(0, 1.05 * never)
+    axes.set_ylim(0, 1.05 * late)
     axes.set_ylabel(f"rounds to OOD accuracy {collection.threshold:g}")
     return Picture(
         "thresholds",
         collection.compared.titled("Rounds to threshold"),
         f"Rounds until the mean OOD accuracy of all devices reaches {collection.threshold:g}. Dots "
-        "are runs, hollow where it never does; bars are medians (of two the greater), with never "
-        f"as the largest number.{left_out}",
+        "are runs, hollow where it does not in their rounds; bars are medians (of two the "
+        f"greater), with these as the largest number.{left_out}",
         figure,
     )
 
@@ -187,7 +188,7 @@ def differences(collection: Collection) -> Picture | None:
 
 
 def _dots(
-    runs: pd.DataFrame, key: str, never: float, center: Callable[[Array], float]
+    runs: pd.DataFrame, key: str, late: float, center: Callable[[Array], float]
 ) -> tuple[Figure, Axes, str]:
     """A dot for each run over its cell, and a bar at their center; what was left out."""
     cells, left_out = sides.shown(runs["cell"])
@@ -203,7 +204,7 @@ def _dots(
             if (cell, strategy) in groups.groups:
                 values = groups.get_group((cell, strategy)).dropna().to_numpy()
                 x = place + (i - (len(strategies) - 1) / 2) * width
-                _column(axes, x, width, values, never, look)
+                _column(axes, x, width, values, late, look)
                 ends = x - 0.42 * width, x + 0.42 * width
                 if len(values):
                     axes.hlines(center(values), *ends, color=look["color"], linewidth=1.5)
@@ -212,9 +213,9 @@ def _dots(
 
 
 def _column(
-    axes: Axes, x: float, width: float, values: Array, never: float, look: dict[str, Any]
+    axes: Axes, x: float, width: float, values: Array, late: float, look: dict[str, Any]
 ) -> None:
     at = x + width * 0.6 * (np.arange(len(values)) - (len(values) - 1) / 2) / max(1, len(values))
-    late = values >= never
-    axes.plot(at[~late], values[~late], alpha=0.75, markeredgewidth=0.4, **look)
-    axes.plot(at[late], values[late], markerfacecolor="none", markeredgewidth=0.6, **look)
+    there = values < late
+    axes.plot(at[there], values[there], alpha=0.75, markeredgewidth=0.4, **look)
+    axes.plot(at[~there], values[~there], markerfacecolor="none", markeredgewidth=0.6, **look)
