@@ -362,6 +362,17 @@ def test_bars_are_levels_of_all_devices(study: collection.Collection) -> None:
     heights = sorted(bar.get_height() for bar in first(picture).patches)
     own = [base + np.mean(np.arange(devices) / 50) for base in (0.25, 0.65) for devices in (4, 6)]
     np.testing.assert_allclose(heights, own)
+    assert first(picture).get_title("right") == sides.WHISKERS
+
+
+def test_a_figure_grows_with_its_legend() -> None:
+    heights = []
+    for count in (2, 8):
+        names = [f"gradient_tracking · metropolis_hastings, temperature {k}" for k in range(count)]
+        figure, _ = sides.grouped(["-"], names, 24)
+        sides.legend(figure, sides.lined(names))
+        heights.append(figure.get_figheight())
+    assert heights[1] - heights[0] == pytest.approx(6 * sides.LINE)
 
 
 def test_a_strategy_has_one_colour_in_all_figures(study: collection.Collection) -> None:

@@ -96,6 +96,7 @@ def distances(collection: Collection) -> Picture | None:
     axes.set_xticks(np.unique(devices["hops"].to_numpy()))
     axes.set_xlabel("links from the nearest source")
     drawn.shares(axes, "OOD accuracy, mean of rounds")
+    axes.set_title(sides.WHISKERS, loc="right")
     sides.legend(figure, sides.lined(names))
     return Picture(
         "distances",

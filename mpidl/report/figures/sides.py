@@ -18,17 +18,22 @@ PANELS = 12
 """Cells that a figure shows; it says how many are left out."""
 
 
-LINES = 4
+WHISKERS = "whiskers: 95 % intervals over devices and seeds"
+
+LINES = 7
 """Of a cell's label, after which it is cut."""
+
+LINE = 0.13
+"""Height of a line of text, in inches."""
 
 
 def grouped(cells: list[str], strategies: list[str], most: int) -> tuple[Figure, Axes]:
     """Axes with a place for each cell, half a page wide for up to so many marks."""
     width = style.FULL if len(cells) * len(strategies) > most else style.HALF
-    figure = blank(width, 2.3)
-    axes = figure.add_subplot()
     letters = int((width - 0.5) / len(cells) / 0.065)
     names = [wrapped(cell, letters) for cell in cells] if cells != ["-"] else [""]
+    figure = blank(width, 2.2 + LINE * max(name.count("\n") for name in names))
+    axes = figure.add_subplot()
     axes.set_xticks(range(len(cells)), names)
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.5, len(cells) - 0.5)
@@ -70,9 +75,10 @@ def looks(strategy: str, among: list[str]) -> dict[str, Any]:
 
 
 def legend(figure: Figure, handles: Mapping[str, Artist]) -> None:
-    """All strategies of a figure, over it."""
+    """All strategies of a figure, over it; the figure grows by the lines that this takes."""
     width = max(map(len, handles)) * 0.062 + 0.35
     columns = max(1, min(len(handles), int(figure.get_figwidth() / width)))
+    figure.set_figheight(figure.get_figheight() + LINE * (-(-len(handles) // columns) - 1))
     figure.legend(list(handles.values()), list(handles), loc="outside upper left", ncols=columns)
 
 

@@ -67,7 +67,9 @@ def _curves(collection: Collection, kind: str, over: str = "round") -> Picture |
     strategies = style.ordered(curves["strategy"])
     columns = min(len(cells), 4 if len(cells) > 6 else 3 if len(cells) != 4 else 2)
     rows = -(-len(cells) // columns)
-    figure = blank(style.HALF if columns < 3 else style.FULL, 0.4 + 1.6 * rows)
+    titles = [sides.wrapped(cell) if len(cells) > 1 else "" for cell in cells]
+    height = 1.6 + sides.LINE * max(title.count("\n") for title in titles)
+    figure = blank(style.HALF if columns < 3 else style.FULL, 0.3 + height * rows)
     for place, cell in enumerate(cells):
         axes = figure.add_subplot(rows, columns, place + 1)
         _panel(axes, curves[curves["cell"] == cell], strategies, over)
@@ -75,8 +77,7 @@ def _curves(collection: Collection, kind: str, over: str = "round") -> Picture |
             axes.set_xlim(left=0)
             axes.set_xlabel("simulated seconds")
         drawn.shares(axes, f"{kind.upper()} accuracy" if place % columns == 0 else "")
-        if len(cells) > 1:
-            axes.set_title(sides.wrapped(cell))
+        axes.set_title(titles[place])
     sides.legend(figure, sides.lined(strategies))
     name, axis, told = OVER[over]
     return Picture(
@@ -125,6 +126,7 @@ def levels(collection: Collection) -> Picture | None:
         handles[strategy] = axes.bar(x, heights, 0.92 * width, hatch=hatch, **look)
         axes.vlines(x, own["ood_level_low"], own["ood_level_high"], color=style.INK, linewidth=0.8)
     drawn.shares(axes, "OOD accuracy, mean of rounds")
+    axes.set_title(sides.WHISKERS, loc="right")
     axes.set_ylim(0, 1.05)
     sides.legend(figure, handles)
     return Picture(
@@ -176,13 +178,13 @@ def differences(collection: Collection) -> Picture | None:
         return None
     figure, axes, left_out = _dots(runs, "difference", np.inf, np.mean)
     axes.axhline(0, color=style.INK, linewidth=0.6)
-    axes.set_ylabel("OOD over IID (%)")
+    axes.set_ylabel("OOD accuracy above IID,\nin percent of their mean")
     return Picture(
         "differences",
         collection.compared.titled("Difference between OOD and IID"),
-        "Area under the OOD accuracy curve minus that under the IID one, in percent of their mean "
-        "(-200 to 200): below 0 what only the source knows lags behind. Dots are runs, bars their "
-        f"means.{left_out}",
+        "Area under the OOD accuracy curve minus that under the IID one, in percent of the mean of "
+        "both (-200 to 200): below 0 what only the source knows lags behind. Dots are runs, bars "
+        f"their means.{left_out}",
         figure,
     )
 
