@@ -43,7 +43,6 @@ OF_RUNS = [
         "levels",
         "differences",
         "thresholds",
-        "relations",
     ),
     "distances",
 ]
@@ -363,6 +362,21 @@ def test_bars_are_levels_of_all_devices(study: collection.Collection) -> None:
     own = [base + np.mean(np.arange(devices) / 50) for base in (0.25, 0.65) for devices in (4, 6)]
     np.testing.assert_allclose(heights, own)
     assert first(picture).get_title("right") == sides.WHISKERS
+
+
+def test_relations_are_drawn_where_a_number_has_three_values(tmp_path: Path, write: Write) -> None:
+    ring = nx.cycle_graph(5)
+    paths = [
+        write(tmp_path / f"{at}.h5", np.full((2, len(graph)), 0.1 * at), graph=graph)
+        for at, graph in enumerate([nx.path_graph(4), ring, nx.path_graph(6), ring])
+    ]
+    told = {one.name: one for one in figures.of_runs(shelf.read(paths))}["relations"]
+    names = [axes.get_xlabel() for axes in told.figure.axes]
+    assert "devices" in names
+    assert "source stationary weight" not in names
+    assert told.caption.endswith("as two values decide no line: source stationary weight.")
+    two = figures.of_runs(shelf.read(paths[:2]))
+    assert "relations" not in [one.name for one in two]
 
 
 def test_a_figure_grows_with_its_legend() -> None:

@@ -12,7 +12,7 @@ from mpidl.report.figures import sides
 from mpidl.report.figures.picture import Picture, blank
 
 PREDICTORS = {
-    "source_degree": "source degree / (N \u2212 1)",
+    "source_degree": "degree of the source, 0 to 1",
     "source_stationary": "source stationary weight",
     "source_passage": "predicted rounds, log\u2081\u2080 of mean",
     "modularity": "modularity",
@@ -21,6 +21,9 @@ PREDICTORS = {
 }
 """What may decide how far knowledge travels, and what its axis is called."""
 
+ENOUGH = 3
+"""Different values that a predictor has to have; through two any line goes."""
+
 
 def predictors(collection: Collection) -> Picture | None:
     """The OOD level of runs against what differs in their graphs, a line for each strategy."""
@@ -28,9 +31,11 @@ def predictors(collection: Collection) -> Picture | None:
     if not runs["ood_level"].notna().any():
         return None
     runs = runs[runs["ood_level"].notna()]
-    found = [key for key in PREDICTORS if _extent(runs[key]) > 1e-6]
+    counts = {key: _values(runs[key]) for key in PREDICTORS}
+    found = [key for key, count in counts.items() if count >= ENOUGH]
     if not found:
         return None
+    few = [PREDICTORS[key] for key, count in counts.items() if 1 < count < ENOUGH]
     names = style.ordered(runs["strategy"])
     columns = 2 if len(found) in (2, 4) else min(3, len(found))
     rows = -(-len(found) // columns)
@@ -50,25 +55,38 @@ def predictors(collection: Collection) -> Picture | None:
         "Mean OOD accuracy over all rounds and devices of each finished run; lines are least "
         f"squares for each {collection.compared.one} over all its runs, bands their pointwise "
         "95 % intervals. Each panel looks at one quantity alone, whatever else differs between "
-        "runs; spectral gap and stationary weight are those of W in the first round.",
+        "runs; spectral gap and stationary weight are those of W in the first round."
+        f"{_left_out(few)}",
         figure,
     )
 
 
+def _values(values: pd.Series) -> int:
+    """How many numbers are there that differ by more than rounding does."""
+    return len(np.unique(values.dropna().round(6)))
+
+
+def _left_out(few: list[str]) -> str:
+    """Why there is no panel of some predictors."""
+    if not few:
+        return ""
+    return f" Left out, as two values decide no line: {', '.join(few)}."
+
+
 def _extent(values: pd.Series) -> float:
-    """From the least to the greatest; 0 where there are not two numbers."""
-    return float(values.max() - values.min()) if values.notna().sum() > 1 else 0.0
+    """From the least to the greatest."""
+    return float(values.max() - values.min())
 
 
 def _relation(
     axes: Axes, x: pd.Series, y: pd.Series, least: float, name: str, names: list[str]
 ) -> None:
-    """The dots of a strategy, and its line where x varies at least so much."""
+    """The dots of a strategy, and its line where x has values enough, at least so far apart."""
     look = sides.looks(name, names)
     dots = look | {"linestyle": "", "markersize": 2.6, "markeredgewidth": 0.4, "alpha": 0.7}
     axes.plot(x, y, clip_on=False, rasterized=len(x) > 200, **dots)
     line = statistics.regress(x, y)
-    if not np.isfinite(line.slope) or _extent(x) < least:
+    if not np.isfinite(line.slope) or _values(x) < ENOUGH or _extent(x) < least:
         return
     at = np.linspace(x.min(), x.max(), 40)
     low, high = line.band(at)
