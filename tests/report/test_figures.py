@@ -611,7 +611,7 @@ def test_runs_without_ood_data_or_rounds_have_fewer_figures(tmp_path: Path, writ
         for seed in range(2)
     ]
     found = [one.name for one in figures.of_runs(shelf.read(paths))]
-    assert found == ["curves-iid", "simulated-iid"]
+    assert found == ["curves-iid", "simulated-iid", "thresholds"]
     empty = [
         write(tmp_path / f"empty/{seed}.h5", RISING, done=0, settings=[f"training.seed={seed}"])
         for seed in range(2)

@@ -140,8 +140,11 @@ def levels(collection: Collection) -> Picture | None:
 
 
 def thresholds(collection: Collection) -> Picture | None:
-    """Rounds until mean OOD accuracy is at the threshold."""
-    runs, key = collection.runs, "rounds_to_threshold"
+    """Rounds until mean OOD accuracy, or IID where there is no other, is at the threshold."""
+    runs = collection.runs
+    kind, key = "OOD", "rounds_to_threshold"
+    if not runs["ood_last"].notna().any():
+        kind, key = "IID", "iid_rounds_to_threshold"
     if not runs[key].notna().any():
         return None
     late = 1.1 * runs[key].max()
@@ -156,12 +159,12 @@ def thresholds(collection: Collection) -> Picture | None:
         names = [*(f"{tick:g}" for tick in places[:-1]), missed]
     axes.set_yticks(places, names)
     axes.set_ylim(0, 1.05 * late)
-    axes.set_ylabel(f"rounds to OOD accuracy {collection.threshold:g}")
+    axes.set_ylabel(f"rounds to {kind} accuracy {collection.threshold:g}")
     return Picture(
         "thresholds",
         collection.compared.titled("Rounds to threshold"),
-        f"Rounds until the mean OOD accuracy of all devices reaches {collection.threshold:g}. Dots "
-        "are runs, hollow where it does not in their rounds; bars are medians (of two the "
+        f"Rounds until the mean {kind} accuracy of all devices reaches {collection.threshold:g}. "
+        "Dots are runs, hollow where it does not in their rounds; bars are medians (of two the "
         f"greater), with these as the largest number.{left_out}",
         figure,
     )
