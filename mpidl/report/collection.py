@@ -56,7 +56,23 @@ class Collection:
     @cached_property
     def compared(self) -> labels.Compared:
         """What the labels of runs stand for."""
-        return labels.compared(self.factors)
+        return labels.compared(self.factors, self.kind.upper())
+
+    @cached_property
+    def kind(self) -> str:
+        """Of the test set by which runs are compared: ``"ood"``, or ``"iid"`` where none has it."""
+        runs = self.summaries.values()
+        return "ood" if any(len(one.curves["ood"].rounds) for one in runs) else "iid"
+
+    @property
+    def measure(self) -> str:
+        """The number by which runs are compared: mean accuracy over all rounds."""
+        return f"{self.kind}_level"
+
+    @property
+    def reaching(self) -> str:
+        """The number of rounds until the threshold."""
+        return f"{'iid_' * (self.kind == 'iid')}rounds_to_threshold"
 
     @cached_property
     def runs(self) -> pd.DataFrame:

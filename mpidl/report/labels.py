@@ -37,23 +37,26 @@ class Compared:
         many: Several of them.
         head: The same over a column or a legend.
         by: In what runs differ, for a title; empty where they do not.
+        kind: Of the test set whose accuracy is compared, ``"OOD"`` or ``"IID"``.
     """
 
     one: str = "strategy"
     many: str = "strategies"
     head: str = "Strategy"
     by: str = ""
+    kind: str = "OOD"
 
     def titled(self, what: str) -> str:
         """A title that says by what something is told apart."""
         return f"{what} by {self.by}" if self.by else what
 
 
-def compared(factors: Sequence[str]) -> Compared:
+def compared(factors: Sequence[str], kind: str = "OOD") -> Compared:
     """What to call that in which runs differ.
 
     Args:
         factors: Settings that differ between runs, without seeds.
+        kind: Of the test set whose accuracy is compared.
     """
     named = [section for section in NAMED if f"{section}.name" in factors]
     chosen = [key for key in factors if rules(key)] or factors
@@ -61,10 +64,10 @@ def compared(factors: Sequence[str]) -> Compared:
     by = " and ".join(words[-2:]) if len(words) <= FEW else "settings"
     by = ", ".join([*words[:-2], by]) if len(words) == FEW else by
     if len(named) == len(NAMED):
-        return Compared("combination", "combinations", "Algorithm and strategy", by)
+        return Compared("combination", "combinations", "Algorithm and strategy", by, kind)
     if named == ["algorithm"]:
-        return Compared("algorithm", "algorithms", "Algorithm", by)
-    return Compared(by=by)
+        return Compared("algorithm", "algorithms", "Algorithm", by, kind)
+    return Compared(by=by, kind=kind)
 
 
 def _word(key: str, factors: Sequence[str]) -> str:

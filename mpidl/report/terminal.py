@@ -23,19 +23,10 @@ WIDTH = 20
 ROWS = 100
 """Runs that are shown at most."""
 
-COLUMNS = {
-    "iid_last": "IID\nlast",
-    "ood_last": "OOD\nlast",
-    "ood_worst": "\nworst",
-    "ood_level": "\nmean",
-    "rounds_to_threshold": "rounds\nto {threshold:g}",
-}
-"""Numbers of a run that are shown, with what stands above them."""
-
 LEGEND = (
     "Accuracy over devices: mean and worst after the last round; mean of all rounds (area under "
     "the curve over its length), with its 95 % interval over devices and seeds; rounds until the "
-    "mean OOD accuracy is {threshold:g}."
+    "mean {kind} accuracy is {threshold:g}."
 )
 
 
@@ -70,7 +61,8 @@ def show(collection: Collection, console: Console) -> None:
     if len(collection.summaries) > ROWS:
         more = len(collection.summaries) - ROWS
         console.print(f"... and {more:,} more; --csv and --html have all.")
-    console.print(LEGEND.format(threshold=collection.threshold), style="dim")
+    told = LEGEND.format(threshold=collection.threshold, kind=collection.kind.upper())
+    console.print(told, style="dim")
 
 
 def _groups(collection: Collection) -> Table:
@@ -81,27 +73,41 @@ def _groups(collection: Collection) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("cell", overflow="fold")
     table.add_column(collection.compared.head.lower(), overflow="fold")
-    for head in ("runs", "IID mean", "OOD mean", "95 %"):
+    kinds = dict.fromkeys(("iid", collection.kind))
+    for head in ("runs", *(f"{kind.upper()} mean" for kind in kinds), "95 %"):
         table.add_column(head, justify="right", no_wrap=True)
     for row in groups.to_dict("records"):
-        low, high = number(row["ood_level_low"]), number(row["ood_level_high"])
-        means = number(row["iid_level"]), number(row["ood_level"])
+        low, high = (number(row[f"{collection.measure}_{end}"]) for end in ("low", "high"))
+        means = [number(row[f"{kind}_level"]) for kind in kinds]
         names = Text(row["cell"]), Text(row["strategy"])
         table.add_row(*names, str(row["runs"]), *means, f"{low} to {high}")
     return table
+
+
+def _columns(collection: Collection) -> dict[str, str]:
+    """Numbers of a run that are shown, with what stands above them."""
+    kind = collection.kind
+    return {
+        "iid_last": "IID\nlast",
+        f"{kind}_last": f"{kind.upper()}\nlast",
+        f"{kind}_worst": "\nworst",
+        f"{kind}_level": "\nmean",
+        collection.reaching: f"rounds\nto {collection.threshold:g}",
+    }
 
 
 def _runs(collection: Collection) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("run", overflow="fold", min_width=20)
     table.add_column("rounds", justify="right", no_wrap=True)
-    table.add_column("OOD,\n0 to 1", no_wrap=True)
-    for head in COLUMNS.values():
-        table.add_column(head.format(threshold=collection.threshold), justify="right", no_wrap=True)
+    table.add_column(f"{collection.kind.upper()},\n0 to 1", no_wrap=True)
+    columns = _columns(collection)
+    for head in columns.values():
+        table.add_column(head, justify="right", no_wrap=True)
     for name, one in list(collection.summaries.items())[:ROWS]:
-        *shares, rounds = (one.numbers[key] for key in COLUMNS)
+        *shares, rounds = (one.numbers[key] for key in columns)
         cells = [*map(number, shares), "-" if math.isnan(rounds) else f"{rounds:.0f}"]
-        course = sparkline(one.curves["ood"].mean)
+        course = sparkline(one.curves[collection.kind].mean)
         table.add_row(Text(name), f"{one.done}/{one.rounds}", course, *cells)
     return table
 

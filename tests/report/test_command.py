@@ -147,7 +147,7 @@ def test_a_run_without_ood_data_is_reported(write: Write, tmp_path: Path, capsys
     path = write(tmp_path / "run.h5", nothing, RISING, sources=(), settings=["ood.name=none"])
     assert main([str(path)]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if " 5/5 " in line]
-    assert line.split()[2:] == ["1.000", "-", "-", "-", "-"]
+    assert line.split()[3:] == ["1.000", "1.000", "0.500", "3"]
     assert main([str(path), "--animate"]) == 2
     assert "There is nothing to animate: no run" in capsys.readouterr().err
 

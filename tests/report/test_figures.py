@@ -605,13 +605,13 @@ def test_a_run_without_weights_has_its_graph(run: xr.Dataset) -> None:
 
 
 def test_runs_without_ood_data_or_rounds_have_fewer_figures(tmp_path: Path, write: Write) -> None:
-    nothing = np.full((3, 4), np.nan)
+    nothing = np.full((4, 4), np.nan)
     paths = [
-        write(tmp_path / f"{seed}.h5", nothing, RISING[:3, :4], settings=[f"training.seed={seed}"])
+        write(tmp_path / f"{seed}.h5", nothing, RISING[:4, :4], settings=[f"training.seed={seed}"])
         for seed in range(2)
     ]
     found = [one.name for one in figures.of_runs(shelf.read(paths))]
-    assert found == ["curves-iid", "simulated-iid", "thresholds"]
+    assert found == ["curves-iid", "simulated-iid", "levels", "thresholds"]
     empty = [
         write(tmp_path / f"empty/{seed}.h5", RISING, done=0, settings=[f"training.seed={seed}"])
         for seed in range(2)

@@ -9,6 +9,7 @@ from scipy import stats
 
 from mpidl import archive
 from mpidl.report import shelf, statistics
+from mpidl.report.page import table as tables_of
 
 
 def runs(write, folder, table, **options):
@@ -143,6 +144,26 @@ def test_one_seed_has_differences_and_no_p(write, tmp_path):
     one = statistics.groups(found).iloc[0]
     assert math.isnan(one["ood_area_seeds_low"])
     assert one["ood_area_low"] == one["ood_area_high"] == one["ood_area"]
+
+
+def test_without_ood_data_strategies_are_compared_by_iid_accuracy(write, tmp_path):
+    paths = [
+        write(
+            tmp_path / f"{name}.h5",
+            np.full((2, 3), np.nan),
+            np.full((2, 3), level),
+            sources=(),
+            settings=[f"strategy.name={name}"],
+        )
+        for name, level in (("degree", 0.4), ("unweighted", 0.7))
+    ]
+    found = shelf.read(paths)
+    tables = statistics.tables(found)
+    assert tables["ranking"]["strategy"].tolist() == ["unweighted", "degree"]
+    assert tables["pairs"]["difference"].tolist() == pytest.approx([-0.3])
+    told = tables_of.of(tables["ranking"], "ranking", compared=found.compared)
+    assert "of their IID level" in told.text
+    assert [one.head for one in told.columns if one.key == "mean"] == ["IID level"]
 
 
 def test_a_strategy_that_few_blocks_have_is_not_ranked(write, tmp_path):

@@ -26,11 +26,12 @@ ENOUGH = 3
 
 
 def predictors(collection: Collection) -> Picture | None:
-    """The OOD level of runs against what differs in their graphs, a line for each strategy."""
+    """The level of runs against what differs in their graphs, a line for each strategy."""
     runs = statistics.seeded(collection)
-    if not runs["ood_level"].notna().any():
+    measure, kind = collection.measure, collection.kind.upper()
+    if not runs[measure].notna().any():
         return None
-    runs = runs[runs["ood_level"].notna()]
+    runs = runs[runs[measure].notna()]
     counts = {key: _values(runs[key]) for key in PREDICTORS}
     found = [key for key, count in counts.items() if count >= ENOUGH]
     if not found:
@@ -44,15 +45,15 @@ def predictors(collection: Collection) -> Picture | None:
         axes = figure.add_subplot(rows, columns, place + 1)
         for name in names:
             own = runs[runs["strategy"] == name]
-            _relation(axes, own[key], own["ood_level"], 0.02 * _extent(runs[key]), name, names)
+            _relation(axes, own[key], own[measure], 0.02 * _extent(runs[key]), name, names)
         axes.set_xlabel(PREDICTORS[key])
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=key == "devices", min_n_ticks=1))
-        drawn.shares(axes, "OOD level" if place % columns == 0 else "")
+        drawn.shares(axes, f"{kind} level" if place % columns == 0 else "")
     sides.legend(figure, sides.lined(names))
     return Picture(
         "relations",
-        "OOD level against graph and source",
-        "Mean OOD accuracy over all rounds and devices of each finished run; lines are least "
+        f"{kind} level against graph and source",
+        f"Mean {kind} accuracy over all rounds and devices of each finished run; lines are least "
         f"squares for each {collection.compared.one} over all its runs, bands their pointwise "
         "95 % intervals. Each panel looks at one quantity alone, whatever else differs between "
         "runs; spectral gap and stationary weight are those of W in the first round."

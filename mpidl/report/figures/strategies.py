@@ -104,9 +104,10 @@ def _panel(axes: Axes, curves: pd.DataFrame, strategies: list[str], over: str) -
 
 
 def levels(collection: Collection) -> Picture | None:
-    """The OOD level by cell and strategy, as bars with whiskers."""
+    """The level by cell and strategy, as bars with whiskers."""
     found = statistics.groups(collection)
-    if not found["ood_level"].notna().any():
+    measure, kind = collection.measure, collection.kind.upper()
+    if not found[measure].notna().any():
         return None
     cells, left_out = sides.shown(found["cell"])
     strategies = style.ordered(found["strategy"])
@@ -116,7 +117,7 @@ def levels(collection: Collection) -> Picture | None:
     for i, strategy in enumerate(strategies):
         own = found[found["strategy"] == strategy].set_index("cell").reindex(cells)
         x = np.arange(len(cells)) + (i - (len(strategies) - 1) / 2) * width
-        heights = own["ood_level"].fillna(0.0)
+        heights = own[measure].fillna(0.0)
         look: dict[str, Any] = {
             "facecolor": style.color(strategy),
             "edgecolor": style.PAPER,
@@ -124,16 +125,18 @@ def levels(collection: Collection) -> Picture | None:
         }
         hatch = HATCHES[style.variant(strategy, strategies, len(HATCHES))]
         handles[strategy] = axes.bar(x, heights, 0.92 * width, hatch=hatch, **look)
-        axes.vlines(x, own["ood_level_low"], own["ood_level_high"], color=style.INK, linewidth=0.8)
-    drawn.shares(axes, "OOD accuracy, mean of rounds")
+        axes.vlines(
+            x, own[f"{measure}_low"], own[f"{measure}_high"], color=style.INK, linewidth=0.8
+        )
+    drawn.shares(axes, f"{kind} accuracy, mean of rounds")
     axes.set_title(sides.WHISKERS, loc="right")
     axes.set_ylim(0, 1.05)
     sides.legend(figure, handles)
     return Picture(
         "levels",
-        collection.compared.titled("OOD level"),
-        "Mean OOD accuracy over all rounds (area under the curve over its length), mean over the "
-        "devices of all seeds of finished runs; whiskers are 95 % intervals over devices and "
+        collection.compared.titled(f"{kind} level"),
+        f"Mean {kind} accuracy over all rounds (area under the curve over its length), mean over "
+        "the devices of all seeds of finished runs; whiskers are 95 % intervals over devices and "
         f"seeds, which take devices as independent.{left_out}",
         figure,
     )
@@ -141,10 +144,7 @@ def levels(collection: Collection) -> Picture | None:
 
 def thresholds(collection: Collection) -> Picture | None:
     """Rounds until mean OOD accuracy, or IID where there is no other, is at the threshold."""
-    runs = collection.runs
-    kind, key = "OOD", "rounds_to_threshold"
-    if not runs["ood_last"].notna().any():
-        kind, key = "IID", "iid_rounds_to_threshold"
+    runs, kind, key = collection.runs, collection.kind.upper(), collection.reaching
     if not runs[key].notna().any():
         return None
     late = 1.1 * runs[key].max()

@@ -36,7 +36,8 @@ FIRST = {
     "groups": (
         *("cell", "strategy", "seeds"),
         *("ood_level", "ood_level_seeds_low", "ood_level_seeds_high", "iid_level", "difference"),
-        *("ood_last", "ood_worst", "iid_last", "rounds_to_threshold", "reached", "unfinished"),
+        *("ood_last", "ood_worst", "iid_last", "rounds_to_threshold", "reached"),
+        *("iid_rounds_to_threshold", "unfinished"),
     ),
     "paper": (
         *("what", "strategy", "ours", "low", "high", "theirs", "theirs_low", "theirs_high"),
@@ -48,7 +49,15 @@ FIRST = {
     ),
     "runs": (
         *("run", "strategy", "cell", "seed", "curve", "ood_level", "iid_level", "difference"),
-        *("rounds_to_threshold", "ood_last", "ood_worst", "iid_last", "done", "rounds"),
+        *(
+            "rounds_to_threshold",
+            "iid_rounds_to_threshold",
+            "ood_last",
+            "ood_worst",
+            "iid_last",
+            "done",
+            "rounds",
+        ),
     ),
 }
 """Columns of a table that are shown before the others are asked for."""
@@ -183,17 +192,18 @@ def _tables(collection: Collection, ranks: Mapping[str, int]) -> dict[str, Table
         return {"devices": _table(devices.assign(source=devices["source"] == 1), "devices")}
     found = statistics.tables(collection)
     made = {
-        name: _table(_telling(frame), name, collection.compared)
+        name: _table(_telling(frame, collection), name, collection.compared)
         for name, frame in found.items()
         if len(frame)
     }
     return {**made, "runs": _runs(collection, ranks)}
 
 
-def _telling(frame: pd.DataFrame) -> pd.DataFrame:
-    """Without the labels that are the same in all lines."""
+def _telling(frame: pd.DataFrame, collection: Collection) -> pd.DataFrame:
+    """Without the labels that are the same in all lines, and without what nobody has."""
     same = [key for key in ("strategy", "cell") if key in frame and frame[key].nunique() == 1]
-    return frame.drop(columns=same if len(frame) > 1 else [])
+    none = [key for key in frame if frame[key].isna().all() and key != collection.reaching]
+    return frame.drop(columns=[*none, *(same if len(frame) > 1 else [])])
 
 
 def _table(frame: pd.DataFrame, name: str, compared: Compared = table.STRATEGIES) -> Table:
@@ -202,14 +212,13 @@ def _table(frame: pd.DataFrame, name: str, compared: Compared = table.STRATEGIES
 
 def _runs(collection: Collection, ranks: Mapping[str, int]) -> Table:
     frame, runs = collection.runs, collection.summaries.values()
-    kind = "ood" if any(len(one.curves["ood"].rounds) for one in runs) else "iid"
     curves = [
-        _drawn(facts.sparkline(one.curves[kind].mean.tolist()), ranks[strategy])
+        _drawn(facts.sparkline(one.curves[collection.kind].mean.tolist()), ranks[strategy])
         for one, strategy in zip(runs, frame["strategy"], strict=True)
     ]
     links = [f"#file-{at}" for at in range(len(frame))] if len(frame) <= FILES else []
     extra = {"curve": curves}
-    told, compared = _telling(frame), collection.compared
+    told, compared = _telling(frame, collection), collection.compared
     return table.of(told, "runs", FIRST["runs"], extra, compared, filtered=True, links=links)
 
 

@@ -124,8 +124,7 @@ def of(
 @cache
 def _words(compared: Compared) -> dict[str, dict[str, Any]]:
     text = Path(__file__).with_name("words.toml").read_text(encoding="utf-8")
-    one, many, head = compared.one, compared.many, compared.head
-    return tomllib.loads(text.format(one=one, many=many, Many=many.capitalize(), head=head))
+    return tomllib.loads(text.format(**vars(compared), Many=compared.many.capitalize()))
 
 
 def described(key: str, name: str = "", compared: Compared = STRATEGIES) -> Column:

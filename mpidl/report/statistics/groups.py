@@ -67,8 +67,8 @@ def groups(collection: Collection, confidence: float = CONFIDENCE) -> pd.DataFra
     ``_worst`` is the least device after the last round, mean over seeds; ``difference`` the mean
     over seeds of the symmetric difference in percent between the areas of OOD and IID
     (:func:`mpidl.report.measures.difference`), ``_low`` to ``_high`` its interval over seeds;
-    ``rounds_to_threshold`` the median over the seeds that reached it, which are ``reached``; the
-    others of :data:`WAYS` are medians over their seeds.
+    ``rounds_to_threshold`` and the others of :data:`WAYS` medians over the seeds that reached it;
+    ``reached`` counts the seeds that did, by :attr:`Collection.reaching`.
     """
     runs, devices = seeded(collection), seeded_devices(collection)
     of_devices = dict(list(devices.groupby(SEEDED[:2])))
@@ -86,6 +86,7 @@ def groups(collection: Collection, confidence: float = CONFIDENCE) -> pd.DataFra
                 "seeds": len(found),
                 "devices": int(every["devices"].iloc[0]),
                 **_group(found, of_devices.get(group, devices.iloc[:0]), confidence),
+                "reached": int(found[collection.reaching].notna().sum()),
             }
         )
     return pd.DataFrame(rows)
@@ -106,7 +107,7 @@ def _group(seeds: pd.DataFrame, devices: pd.DataFrame, confidence: float) -> dic
     for key in WAYS:
         reached = seeds[key].dropna()
         found[key] = float(reached.median()) if len(reached) else math.nan
-    return {**found, "reached": int(seeds["rounds_to_threshold"].notna().sum())}
+    return found
 
 
 def relations(
