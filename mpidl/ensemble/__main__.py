@@ -15,7 +15,7 @@ from pathlib import Path
 os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 
 from mpidl import world
-from mpidl.ensemble import allocation, cost, packing, sites, study, table
+from mpidl.ensemble import allocation, calibration, cost, forecast, sites, study, table
 from mpidl.ensemble.display import Display
 from mpidl.ensemble.driver import Driver, Orders
 from mpidl.ensemble.folder import Folder
@@ -148,7 +148,7 @@ def _plan(found: Study, options: Namespace) -> int:
     options.site = options.plan
     folder = options.out / found.name
     print(
-        packing.report(
+        forecast.report(
             found, _site(options), options.plan, folder, options.nodes, options.queue, hours
         )
     )
@@ -166,7 +166,7 @@ def _work(found: Study, site: Site, options: Namespace) -> int:
     _check_sizes(found, site, request.nodes)
     folder = Folder(options.out / found.name)
     with folder.alone(), Display(len(found.runs)) as display:
-        measured = cost.remembered(folder.path, site, options.site)
+        measured = calibration.remembered(folder.path, site, options.site)
         estimates = cost.estimates(found, site, measured)
         driver = Driver(found, site, folder, request, orders, estimates, display.tell, display.show)
         try:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mpidl import datasets, plan, runfile
 from mpidl.datasets import sizes
-from mpidl.ensemble import cost, sites, study
+from mpidl.ensemble import calibration, cost, sites, study
 from mpidl.ensemble.cost import Measured, Rates
 from mpidl.ensemble.sites import Figure, Node, Site, Start
 from mpidl.ensemble.study import Run
@@ -124,7 +124,7 @@ def test_every_data_set_has_a_size_or_is_loaded(monkeypatch):
 
 def measured(file, **changes):
     numbers = {"train": 2.0, "evaluate": 3.0, "mix": 4.0, "start": 5.0}
-    where = {"site": "here", "machine": cost.host.name(), "date": "2026-11-22"}
+    where = {"site": "here", "machine": calibration.host.name(), "date": "2026-11-22"}
     return Measured(**where, **vars(cost.kind(file)), **(numbers | changes))
 
 
@@ -156,22 +156,22 @@ def test_kinds_differ_by_what_changes_the_time_of_a_sample():
 
 def test_measurements_are_kept_by_site_and_machine(tmp_path):
     file, local, cluster = run().file, site(), site(scheduler="slurm")
-    assert cost.remembered(tmp_path, local, "here") == []
-    cost.remember(tmp_path / "new", measured(file, train=1.0))
-    cost.remember(tmp_path / "new", measured(file, train=2.0))
-    kept = cost.remembered(tmp_path / "new", local, "here")
+    assert calibration.remembered(tmp_path, local, "here") == []
+    calibration.remember(tmp_path / "new", measured(file, train=1.0))
+    calibration.remember(tmp_path / "new", measured(file, train=2.0))
+    kept = calibration.remembered(tmp_path / "new", local, "here")
     assert [one.train for one in kept] == [2.0, 1.0]
-    assert cost.remembered(tmp_path / "new", local, "there") == []
+    assert calibration.remembered(tmp_path / "new", local, "there") == []
     elsewhere = measured(file).model_copy(update={"machine": "another"})
-    cost.remember(tmp_path / "other", elsewhere)
-    assert cost.remembered(tmp_path / "other", local, "here") == []
-    assert cost.remembered(tmp_path / "other", cluster, "here") == [elsewhere]
+    calibration.remember(tmp_path / "other", elsewhere)
+    assert calibration.remembered(tmp_path / "other", local, "here") == []
+    assert calibration.remembered(tmp_path / "other", cluster, "here") == [elsewhere]
 
 
 def test_damaged_figures_are_a_fault(tmp_path):
-    (tmp_path / cost.FIGURES).write_text("[[figures]]\ntrain = 1.0\n", encoding="utf-8")
+    (tmp_path / calibration.FIGURES).write_text("[[figures]]\ntrain = 1.0\n", encoding="utf-8")
     with pytest.raises(Fault, match=r"figures\.toml"):
-        cost.remembered(tmp_path, site(), "here")
+        calibration.remembered(tmp_path, site(), "here")
 
 
 def test_runs_that_ended_correct_those_that_are_left():
@@ -185,21 +185,21 @@ def test_a_study_is_measured_once(tmp_path, monkeypatch):
     monkeypatch.chdir(SMOKE.parents[2])
     found, here = study.read(SMOKE), sites.read("local")
     lines: list[str] = []
-    assert cost.calibrate(found, here, "local", tmp_path, lines.append) == []
+    assert calibration.calibrate(found, here, "local", tmp_path, lines.append) == []
     assert lines == ["calibrating: digits with mlp hidden=[64], some batches on one place"]
-    known = cost.remembered(tmp_path, here, "local")
+    known = calibration.remembered(tmp_path, here, "local")
     expected = cost.estimates(found, here, known)
     assert expected.keys() == {one.name for one in found.runs}
     # Other work on this machine makes it slow, nothing makes it so.
     assert all(0.5 < one < 1000 for one in expected.values())
-    assert cost.calibrate(found, here, "local", tmp_path, lines.append) == []
+    assert calibration.calibrate(found, here, "local", tmp_path, lines.append) == []
     assert len(lines) == 1
 
 
 def test_what_cannot_be_measured_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(SMOKE.parents[2])
     found = study.read(SMOKE, ["data.name=mnist", "ood.name=none", "data.dir=nowhere"])
-    told = cost.calibrate(found, sites.read("local"), "local", tmp_path, lambda line: None)
+    told = calibration.calibrate(found, sites.read("local"), "local", tmp_path, lambda line: None)
     assert len(told) == 1
     assert told[0].startswith(
         "mnist with mlp hidden=[64] could not be measured: mnist needs the file"
@@ -207,7 +207,7 @@ def test_what_cannot_be_measured_is_told(tmp_path, monkeypatch):
     assert "nowhere" in told[0]
     found, broken = study.read(SMOKE), sites.read("local").model_copy(update={"launcher": "srun"})
     monkeypatch.setenv("PATH", str(tmp_path))
-    told = cost.calibrate(found, broken, "local", tmp_path, lambda line: None)
+    told = calibration.calibrate(found, broken, "local", tmp_path, lambda line: None)
     assert told[0].endswith("srun cannot be started: No such file or directory.")
 
 
@@ -219,7 +219,16 @@ def test_short_runs_can_be_run(name, monkeypatch):
     for file in {
         cost.kind(one.file): one.file for one in study.read(SMOKE.parent / name).runs
     }.values():
-        short = cost.shortened(file)
+        short = calibration.shortened(file)
         assert cost.kind(short) == cost.kind(file)
         made = plan.make(short, 1)
         assert (made.devices, made.sources) == (2, [])
+
+
+def test_a_short_run_knows_no_device_that_it_does_not_have():
+    absent = "network.outages=[[5, 0, 2]]", "network.stragglers=[6]"
+    liar = "attack.name=sign_flip", "attack.devices=[5]"
+    short = calibration.shortened(run(*absent, *liar, "algorithm.name=asynchronous").file)
+    made = plan.make(short, 1)
+    assert (made.devices, made.attackers, made.stragglers) == (2, [], [])
+    assert short.algorithm.name == "dsgd"

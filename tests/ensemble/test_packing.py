@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpidl import host
-from mpidl.ensemble import cost, packing, sites, study
+from mpidl.ensemble import cost, forecast, packing, sites, study
 from mpidl.ensemble.packing import Group, Offer
 from mpidl.ensemble.sites import Node, Queue, Shape, Site
 from mpidl.faults import Fault
@@ -163,7 +163,7 @@ def test_gaps_of_the_alcf():
 def report(name, site, folder, *, nodes=None, queue=None, hours=None):
     found = study.read(STUDIES / name)
     there = site if isinstance(site, Site) else sites.read(site)
-    return packing.report(found, there, "there", folder, nodes, queue, hours)
+    return forecast.report(found, there, "there", folder, nodes, queue, hours)
 
 
 def test_a_plan_for_aurora(tmp_path):
@@ -202,7 +202,7 @@ def test_a_site_without_figures(tmp_path):
 @pytest.fixture
 def fixed(monkeypatch):
     """Seconds that are not measured: 10 for each run."""
-    monkeypatch.setattr(cost, "calibrate", lambda *_: [])
+    monkeypatch.setattr(forecast, "calibrate", lambda *_: [])
     monkeypatch.setattr(cost, "estimate", lambda *_: 10.0)
     rates = cost.Rates(0.002, 0.00003, 0.0, 5.0, 0.1, "made up")
     monkeypatch.setattr(cost, "rates", lambda *_: rates)

@@ -1,0 +1,191 @@
+"""How long runs of a study take, measured by a short run of each kind, and kept."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import h5py
+import tomli_w
+
+from mpidl import host, plan, runfile, shards, tables
+from mpidl.ensemble import launchers, sites, worker
+from mpidl.ensemble.cost import Measured, Measurements, kind, samples
+from mpidl.ensemble.sites import Site
+from mpidl.ensemble.study import Study
+from mpidl.faults import Fault
+from mpidl.runfile import RunFile
+
+FIGURES = "figures.toml"
+"""The file in a study's folder that keeps what was measured."""
+
+ROUNDS, DEVICES, BATCHES, SAMPLES = 3, 2, 4, 256
+"""Of a calibration run: rounds, the first of which does not count, devices, batches that both
+train on in a round, and samples at least, and in the test set."""
+
+UNLIKE = (
+    "strategy",
+    "schedule",
+    "algorithm",
+    "ood",
+    "placement",
+    "exchange",
+    "network",
+    "attack",
+    "record",
+    "checkpoint",
+)
+"""Sections of a run file that a calibration run leaves at their defaults."""
+
+PATIENCE = 900.0
+"""Seconds that a calibration run may take."""
+
+LINES = 3
+"""Lines of a calibration run's output that are told if it fails."""
+
+
+def remembered(folder: Path, site: Site, site_name: str) -> list[Measured]:
+    """What was measured on a site, with the folder's figures; the latest first.
+
+    Raises:
+        Fault: If the file that keeps them is damaged.
+    """
+    path = folder / FIGURES
+    if not path.exists():
+        return []
+    kept: Measurements = tables.check(f"{path}", Measurements, tables.read(path), None)
+    return [one for one in reversed(kept.figures) if _there(one, site, site_name)]
+
+
+def _there(one: Measured, site: Site, site_name: str) -> bool:
+    """Whether a measurement is of a site; where there is no scheduler, a site is one machine."""
+    same = site.scheduler != "none" or one.machine == host.name()
+    return one.site == site_name and same
+
+
+def remember(folder: Path, measured: Measured) -> None:
+    """Keep a measurement with a study."""
+    path = folder / FIGURES
+    kept = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    kept["figures"] = [*kept.get("figures", []), measured.model_dump()]
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(tomli_w.dumps(kept), encoding="utf-8")
+
+
+def calibrate(
+    study: Study, site: Site, site_name: str, folder: Path, tell: Callable[[str], None] = print
+) -> list[str]:
+    """Measure here what is not known yet of each kind of run in a study, and keep it.
+
+    Args:
+        study: All its runs.
+        site: This machine is, or is a node of.
+        site_name: As the user calls it.
+        folder: Of the study's results.
+        tell: Shows a line.
+
+    Returns:
+        What went wrong, a sentence for each kind that could not be measured.
+    """
+    known = {one.kind for one in remembered(folder, site, site_name)}
+    wanted = {kind(run.file): run.file for run in reversed(study.runs)}
+    faults = []
+    for what in sorted(wanted.keys() - known):
+        try:
+            tell(f"calibrating: {what}, some batches on one place")
+            remember(folder, measure(wanted[what], site, site_name))
+        except Fault as fault:
+            faults += [f"{what} could not be measured: {text}" for text in fault.sentences]
+    return faults
+
+
+def measure(file: RunFile, site: Site, site_name: str) -> Measured:
+    """Run a small part of a run on one place of this machine.
+
+    Raises:
+        Fault: If that fails.
+    """
+    short, what = shortened(file), kind(file)
+    shards.foresee(short)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "calibration.toml"
+        path.write_text(short.text(), encoding="utf-8")
+        wall = _start(site, path)
+        with h5py.File(path.with_suffix(".h5"), "r") as results:
+            series = results["series"]
+            seconds = {key: series[key][:] for key in series if key.startswith("seconds_")}
+    train, test = samples(short)
+    own = {key: seconds[f"seconds_{key}"] for key in ("train", "evaluate")}
+    # What a rank spends on all its devices together is told of each of them.
+    shared = sum(seconds[key][:, 0] for key in seconds if key[8:] not in own)
+    return Measured(
+        site=site_name,
+        machine=host.name(),
+        date=date.today().isoformat(),
+        **vars(what),
+        train=float(own["train"][1:].sum() / (ROUNDS - 1) / train),
+        evaluate=float(own["evaluate"][1:].sum() / (ROUNDS - 1) / (DEVICES * test)),
+        mix=float(shared[1:].mean() / DEVICES),
+        start=float(max(0.0, wall - sum(part.sum() for part in own.values()) - shared.sum())),
+    )
+
+
+def shortened(file: RunFile) -> RunFile:
+    """A run of the same kind on a few samples: two devices, three rounds, no OOD data, D-SGD."""
+    train, test = samples(file)
+    piece: dict[str, Any] = {
+        "topology": {"name": "complete", "devices": DEVICES},
+        "data": {
+            "train_samples": min(train, max(SAMPLES, BATCHES * file.training.batch_size)),
+            "test_samples": min(test, SAMPLES),
+        },
+        "training": {"rounds": ROUNDS, "epochs": 1, "participation": 1.0, "proximal": 0.0},
+        "evaluation": {"every": 1, "moment": "mixed"},
+    }
+    found = tomllib.loads(file.text())
+    for section in UNLIKE:
+        found.pop(section)
+    found["training"].pop("steps", None)
+    piece |= {"strategy": {"name": "unweighted"}, "ood": {"name": "none"}}
+    runfile.lay_over(found, piece, plan.KINDS)
+    found["topology"] = piece["topology"]
+    return runfile.validate({**found, "name": "calibration"}, plan.KINDS)
+
+
+def _start(site: Site, path: Path) -> float:
+    """Start a run on one place, with its results beside its file; the seconds that it took.
+
+    Raises:
+        Fault: If it fails.
+    """
+    shape = sites.shape(site, 1)
+    words = [
+        *launchers.command(site, shape, [worker.this_node(site)]),
+        *(sys.executable, "-m", "mpidl.run", str(path), "--out", str(path.parent)),
+    ]
+    begun = time.perf_counter()
+    try:
+        subprocess.run(
+            words,
+            env=launchers.environment(site, shape, 0, os.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PATIENCE,
+            check=True,
+        )
+    except OSError as error:
+        raise Fault(f"{words[0]} cannot be started: {error.strerror}.") from None
+    except subprocess.TimeoutExpired:
+        raise Fault(f"it took more than {PATIENCE:.0f} s.") from None
+    except subprocess.CalledProcessError as error:
+        last = [line for line in error.output.splitlines() if line.strip()][-LINES:]
+        raise Fault(f"exit code {error.returncode}; {' / '.join(last)}") from None
+    return time.perf_counter() - begun
