@@ -49,11 +49,11 @@ def _corrected(plan: Plan) -> list[str]:
         weighted = "it leads to the optimum of losses weighted by influence, not of their mean"
         other = "it need not lead to the optimum of all losses"
         lines.append(_uneven(name, weighted if plan.steady else other))
-    if name == "exact_diffusion" and plan.steady and (growth := _growth(matrices[0])) > 1 + EVEN:
+    if name == "exact_diffusion" and plan.steady and (growth := _growth(matrices[0])) > 1 - EVEN:
         lines.append(
-            f"exact_diffusion diverges by this W, whatever training.lr is, by a factor of "
-            f"{growth:.3g} a round: it needs a symmetric one, and with algorithm.lazy = 0 one "
-            "without eigenvalues below -1/3"
+            "exact_diffusion does not settle by this W with a small training.lr: what it remembers "
+            f"grows by a factor of up to {growth:.3g} a round; it needs a symmetric W, and with "
+            "algorithm.lazy = 0 one whose eigenvalues are above -1/3"
         )
     return lines
 

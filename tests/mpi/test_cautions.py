@@ -33,16 +33,22 @@ def test_corrections_by_an_uneven_w_find_the_optimum_weighted_by_influence(comm,
     assert "weighted by influence" in told
 
 
-def test_exact_diffusion_diverges_as_fast_as_is_told(comm):
+def test_exact_diffusion_runs_away_as_fast_as_is_told(comm):
     settings = ONE_WAY, "strategy.name=sinkhorn", "algorithm.name=exact_diffusion"
     course = laboratory.run(comm, drawn(0.001).learning(), *settings, rounds=200, looks=[100, 200])
     sizes = [np.linalg.norm(models - models.mean(axis=0)) for models in course.models]
     (told,) = cautions.of(course.plan)
     growth = (sizes[-1] / sizes[-2]) ** (1 / 100)
-    assert (
-        f"exact_diffusion diverges by this W, whatever training.lr is, by a factor of {growth:.2f}"
-        in told
-    )
+    assert "exact_diffusion does not settle by this W" in told
+    assert f"grows by a factor of up to {growth:.2f} a round" in told
+
+
+def test_d2_does_not_settle_on_an_even_ring(planned):
+    """Its lowest eigenvalue is 1/3 - 2/3."""
+    settings = MH, "algorithm.name=exact_diffusion", "algorithm.lazy=0"
+    (told,) = cautions.of(planned("topology.name=ring", "topology.devices=8", *settings))
+    assert "grows by a factor of up to 1 a round" in told
+    assert cautions.of(planned("topology.name=ring", "topology.devices=9", *settings)) == []
 
 
 @pytest.mark.parametrize(
