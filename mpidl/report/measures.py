@@ -56,14 +56,17 @@ def attackers(run: "xr.Dataset") -> Array:
 def stragglers(run: "xr.Dataset") -> Array:
     """Which devices are slow by the clock of the run file's network, ``(N,)``.
 
-    Nobody where the results file does not have what the run file names them by.
+    Nobody where the results file does not have what the run file names them by, or has more
+    devices than can be told apart.
     """
-    wanted = run.attrs.get("network.stragglers", [])
+    wanted, seed = run.attrs.get("network.stragglers", []), run.attrs.get("training.seed", 0)
     slow, named = _nobody(run), wanted if isinstance(wanted, list) else [wanted]
-    if named and all(type(one) in (int, str) for one in named):
+    few = 0 < len(named) <= len(slow) <= outlook.CLOSE
+    # A file may come from anywhere, and say anything.
+    sensible = type(seed) is int and seed >= 0
+    if few and sensible and all(type(one) in (int, str) for one in named):
         graph = nx.empty_graph(len(slow), create_using=nx.DiGraph)
         graph.add_edges_from(run["edges"].to_numpy().tolist())
-        seed = int(run.attrs.get("training.seed", 0))
         try:
             slow[placement.chosen("network.stragglers", named, graph, seed, "stragglers")] = True
         except Fault:

@@ -189,7 +189,8 @@ def test_the_graph_tells_devices_attackers_and_stragglers(run: xr.Dataset) -> No
     told = [text.get_text() for text in legend.get_texts()]
     assert told == ["source", "attacker", "straggler"]
     assert [text.get_text() for text in first(picture).texts] == [*"01234"]
-    assert not drawing.of(run.assign_attrs({"network.stragglers": "random:9"})).marked
+    for odd in ({"network.stragglers": "random:9"}, {"training.seed": "x"}, {"training.seed": -1}):
+        assert not drawing.of(run.assign_attrs({"network.stragglers": "random:2", **odd})).marked
 
 
 def test_half_of_a_link_is_as_wide_as_the_weight_at_its_device(run: xr.Dataset) -> None:
