@@ -1,6 +1,6 @@
 """From plan and data to the parts of a run, made once and in order on every rank."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
-from mpidl import accelerators, host, provenance, schema, seeds, world
+from mpidl import accelerators, host, network, provenance, schema, seeds, world
 from mpidl.algorithms import Lengths
 from mpidl.batch import Batch, obstacle
 from mpidl.checkpoint import Found, Saver, Story
@@ -120,14 +120,14 @@ def wired(
     )
 
 
-def rehearse(node: Comm, plan: Plan, stock: Stock, hosted: tuple[int, int]) -> None:
+def rehearse(node: Comm, plan: Plan, stock: Stock, ranks: Sequence[int]) -> None:
     """Try what only torch can tell, without memory for it: the accelerator, the model, its size.
 
     Args:
         node: The ranks of this node.
         plan: The run.
         stock: Its data.
-        hosted: How many devices this rank has, and how many all ranks of this node.
+        ranks: Those of this node, this one first.
 
     Raises:
         Fault: If accelerator or backend are not there, or the model does not fit data, memory or
@@ -136,16 +136,18 @@ def rehearse(node: Comm, plan: Plan, stock: Stock, hosted: tuple[int, int]) -> N
     hardware = accelerators.choose(node, plan.file.training.accelerator)
     survey.foresee(plan.file.exchange.backend, hardware.type)
     (size, _), there = sizes(plan, stock), accelerators.memory(hardware)
-    own, all_here = hosted
-    devices = all_here if hardware.type == "cpu" else own
-    side_by_side(plan, stock, own, hardware)
-    needed = devices * plan.numbers(size) * torch.float32.itemsize
+    side_by_side(plan, stock, len(plan.hosted(ranks[0])), hardware)
+    share = ranks if hardware.type == "cpu" else ranks[:1]
+    devices = sum(len(plan.hosted(rank)) for rank in share)
+    needed = sum(plan.numbers(size, rank) for rank in share) * torch.float32.itemsize
     if needed > there:
         name, given = plan.file.model.name, MODELS.parameters(plan.file.model)
         told = "".join(f", {key} = {shown(value)}" for key, value in given.items())
+        longest = network.longest(plan.file.network)
+        late = f", with what network.delay = {shown(plan.file.network.delay)} keeps" * (longest > 0)
         raise Fault(
             f"model.name = {name!r}{told}: has {size:,} parameters, for which {devices} devices "
-            f"need {needed / 1e9:,.0f} GB; {host.name()} has {there / 1e9:,.0f} GB for its "
+            f"need {needed / 1e9:,.0f} GB{late}; {host.name()} has {there / 1e9:,.0f} GB for its "
             f"{hardware.type}."
         )
 

@@ -161,8 +161,8 @@ def memory(plan: Plan, stock: Stock, inbox: Any, size: int) -> Any:
         inbox: Bytes of the vectors that each rank keeps for others, ``(ranks,)``.
         size: P.
     """
-    hosted = np.bincount(plan.hosts, minlength=len(inbox))
+    kept = np.array([plan.numbers(size, rank) for rank in range(len(inbox))]) * FLOAT
     sample = int(np.prod(stock.traits.shape.inputs)) * (1 if stock.traits.sequence else FLOAT) + 8
     counts = np.array([plan.graph.nodes[device]["samples"] for device in plan.graph])
-    shards_held = np.bincount(plan.hosts, weights=counts, minlength=len(hosted)) * sample
-    return (hosted * plan.numbers(size) * FLOAT + inbox + shards_held).astype(np.int64)
+    shards_held = np.bincount(plan.hosts, weights=counts, minlength=len(inbox)) * sample
+    return (kept + inbox + shards_held).astype(np.int64)

@@ -39,8 +39,8 @@ class Mailbox:
         depth = network.longest(plan.file.network)
         if depth:
             like = exchange.vectors[self._own[0]]
-            readable = {*self._own, *(j for i in self._own for j in plan.open_graph.pred[i])}
-            self._past = {j: like.new_zeros(depth, len(like)) for j in sorted(readable)}
+            readable = plan.readable(self._own)
+            self._past = {j: like.new_zeros(depth, len(like)) for j in readable}
 
     def lie(self, round_: int) -> None:
         """Put lies in the place of what attackers send in a round."""

@@ -269,14 +269,13 @@ def rehearse(comm: Comm, made: Plan, stock: Stock) -> None:
     So a fault costs one import of torch, not one on each rank, and leaves no file behind.
     """
     node = world.node(comm)
-    own = len(made.hosted(comm.rank))
-    hosted = own, node.allreduce(own)
+    ranks = node.allgather(comm.rank)
 
     def attempt() -> None:
         if node.rank == 0:
             from mpidl import build
 
-            build.rehearse(node, made, stock, hosted)
+            build.rehearse(node, made, stock, ranks)
 
     world.agree(comm, attempt)
     node.Free()

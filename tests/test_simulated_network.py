@@ -261,3 +261,13 @@ def test_a_share_of_devices_is_chosen_for_each_purpose_anew():
     made = plan.make(plan.read(None, [*wanted, "network.stragglers=random:20%"], 1), 1)
     assert len(made.attackers) == len(made.stragglers) == 4
     assert made.attackers != made.stragglers
+
+
+def test_a_rank_keeps_what_may_be_late_of_all_whom_it_hears():
+    """On a ring of 8 a rank hosts 4 and hears 2 more: 3 vectors of each, and one more to mix in."""
+    ring = ["topology.name=ring", "topology.devices=8"]
+    punctual, late = (
+        plan.make(plan.read(None, [*ring, f"network.delay={delay}"], 2), 2) for delay in (0, 3)
+    )
+    assert late.readable(late.hosted(0)) == [0, 1, 2, 3, 4, 7]
+    assert late.numbers(100, 0) - punctual.numbers(100, 0) == 100 * (3 * 6 + 4)

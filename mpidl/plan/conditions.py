@@ -1,6 +1,6 @@
 """What each round finds: who is there, which links work, and by how many rounds they are late."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -120,6 +120,11 @@ class Conditions:
         lags[np.searchsorted(self._keys, self._numbered(failed))] = -1
         lags[~self._takes_part(round_)[self.links].all(axis=1)] = -1
         return lags
+
+    def readable(self, devices: Iterable[int]) -> list[int]:
+        """Some devices and all whom they may hear in some round, ascending."""
+        own = set(devices)
+        return sorted(own.union(*(self.open_graph.pred[device] for device in own)))
 
     def late(self, round_: int, devices: Sequence[int]) -> dict[int, dict[int, int]]:
         """For some devices by how many rounds the vectors of in-neighbors are late that are so."""

@@ -206,10 +206,11 @@ class Plan(Conditions):
         view = graphs.Neighborhood(self.mixing_graph, device)
         return Lengths(size, learned, view.members, itemsize)
 
-    def numbers(self, size: int) -> int:
-        """About how many floating numbers a device takes, if its model has P.
+    def numbers(self, size: int, rank: int) -> int:
+        """About how many floating numbers the devices of a rank take, if a model has P.
 
-        Buffers, a gradient, the state of training and of the algorithm.
+        Buffers, a gradient, the state of training and of the algorithm; and vectors that may be
+        late, of all whom the rank may hear.
         """
         training, algorithm = self.file.training, self.algorithm
         states = 2 if training.optimizer != "sgd" else int(training.momentum > 0)
@@ -218,8 +219,11 @@ class Plan(Conditions):
         busiest = max(self.mixing_graph.in_degree, key=lambda pair: pair[1])[0]
         lengths = self.lengths(size, size, busiest)
         kept = sum(algorithm.keeps(lengths).values()) + size * int(algorithm.read is not None)
-        buffers += int(self.altered) + network.longest(self.file.network)
-        return buffers * algorithm.travels(lengths) + size * others + kept
+        buffers += int(self.altered)
+        travels, own = algorithm.travels(lengths), self.hosted(rank)
+        late = network.longest(self.file.network)
+        late *= len(self.readable(own)) if late else 0
+        return len(own) * (buffers * travels + size * others + kept) + late * travels
 
     def sizes(self, classes: int) -> dict[str, int]:
         """Length of each dimension of the series in the results file."""
