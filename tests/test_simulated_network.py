@@ -243,6 +243,7 @@ def test_lags_are_those_of_links_that_work():
         (["network.stragglers=random:0%"], "network.stragglers = 'random:0%': must be a device"),
         (["attack.name=sign_flip", "attack.devices=8"], "attack.devices = 8: must be a device"),
         (["attack.name=sign_flip", "attack.devices=[]"], "must name at least one device"),
+        (["attack.name=sign_flip", "attack.devices=random:100%"], "one of 8 devices honest"),
         (["attack.name=noise", "exchange.mixing=sequential"], "attack.name = 'noise': goes with"),
         (["network.latency=1", "exchange.mixing=sequential"], "has no clock"),
         (["attack.name=sing_flip"], "unknown attack; did you mean 'sign_flip'?"),

@@ -38,6 +38,7 @@ def make(file: RunFile, ranks: int, graph: nx.DiGraph | None = None) -> Plan:
     made = Plan(file, graph, sources, hosts, attackers, stragglers)
     refusals.check_algorithm(made)
     refusals.check_mean(made)
+    refusals.check_honest(made)
     return made
 
 

@@ -158,3 +158,16 @@ def check_mean(made: Plan) -> None:
         f"round; with {cause or f'algorithm.name = {file.algorithm.name!r}'} they take something "
         "else; 'auto' and 'mpi' work."
     )
+
+
+def check_honest(made: Plan) -> None:
+    """See whether anybody is honest.
+
+    Raises:
+        Fault: If all devices are attackers.
+    """
+    if len(made.attackers) == made.devices:
+        raise Fault(
+            f"attack.devices = {shown(made.file.attack.devices)}: must leave at least one of "
+            f"{made.devices} devices honest."
+        )
