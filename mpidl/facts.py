@@ -84,7 +84,7 @@ def weighed(plan: Plan) -> dict[str, Any]:
     """What mixing matrices say that are known before the run: all, or that of the first round."""
     if not plan.steady and plan.devices <= outlook.WALKED:
         found = outlook.of_rounds(plan.mixings(), plan.devices, plan.sources)
-        return found | ({"stationary": _even(plan)} if plan.algorithm.columns else {})
+        return found | ({"stationary": _even(plan)} if plan.alike else {})
     if plan.changing:
         return {"long_run": f"the graph changes, and has more than {outlook.WALKED} devices"}
     if not plan.dense:
@@ -112,10 +112,11 @@ def _long_run(plan: Plan) -> dict[str, Any]:
     if plan.mixing_graph.number_of_edges() > LISTED:
         return {"long_run": f"it has more than {LISTED:,} links"}
     try:
-        gap, share = graphs.long_run(strategies.sparse(plan.rows(0, range(plan.devices))))
+        matrix = strategies.sparse(plan.rows(0, range(plan.devices)))
+        gap, share = graphs.long_run(matrix.T if plan.algorithm.columns else matrix)
     except graphs.Unknown as reason:
         return {"long_run": str(reason)}
-    told = _even(plan) if plan.algorithm.columns else share.tolist()
+    told = _even(plan) if plan.alike else share.tolist()
     return {"spectral_gap": gap, "stationary": told}
 
 

@@ -140,6 +140,7 @@ class Algorithm:
         order: Of the two halves of a round, ``train`` and ``exchange``.
         lazy: By how much W gives way to the identity: ``(1 - lazy) W + lazy I``.
         columns: Whether senders share out their vectors: W is column-stochastic.
+        by_mass: Whether, where they do so, the steps of a device count by its mass.
         trains: Whether a device begins a training in a round, by seed, device and round.
         tells: The series in which it records numbers.
         needs: What it asks of network, graph and strategy.
@@ -155,6 +156,7 @@ class Algorithm:
     order: tuple[str, str] = ("train", "exchange")
     lazy: float = 0.0
     columns: bool = False
+    by_mass: bool = False
     trains: Callable[[int, int, int], bool] = _always
     tells: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()

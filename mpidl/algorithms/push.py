@@ -41,6 +41,7 @@ def push_sum(steps: Literal["alike", "by_mass"] = "alike") -> Algorithm:
         travels=lambda lengths: lengths.size + 1,
         starts=True,
         columns=True,
+        by_mass=steps == "by_mass",
         tells=("mass",),
         needs=("on time",),
     )

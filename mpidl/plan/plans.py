@@ -189,10 +189,15 @@ class Plan(Conditions):
             yield matrix
 
     def influence(self, matrix: Array) -> Array:
-        """Share of each device in what all agree on, if they mix by this W, ``(N,)``."""
-        if self.algorithm.columns:
+        """Share of each device's steps in what all agree on, if they mix by this W, ``(N,)``."""
+        if self.alike:
             return np.full(self.devices, 1 / self.devices)
-        return graphs.stationary(matrix)
+        return graphs.stationary(matrix.T if self.algorithm.columns else matrix)
+
+    @property
+    def alike(self) -> bool:
+        """Whether steps of all devices count alike, as senders share out."""
+        return self.algorithm.columns and not self.algorithm.by_mass
 
     def lengths(self, size: int, learned: int, device: int, itemsize: int = 4) -> Lengths:
         """What the lengths of a device's vectors follow from.
