@@ -23,7 +23,7 @@ from mpidl.node import Board, Node
 from mpidl.plan import Plan
 from mpidl.recorder import Recorder
 from mpidl.rounds import Parts
-from mpidl.rows import width
+from mpidl.rows import FLAGS, width
 from mpidl.shards import Stock
 from mpidl.snapshot import Snapshot, origin, recognize
 from mpidl.world import Comm
@@ -66,8 +66,9 @@ def parts(
     together = world.agree(comm, lambda: side_by_side(plan, stock, len(devices), hardware))
     batch = Batch(devices, training) if together else None
     snapshot = Snapshot(devices, batch, gossip, stock.shards)
+    columns = width(classes := len(stock.traits.classes))
     if found is not None:
-        world.agree(comm, partial(snapshot.check, found))
+        world.agree(comm, partial(snapshot.check, found, columns - FLAGS))
         snapshot.give_back(found)
     attributes = provenance.attributes(comm, plan, type(exchange).__name__.lower())
     story = world.agree(comm, lambda: tell(plan, stock, attributes, found) if attributes else None)
@@ -78,8 +79,7 @@ def parts(
     book = Recorder(node, path, plan.hosts, plan.file.record, parallel, len(snapshot.rows), known)
     saver = Saver(comm, path, plan.file.checkpoint, story)
     tests = {kind: _samples(stock, *stock.tests[kind], hardware) for kind in schema.KINDS}
-    classes = len(stock.traits.classes)
-    board = Board(node, plan.hosts, width(classes))
+    board = Board(node, plan.hosts, columns)
     clock = plan.clock(wiring.size * wiring.dtype.itemsize)
     yield Parts(
         comm, plan, devices, batch, gossip, clock, board, tests, classes, book, snapshot, saver

@@ -69,21 +69,26 @@ class Snapshot:
             state[number] = {**copies, "rows": own, "shard": self._shard(number)}
         return state
 
-    def check(self, found: Found) -> None:
+    def check(self, found: Found, columns: int) -> None:
         """See whether a checkpoint fits.
+
+        Args:
+            found: The checkpoint.
+            columns: S, the numbers of a device in a round that are kept.
 
         Raises:
             Fault: If it was taken from other data, or from another model or optimizer.
         """
         for number, memory in self._memory().items():
             state = found.state[number]
-            if state["shard"] != self._shard(number):
+            if not np.array_equal(state["shard"], self._shard(number)):
                 raise Fault(
                     f"{found.path}: was made with other data on device {number}; give the files "
                     "that it was made with."
                 )
             shapes = {name: tuple(tensor.shape) for name, tensor in memory.items()}
-            told = {name: state[name].shape for name in state if name not in ("rows", "shard")}
+            shapes["rows"] = found.head.round, columns
+            told = {name: state[name].shape for name in state if name != "shard"}
             if shapes != told:
                 raise Fault(
                     f"{found.path}: holds the state of another model or optimizer; give the run "

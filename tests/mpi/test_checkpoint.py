@@ -311,6 +311,18 @@ def test_other_data_are_refused(comm, shared_path, start, stop, monkeypatch):
         start("data", resume="")
 
 
+def test_rows_of_other_series_are_refused(start, stop, monkeypatch):
+    """As a version of mpidl that records more of them would leave."""
+    from mpidl import build
+
+    stop(2)
+    assert start("rows") == 75
+    width = build.width
+    monkeypatch.setattr(build, "width", lambda classes: width(classes) + 1)
+    with pytest.raises(Fault, match="the version of mpidl that it was made with"):
+        start("rows", resume="")
+
+
 def test_a_folder_without_checkpoints_is_refused(comm, shared_path, start):
     if comm.rank == 0:
         (shared_path / "empty").mkdir()
