@@ -13,11 +13,12 @@ import time
 DEVICES = 10_000
 FAMILIES = [
     *("ring", "chain", "star", "torus", "binary_tree", "exponential", "erdos_renyi"),
-    *("watts_strogatz", "random_regular", "random_geometric"),
+    *("watts_strogatz", "random_regular", "random_geometric", "one_peer_exponential"),
 ]
 STRATEGIES = [
     *("unweighted", "weighted", "none", "metropolis_hastings", "random", "betweenness"),
-    *("closeness", "eigenvector", "degree_similarity", "betweenness_similarity"),
+    *("closeness", "eigenvector", "sinkhorn", "krum", "clipped_gossip"),
+    *("degree_similarity", "betweenness_similarity"),
 ]
 BLOCKS = ["blocks=10", "inside=0.1", "between=0.001"]
 CASES = [
