@@ -19,6 +19,9 @@ MANTISSA = 53
 DOUBLINGS = 40
 """Squarings of a matrix, after which its power is 2^40."""
 
+NOTHING = 1e-12
+"""A sum of eigenvalues that is rounding."""
+
 LEFT = 0.05
 """The share of what a power has in further directions, below which these are not told."""
 
@@ -44,9 +47,12 @@ def leading(matrix: Array, close: float) -> tuple[float, Array]:
 
     The matrix is symmetric, ``(N, N)``, with eigenvalues from 0 to 1. It is squared until what the
     largest eigenvalue lacks to 1 is known, up to a share ``close``. Directions have length 1; where
-    the largest eigenvalues differ by less than that they mix.
+    the largest eigenvalues differ by less than that they mix. Next to nothing has none.
     """
-    power = matrix / np.trace(matrix)
+    total = float(np.trace(matrix))
+    if total < NOTHING:
+        return max(total, 0.0), np.empty((0, len(matrix)))
+    power = matrix / total
     short, before = 1 - float((power * matrix).sum()), math.inf
     for _ in range(DOUBLINGS):
         if before - short <= close * short:

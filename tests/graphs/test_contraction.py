@@ -243,6 +243,15 @@ def test_a_base_that_does_not_fit_is_told(settings, sentence):
         build(runfile.validate(tables, KINDS).topology, 1)
 
 
+@pytest.mark.parametrize("devices", [2, 4, 7])
+def test_a_complete_graph_that_is_all_there_agrees_at_once(devices):
+    """``I - L / N`` is the mean of all."""
+    laplacians = [_laplacian(devices, color) for color in matchings(nx.complete_graph(devices))]
+    weight, left = best_weight(laplacians, np.ones(len(laplacians)))
+    assert weight == pytest.approx(1 / devices, abs=1e-6)
+    assert left == pytest.approx(0, abs=1e-10)
+
+
 def test_a_graph_that_falls_apart_agrees_within_its_parts_as_each_alone_would():
     """Two rings of 8: chances are alike by symmetry, and so is the weight."""
     twice = nx.disjoint_union(nx.cycle_graph(8), nx.cycle_graph(8))
