@@ -7,6 +7,7 @@ import numpy as np
 
 from mpidl import accelerators, cautions, graphs, network, outlook, strategies
 from mpidl.algorithms import Lengths
+from mpidl.exchange import survey
 from mpidl.plan import Plan
 from mpidl.shards import Stock
 
@@ -130,6 +131,9 @@ def traffic(plan: Plan, ranks: int, size: int) -> tuple[Any, Any]:
         away = size * FLOAT * (ranks - 1) // ranks
         sent += (np.bincount(plan.hosts, minlength=ranks) + 1) * away
         return sent, sent.copy()
+    if survey.gathers(plan.file.exchange.backend, plan.mixing_graph, plan.hosts, ranks):
+        own = np.bincount(plan.hosts, minlength=ranks)
+        return own * (ranks - 1) * size * FLOAT, (plan.devices - own) * size * FLOAT
     wanted = plan.wanted(0) if follows(plan) else None
     links = plan.mixing_graph if wanted is None else wanted
     pairs = {(j, int(plan.hosts[i])) for j, i in links.edges}

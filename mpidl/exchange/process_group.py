@@ -11,7 +11,8 @@ from torch import Tensor
 from mpidl.exchange import Wiring
 from mpidl.exchange.memory import Buffers
 from mpidl.exchange.rendezvous import Group
-from mpidl.exchange.routes import OPERATIONS, Batches, Gathered, Route, dense
+from mpidl.exchange.routes import OPERATIONS, Batches, Gathered, Route
+from mpidl.exchange.survey import dense
 from mpidl.kernels import Mixture
 
 

@@ -192,16 +192,6 @@ class Gathered:
         return [_all_gather(_bytes(self._inbox[chunk]), flat, async_op=True)]
 
 
-def dense(graph: nx.DiGraph, hosts: Hosts, ranks: int) -> bool:
-    """Whether ranks want more than half of what they get if every vector goes to every rank.
-
-    With one device per rank: whether the mean in-degree is above half of the other ranks.
-    """
-    wanted = {(j, int(hosts[i])) for j, i in graph.edges if hosts[j] != hosts[i]}
-    height = int(np.bincount(hosts, minlength=ranks).max())
-    return 2 * len(wanted) > height * ranks * (ranks - 1)
-
-
 def busy(graph: nx.DiGraph, hosts: Hosts) -> int:
     """The most messages that one rank sends and receives."""
     pairs = {(int(hosts[j]), int(hosts[i])) for j, i in graph.edges if hosts[j] != hosts[i]}

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 
 from mpi4py import MPI
 
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+
 from mpidl.faults import Fault
 from mpidl.node import SHARED, room
 
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 
 HOME = {"shared": "cpu", "gloo": "cpu", "nccl": "cuda", "ipc": "cuda", "xccl": "xpu", "ccl": "xpu"}
 """By backend, the memory whose vectors it carries. Those that are not here carry any."""
+
+Hosts = npt.NDArray[np.int64]
 
 MEGA = 1_000_000
 
@@ -141,6 +147,21 @@ def choose(facts: Facts) -> tuple[str, str]:
         if obstacle(name, facts) is None:
             return name, "each rank has an accelerator of its own"
     return "mpi", f"{group[0]} {obstacle(group[0], facts)}"
+
+
+def dense(graph: nx.DiGraph, hosts: Hosts, ranks: int) -> bool:
+    """Whether ranks want more than half of what they get if every vector goes to every rank.
+
+    With one device per rank: whether the mean in-degree is above half of the other ranks.
+    """
+    wanted = {(j, int(hosts[i])) for j, i in graph.edges if hosts[j] != hosts[i]}
+    height = int(np.bincount(hosts, minlength=ranks).max())
+    return 2 * len(wanted) > height * ranks * (ranks - 1)
+
+
+def gathers(name: str, graph: nx.DiGraph, hosts: Hosts, ranks: int) -> bool:
+    """Whether a backend sends every vector to every rank."""
+    return name == "ccl" or (name in GROUPS and dense(graph, hosts, ranks))
 
 
 def survey(wiring: "Wiring") -> Facts:
