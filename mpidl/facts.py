@@ -131,11 +131,11 @@ def traffic(plan: Plan, ranks: int, size: int) -> tuple[Any, Any]:
         away = size * FLOAT * (ranks - 1) // ranks
         sent += (np.bincount(plan.hosts, minlength=ranks) + 1) * away
         return sent, sent.copy()
-    if survey.gathers(plan.file.exchange.backend, plan.mixing_graph, plan.hosts, ranks):
-        own = np.bincount(plan.hosts, minlength=ranks)
-        return own * (ranks - 1) * size * FLOAT, (plan.devices - own) * size * FLOAT
     wanted = plan.wanted(0) if follows(plan) else None
     links = plan.mixing_graph if wanted is None else wanted
+    if survey.gathers(plan.file.exchange.backend, links, plan.hosts, ranks):
+        own = np.bincount(plan.hosts, minlength=ranks)
+        return own * (ranks - 1) * size * FLOAT, (plan.devices - own) * size * FLOAT
     pairs = {(j, int(plan.hosts[i])) for j, i in links.edges}
     for source, target in pairs:
         if plan.hosts[source] != target:
@@ -147,7 +147,7 @@ def traffic(plan: Plan, ranks: int, size: int) -> tuple[Any, Any]:
 def follows(plan: Plan) -> bool:
     """Whether only those vectors travel that a round of a graph which changes wants."""
     exchange = plan.file.exchange
-    return exchange.backend in ("auto", "shared", "mpi", "ipc") and exchange.mixing != "delayed"
+    return exchange.backend not in ("allreduce", "ccl") and exchange.mixing != "delayed"
 
 
 def shares(plan: Plan) -> bool:

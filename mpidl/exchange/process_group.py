@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
+import networkx as nx
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from mpidl.exchange import Wiring
-from mpidl.exchange.memory import Buffers
+from mpidl.exchange.memory import Buffers, Slots, members_of
 from mpidl.exchange.rendezvous import Group
-from mpidl.exchange.routes import OPERATIONS, Batches, Gathered, Route
+from mpidl.exchange.routes import OPERATIONS, Batches, Gathered, Landing, Route
 from mpidl.exchange.survey import dense
 from mpidl.kernels import Mixture
 
@@ -19,8 +22,9 @@ from mpidl.kernels import Mixture
 class ProcessGroup(Buffers):
     """Collective. A batch of messages for each chunk of columns, mixed while the next ones travel.
 
-    Where a graph is dense, an all-gather takes the place of the messages. Where it changes, all
-    vectors travel in each round that are read in some round: a batch is made once.
+    Where a graph is dense, an all-gather takes the place of the messages. Where it changes, so it
+    is in each round, in which only those vectors travel that are read in it; all that are read in
+    some round where its links are not known.
 
     Args:
         wiring: What every backend is built from.
@@ -37,26 +41,49 @@ class ProcessGroup(Buffers):
 
     def __init__(self, wiring: Wiring, chunk: int | None = None, limit: int = OPERATIONS) -> None:
         super().__init__(wiring)
-        comm, hosts = wiring.comm, wiring.hosts
+        comm = wiring.comm
         # Chunks begin on cache lines, as vectors do, and the last one has their padding.
         lines = max(1, (self.CHUNK if chunk is None else chunk) // 64)
         step = lines * 64 // self.dtype.itemsize
         starts = range(0, self.stride, step)
         chunks = [slice(start, min(start + step, self.stride)) for start in starts]
         self._group = Group(wiring, type(self).__name__.lower())
-        self._route: Route
-        if dense(wiring.graph, hosts, comm.size) or not self.BATCHES:
-            self._route = Gathered(hosts, comm.rank, comm.size, self.buffers, chunks)
-            self._count_all(len(hosts), comm.size)
-        else:
-            self._route = Batches(
-                wiring.graph, hosts, comm.rank, comm.size, self.buffers, chunks, limit
-            )
+        self._parts, self._limit, self._ranks = chunks, limit, comm.size
+        self._landing = Landing(self.buffers[0], chunks)
+        self._every, self._changing = wiring.graph, wiring.changing
+        self._lay(wiring.graph)
+        self._lane = Lane(self.device, len(chunks))
+
+    def _lay(self, links: nx.DiGraph) -> None:
+        """Prepare that vectors travel along some links, and are mixed by them."""
+        self._laid, self._route = links, self._routed(links)
         self._chunks = [
             [self._mixture(phase, number, part) for phase in range(2)]
-            for number, part in enumerate(chunks)
+            for number, part in enumerate(self._parts)
         ]
-        self._lane = Lane(self.device, len(chunks))
+
+    def _routed(self, links: nx.DiGraph) -> Route:
+        if dense(links, self._hosts, self._ranks) or not self.BATCHES:
+            self._count_all(len(self._hosts), self._ranks)
+            return self._gathered
+        self._count(links)
+        rank = self.node.comm.rank
+        return Batches(
+            *(links, self._hosts, rank, self._ranks, self.buffers, self._parts),
+            *(self._landing, self._limit),
+        )
+
+    @cached_property
+    def _gathered(self) -> Gathered:
+        rank = self.node.comm.rank
+        return Gathered(self._hosts, rank, self._ranks, self.buffers, self._parts)
+
+    def _follow(self, links: nx.DiGraph | None) -> None:
+        links = self._every if links is None else links
+        if self._changing and links is not self._laid:
+            self._slots = Slots(members_of(links, self.own))
+            self._weights = np.zeros(self._slots.size)
+            self._lay(links)
 
     def _mixture(self, phase: int, number: int, part: slice) -> Mixture:
         part = slice(part.start, min(part.stop, self.size))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import networkx as nx
@@ -70,6 +71,29 @@ class Parcel:
             torch.index_select(columns, 0, self._index, out=out)
 
 
+class Landing:
+    """Where vectors of other ranks arrive: room for as many as one round has brought.
+
+    Args:
+        like: Own vectors, ``(D, stride)``.
+        chunks: The columns that travel together.
+    """
+
+    def __init__(self, like: Tensor, chunks: Sequence[slice]) -> None:
+        self._rooms = [like.new_zeros(0, part.stop - part.start) for part in chunks]
+
+    def parts(self, counts: Mapping[int, int]) -> list[dict[int, Tensor]]:
+        """For each chunk and other rank room for so many vectors of it, ``(count, width)``."""
+        rows = sum(counts.values())
+        if rows > len(self._rooms[0]):
+            self._rooms = [room.new_zeros(rows, room.shape[1]) for room in self._rooms]
+        ends = np.cumsum([0, *counts.values()]).tolist()
+        places = [slice(*pair) for pair in pairwise(ends)]
+        return [
+            dict(zip(counts, map(room.__getitem__, places), strict=True)) for room in self._rooms
+        ]
+
+
 class Batches:
     """One flat message to each rank that wants vectors, and for each chunk one batch of them.
 
@@ -84,6 +108,7 @@ class Batches:
         ranks: How many there are.
         buffers: Own vectors by phase, ``(D, stride)``.
         chunks: The columns that travel together.
+        landing: Where vectors arrive.
         limit: The most messages of a rank in one batch.
     """
 
@@ -95,6 +120,7 @@ class Batches:
         ranks: int,
         buffers: Sequence[Tensor],
         chunks: Sequence[slice],
+        landing: Landing,
         limit: int = OPERATIONS,
     ) -> None:
         receive, send = ranks_served(graph, hosts, rank)
@@ -102,11 +128,8 @@ class Batches:
         wanted = {other: tuple(place[i] for i in devices) for other, devices in send.items()}
         # Ranks that want the same vectors are sent the same copy.
         self._parcels = {rows: Parcel(buffers, rows, chunks, len(rows)) for rows in wanted.values()}
-        self._receive, self._inbox = receive, []
-        for part in chunks:
-            width = part.stop - part.start
-            inbox = {other: buffers[0].new_zeros(len(d), width) for other, d in receive.items()}
-            self._inbox.append(inbox)
+        counts = {other: len(devices) for other, devices in receive.items()}
+        self._receive, self._inbox = receive, landing.parts(counts)
 
         busiest = busy(graph, hosts)
         distances = {other: (other - rank) % ranks for other in wanted}

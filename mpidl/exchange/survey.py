@@ -135,8 +135,6 @@ def choose(facts: Facts) -> tuple[str, str]:
         return "mpi", "no rank reads a vector of another"
     if obstacle("ipc", facts) is None:
         return "ipc", "GPUs share a node" if not facts.crowded else "ranks share a GPU"
-    if facts.changing:
-        return "mpi", "the graph changes, and it moves only what a round wants"
     if facts.crowded:
         return "mpi", "ranks share an accelerator"
     if facts.kinds == {"xpu"} and facts.nodes > 1:

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from mpidl import facts, graphs, kernels, plan
-from mpidl.exchange import BACKENDS, Wiring, pairs
+from mpidl.exchange import BACKENDS, Wiring, pairs, survey
 from mpidl.exchange.pairs import Pairs
+from mpidl.exchange.routes import Batches, Gathered
 from mpidl.exchange.slab import Shared
 from mpidl.exchange.survey import HOME, Facts, choose
 from mpidl.faults import Fault
@@ -19,9 +20,6 @@ from tests.mpi.dense import dense, mixed, once, start
 CPU = torch.device("cpu")
 
 MESSAGES = sorted({name for name in BACKENDS if HOME.get(name, "cpu") == "cpu"} - {"allreduce"})
-
-FOLLOWING = ["shared", "mpi"]
-"""Those that move only what a round wants."""
 
 TURNS = 6
 
@@ -132,10 +130,12 @@ def test_vectors_that_a_round_does_not_want_do_not_travel(comm):
         assert len(exchange._inbox) == most
 
 
-@pytest.mark.parametrize("backend", FOLLOWING)
+@pytest.mark.parametrize("backend", MESSAGES)
 @pytest.mark.parametrize("settings", ["topology.name=one_peer_exponential", KINDS[3]])
 def test_bytes_are_those_of_the_links_of_the_round(comm, backend, settings):
     made = make(comm, 2 * comm.size, settings)
+    if backend == "gloo" and comm.size < 3:
+        pytest.skip("sends every vector to the other rank")
     with exchange_of(comm, made, 10, backend) as exchange:
         for round_ in range(TURNS):
             once(exchange, made, round_)
@@ -152,12 +152,15 @@ def test_bytes_are_those_of_the_links_of_the_round(comm, backend, settings):
                 assert received[comm.rank] == sum(exchange.bytes_received.values())
 
 
-def test_gloo_moves_all_that_is_read_in_some_round_and_counts_it(comm):
-    made = make(comm, comm.size, "topology.name=random_matching")
+def test_gloo_gathers_in_the_rounds_in_which_the_graph_is_dense(comm):
+    """Devices walk: in some rounds most ranks want most vectors, in others few do."""
+    kind = "topology.name=mobility topology.speed=0.5 topology.radius=0.6"
+    made = make(comm, comm.size, kind)
     with exchange_of(comm, made, 10, "gloo") as exchange:
-        before = dict(exchange.bytes_sent)
-        once(exchange, made, 0)
-        assert exchange.bytes_sent == before
+        for round_ in range(TURNS):
+            once(exchange, made, round_)
+            gathers = survey.dense(made.round_graph(round_), made.hosts, comm.size)
+            assert isinstance(exchange._route, Gathered if gathers else Batches)
 
 
 @pytest.mark.parametrize("hosting", ["blocks", "round_robin"])
@@ -209,7 +212,7 @@ def test_auto_takes_shared_memory_and_says_why(comm):
     [
         ({"kinds": {"cpu"}, "nodes": 2}, "shared"),
         ({"kinds": {"cpu"}, "needed": 2, "room": 1}, "mpi"),
-        ({"kinds": {"cuda"}, "nodes": 2, "groups": frozenset(["nccl"])}, "mpi"),
+        ({"kinds": {"cuda"}, "nodes": 2, "groups": frozenset(["nccl"])}, "nccl"),
         ({"kinds": {"cuda"}, "reach": True}, "ipc"),
         ({"kinds": {"cpu"}, "delayed": True}, "mpi"),
     ],
