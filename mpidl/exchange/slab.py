@@ -1,8 +1,6 @@
 """Memory that the ranks of a node share: every vector is mixed from where it was trained."""
 
-import os
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from mpi4py import MPI
 
@@ -14,6 +12,7 @@ from torch import Tensor
 
 from mpidl import kernels
 from mpidl.exchange import Wiring
+from mpidl.exchange.between import finish, receivers, start, wants
 from mpidl.exchange.memory import ALIGNMENT, Buffers, Rows, slots_of
 
 CHUNK = 4 << 20
@@ -24,9 +23,6 @@ APART = 1 << 16
 
 SPREAD = 65 * 64
 """Bytes by which each vector begins further from a multiple of ``APART`` than the one before."""
-
-EAGER = 1e-3
-"""Seconds for which a rank that waits for a message gives its core away but does not sleep."""
 
 
 class Shared(Buffers):
@@ -262,51 +258,6 @@ def demand(wiring: Wiring) -> int:
     mine = int(wiring.node.ranks[wiring.comm.rank])
     rows = 2 * int((place == mine).sum()) + len(wants(wiring.graph, place, wiring.node.count)[mine])
     return rows * spaced(wiring.size * wiring.dtype.itemsize)
-
-
-def wants(links: nx.DiGraph, place: npt.NDArray[np.int64], count: int) -> dict[int, set[int]]:
-    """For each node the devices of other nodes whose vectors it reads.
-
-    Args:
-        links: An edge j -> i wherever i reads the vector of j.
-        place: Device to node, ``(N,)``.
-        count: How many nodes there are.
-    """
-    wanted: dict[int, set[int]] = {number: set() for number in range(count)}
-    for source, target in links.edges:
-        if place[source] != place[target]:
-            wanted[int(place[target])].add(int(source))
-    return wanted
-
-
-def receivers(
-    ranks: npt.NDArray[np.int64], number: int, devices: Sequence[int]
-) -> Mapping[int, int]:
-    """Which rank of a node receives each vector that the node wants: they take turns.
-
-    Args:
-        ranks: Rank to node.
-        number: The node.
-        devices: What it wants, ascending.
-    """
-    there = np.flatnonzero(ranks == number).tolist()
-    return {device: there[turn % len(there)] for turn, device in enumerate(devices)}
-
-
-def start(requests: list[MPI.Prequest]) -> None:
-    """Begin to move what persistent messages move; none of them are no error."""
-    if requests:
-        MPI.Prequest.Startall(requests)
-
-
-def finish(requests: Sequence[MPI.Request]) -> None:
-    """Wait for messages without taking the core from ranks that work."""
-    began, pause = time.monotonic(), 5e-5
-    while requests and not MPI.Request.Testall(requests):
-        if time.monotonic() - began < EAGER:
-            os.sched_yield()
-        else:
-            time.sleep(pause)
 
 
 def _bytes(vector: Tensor) -> Tensor:
