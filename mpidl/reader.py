@@ -146,12 +146,16 @@ def _scale(path: Path, stored: h5py.Dataset, rounds: int | None) -> Any:
     return np.array([printable(one) for one in told], dtype=str)
 
 
+def _storable(value: Any) -> Any:
+    """A setting as netCDF takes it, which has neither truth values nor lists of lists."""
+    if isinstance(value, list) and any(isinstance(one, list) for one in value):
+        return str(value)
+    return int(value) if isinstance(value, bool) else value
+
+
 def _told(path: Path, file: h5py.File, done: int) -> dict[str, Any]:
     found = careful.attributes(path, file, file.attrs)
-    # netCDF, to which a dataset may be saved, has no truth values.
-    told = {
-        key: int(value) if isinstance(value, bool) else value
-        for key, value in flat(path, str(found.get("run_file", ""))).items()
-    }
+    settings = flat(path, str(found.get("run_file", "")))
+    told = {key: _storable(value) for key, value in settings.items()}
     completed = careful.number(file, schema.COMPLETED) if schema.COMPLETED in file else 0
     return {**told, **found, "rounds_done": done, "completed": completed, "path": str(path)}

@@ -19,6 +19,9 @@ SETTINGS = {
 WHOLE = 2**63
 """Below it are the whole numbers of a run file."""
 
+DEEP = 2
+"""Lists within each other that a setting may be: outages are a list of lists."""
+
 
 def flat(path: Path, text: str) -> dict[str, Any]:
     """The settings in the text of a run file, as ``"section.key"``, and its name.
@@ -44,14 +47,14 @@ def flat(path: Path, text: str) -> dict[str, Any]:
         if not _sensible(value):
             raise Fault(
                 f"{path} is damaged: its run file has {printable(key)} = {shown(value)}; a setting "
-                "is text, a number, true or false, or a list of these."
+                "is text, a number, true or false, or a list of these or of such lists."
             )
     return {printable(key): _printable(value) for key, value in found.items()}
 
 
-def _sensible(value: Any, deep: bool = False) -> bool:
+def _sensible(value: Any, deep: int = 0) -> bool:
     if isinstance(value, list):
-        return not deep and all(_sensible(one, deep=True) for one in value)
+        return deep < DEEP and all(_sensible(one, deep + 1) for one in value)
     if isinstance(value, int):
         return -WHOLE <= value < WHOLE
     return isinstance(value, str | float)

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from mpidl import archive, heap, reader, results, runtext, schema
+from mpidl import archive, heap, plan, reader, results, runtext, schema
 from mpidl.faults import Fault
 
 GOLDEN = Path(__file__).parent / "golden" / f"schema-{schema.VERSION}.h5"
@@ -216,13 +216,18 @@ RUN = 'name = "a"\n[data]\nname = "d"\n[strategy]\nname = "s"\n[training]\nround
 @pytest.mark.parametrize(
     "setting",
     [
-        *("x = 2020-01-01", "x = {a = 1}", "x = [[1]]", "x = [{}]", "x = 99999999999999999999"),
+        *("x = 2020-01-01", "x = {a = 1}", "x = [[[1]]]", "x = [{}]", "x = 99999999999999999999"),
     ],
 )
 def test_a_setting_that_no_table_can_show_is_refused(setting: str) -> None:
     assert runtext.flat(Path("a"), RUN)["training.rounds"] == 4
     with pytest.raises(Fault, match=r"its run file has training.x = .*; a setting is text"):
         runtext.flat(Path("a"), RUN + setting)
+
+
+def test_a_setting_may_be_a_list_of_lists() -> None:
+    text = plan.read(None, ["network.outages=[[1, 0, 2], [3, 1, 2]]"], 8).text()
+    assert runtext.flat(Path("a"), text)["network.outages"] == [[1, 0, 2], [3, 1, 2]]
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "true", "1.0", '"4"'])

@@ -61,12 +61,15 @@ def test_settings_are_attributes(golden: Path) -> None:
     assert reader.settings(golden)[0]["topology.allow_disconnected"] is False
 
 
-def test_a_dataset_can_be_saved_as_netcdf(golden: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["h5netcdf", "scipy"])
+def test_a_dataset_can_be_saved_as_netcdf(golden: Path, tmp_path: Path, engine: str) -> None:
     import xarray as xr
 
+    with h5py.File(golden, "r+") as file:
+        file.attrs["run_file"] += "\n[network]\noutages = [[1, 0, 2]]\n"
     run = mpidl.open(golden)
-    run.to_netcdf(tmp_path / "run.nc", engine="h5netcdf")
-    with xr.open_dataset(tmp_path / "run.nc", engine="h5netcdf") as again:
+    run.to_netcdf(tmp_path / "run.nc", engine=engine)
+    with xr.open_dataset(tmp_path / "run.nc", engine=engine) as again:
         xr.testing.assert_equal(run, again.load())
 
 
