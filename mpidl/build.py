@@ -222,7 +222,7 @@ def tell(plan: Plan, stock: Stock, attributes: dict[str, Any], found: Found | No
     """What the checkpoints of this run say of it; a continued one goes on with an earlier story."""
     known, resumed = origin(plan, stock.tests), list[int]()
     if found is not None:
-        recognize(found, known)
+        recognize(found, plan, known)
         before = found.head.story
         resumed = [*before.resumed, found.head.round]
         attributes |= {"started": before.started, "resumed": ", ".join(map(str, resumed))}

@@ -125,11 +125,16 @@ def origin(plan: Plan, tests: Mapping[str, tuple[Array, Array]]) -> dict[str, in
     """
     edges = sorted((*edge, plan.graph.edges[edge]["probability"]) for edge in plan.graph.edges)
     moving = graphs.sequence(plan.graph)
-    if moving is None or network.longest(plan.file.network):
+    if moving is None or _late(plan):
         graph: Iterable[Array] = [np.array(edges, float)]
     else:
         graph = moving.distinct()
     return {"graph": _sum(graph), **{name: _sum(arrays) for name, arrays in tests.items()}}
+
+
+def _late(plan: Plan) -> bool:
+    """Whether delays are drawn for links that are more in more rounds."""
+    return plan.changing and network.longest(plan.file.network) > 0
 
 
 def _sum(arrays: Iterable[Array]) -> int:
@@ -139,18 +144,21 @@ def _sum(arrays: Iterable[Array]) -> int:
     return found
 
 
-def recognize(found: Found, known: Mapping[str, int]) -> None:
+def recognize(found: Found, plan: Plan, known: Mapping[str, int]) -> None:
     """See whether a checkpoint was made with the same graph and data.
 
     Args:
         found: The checkpoint.
-        known: The :func:`origin` of this run.
+        plan: This run.
+        known: Its :func:`origin`.
 
     Raises:
         Fault: With a sentence for each thing that is another one.
     """
+    rounds = ", and as it changes and its links are late, the same training.rounds" * _late(plan)
     faults = [
-        f"{found.path}: was made with another {THINGS[name]}; give the one it was made with."
+        f"{found.path}: was made with another {THINGS[name]}; give the one it was made with"
+        f"{rounds if name == 'graph' else ''}."
         for name, value in known.items()
         if found.head.story.origin.get(name) != value
     ]

@@ -125,11 +125,20 @@ def test_a_continued_run_is_the_uninterrupted_one(comm, shared_path, start, stop
     comm.Barrier()
 
 
-@pytest.mark.parametrize("name", ["one_peer_exponential", "random_matching"])
-def test_a_run_on_a_graph_that_changes_goes_on_for_more_rounds(comm, shared_path, start, name):
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [
+        ("one_peer_exponential", ["strategy.name=unweighted"]),
+        ("random_matching", ["strategy.name=unweighted"]),
+        ("random_matching", ["strategy.name=federated", "network.delay=[0, 2]"]),
+    ],
+)
+def test_a_run_on_a_graph_that_changes_goes_on_for_more_rounds(
+    comm, shared_path, start, name, others
+):
     """One round of it has fewer links than seven, and is the same graph all the same."""
-    settings = [f"topology.devices={2 * comm.size + 3}", f"topology.name={name}"]
-    settings += ["topology.allow_disconnected=true", "strategy.name=unweighted"]
+    settings = [f"topology.devices={2 * comm.size + 3}", f"topology.name={name}", *others]
+    settings.append("topology.allow_disconnected=true")
     assert start("whole", *settings) == 0
     assert start("parts", *settings, rounds=1) == 0
     assert start("parts", *settings, resume="") == 0
@@ -293,6 +302,13 @@ def test_a_checkpoint_of_another_run_is_refused(comm, shared_path, start, stop):
         assert told.startswith(sentence.format(path=path))
         comm.Barrier()
         assert sorted(shared_path.rglob("*")) == before
+
+
+def test_more_rounds_of_a_graph_that_changes_are_refused_where_links_are_late(comm, start, stop):
+    settings = ["topology.devices=12", "topology.name=epidemic", "network.delay=1"]
+    assert start("late", *settings, rounds=1) == 0
+    with pytest.raises(Fault, match=r"another graph; .* its links are late, the same training.rou"):
+        start("late", *settings, resume="")
 
 
 def test_other_data_are_refused(comm, shared_path, start, stop, monkeypatch):
