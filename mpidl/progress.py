@@ -80,14 +80,15 @@ class Display:
         self._tell_lost(round_, values)
         honest = self._honest(values)
         self._last = {**self._last, **{k: v for k, v in honest.items() if not np.isnan(v).all()}}
-        told = f"{scores(self._last)}  {seconds(values)}"
+        told = "  ".join(text for text in (scores(self._last), seconds(values)) if text)
         if self._bar is not None and self._live is not None:
             self._bar.update(self._task, completed=round_ + 1)
             self._live.update(self._view(told))
             return
         elapsed = time.monotonic() - self._started
         left = elapsed / (round_ + 1 - self._first) * (self._rounds - round_ - 1)
-        self.console.print(f"round {round_ + 1}/{self._rounds}  {told}  left {clock(left)}")
+        parts = f"round {round_ + 1}/{self._rounds}", told, f"left {clock(left)}"
+        self.console.print("  ".join(part for part in parts if part))
 
     def _honest(self, values: Values) -> Values:
         """The same, without accuracies of attackers."""
@@ -173,10 +174,10 @@ def scores(values: Values) -> str:
 
 
 def seconds(values: Values) -> str:
-    """Seconds of each phase on the slowest rank, where they can be seen."""
+    """Seconds of each phase on the slowest rank, where they can be seen; empty if none can."""
     slowest = {phase: values[f"seconds_{phase}"].max() for phase in PHASES}
     shown = [f"{phase} {spent:.2f}" for phase, spent in slowest.items() if spent >= SEEN]
-    return " ".join([*shown, "s"])
+    return " ".join([*shown, "s"]) if shown else ""
 
 
 def clock(seconds: float) -> str:

@@ -41,3 +41,9 @@ def test_where_all_attack_there_is_nothing_to_tell(capsys):
     display.watch(0, {**values, "iid_accuracy_mixed": np.ones(1), "finite": np.ones(1)})
     display.console.print(display.table(np.zeros(1, np.int64)))
     assert "IID 1" not in capsys.readouterr().out
+
+
+def test_a_round_of_which_nothing_can_be_seen_says_that_it_was(capsys):
+    values = {f"seconds_{phase}": np.zeros(4) for phase in PHASES}
+    Display(5, quiet=False).watch(0, values)
+    assert capsys.readouterr().out == "round 1/5  left 0:00\n"
