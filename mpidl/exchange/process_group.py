@@ -48,10 +48,11 @@ class ProcessGroup(Buffers):
         starts = range(0, self.stride, step)
         chunks = [slice(start, min(start + step, self.stride)) for start in starts]
         self._group = Group(wiring, type(self).__name__.lower())
-        self._parts, self._limit, self._ranks = chunks, limit, comm.size
+        self._parts, self._limit = chunks, limit
+        self._shape = self._hosts, comm.rank, comm.size, self.buffers, chunks
         self._landing = Landing(self.buffers[0], chunks)
-        self._every, self._changing = wiring.graph, wiring.changing
-        self._lay(wiring.graph)
+        self._every = wiring.graph
+        self._lay(self._every)
         self._lane = Lane(self.device, len(chunks))
 
     def _lay(self, links: nx.DiGraph) -> None:
@@ -63,24 +64,19 @@ class ProcessGroup(Buffers):
         ]
 
     def _routed(self, links: nx.DiGraph) -> Route:
-        if dense(links, self._hosts, self._ranks) or not self.BATCHES:
-            self._count_all(len(self._hosts), self._ranks)
+        if dense(links, self._hosts, self.node.comm.size) or not self.BATCHES:
+            self._count_all()
             return self._gathered
         self._count(links)
-        rank = self.node.comm.rank
-        return Batches(
-            *(links, self._hosts, rank, self._ranks, self.buffers, self._parts),
-            *(self._landing, self._limit),
-        )
+        return Batches(links, *self._shape, self._landing, self._limit)
 
     @cached_property
     def _gathered(self) -> Gathered:
-        rank = self.node.comm.rank
-        return Gathered(self._hosts, rank, self._ranks, self.buffers, self._parts)
+        return Gathered(*self._shape)
 
     def _follow(self, links: nx.DiGraph | None) -> None:
         links = self._every if links is None else links
-        if self._changing and links is not self._laid:
+        if links is not self._laid:
             self._slots = Slots(members_of(links, self.own))
             self._weights = np.zeros(self._slots.size)
             self._lay(links)
@@ -93,8 +89,9 @@ class ProcessGroup(Buffers):
         members = [[readable[j] for j in row] for row in self._slots.members.values()]
         return Mixture(members, [out[part] for out in self._views(1 - phase).values()])
 
-    def _count_all(self, devices: int, ranks: int) -> None:
+    def _count_all(self) -> None:
         """Count what travels where every rank gets every vector."""
+        devices, ranks = len(self._hosts), self.node.comm.size
         vector = self.size * self.dtype.itemsize
         self.bytes_sent = dict.fromkeys(self.own, vector * (ranks - 1))
         self.bytes_received = dict.fromkeys(self.own, 0)

@@ -57,10 +57,11 @@ def _base(devices: int, seed: int, base: str) -> nx.Graph:
     if devices > LARGEST:
         raise Fault(f"topology.devices = {devices}: matcha takes up to {LARGEST} devices.")
     steady = {name for name, builder in TOPOLOGIES.items() if _stays(builder)}
-    if base in TOPOLOGIES and base not in steady:
-        raise Fault(f"topology.base = {shown(base)}: changes itself; take one that does not.")
+    changes = Fault(f"topology.base = {shown(base)}: changes itself; take one that does not.")
     if base in steady:
         found = _by_default(devices, seed, base)
+    elif base in TOPOLOGIES:
+        raise changes
     elif Path(base).is_file():
         found = read(Path(base))
     else:
@@ -69,7 +70,7 @@ def _base(devices: int, seed: int, base: str) -> nx.Graph:
             f"{nearest(base, steady)}"
         )
     if "sequence" in found.graph:
-        raise Fault(f"topology.base = {shown(base)}: changes itself; take one that does not.")
+        raise changes
     if len(found) != devices:
         raise Fault(f"topology.base = {shown(base)}: has {len(found)} devices, not {devices}.")
     if any(not found.has_edge(j, i) for i, j in found.edges):
