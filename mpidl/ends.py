@@ -4,7 +4,10 @@ import signal
 import time
 from types import FrameType
 
-from mpidl import world
+from mpidl.outcome import Outcome
+
+WARNINGS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals by which a batch system, or an ensemble, tells that the time is over."""
 
 SPARE = 1.25
 """How much longer than the longest so far the next round may take."""
@@ -27,8 +30,8 @@ class Ends:
         self._deadline = time.monotonic() + left
         self._asked: list[int] = []
         self._began = time.monotonic()
-        self._longest, self._timed = 0.0, False
-        for number in (signal.SIGINT, *world.WARNINGS):
+        self._longest = 0.0
+        for number in (signal.SIGINT, *WARNINGS):
             signal.signal(number, self._ask)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
@@ -37,8 +40,8 @@ class Ends:
             raise KeyboardInterrupt
         self._asked.append(number)
 
-    def near(self, saving: float) -> bool:
-        """Say that a round is done; whether the run should stop here.
+    def near(self, saving: float) -> Outcome | None:
+        """Say that a round is done; how the run should end here, if it should.
 
         Args:
             saving: Seconds that it takes to save its state.
@@ -46,13 +49,7 @@ class Ends:
         now = time.monotonic()
         self._longest, self._began = max(self._longest, now - self._began), now
         needed = SPARE * self._longest + 2 * saving + CLOSING
-        self._timed = self._deadline - now < needed
-        return bool(self._asked) or self._timed
-
-    def code(self, comm: world.Comm) -> int:
-        """Collective. The exit code of the run: 0 where nobody asked it to stop."""
-        own = world.AGAIN if self._asked or self._timed else 0
-        codes: list[int] = comm.allgather(
-            world.INTERRUPTED if signal.SIGINT in self._asked else own
-        )
-        return max(codes)
+        if signal.SIGINT in self._asked:
+            return Outcome.INTERRUPTED
+        over = bool(self._asked) or self._deadline - now < needed
+        return Outcome.STOPPED if over else None

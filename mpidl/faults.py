@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from mpidl.outcome import Outcome
+
 WIDTH = 80
 """Characters of a value that a sentence shows."""
 
@@ -55,9 +57,9 @@ def command(work: Callable[[], int]) -> int:
         return work()
     except Fault as fault:
         tell(fault)
-        return 2
+        return Outcome.REFUSED.code
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        return Outcome.INTERRUPTED.code
     except BrokenPipeError:
         # Whoever reads has seen enough; what is still in the buffer must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

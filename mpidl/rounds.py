@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 
@@ -13,21 +12,13 @@ from mpidl.checkpoint import Saver
 from mpidl.device import Device, Samples
 from mpidl.gossip import Gossip
 from mpidl.node import Board
+from mpidl.outcome import Outcome, asked
 from mpidl.plan import Plan
 from mpidl.recorder import Recorder
 from mpidl.rows import FLAGS, Array, Row, Series, Table
 from mpidl.scores import Score
 from mpidl.snapshot import Snapshot
 from mpidl.world import Comm
-
-
-class Outcome(Enum):
-    """How a run ends."""
-
-    COMPLETED = "after its last round"
-    STOPPED = "as it was asked to"
-    DIVERGED = "as a loss is not finite"
-    UNSAVED = "as its state cannot be saved"
 
 
 @dataclass(frozen=True)
@@ -68,7 +59,7 @@ class Parts:
 def run_rounds(
     parts: Parts,
     watch: Callable[[int, Table], None],
-    ends: Callable[[float], bool],
+    ends: Callable[[float], Outcome | None],
     first: int = 0,
 ) -> Outcome:
     """Collective. Run all rounds that are left; how the run ended.
@@ -77,8 +68,8 @@ def run_rounds(
         parts: What was built from the run file.
         watch: Called on every rank after each round with its number and, for each series, the
             values of all devices, ``(N,)`` or ``(N, C)``.
-        ends: Whether this rank should stop after this round, if it takes so many seconds to save
-            its state; all then stop after the same round.
+        ends: How this rank should end after this round, if it takes so many seconds to save its
+            state, or None; all then stop after the same round.
         first: The first of them.
     """
     plan, rounds = parts.plan, parts.plan.file.training.rounds
@@ -96,7 +87,7 @@ def run_rounds(
         wishes, table = gather(parts, row, ends(parts.saver.seconds))
         diverged = plan.file.training.nonfinite == "stop" and not table["finite"].all()
         done, saved = round_ + 1, parts.saver.settle(wishes.saving)
-        stop = wishes.stop or diverged or not saved
+        stop = wishes.stop is not None or diverged or not saved
         started = parts.timer()
         with watchdog.working("recording"):
             parts.recorder.record(table, now=wishes.write or stop)
@@ -113,7 +104,7 @@ def run_rounds(
         if stop or wishes.save or parts.saver.due(done):
             saved = parts.saver.begin(done, parts.snapshot.take, wait=stop)
         if stop or not saved:
-            return Outcome.STOPPED if saved else Outcome.UNSAVED
+            return wishes.stop if saved and wishes.stop is not None else Outcome.UNSAVED
     return Outcome.COMPLETED if parts.saver.end(rounds, parts.snapshot.take) else Outcome.UNSAVED
 
 
@@ -191,19 +182,20 @@ def test(parts: Parts, row: Row, moment: str) -> None:
 class Wishes:
     """What ranks want of all: to stop, to write rows, to save the state; and how far saving is."""
 
-    stop: bool
+    stop: Outcome | None
     write: bool
     save: bool
     saving: Array
 
 
-def gather(parts: Parts, row: Row, stop: bool) -> tuple[Wishes, Series]:
+def gather(parts: Parts, row: Row, stop: Outcome | None) -> tuple[Wishes, Series]:
     """Collective. What any rank wants, and the series of all devices."""
     row["bytes_sent"] = list(parts.gossip.exchange.bytes_sent.values())
     row["bytes_received"] = list(parts.gossip.exchange.bytes_received.values())
     row["finite"] = np.isfinite(row["train_loss"]) | ~row.trained
-    row.flags[:] = stop, parts.recorder.overdue, parts.saver.overdue, parts.saver.state
+    code = 0 if stop is None else stop.code
+    row.flags[:] = code, parts.recorder.overdue, parts.saver.overdue, parts.saver.state
     everyone = parts.board.gather(row.table)
     stops, writes, saves, saving = everyone[:, -FLAGS:].T
-    wishes = Wishes(bool(stops.any()), bool(writes.any()), bool(saves.any()), saving)
+    wishes = Wishes(asked(stops), bool(writes.any()), bool(saves.any()), saving)
     return wishes, Series(everyone, parts.classes)

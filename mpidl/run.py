@@ -29,6 +29,7 @@ from mpidl import (
 from mpidl.checkpoint import Found
 from mpidl.ends import Ends
 from mpidl.faults import Fault, Parser
+from mpidl.outcome import Outcome
 from mpidl.plan import Plan
 from mpidl.progress import Display
 from mpidl.shards import Stock
@@ -133,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return check.check(comm, made, options.json)
         path = options.out / f"{file.name}.h5"
         return run(comm, made, path, options.overwrite, options.resume, limit)
-    return 1
+    return Outcome.FAILED.code
 
 
 def run(
@@ -174,7 +175,6 @@ def run(
         print(provenance.title(made), flush=True)
 
     from mpidl import build, rounds
-    from mpidl.rounds import Outcome
 
     with build.parts(comm, made, stock, path, parallel, found) as parts:
         first = len(parts.snapshot.rows)
@@ -188,23 +188,14 @@ def run(
             outcome = rounds.run_rounds(parts, display.watch, stops.near, first)
         finally:
             display.close()
-        completed = outcome == Outcome.COMPLETED
+        completed = outcome is Outcome.COMPLETED
         parts.recorder.close(completed)
         if completed:
             parts.saver.discard()
             display.console.print(display.table(made.hops()))
-        trouble = parts.saver.give_up() if outcome == Outcome.UNSAVED else ""
-        code = {Outcome.STOPPED: stops.code(comm), Outcome.DIVERGED: world.DIVERGED}.get(outcome)
-        why = {
-            Outcome.COMPLETED: "results",
-            Outcome.STOPPED: "interrupted; the rounds so far are",
-            Outcome.DIVERGED: "stopped, as training.nonfinite says; the rounds so far are",
-            Outcome.UNSAVED: f"stopped, as no checkpoint can be written ({trouble}); the rounds "
-            "so far are",
-        }
-        more = "; --resume goes on" if outcome in (Outcome.STOPPED, Outcome.UNSAVED) else ""
-        display.console.print(f"{why[outcome]} in {path}{more}")
-    return int(outcome == Outcome.UNSAVED) if code is None else code
+        trouble = parts.saver.give_up() if outcome is Outcome.UNSAVED else ""
+        display.console.print(outcome.told(path, trouble))
+    return outcome.code
 
 
 def over(made: Plan, path: Path) -> bool:

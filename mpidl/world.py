@@ -4,7 +4,6 @@ import ctypes
 import importlib.util
 import math
 import os
-import signal
 import sys
 import time
 import traceback
@@ -17,19 +16,8 @@ import numpy as np
 
 from mpidl import host, watchdog
 from mpidl.faults import Fault, tell
+from mpidl.outcome import Outcome
 from mpidl.watchdog import Watchdog
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
-
-AGAIN = 75
-"""Exit code of what stopped for a warning or for its time, and wants to be started again."""
-
-DIVERGED = 3
-"""Exit code of a run that stopped because a loss was not finite."""
-
-WARNINGS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-"""Signals by which a batch system, or an ensemble, tells that the time is over."""
 
 T = TypeVar("T")
 
@@ -106,22 +94,22 @@ def _world() -> Iterator[Comm]:
     except Fault as fault:
         if (host.told(host.RANKED) or 0) == 0:
             tell(fault)
-        sys.exit(2)
+        sys.exit(Outcome.REFUSED.code)
     guard, window = _guard(comm)
     try:
         yield comm
     except Fault as fault:
         _leave(comm, guard, fault)
-        sys.exit(2)
+        sys.exit(Outcome.REFUSED.code)
     except KeyboardInterrupt:
         if comm.rank == 0:
             print("mpidl: interrupted; a results file holds the rounds that it counts.", flush=True)
-        guard.stop(INTERRUPTED)
-        comm.Abort(INTERRUPTED)
+        guard.stop(Outcome.INTERRUPTED.code)
+        comm.Abort(Outcome.INTERRUPTED.code)
     except BaseException:
         print(f"[rank {comm.rank}] {traceback.format_exc()}", file=sys.stderr, end="", flush=True)
-        guard.stop(1)
-        comm.Abort(1)
+        guard.stop(Outcome.FAILED.code)
+        comm.Abort(Outcome.FAILED.code)
     gathered(comm)
     guard.stop()
     watchdog.on_duty = None
@@ -160,11 +148,11 @@ def _leave(comm: Comm, guard: Watchdog, fault: Fault) -> None:
     if comm.rank == 0:
         tell(fault)
     together = gathered(comm, PATIENCE)
-    guard.stop(2)
+    guard.stop(Outcome.REFUSED.code)
     if not together:
         if comm.rank != 0:
             tell(fault)
-        comm.Abort(2)
+        comm.Abort(Outcome.REFUSED.code)
     comm.Free()
 
 

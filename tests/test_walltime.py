@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from mpidl import ends, walltime
+from mpidl import ends, outcome, walltime
+from mpidl.outcome import Outcome
 from mpidl.walltime import MOMENTS
 
 
@@ -75,3 +76,9 @@ def test_a_second_ctrl_c_ends_at_once():
     assert stops.near(0.0)
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+def test_of_all_that_ranks_are_asked_for_ctrl_c_counts_most():
+    assert outcome.asked([0, 75, 0]) is Outcome.STOPPED
+    assert outcome.asked([75, 130, 0]) is Outcome.INTERRUPTED
+    assert outcome.asked([0, 0]) is None

@@ -58,7 +58,7 @@ def _rounds(comm: Comm, settings: list[str]) -> tuple[list[float], list[float]]:
     with tempfile.TemporaryDirectory() as folder:
         path = comm.bcast(Path(folder) / "bench.h5")
         with build.parts(comm, made, stock, path, world.check_hdf5()) as parts:
-            rounds.run_rounds(replace(parts, timer=time.thread_time), watch, lambda _: False)
+            rounds.run_rounds(replace(parts, timer=time.thread_time), watch, lambda _: None)
             parts.recorder.close(completed=True)
     return [float(seconds) for seconds in np.diff(stamps)], worked[1:]
 

@@ -14,7 +14,6 @@ from pathlib import Path
 # A driver is no rank: MPI must not start where no launcher is, such as on a login node.
 os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 
-from mpidl import world
 from mpidl.ensemble import allocation, calibration, cost, forecast, sites, study, table
 from mpidl.ensemble.display import Display
 from mpidl.ensemble.driver import Driver, Orders
@@ -23,6 +22,7 @@ from mpidl.ensemble.pool import Request
 from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study import Study
 from mpidl.faults import Fault, Parser, tell
+from mpidl.outcome import Outcome
 from mpidl.walltime import seconds
 
 os.environ.pop("MPI4PY_RC_INITIALIZE", None)
@@ -81,9 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _work(found, site, options)
     except Fault as fault:
         tell(fault)
-        return 2
+        return Outcome.REFUSED.code
     except KeyboardInterrupt:
-        return world.INTERRUPTED
+        return Outcome.INTERRUPTED.code
 
 
 def _check_numbers(options: Namespace) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
 
-from mpidl import world
+from mpidl.ends import WARNINGS
 from mpidl.ensemble import allocation, keeper, pool
 from mpidl.ensemble.cost import MARGIN
 from mpidl.ensemble.folder import Folder
@@ -22,6 +22,7 @@ from mpidl.ensemble.pool import Request
 from mpidl.ensemble.sites import Shape, Site
 from mpidl.ensemble.study import Run, Study, phases
 from mpidl.ensemble.worker import Outcome, Task
+from mpidl.outcome import Outcome as Ending
 from mpidl.progress import clock
 
 LOOK = 1.0
@@ -218,9 +219,9 @@ class Driver:
 
     def _code(self) -> int:
         if signal.SIGINT in self._asked:
-            return world.INTERRUPTED
+            return Ending.INTERRUPTED.code
         if self.state.waiting:
-            return world.AGAIN
+            return Ending.STOPPED.code
         return 1 if self.state.failed else 0
 
     def _heed(self) -> None:
@@ -240,10 +241,10 @@ class Driver:
         def ask(number: int, frame: FrameType | None) -> None:
             if number == signal.SIGINT and number in self._asked:
                 keeper.end(self._mark, patience=0.0)
-                os._exit(world.INTERRUPTED)
+                os._exit(Ending.INTERRUPTED.code)
             self._asked.append(number)
 
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, *world.WARNINGS)}
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, *WARNINGS)}
         try:
             yield
         finally:

@@ -23,10 +23,12 @@ from typing import Any
 # MPI is for the ranks; it must not start here, where no launcher is.
 os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 
-from mpidl import plan, results, world
+from mpidl import plan, results
+from mpidl.ends import WARNINGS
 from mpidl.ensemble import __main__, allocation, launchers, sites, study
 from mpidl.ensemble.sites import Site
 from mpidl.faults import Fault, Parser, tell
+from mpidl.outcome import Outcome
 from mpidl.walltime import MOMENTS
 
 os.environ.pop("MPI4PY_RC_INITIALIZE", None)
@@ -93,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = rounds(work.results)
     code = start(work, stop, asked)
     print(f"mpidl: exit code {code}", flush=True)
-    if code != world.AGAIN or not allocation.number(site):
+    if code != Outcome.STOPPED.code or not allocation.number(site):
         return code
     try:
         if rounds(work.results) <= before:
@@ -169,7 +171,7 @@ def listen() -> list[int]:
     def take(number: int, frame: FrameType | None) -> None:
         asked.append(number)
 
-    for number in world.WARNINGS:
+    for number in WARNINGS:
         signal.signal(number, take)
     return asked
 
@@ -183,7 +185,9 @@ def start(work: Work, stop: float | None, asked: Sequence[int]) -> int:
         with suppress(subprocess.TimeoutExpired):
             code = child.wait(LOOK)
             # What was asked before it could listen wants to be started again all the same.
-            return world.AGAIN if told and code == -ASK else code if code >= 0 else 128 - code
+            return (
+                Outcome.STOPPED.code if told and code == -ASK else code if code >= 0 else 128 - code
+            )
         if not told and (asked or allocation.left(stop) < 0):
             why = signal.Signals(asked[0]).name if asked else "the time is over"
             print(f"mpidl: {why}; asked to stop after this round", flush=True)

@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mpidl import results, world
+from mpidl import results
 from mpidl.ensemble.cost import MARGIN
 from mpidl.ensemble.folder import Attempt, Folder, finished, record
 from mpidl.ensemble.study import Run
 from mpidl.ensemble.worker import Outcome
+from mpidl.outcome import Outcome as Ending
 
 LOST = 5
 """Times that a run may get lost with its worker before it counts as failed."""
@@ -16,8 +17,8 @@ LOST = 5
 LINES = 12
 """Lines of a failed run's output that are shown."""
 
-USERS_FAULT = 2
-"""Exit code of a run that no second attempt makes right."""
+FINAL = (Ending.REFUSED.code, Ending.DIVERGED.code)
+"""Exit codes of runs that no second attempt makes right."""
 
 
 @dataclass
@@ -129,14 +130,13 @@ class Ledger:
             over = self._finish()
             self.say("done", name, f"{told}; {self.state}")
             return over
-        if stopping or outcome.code == world.AGAIN:
+        if stopping or outcome.code == Ending.STOPPED.code:
             self._attempts[name] -= 1
             self.say("stopped", name, told)
             return self.put_back()
         attempt = f"attempt {self._attempts[name]}, exit code {outcome.code}"
         self.say("fault", name, f"{attempt}, {told}")
-        final = outcome.code in (USERS_FAULT, world.DIVERGED)
-        again = not final and self._attempts[name] <= self._retries
+        again = outcome.code not in FINAL and self._attempts[name] <= self._retries
         return self.put_back() if again else self._give_up(run)
 
     def _finish(self) -> bool:

@@ -67,5 +67,5 @@ def followed(comm, made, monkeypatch):
 
     give = made.gossip.give
     monkeypatch.setattr(made.gossip, "give", lambda *who: (give(*who), trained.append(seen())))
-    rounds.run_rounds(made, lambda *_: mixed.append(seen()), lambda _: False)
+    rounds.run_rounds(made, lambda *_: mixed.append(seen()), lambda _: None)
     return [[everyone(comm, own) for own in states] for states in (trained, mixed)]

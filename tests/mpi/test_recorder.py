@@ -187,7 +187,7 @@ def test_rows_are_written_when_the_seconds_are_over(comm, parts, read):
         f"topology.devices={comm.size + 1}", "training.rounds=3", "record.seconds=1e-9"
     ) as made:
         rounds.run_rounds(
-            made, lambda *_: seen.append(int(read(made.path)["rounds_done"])), lambda _: False
+            made, lambda *_: seen.append(int(read(made.path)["rounds_done"])), lambda _: None
         )
     if comm.rank == 0:
         assert seen == [1, 2, 3]

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from mpidl import build, run, runfile
 from mpidl.device import Device, Samples
+from mpidl.outcome import Outcome
 from mpidl.plan import KINDS
 
 SCORES = [f"{kind}_{what}" for kind in ("iid", "ood") for what in ("loss", "accuracy")]
@@ -344,10 +345,12 @@ def test_interrupting_one_rank_stops_all_after_the_same_round(comm, parts, read)
     asked = []
     with parts(f"topology.devices={2 * comm.size}", "training.rounds=50") as made:
         last = comm.rank == comm.size - 1
-        outcome = rounds.run_rounds(
-            made, lambda round_, _: asked.append(round_), lambda _: last and len(asked) == 2
-        )
-        assert outcome is rounds.Outcome.STOPPED
+
+        def end(_):
+            return Outcome.STOPPED if last and len(asked) == 2 else None
+
+        outcome = rounds.run_rounds(made, lambda round_, _: asked.append(round_), end)
+        assert outcome is Outcome.STOPPED
         assert asked == [0, 1, 2]
     comm.Barrier()
     found = read(made.path)

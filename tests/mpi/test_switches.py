@@ -111,7 +111,7 @@ def test_random_weights_in_a_run(comm, parts, monkeypatch, draw, values):
             "arrive",
             lambda rows, *more: (seen.append(rows), take(rows, *more)),
         )
-        rounds.run_rounds(made, lambda *_: None, lambda _: False)
+        rounds.run_rounds(made, lambda *_: None, lambda _: None)
         first = min(made.devices)
     weights = [row[first][1].tobytes() for row in seen]
     assert len(set(weights)) == values
