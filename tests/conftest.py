@@ -8,14 +8,36 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 
 # Through world, which sets what MPI and HDF5 read when they start.
 from mpidl.world import MPI
+from tests import deal
 
 PATIENCE = 120.0
 """Seconds that a rank waits for the others' verdict before it ends the job."""
+
+OVER = pytest.StashKey[float]()
+"""When the time for the rest is over, where there is one."""
+
+# A busy machine is slow, and what an example showed is to be written down as one.
+hypothesis.settings.register_profile("mpidl", deadline=None, database=None)
+hypothesis.settings.load_profile("mpidl")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much is run; without these options what the deal of the commit has."""
+    add = parser.getgroup("mpidl").addoption
+    add("--all", action="store_true", help="all cases under all numbers of ranks, and slow tests")
+    add("--deal", type=int, metavar="K", help="the deal of another commit: its number")
+    add(
+        "--rest",
+        type=float,
+        metavar="SECONDS",
+        help="what --all has and a deal has not, in an order that is the deal's, for so long",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +68,14 @@ def shared_path(comm: MPI.Intracomm, tmp_path: Path) -> Path:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Only rank 0 reports; the others' temporary folders are their own, and short-lived."""
+    option = config.option
+    if option.deal is None:
+        option.deal = deal.number()
+    option.deal = MPI.COMM_WORLD.bcast(option.deal)
+    # Drawn examples are those of the deal, too.
+    option.hypothesis_seed = option.hypothesis_seed or str(option.deal)
+    if option.rest is not None:
+        config.stash[OVER] = time.monotonic() + option.rest
     if MPI.COMM_WORLD.rank != 0:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         config.pluginmanager.unregister(name="terminalreporter")
@@ -54,10 +84,41 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.basetemp = str(Path(folder.name) / "rank")
 
 
-def pytest_report_header() -> str:
-    """What the tests run on."""
-    first = MPI.Get_library_version().splitlines()[0]
-    return f"{MPI.COMM_WORLD.size} MPI rank(s), {' '.join(first.split())}"
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """What the tests run on, and which they are."""
+    first, number = MPI.Get_library_version().splitlines()[0], config.option.deal
+    if _all(config):
+        which = "all tests that are named"
+    elif config.option.rest is not None:
+        which = f"what deal {number} leaves out, in its order, for {config.option.rest:.0f} s"
+    else:
+        which = f"deal {number}: --deal {number} repeats it, --all leaves nothing out"
+    return [f"{MPI.COMM_WORLD.size} MPI rank(s), {' '.join(first.split())}", which]
+
+
+def _all(config: pytest.Config) -> bool:
+    """Whether nothing is left out: it was asked for, or tests are called by their names."""
+    return config.option.all or any("::" in word for word in config.args)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave only what is wanted, before other options choose among it."""
+    if _all(config):
+        return
+    tried, rest = deal.parted(items, config.option.deal, MPI.COMM_WORLD.size)
+    if config.option.rest is not None:
+        tried, rest = deal.shuffled(rest, config.option.deal), tried
+    config.hook.pytest_deselected(items=rest)
+    items[:] = tried
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    """Begin no test when the time is over; all ranks take it from the first one's clock."""
+    if OVER not in item.config.stash:
+        return None
+    return MPI.COMM_WORLD.bcast(time.monotonic() > item.config.stash[OVER]) or None
 
 
 @pytest.hookimpl(wrapper=True)

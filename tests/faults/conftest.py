@@ -36,18 +36,10 @@ COLUMNS = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What only the tests in this folder know."""
     group = parser.getgroup("faults")
-    group.addoption("--all-faults", action="store_true", help="not only one of each class")
-    group.addoption("--cycles", type=int, help="how often a run is killed at a random moment")
+    group.addoption(
+        "--cycles", type=int, default=3, help="how often a run is killed at a random moment"
+    )
     group.addoption("--reliability", type=Path, help="a table of what was survived (Markdown)")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave slow ones to who wants all."""
-    if config.getoption("--all-faults", default=False):
-        return
-    slow = [i for i in items if HERE in i.path.parents and i.get_closest_marker("slow")]
-    config.hook.pytest_deselected(items=slow)
-    items[:] = [item for item in items if item not in slow]
 
 
 @dataclass
@@ -126,7 +118,7 @@ class Table:
             "about shared memory that ranks had just before the fault: what one makes after that "
             "look, while MPI starts, is not seen.",
             "",
-            "Made by `python -m pytest tests/faults --all-faults --reliability "
+            "Made by `python -m pytest tests/faults --all --cycles 200 --reliability "
             "results/reliability.md`, which does each",
             "fault to a small run (digits, a ring, 12 rounds, a checkpoint every 3; the killed "
             "again and again has 60 rounds). Only",

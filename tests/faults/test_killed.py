@@ -183,8 +183,8 @@ LONG = (*jobs.SMALL, "training.rounds=60", "checkpoint.every=2")
 def test_a_run_killed_at_random_moments_again_and_again_comes_to_the_same_end(
     request, tmp_path, reference, table
 ):
-    every = request.config.getoption("--all-faults", default=False)
-    wanted = request.config.getoption("--cycles", default=None) or (200 if every else 3)
+    # Where more than this folder is run, its options are not known.
+    wanted = request.config.getoption("--cycles", default=3)
     dice, ranks, whole, kept = random.Random(1), 4, 0, 0
     kills: list[tuple[int, float]] = []
     numbers = reference(ranks, LONG)

@@ -7,6 +7,8 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from mpidl import runfile
 from mpidl.faults import Fault
@@ -93,23 +95,32 @@ def test_golden_rows_of_the_published_graph():
     np.testing.assert_allclose(weights[32, [4, 7]], [0.7565, 0.1586], atol=5e-5)
 
 
-@pytest.mark.parametrize("topology", sorted(TOPOLOGIES))
 @pytest.mark.parametrize("name", WEIGHING)
-@pytest.mark.parametrize("extra", [{}, {"link_probability": 0.5}])
-def test_every_row_is_a_probability_over_the_members(topology, name, extra):
-    if name == "given" and topology != "base_k":
-        pytest.skip("has no weights, or as matcha those that may be negative")
-    whole = named(topology, 16, **extra)
-    graph = links(whole, 0, 3)
-    weights = matrix(graph, name, round=3)
-    assert weights.shape == (16, 16)
+@given(
+    topology=st.sampled_from(sorted(TOPOLOGIES)),
+    devices=st.sampled_from([8, 16]),
+    chance=st.one_of(st.just(1.0), st.floats(0.05, 1)),
+    round=st.integers(0, 50),
+    seed=st.integers(0, 9),
+)
+@example(topology="star", devices=16, chance=1.0, round=3, seed=0)
+@example(topology="exponential", devices=16, chance=0.5, round=3, seed=0)
+@example(topology="base_k", devices=16, chance=0.5, round=3, seed=0)
+@settings(max_examples=12)
+def test_every_row_is_a_probability_over_the_members(name, topology, devices, chance, round, seed):
+    # Others have no weights to give, but for matcha, whose may be negative.
+    topology = "base_k" if name == "given" else topology
+    whole = named(topology, devices, link_probability=chance)
+    graph = links(whole, seed, round)
+    weights = matrix(graph, name, round, seed)
+    assert weights.shape == (devices, devices)
     assert (weights >= 0).all()
     np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-14)
     if name in COMPLETE:
         return
     for device in graph:
-        view = Neighborhood(graph, device, round=3)
-        others = np.setdiff1d(np.arange(16), view.members)
+        view = Neighborhood(graph, device, round, seed)
+        others = np.setdiff1d(np.arange(devices), view.members)
         assert (weights[device, others] == 0).all()
         np.testing.assert_array_equal(
             row(strategy(name), SCHEDULE, view, look(name)), weights[device, view.members]
