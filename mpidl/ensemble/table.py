@@ -11,21 +11,22 @@ import numpy as np
 
 from mpidl.ensemble.folder import Folder
 from mpidl.ensemble.study import Study
+from mpidl.report import measures
 from mpidl.results import completed
-
-KINDS = ("iid", "ood")
+from mpidl.schema import KINDS, MOMENTS
 
 
 def text(study: Study, folder: Folder) -> str:
     """The table as CSV, the same however often the study was interrupted.
 
     For IID and OOD data it has, after the last round, the mean accuracy over devices and that of
-    the worst device, and the mean over devices and rounds, which is the area under the curve over
-    rounds divided by their number; after mixing, or after training where nothing else was recorded.
+    the worst device, and the mean over devices of the level over all rounds, as a report has them
+    (:func:`mpidl.report.measures.by_device`): after mixing, or after training where nothing else
+    was recorded, without attackers.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    told = [f"{kind}_{what}" for kind in KINDS for what in ("last", "worst", "mean")]
+    told = [f"{kind}_{what}" for kind in KINDS for what in ("last", "worst", "level")]
     writer.writerow(["run", *study.axes, "devices", "rounds", *told])
     for run in study.runs:
         path = folder.results(run.name)
@@ -46,18 +47,17 @@ def _numbers(path: Path) -> list[Any]:
     with h5py.File(path, "r") as file:
         series = file["series"]
         for kind in KINDS:
-            key = next(
-                k for k in (f"{kind}_accuracy_mixed", f"{kind}_accuracy_trained") if k in series
-            )
-            curve = series[key][()]
+            keys = (f"{kind}_accuracy_{moment}" for moment in reversed(MOMENTS))
+            curve = series[next(key for key in keys if key in series)][()]
             if not found:
                 found += [curve.shape[1], curve.shape[0]]
-            measured = curve[~np.isnan(curve).all(axis=1)]
-            if not len(measured):
-                found += ["", "", ""]
-                continue
-            last = measured[-1]
-            found += [_short(last.mean()), _short(last.min()), _short(measured.mean())]
+            if "placement/attacker" in file:
+                curve[:, file["placement/attacker"][()] == 1] = np.nan
+            rounds = np.flatnonzero(np.isfinite(curve).any(axis=1))
+            told = measures.by_device(curve[rounds], rounds)
+            last, level = told["last"], told["level"]
+            shown = measures.mean(last), measures.least(last), measures.mean(level)
+            found += map(_short, shown)
     return found
 
 

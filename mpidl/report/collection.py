@@ -66,7 +66,7 @@ class Collection:
 
     @property
     def measure(self) -> str:
-        """The number by which runs are compared: mean accuracy over all rounds."""
+        """The number by which runs are compared: the level, which is an accuracy."""
         return f"{self.kind}_level"
 
     @property

@@ -119,6 +119,27 @@ def level(curve: Array, rounds: Array) -> Array:
     return levels
 
 
+def by_device(curve: Array, rounds: Array) -> dict[str, Array]:
+    """Of each device its ``area``, its ``level``, and its value after the ``last`` round, ``(N,)``.
+
+    Args:
+        curve: Values, ``(R, N)``; NaN where a device has none.
+        rounds: When they were measured, ``(R,)``, ascending.
+    """
+    last = curve[-1] if len(rounds) else np.full(curve.shape[1], np.nan)
+    return {"area": area(curve, rounds), "level": level(curve, rounds), "last": last}
+
+
+def mean(values: Array) -> float:
+    """Mean of what is finite; NaN where nothing is."""
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+def least(values: Array) -> float:
+    """Least of what is finite; NaN where nothing is."""
+    return float(np.nanmin(values)) if np.isfinite(values).any() else float("nan")
+
+
 def reached(mean: Array, rounds: Array, threshold: float) -> float:
     """Rounds until a mean accuracy ``(R,)`` is at least a threshold; NaN if it never is.
 

@@ -97,9 +97,9 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
 
     ``numbers`` has for ``iid`` and ``ood``: ``_area`` (mean over devices of the area under the
     accuracy curve over rounds), ``_epochs_area`` (over local epochs, where rounds are measured in
-    them), ``_level`` (area over span: the mean accuracy), ``_last`` and ``_worst`` (mean and least
-    over devices after the last round). ``difference`` is in percent, of the OOD to the IID level:
-    that of the areas, but known of a single round too. Then ``rounds_to_threshold``, and
+    them), ``_level`` (area over the rounds it spans: an accuracy), ``_last`` and ``_worst`` (mean
+    and least over devices after the last round). ``difference`` is in percent, of the OOD to the
+    IID level: that of the areas, but known of a single round too. Then ``rounds_to_threshold``, and
     ``simulated_to_threshold`` in seconds of the network that the run file describes, of the OOD
     accuracy, and the same of the IID one with ``iid_`` before it; ``links``, ``modularity``,
     ``gap``, ``source_degree``, ``source_links`` and ``source_stationary`` (means over sources, the
@@ -114,16 +114,13 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
     for kind in schema.KINDS:
         curve = measures.accuracy(run, kind)
         values, rounds = curve.to_numpy(), curve["round"].to_numpy()
-        by_device |= {
-            f"{kind}_area": measures.area(values, rounds),
-            f"{kind}_level": measures.level(values, rounds),
-            f"{kind}_last": values[-1] if len(values) else np.full(run.sizes["device"], np.nan),
-        }
+        told = measures.by_device(values, rounds)
+        by_device |= {f"{kind}_{key}": found for key, found in told.items()}
         if kind == "ood":
             reached = [measures.reached(own, rounds, threshold) for own in values.T]
             by_device["rounds_to_threshold"] = np.array(reached, float)
-        numbers |= {key: _mean(by_device[key]) for key in by_device if key.startswith(kind)}
-        numbers[f"{kind}_worst"] = _least(by_device[f"{kind}_last"])
+        numbers |= {key: measures.mean(by_device[key]) for key in by_device if key.startswith(kind)}
+        numbers[f"{kind}_worst"] = measures.least(by_device[f"{kind}_last"])
         numbers[f"{kind}_epochs_area"] = numbers[f"{kind}_area"] * _epochs(run)
         curves[kind] = _curve(values, rounds, ends)
         numbers |= _reached(curves[kind], threshold, "" if kind == "ood" else f"{kind}_")
@@ -171,14 +168,6 @@ def _curve(values: Array, rounds: Array, ends: "xr.DataArray | None") -> Curve:
     return Curve(rounds + 1, seconds, np.nanmean(values, axis=1), low, high)
 
 
-def _mean(values: Array) -> float:
-    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
-
-
-def _least(values: Array) -> float:
-    return float(np.nanmin(values)) if np.isfinite(values).any() else float("nan")
-
-
 def _devices(run: "xr.Dataset", edges: tuple[tuple[int, int], ...]) -> dict[str, Array]:
     devices = run.sizes["device"]
     heard = np.bincount(np.array([i for _, i in edges], int), minlength=devices)
@@ -196,7 +185,7 @@ def _graph(
     run: "xr.Dataset", edges: tuple[tuple[int, int], ...], by_device: Mapping[str, Array]
 ) -> dict[str, float]:
     sources = by_device["source"] == 1
-    degree = _mean(by_device["degree"][sources])
+    degree = measures.mean(by_device["degree"][sources])
     moduli = run["eigenvalue"].to_numpy() if "eigenvalue" in run else np.empty(0)
     gap = 1 - moduli[1] if len(moduli) > 1 else float("nan")
     weight = by_device["stationary"][sources].sum() if sources.any() else float("nan")
@@ -217,7 +206,7 @@ def _passage(by_device: Mapping[str, Array]) -> dict[str, float]:
     known = np.isfinite(passage).any()
     hops = np.where(by_device["hops"] < 0, np.nan, by_device["hops"])[others]
     return {
-        "source_passage": math.log10(_mean(passage)) if known else float("nan"),
+        "source_passage": math.log10(measures.mean(passage)) if known else float("nan"),
         "passage_spearman": measures.spearman(passage, measured) if known else float("nan"),
         "hops_spearman": measures.spearman(hops, measured),
     }
@@ -242,7 +231,9 @@ def _costs(run: "xr.Dataset") -> dict[str, float]:
     phases = [run[key].to_numpy() for key in run if str(key).startswith("seconds_")]
     seconds = sum(np.nansum(measures.by_rank(phase, ranks).mean(axis=1)) for phase in phases)
     return {
-        "consensus_last": math.sqrt(_mean(consensus[-1] ** 2)) if len(consensus) else float("nan"),
+        "consensus_last": math.sqrt(measures.mean(consensus[-1] ** 2))
+        if len(consensus)
+        else float("nan"),
         "seconds": float(seconds),
         "bytes": float(run["bytes_sent"].to_numpy().clip(min=0).sum()),
     }

@@ -24,9 +24,9 @@ ROWS = 100
 """Runs that are shown at most."""
 
 LEGEND = (
-    "Accuracy over devices: mean and worst after the last round; mean of all rounds (area under "
-    "the curve over its length), with its 95 % interval over devices and seeds; rounds until the "
-    "mean {kind} accuracy is {threshold:g}."
+    "Accuracy over devices: mean and worst after the last round; level (area under the curve over "
+    "its length), with its 95 % interval over devices and seeds; rounds until the mean {kind} "
+    "accuracy is {threshold:g}."
 )
 
 
@@ -74,13 +74,13 @@ def _groups(collection: Collection) -> Table:
     table.add_column("cell", overflow="fold")
     table.add_column(collection.compared.head.lower(), overflow="fold")
     kinds = dict.fromkeys(("iid", collection.kind))
-    for head in ("runs", *(f"{kind.upper()} mean" for kind in kinds), "95 %"):
+    for head in ("runs", *(f"{kind.upper()} level" for kind in kinds), "95 %"):
         table.add_column(head, justify="right", no_wrap=True)
     for row in groups.to_dict("records"):
         low, high = (number(row[f"{collection.measure}_{end}"]) for end in ("low", "high"))
-        means = [number(row[f"{kind}_level"]) for kind in kinds]
+        levels = [number(row[f"{kind}_level"]) for kind in kinds]
         names = Text(row["cell"]), Text(row["strategy"])
-        table.add_row(*names, str(row["runs"]), *means, f"{low} to {high}")
+        table.add_row(*names, str(row["runs"]), *levels, f"{low} to {high}")
     return table
 
 
@@ -91,7 +91,7 @@ def _columns(collection: Collection) -> dict[str, str]:
         "iid_last": "IID\nlast",
         f"{kind}_last": f"{kind.upper()}\nlast",
         f"{kind}_worst": "\nworst",
-        f"{kind}_level": "\nmean",
+        f"{kind}_level": "\nlevel",
         collection.reaching: f"rounds\nto {collection.threshold:g}",
     }
 

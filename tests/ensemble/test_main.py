@@ -167,13 +167,15 @@ def test_the_table_has_a_line_for_each_run_that_is_done(four, tmp_path):
         with h5py.File(folder.results(run.name), "w", libver=("v108", "v110")) as file:
             file["rounds_done"], file["completed"] = 1, 1 - number
             file.attrs["schema"], file.attrs["run_file"] = 1, ""
-            iid = np.array([[0.25, 0.75], [np.nan, np.nan], [0.5, 1.0]])
+            # Nothing was measured in round 1, and what an attacker knows does not count.
+            iid = np.array([[0.25, 0.75, 0], [np.nan] * 3, [0.5, 1.0, 0], [1.0, 1.0, 0]])
             file["series/iid_accuracy_mixed"] = iid
-            file["series/ood_accuracy_mixed"] = np.full((3, 2), np.nan)
+            file["series/ood_accuracy_mixed"] = np.full((4, 3), np.nan)
+            file["placement/attacker"] = [0, 0, 1]
     lines = table.text(found, folder).splitlines()
     assert lines == [
-        "run,seed,strategy,devices,rounds,iid_last,iid_worst,iid_mean,ood_last,ood_worst,ood_mean",
-        f"{found.runs[0].name},0,unweighted,2,3,0.750000,0.500000,0.625000,,,",
+        "run,seed,strategy,devices,rounds,iid_last,iid_worst,iid_level,ood_last,ood_worst,ood_level",
+        f"{found.runs[0].name},0,unweighted,3,4,1.000000,1.000000,0.708333,,,",
     ]
 
 

@@ -1,12 +1,16 @@
 """Measures of curves whose areas are known in closed form."""
 
+import csv
 import math
+from types import SimpleNamespace
 
 import networkx as nx
 import numpy as np
 import pytest
 
 from mpidl import reader
+from mpidl.ensemble import table
+from mpidl.ensemble.folder import Folder
 from mpidl.report import measures, summary
 
 ROUNDS = np.arange(5)
@@ -46,6 +50,19 @@ def test_points_that_are_not_finite_are_left_out():
     curve = np.stack([[0.2, np.nan, 0.6], [np.nan, 0.5, 0.7], [np.nan] * 3], axis=1)
     assert measures.area(curve, np.arange(3)) == pytest.approx([0.8, 0.6, math.nan], nan_ok=True)
     assert measures.level(curve, np.arange(3)) == pytest.approx([0.4, 0.6, math.nan], nan_ok=True)
+
+
+def test_the_table_of_a_study_has_the_numbers_of_the_report(write, tmp_path):
+    ood, iid = np.random.default_rng(0).random((2, 7, 4))
+    iid[[1, 4]] = np.nan
+    folder = Folder(tmp_path)
+    path = write(folder.results("one"), ood, iid)
+    study = SimpleNamespace(axes=[], runs=[SimpleNamespace(name="one", labels={})])
+    (row,) = csv.DictReader(table.text(study, folder).splitlines())
+    numbers = summary.read(path).numbers
+    found = {key: float(value) for key, value in row.items() if key in numbers}
+    assert len(found) == 6
+    assert found == pytest.approx({key: numbers[key] for key in found}, abs=1e-6)
 
 
 def test_one_round_has_a_level_and_no_area():

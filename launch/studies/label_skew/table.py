@@ -15,7 +15,7 @@ RATE, FIRST = "training.lr", "dsgd"
 COLUMNS = {
     "iid_last": "accuracy, last round",
     "iid_worst": "of the worst device",
-    "iid_level": "accuracy, mean of rounds",
+    "iid_level": "accuracy, level",
     "consensus_last": "consensus distance",
 }
 

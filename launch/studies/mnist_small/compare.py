@@ -11,7 +11,7 @@ AWARE, UNAWARE = ("degree", "betweenness"), ("unweighted", "weighted", "random")
 COLUMNS = {
     "iid_last": "IID, last round",
     "ood_last": "OOD, last round",
-    "ood_mean": "OOD, mean of rounds",
+    "ood_level": "OOD, level",
 }
 CELLS = ("graph", "source")
 HEADS = ("aware", "unaware", "difference")
@@ -68,8 +68,8 @@ def main(small: str, testbed: str) -> None:
                 found = [spread(values(rows, column, **where)) for column in COLUMNS]
                 line([graph, source, strategy, *found])
         print()
-    print("OOD accuracy, mean of rounds: degree and betweenness against unweighted, weighted and")
-    print("random, and the difference in percent of the latter:\n")
+    print("OOD level: degree and betweenness against unweighted, weighted and random, and")
+    print("the difference in percent of the latter:\n")
     line(["graph", "source", *(f"{study} {what}" for study in studies for what in HEADS)])
     line(["---"] * (2 + len(HEADS) * len(studies)))
     for graph, source in [*cells, ("all", "first"), ("all", "fourth"), ("all", "all")]:
@@ -77,8 +77,8 @@ def main(small: str, testbed: str) -> None:
         where = {axis: label for axis, label in chosen.items() if label != "all"}
         told = []
         for rows in studies.values():
-            aware = mean(values(rows, "ood_mean", strategy=AWARE, **where))
-            unaware = mean(values(rows, "ood_mean", strategy=UNAWARE, **where))
+            aware = mean(values(rows, "ood_level", strategy=AWARE, **where))
+            unaware = mean(values(rows, "ood_level", strategy=UNAWARE, **where))
             change = f"{100 * (aware / unaware - 1):+.0f} %" if unaware else "-"
             told += [f"{aware:.3f}", f"{unaware:.3f}", change]
         line([graph, source, *told])

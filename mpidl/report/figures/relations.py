@@ -53,7 +53,7 @@ def predictors(collection: Collection) -> Picture | None:
     return Picture(
         "relations",
         f"{kind} level against graph and source",
-        f"Mean {kind} accuracy over all rounds and devices of each finished run; lines are least "
+        f"{kind} level of each finished run, mean over devices; lines are least "
         f"squares for each {collection.compared.one} over all its runs, bands their pointwise "
         "95 % intervals. Each panel looks at one quantity alone, whatever else differs between "
         "runs; spectral gap and stationary weight are those of W in the first round."
@@ -114,13 +114,13 @@ def distances(collection: Collection) -> Picture | None:
         axes.vlines(x, ends[:, 1], ends[:, 2], color=look["color"], linewidth=0.8)
     axes.set_xticks(np.unique(devices["hops"].to_numpy()))
     axes.set_xlabel("links from the nearest source")
-    drawn.shares(axes, "OOD accuracy, mean of rounds")
+    drawn.shares(axes, "OOD level")
     axes.set_title(sides.WHISKERS, loc="right")
     sides.legend(figure, sides.lined(names))
     return Picture(
         "distances",
         collection.compared.titled("OOD level against distance"),
-        "Mean OOD accuracy over all rounds of devices so many links from the nearest source, mean "
+        "OOD level of devices so many links from the nearest source, mean "
         "over all devices of finished runs; whiskers are 95 % intervals over devices and seeds, "
         "which take devices as independent.",
         figure,

@@ -128,14 +128,14 @@ def levels(collection: Collection) -> Picture | None:
         axes.vlines(
             x, own[f"{measure}_low"], own[f"{measure}_high"], color=style.INK, linewidth=0.8
         )
-    drawn.shares(axes, f"{kind} accuracy, mean of rounds")
+    drawn.shares(axes, f"{kind} level")
     axes.set_title(sides.WHISKERS, loc="right")
     axes.set_ylim(0, 1.05)
     sides.legend(figure, handles)
     return Picture(
         "levels",
         collection.compared.titled(f"{kind} level"),
-        f"Mean {kind} accuracy over all rounds (area under the curve over its length), mean over "
+        f"{kind} level: area under the accuracy curve over its length; mean over "
         "the devices of all seeds of finished runs; whiskers are 95 % intervals over devices and "
         f"seeds, which take devices as independent.{left_out}",
         figure,
