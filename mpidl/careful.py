@@ -8,14 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from mpidl import heap, schema
+from mpidl import hdf5, heap, schema
 from mpidl.faults import Fault, printable, shown
-
-LAYOUTS = (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED)
-"""Of data sets whose numbers lie in the file itself."""
 
 BROKEN = (
     *(OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError),
@@ -25,7 +21,7 @@ BROKEN = (
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
+def opened(path: Path) -> "Iterator[hdf5.File]":
     """A results file, open for reading and known to be one.
 
     Raises:
@@ -33,7 +29,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
     """
     _examine(path)
     try:
-        file = h5py.File(path, "r", locking=False)
+        file = hdf5.File(path, "r", locking=False)
     except OSError as error:
         raise _unreadable(path, error) from None
     with file:
@@ -61,7 +57,7 @@ def _examine(path: Path) -> None:
                 if (size := file.seek(0, os.SEEK_END)) < heap.promised(file):
                     raise Fault(f"{path} is truncated: only {size:,} bytes of it are there.")
                 heap.check(file)
-            elif h5py.is_hdf5(path):
+            elif hdf5.is_hdf5(path):
                 raise _foreign(path)
     except OSError as error:
         raise _unreadable(path, error) from None
@@ -86,12 +82,12 @@ def _unreadable(path: Path, error: OSError) -> Fault:
         return Fault(f"Cannot read results from {path}: permission denied.")
     if not stat.S_ISREG(kind):
         return Fault(f"Cannot read results from {path}: it is not a file.")
-    if not h5py.is_hdf5(path):
+    if not hdf5.is_hdf5(path):
         return Fault(f"{path} is not a results file of mpidl: it is not an HDF5 file.")
     return Fault(f"{path} is damaged and cannot be read: {error}.")
 
 
-def _check(path: Path, file: h5py.File) -> None:
+def _check(path: Path, file: "hdf5.File") -> None:
     if not {"schema", "run_file"} <= set(file.attrs) or schema.ROUNDS_DONE not in file:
         raise _foreign(path)
     version = attributes(path, file, ["schema"]).get("schema")
@@ -102,7 +98,7 @@ def _check(path: Path, file: h5py.File) -> None:
         )
 
 
-def number(file: h5py.File, name: str) -> int:
+def number(file: "hdf5.File", name: str) -> int:
     """A data set that is one whole number."""
     stored = dataset(file, name)
     if stored.shape != () or stored.dtype.kind not in "iu":
@@ -110,28 +106,29 @@ def number(file: h5py.File, name: str) -> int:
     return int(stored[()])
 
 
-def dataset(group: h5py.Group, name: str) -> h5py.Dataset:
+def dataset(group: "hdf5.Group", name: str) -> "hdf5.Dataset":
     """A data set that lies in this file, whole."""
     link = group.get(name, getlink=True)
-    stored = group[name] if isinstance(link, h5py.HardLink) else None
-    if not isinstance(stored, h5py.Dataset):
+    stored = group[name] if isinstance(link, hdf5.HardLink) else None
+    if not isinstance(stored, hdf5.Dataset):
         raise ValueError(f"{name} is no data set of this file")
     how = stored.id.get_create_plist()
-    if how.get_layout() not in LAYOUTS or how.get_external_count():
+    own = hdf5.h5d.COMPACT, hdf5.h5d.CONTIGUOUS, hdf5.h5d.CHUNKED
+    if how.get_layout() not in own or how.get_external_count():
         raise ValueError(f"{name} is kept outside this file")
     return stored
 
 
-def group(file: h5py.File, name: str) -> h5py.Group:
+def group(file: "hdf5.File", name: str) -> "hdf5.Group":
     """A group that lies in this file."""
     link = file.get(name, getlink=True)
-    found = file[name] if isinstance(link, h5py.HardLink) else None
-    if not isinstance(found, h5py.Group):
+    found = file[name] if isinstance(link, hdf5.HardLink) else None
+    if not isinstance(found, hdf5.Group):
         raise ValueError(f"{name} is no group of this file")
     return found
 
 
-def check_size(path: Path, stored: h5py.Dataset, dims: int, room: int) -> None:
+def check_size(path: Path, stored: "hdf5.Dataset", dims: int, room: int) -> None:
     """Refuse what claims more than the file can hold, before memory is taken for it."""
     piece = math.prod(stored.chunks or ()) * stored.dtype.itemsize
     if stored.ndim != dims or max(stored.nbytes, piece) > room:
@@ -141,13 +138,13 @@ def check_size(path: Path, stored: h5py.Dataset, dims: int, room: int) -> None:
         )
 
 
-def attributes(path: Path, file: h5py.File, names: Iterable[str]) -> dict[str, Any]:
+def attributes(path: Path, file: "hdf5.File", names: Iterable[str]) -> dict[str, Any]:
     """Attributes of a file that are one number or one text each; others are none of mpidl's."""
     room = path.stat().st_size
     found: dict[str, Any] = {}
     for name in names:
-        stored = h5py.h5a.open(file.id, name.encode("utf-8", "surrogateescape"))
-        text = h5py.check_string_dtype(stored.dtype) is not None
+        stored = hdf5.h5a.open(file.id, name.encode("utf-8", "surrogateescape"))
+        text = hdf5.check_string_dtype(stored.dtype) is not None
         if stored.shape != () or not (text or stored.dtype.kind in "iufb"):
             continue
         if stored.dtype.itemsize > room:

@@ -45,6 +45,11 @@ def told(names: Sequence[str]) -> int | None:
     return next((int(os.environ[n]) for n in names if os.environ.get(n, "").isdigit()), None)
 
 
+def leads() -> bool:
+    """Whether this process is the first rank, as far as its launcher says; MPI is not asked."""
+    return not told(RANKED)
+
+
 def affinity() -> list[int]:
     """The numbers of the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):

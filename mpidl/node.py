@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any
 
-from mpi4py import MPI
-
 import numpy as np
 import numpy.typing as npt
 
@@ -51,7 +49,9 @@ class Node:
         share: How many cores each rank of the node has to itself, at least one.
     """
 
-    def __init__(self, comm: Comm, inner: Comm | None = None) -> None:
+    def __init__(self, comm: Comm, inner: "Comm | None" = None) -> None:
+        from mpi4py import MPI
+
         self.comm = comm
         self.inner = world.node(comm) if inner is None else MPI.Intracomm(inner.Dup())
         leads = self.inner.rank == 0
@@ -81,6 +81,8 @@ class Node:
 
     def allocate(self, size: int) -> npt.NDArray[np.uint8]:
         """Collective on the node. So many bytes, on a cache line, that all its ranks share."""
+        from mpi4py import MPI
+
         leads = self.inner.rank == 0
         window = MPI.Win.Allocate_shared(max(size, 1) + LINE if leads else 0, 1, comm=self.inner)
         memory, _ = window.Shared_query(0)
@@ -144,6 +146,8 @@ class Shared:
     """
 
     def __init__(self, comm: Comm, arrays: Mapping[str, Array] | None) -> None:
+        from mpi4py import MPI
+
         shapes = {k: (a.shape, a.dtype) for k, a in arrays.items()} if arrays is not None else None
         told, free = comm.bcast((shapes, room()))
         counts = {key: int(np.prod(shape)) for key, (shape, _) in told.items()}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mpidl
-from mpidl import cautions, host, kernels, world
+from mpidl import cautions, hdf5, host, kernels, world
 from mpidl.plan import Plan
 from mpidl.world import Comm
 
@@ -49,7 +49,6 @@ def command() -> str:
 
 def attributes(comm: Comm, plan: Plan, backend: str) -> dict[str, Any]:
     """Collective. Attributes of a results file that say how it was made; on rank 0, else empty."""
-    import h5py
     import numpy as np
     import torch
 
@@ -66,7 +65,7 @@ def attributes(comm: Comm, plan: Plan, backend: str) -> dict[str, Any]:
         "hosts": ",".join(dict.fromkeys(hosts)),
         "cores": host.cores(),
         "mpi": world.library(),
-        "hdf5": h5py.version.hdf5_version,
+        "hdf5": hdf5.version.hdf5_version,
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         "python": platform.python_version(),

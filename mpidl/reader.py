@@ -8,10 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 
-from mpidl import careful, heap, schema
+from mpidl import careful, hdf5, heap, schema
 from mpidl.faults import Fault, printable
 from mpidl.runtext import flat
 
@@ -69,11 +68,11 @@ def settings(path: Path | str) -> tuple[dict[str, Any], int]:
         return flat(Path(path), _run_file(Path(path), file)), _done(file)
 
 
-def _run_file(path: Path, file: h5py.File) -> str:
+def _run_file(path: Path, file: "hdf5.File") -> str:
     return str(careful.attributes(path, file, ["run_file"]).get("run_file", ""))
 
 
-def _done(file: h5py.File) -> int:
+def _done(file: "hdf5.File") -> int:
     """How many rounds are whole."""
     done = careful.number(file, schema.ROUNDS_DONE)
     if done < 0:
@@ -81,7 +80,7 @@ def _done(file: h5py.File) -> int:
     return done
 
 
-def _dataset(path: Path, file: h5py.File, names: set[str] | None) -> "xr.Dataset":
+def _dataset(path: Path, file: "hdf5.File", names: set[str] | None) -> "xr.Dataset":
     try:
         import xarray as xr
     except ModuleNotFoundError:
@@ -128,10 +127,10 @@ def _check_values(path: Path, run: "xr.Dataset") -> None:
             raise Fault(f"{path} is damaged: {name} is infinite.")
 
 
-def _scale(path: Path, stored: h5py.Dataset, rounds: int | None) -> Any:
+def _scale(path: Path, stored: "hdf5.Dataset", rounds: int | None) -> Any:
     if stored.dtype.kind in "iuf":
         return stored[slice(rounds)]
-    if h5py.check_string_dtype(stored.dtype) is None:
+    if hdf5.check_string_dtype(stored.dtype) is None:
         raise ValueError(f"{stored.name} holds {stored.dtype}")
     if stored.dtype.kind != "O":
         return np.char.decode(stored[()], "utf-8")
@@ -153,7 +152,7 @@ def _storable(value: Any) -> Any:
     return int(value) if isinstance(value, bool) else value
 
 
-def _told(path: Path, file: h5py.File, done: int) -> dict[str, Any]:
+def _told(path: Path, file: "hdf5.File", done: int) -> dict[str, Any]:
     found = careful.attributes(path, file, file.attrs)
     settings = flat(path, str(found.get("run_file", "")))
     told = {key: _storable(value) for key, value in settings.items()}

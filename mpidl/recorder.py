@@ -7,11 +7,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import schema
+from mpidl import hdf5, schema
 from mpidl.node import Node
 from mpidl.runfile import Record
 
@@ -55,9 +54,9 @@ class Recorder:
         self._marks = node.comm.rank == 0
         self._inode = _inode(path) if self._marks else 0
         if parallel and self._writers is not None:
-            self._file = h5py.File(path, "r+", driver="mpio", comm=self._writers)
+            self._file = hdf5.File(path, "r+", driver="mpio", comm=self._writers)
         elif not parallel and self._marks:
-            self._file = h5py.File(path, "r+")
+            self._file = hdf5.File(path, "r+")
         there = [] if self._file is None else list(self._file["series"])
         self._series = [key for key in schema.SERIES if key in there]
 
@@ -98,7 +97,7 @@ class Recorder:
             self._find()
         self._written_at = time.monotonic()
 
-    def _write(self, dataset: h5py.Dataset, rounds: slice, values: Array) -> None:
+    def _write(self, dataset: "hdf5.Dataset", rounds: slice, values: Array) -> None:
         first, last = self._devices[0], self._devices[-1]
         block = last - first + 1 == len(self._devices)
         columns = slice(first, last + 1) if block else self._devices

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import careful, host, schema
+from mpidl import careful, hdf5, host, schema
 from mpidl.faults import Fault
 
 Array = npt.NDArray[Any]
@@ -246,7 +245,7 @@ def why(error: OSError) -> str:
 
 
 def _lay_out(draft: Path, contents: Contents) -> None:
-    with h5py.File(draft, "w", libver=("v108", "v110")) as file:
+    with hdf5.File(draft, "w", libver=("v108", "v110")) as file:
         file.attrs["schema"] = schema.VERSION
         for key, value in contents.attributes.items():
             file.attrs[key] = value
@@ -268,7 +267,7 @@ def _lay_out(draft: Path, contents: Contents) -> None:
 
 
 def _variable(
-    group: h5py.Group,
+    group: "hdf5.Group",
     key: str,
     layout: schema.Variable,
     shape: tuple[int, ...],
@@ -276,8 +275,8 @@ def _variable(
     labels: Mapping[str, Sequence[str]],
 ) -> None:
     fill = -1 if layout.dtype.startswith("i") else np.nan
-    dcpl = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    dcpl.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    dcpl = hdf5.h5p.create(hdf5.h5p.DATASET_CREATE)
+    dcpl.set_alloc_time(hdf5.h5d.ALLOC_TIME_EARLY)
     dataset = group.create_dataset(key, shape, layout.dtype, fillvalue=fill, dcpl=dcpl)
     if value is not None:
         dataset[...] = value
@@ -288,11 +287,11 @@ def _variable(
 
 
 def _scale(
-    group: h5py.Group, dim: str, size: int, labels: Mapping[str, Sequence[str]]
-) -> h5py.Dataset:
+    group: "hdf5.Group", dim: str, size: int, labels: Mapping[str, Sequence[str]]
+) -> "hdf5.Dataset":
     if dim not in group:
         if dim in labels:
-            group.create_dataset(dim, data=labels[dim], dtype=h5py.string_dtype())
+            group.create_dataset(dim, data=labels[dim], dtype=hdf5.string_dtype())
         else:
             group.create_dataset(dim, data=np.arange(size))
         group[dim].make_scale(dim)

@@ -16,6 +16,7 @@ if __name__ == "__main__":
 from mpidl import (
     check,
     checkpoint,
+    hdf5,
     host,
     plan,
     provenance,
@@ -93,15 +94,26 @@ def parser() -> Parser:
     return parser
 
 
+def told(arguments: Sequence[str] | None) -> str:
+    """The text where nothing but a text is asked for, which needs no MPI; else empty."""
+    with suppress(Fault):
+        options = parser().parse_args(arguments)
+        if options.help or options.list:
+            return parser().format_help() if options.help else check.listing(options.json)
+    return ""
+
+
 def prepare(arguments: Sequence[str]) -> None:
     """Import what ranks need; torch only if they get so far, so that a fault is told soon."""
     with suppress(Fault):
         options = parser().parse_args(arguments)
         if not (options.help or options.list):
+            world.load()
             ranks = host.launched()
             made = plan.make(plan.read(options.file, options.set, ranks), ranks)
             shards.foresee(made.file)
 
+            hdf5.load()
             from mpidl import build, rounds  # noqa: F401
 
 
@@ -112,14 +124,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Ctrl-C, 3 where a loss is not finite, 1 where the state cannot be saved. A user's fault ends
     with exit code 2, a program's fault with 1; see :func:`mpidl.world.world`.
     """
+    if text := told(arguments):
+        if host.leads():
+            print(text, end="")
+        return 0
     with world.world() as comm:
         options = parser().parse_args(arguments)
-        if options.help or options.list:
-            if comm.rank == 0:
-                print(
-                    parser().format_help() if options.help else check.listing(options.json), end=""
-                )
-            return 0
         if options.patience is not None and watchdog.on_duty is not None:
             watchdog.on_duty.patience = patience(options.patience)
         given = options.walltime

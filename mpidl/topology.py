@@ -11,16 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-# Who looks at a graph is no rank: MPI must not start where no launcher is.
-os.environ["MPI4PY_RC_INITIALIZE"] = "0"
-
 from mpidl import comparison, facts, graphs, outlook, plan, strategies, tables
 from mpidl.faults import Fault, Parser, command, shown
 from mpidl.plan import Plan
 from mpidl.registry import nearest
 from mpidl.runfile import Strategy
-
-os.environ.pop("MPI4PY_RC_INITIALIZE", None)
 
 DEVICES = 16
 """Of a graph that may have any number."""

@@ -10,29 +10,50 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
 
-from mpidl import host, watchdog
+from mpidl import hdf5, host, watchdog
 from mpidl.faults import Fault, tell
 from mpidl.outcome import Outcome
 from mpidl.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 T = TypeVar("T")
 
 SWITCHES = ("MPICH_GPU_SUPPORT_ENABLED", "MPIR_CVAR_ENABLE_GPU")
 """With these set to 1, Cray MPICH and Aurora's MPICH take accelerator memory."""
 
+Comm: TypeAlias = "MPI.Intracomm"
+
 host.advise()
 
-from mpi4py import MPI  # noqa: E402
 
-Comm = MPI.Intracomm
+def load() -> None:
+    """Import MPI, which starts it where the environment does not forbid that.
+
+    Nothing else here does, so that a command which starts no ranks needs no MPI.
+
+    Raises:
+        Fault: If there is no MPI to be loaded.
+    """
+    try:
+        from mpi4py import MPI  # noqa: F401
+    except (ImportError, RuntimeError) as error:
+        *_, told = str(error).strip().splitlines()[:2]
+        raise Fault(
+            f"MPI cannot be loaded ({told}): 'pip install mpi4py mpich' brings one; on a cluster "
+            "load the module of its MPI, for which mpi4py must have been built."
+        ) from None
 
 
 def library() -> str:
     """Name and version of the MPI library, on one line."""
+    from mpi4py import MPI
+
     text = MPI.Get_library_version().strip("\x00").strip()
     first = text.splitlines()[0].replace("\t", " ")
     return " ".join(first.replace("Version:", "").split())
@@ -67,6 +88,10 @@ def world() -> Iterator[Comm]:
     nobody listens aborts it without one. A watchdog ends the job where a rank ends without a word,
     or is late.
     """
+    try:
+        load()
+    except Fault as fault:
+        _tell_once(fault)
     with _mpi(), _world() as comm:
         yield comm
 
@@ -74,6 +99,8 @@ def world() -> Iterator[Comm]:
 @contextmanager
 def _mpi() -> Iterator[None]:
     """Start and end MPI in a process forked from one that imported this module without it."""
+    from mpi4py import MPI
+
     if MPI.Is_initialized():
         yield
         return
@@ -87,14 +114,14 @@ def _mpi() -> Iterator[None]:
 
 @contextmanager
 def _world() -> Iterator[Comm]:
+    from mpi4py import MPI
+
     try:
-        _check_launcher()
+        _check_launcher(MPI.COMM_WORLD.size)
         comm = MPI.COMM_WORLD.Dup()
         forget_names(comm)
     except Fault as fault:
-        if (host.told(host.RANKED) or 0) == 0:
-            tell(fault)
-        sys.exit(Outcome.REFUSED.code)
+        _tell_once(fault)
     guard, window = _guard(comm)
     try:
         yield comm
@@ -116,8 +143,17 @@ def _world() -> Iterator[Comm]:
     window.Free()
 
 
-def _guard(comm: Comm) -> tuple[Watchdog, MPI.Win]:
+def _tell_once(fault: Fault) -> NoReturn:
+    """Tell a fault where ranks cannot reach each other, and end."""
+    if host.leads():
+        tell(fault)
+    sys.exit(Outcome.REFUSED.code)
+
+
+def _guard(comm: Comm) -> tuple[Watchdog, "MPI.Win"]:
     """Collective. Let ranks that share memory watch each other; the watchdog and its memory."""
+    from mpi4py import MPI
+
     inner = node(comm)
     size = 8 * len(watchdog.FIELDS)
     window = MPI.Win.Allocate_shared(size * inner.size if inner.rank == 0 else 0, comm=inner)
@@ -170,11 +206,11 @@ def gathered(comm: Comm, patience: float = math.inf) -> bool:
     return True
 
 
-def _check_launcher() -> None:
+def _check_launcher(ranks: int) -> None:
     launched = host.told(host.LAUNCHED)
-    if launched is not None and launched != MPI.COMM_WORLD.size:
+    if launched is not None and launched != ranks:
         raise Fault(
-            f"The launcher started {launched} ranks but MPI sees {MPI.COMM_WORLD.size}: mpi4py "
+            f"The launcher started {launched} ranks but MPI sees {ranks}: mpi4py "
             f"runs on {library()}, this mpiexec on another library; use the mpiexec of the former."
         )
 
@@ -185,11 +221,11 @@ def check_hdf5() -> bool:
     Raises:
         Fault: If h5py was built for another MPI library than the one mpi4py runs on.
     """
-    import h5py
+    from mpi4py import MPI
 
-    if not h5py.get_config().mpi:
+    if not hdf5.get_config().mpi:
         return False
-    used = {_address(path) for path in (MPI.__file__, h5py.h5fd.__file__, *host.loaded("libhdf5"))}
+    used = {_address(path) for path in (MPI.__file__, hdf5.h5fd.__file__, *host.loaded("libhdf5"))}
     if len(used - {None}) > 1:
         raise Fault(
             f"h5py's HDF5 runs on another MPI library than mpi4py ({library()}); "
@@ -238,6 +274,8 @@ def agree(comm: Comm, action: Callable[[], T]) -> T:
 
 def node(comm: Comm) -> Comm:
     """Collective. The communicator of the ranks that share memory with this one."""
+    from mpi4py import MPI
+
     return MPI.Intracomm(comm.Split_type(MPI.COMM_TYPE_SHARED))
 
 
@@ -246,6 +284,8 @@ def takes(kind: str) -> bool:
 
     Read from the MPI-4.1 info key, or from what a site sets for Cray MPICH and Aurora's MPICH.
     """
+    from mpi4py import MPI
+
     spoken = MPI.COMM_WORLD.Get_info().Get("mpi_memory_alloc_kinds") or ""
     runtime = {"cuda": "cuda", "xpu": "level_zero"}.get(kind, kind)
     return runtime in spoken or any(os.environ.get(switch) == "1" for switch in SWITCHES)

@@ -12,9 +12,12 @@ import hypothesis
 import numpy as np
 import pytest
 
-# Through world, which sets what MPI and HDF5 read when they start.
-from mpidl.world import MPI
+# It sets what MPI and HDF5 read when they start.
+from mpidl import world
 from tests import deal
+
+world.load()
+from mpi4py import MPI  # noqa: E402
 
 PATIENCE = 120.0
 """Seconds that a rank waits for the others' verdict before it ends the job."""

@@ -5,6 +5,7 @@ import os
 import time
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -12,10 +13,7 @@ if __name__ == "__main__":
 
     start.fork_from_one("mpidl.bench.__main__")
 
-import torch
-
-from mpidl import host, kernels, provenance, world
-from mpidl.bench import begin, exchange, kernel, loop, saving
+from mpidl import hdf5, host, kernels, provenance, world
 from mpidl.faults import Fault, Parser
 
 PARTS = ("start", "mix", "exchange", "round", "checkpoint")
@@ -23,7 +21,13 @@ PARTS = ("start", "mix", "exchange", "round", "checkpoint")
 
 def prepare(arguments: Sequence[str]) -> None:
     """Import what the ranks need; see :func:`mpidl.start.fork_from_one`."""
-    from mpidl import build  # noqa: F401
+    if told(arguments):
+        return
+    with suppress(Fault):
+        world.load()
+        hdf5.load()
+        from mpidl import build  # noqa: F401
+        from mpidl.bench import begin, exchange, kernel, loop, saving  # noqa: F401
 
 
 def parser() -> Parser:
@@ -43,15 +47,25 @@ def parser() -> Parser:
     return parser
 
 
+def told(arguments: Sequence[str] | None) -> str:
+    """The text where nothing but a text is asked for, which needs no MPI; else empty."""
+    with suppress(Fault):
+        if parser().parse_args(arguments).help:
+            return parser().format_help()
+    return ""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Collective. Run the command; the exit code is 0, or 2 for a user's fault."""
+    if text := told(arguments):
+        if host.leads():
+            print(text, end="")
+        return 0
     with world.world() as comm:
+        from mpidl.bench import begin, exchange, kernel, loop, saving
+
         ready = time.time()
         options = parser().parse_args(arguments)
-        if options.help:
-            if comm.rank == 0:
-                print(parser().format_help(), end="")
-            return 0
         wanted = check(options)
         found: dict[str, object] = {"machine": machine(comm.size)}
         lines = [" ".join(f"{key} {value};" for key, value in machine(comm.size).items())]
@@ -98,6 +112,8 @@ def check(options: Namespace) -> set[str]:
 
 def machine(ranks: int) -> dict[str, object]:
     """Where and on what the times were taken."""
+    import torch
+
     return {
         "date": time.strftime("%Y-%m-%d %H:%M"),
         "commit": provenance.commit()[:10] or "unknown",

@@ -13,10 +13,11 @@ from math import prod
 from pathlib import Path
 from typing import Annotated, Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mpidl import hdf5
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -139,7 +140,7 @@ def lay_out(path: Path, story: Story, round_: int, forms: Sequence[Forms]) -> He
     room = 256 * len(told[0]) + 20 * uneven * devices
     while block < len(story.model_dump_json()) + room + BLOCK // 2:
         block *= 2
-    with h5py.File(
+    with hdf5.File(
         path, "w-", libver=("v108", "v110"), userblock_size=block, alignment_interval=BLOCK
     ) as file:
         for key, value in story.model_dump(exclude={"origin"}).items():
@@ -155,11 +156,11 @@ def lay_out(path: Path, story: Story, round_: int, forms: Sequence[Forms]) -> He
     return head
 
 
-def _slab(file: h5py.File, name: str, forms: Sequence[Form]) -> Slab:
+def _slab(file: "hdf5.File", name: str, forms: Sequence[Form]) -> Slab:
     # All is written, by the ranks: HDF5 must say where, and fill nothing.
-    dcpl = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    dcpl.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    dcpl.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    dcpl = hdf5.h5p.create(hdf5.h5p.DATASET_CREATE)
+    dcpl.set_alloc_time(hdf5.h5d.ALLOC_TIME_EARLY)
+    dcpl.set_fill_time(hdf5.h5d.FILL_TIME_NEVER)
     (shape, dtype), even = forms[0], len(set(forms)) == 1
     lengths = [] if even else [length for (length,), _ in forms]
     whole = (len(forms), *shape) if even else (sum(lengths),)

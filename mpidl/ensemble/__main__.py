@@ -3,16 +3,12 @@
 python -m mpidl.ensemble STUDY [--list | --check | --plan SITE | --site SITE]
 """
 
-import os
 import sys
 import time
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-
-# A driver is no rank: MPI must not start where no launcher is, such as on a login node.
-os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 
 from mpidl.ensemble import allocation, calibration, cost, forecast, sites, study, table
 from mpidl.ensemble.display import Display
@@ -24,8 +20,6 @@ from mpidl.ensemble.study import Study
 from mpidl.faults import Fault, Parser, tell
 from mpidl.outcome import Outcome
 from mpidl.walltime import seconds
-
-os.environ.pop("MPI4PY_RC_INITIALIZE", None)
 
 HOUR = 3600.0
 

@@ -11,10 +11,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import h5py
 import tomli_w
 
-from mpidl import host, plan, runfile, shards, tables
+from mpidl import hdf5, host, plan, runfile, shards, tables
 from mpidl.ensemble import launchers, sites, worker
 from mpidl.ensemble.cost import Measured, Measurements, kind, samples
 from mpidl.ensemble.sites import Site
@@ -117,7 +116,7 @@ def measure(file: RunFile, site: Site, site_name: str) -> Measured:
         path = Path(folder) / "calibration.toml"
         path.write_text(short.text(), encoding="utf-8")
         wall = _start(site, path)
-        with h5py.File(path.with_suffix(".h5"), "r") as results:
+        with hdf5.File(path.with_suffix(".h5"), "r") as results:
             series = results["series"]
             seconds = {key: series[key][:] for key in series if key.startswith("seconds_")}
     train, test = samples(short)

@@ -20,9 +20,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-# MPI is for the ranks; it must not start here, where no launcher is.
-os.environ["MPI4PY_RC_INITIALIZE"] = "0"
-
 from mpidl import plan, results
 from mpidl.ends import WARNINGS
 from mpidl.ensemble import __main__, allocation, launchers, sites, study
@@ -30,8 +27,6 @@ from mpidl.ensemble.sites import Site
 from mpidl.faults import Fault, Parser, tell
 from mpidl.outcome import Outcome
 from mpidl.walltime import MOMENTS
-
-os.environ.pop("MPI4PY_RC_INITIALIZE", None)
 
 WORDS, CHAIN = "MPIDL_JOB", "MPIDL_CHAIN"
 """Variables: what to start, and how many jobs may follow."""

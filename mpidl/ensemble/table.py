@@ -6,9 +6,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
+from mpidl import hdf5
 from mpidl.ensemble.folder import Folder
 from mpidl.ensemble.study import Study
 from mpidl.report import measures
@@ -44,7 +44,7 @@ def write(study: Study, folder: Folder) -> Path:
 
 def _numbers(path: Path) -> list[Any]:
     found: list[Any] = []
-    with h5py.File(path, "r") as file:
+    with hdf5.File(path, "r") as file:
         series = file["series"]
         for kind in KINDS:
             keys = (f"{kind}_accuracy_{moment}" for moment in reversed(MOMENTS))

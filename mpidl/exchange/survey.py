@@ -6,8 +6,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mpi4py import MPI
-
 import networkx as nx
 import numpy as np
 import numpy.typing as npt
@@ -164,6 +162,8 @@ def gathers(name: str, graph: nx.DiGraph, hosts: Hosts, ranks: int) -> bool:
 
 def survey(wiring: "Wiring") -> Facts:
     """Collective. Find out what decides how vectors travel."""
+    from mpi4py import MPI
+
     device, node, comm = wiring.device, wiring.node, wiring.comm
     own = int(node.ranks[comm.rank]), _identity(device)
     told = comm.allgather((device.type, own, groups(device.type), _room(wiring)))

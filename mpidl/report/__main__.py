@@ -3,16 +3,12 @@
 python -m mpidl.report PATH... [--out DIR] [--format png|svg|pdf] [--html] [--csv] [--json]
 """
 
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-
-# A report is no rank: h5py's MPI must not start where no launcher is, such as on a login node.
-os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 
 from mpidl.faults import Fault, Parser, command, tell
 from mpidl.report import missing
@@ -26,8 +22,6 @@ from mpidl.report import products, summary, terminal
 from mpidl.report.products import Wanted
 from mpidl.report.shelf import Shelf
 from mpidl.report.watch import Watch
-
-os.environ.pop("MPI4PY_RC_INITIALIZE", None)
 
 
 def parser() -> Parser:
