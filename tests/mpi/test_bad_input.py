@@ -1,22 +1,20 @@
 """Whatever a user gets wrong is told once, in sentences, and leaves no file behind.
 
-Each case is one start of the command on all ranks, in this process. Settings and the contents of
-files are answered alike on any number of ranks: all cases are tried on one rank, and dealt among
-the numbers from two to five, so that each is tried on several ranks too.
+Each case is one start of the command on all ranks, in this process. Settings are answered alike on
+any number of ranks, so that one rank tries them; a dozen, which differ in the moment at which they
+are found or in what they say, have other numbers of ranks too.
 """
 
 import builtins
 import gzip
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 
 from mpidl import run, world
-from mpidl.world import MPI
 
 HUGE = 10**12
 
@@ -391,23 +389,30 @@ GRAPHS = [
 """Graph files, and part of the one sentence that they are answered with."""
 
 
-WORLDS = range(2, 6)
-"""Numbers of ranks among which cases are dealt; launch/local starts the tests under each."""
+ON_ALL_RANKS = {
+    "training.rounds=0",
+    "training.lr=\udcff",
+    "rounds=3",
+    "topology.name=torus topology.devices=6 topology.rows=4",
+    "topology.file={dir}/none.txt",
+    "placement.hosts=[-1]",
+    "topology.name=ring topology.devices=6 placement.hosts=[0,0,0,0,0,{n}]",
+    "ood.sources={n}",
+    "ood.sources=degree:0",
+    "ood.sources=random:{n+1}",
+    "ood.size=9",
+    "data.train_samples=1438",
+    "data.name=mnist data.dir={dir}/none",
+    "model.name=vgg16",
+    "exchange.backend=nccl",
+    "topology.name=ring topology.devices=1400 training.rounds=1000000000",
+}
+"""Settings that are refused by different parts of the program, or by the number of ranks."""
 
 
-def dealt(cases):
-    """Those for the number of ranks that there are; their places in the table begin their ids."""
-    numbered = [pytest.param(*case, id=f"{i}-{case[0]!a:.60}") for i, case in enumerate(cases)]
-    ranks = MPI.COMM_WORLD.size
-    if ranks not in WORLDS:
-        return numbered
-    own = [param for i, param in enumerate(numbered) if i % len(WORLDS) == ranks - WORLDS.start]
-    # Sentences that name the number of ranks are another in each world.
-    return own + [
-        param
-        for param, case in zip(numbered, cases, strict=True)
-        if param not in own and "{n" in str(case)
-    ]
+def numbered(cases):
+    """Names of cases that begin with their places in the table."""
+    return [f"{i}-{case[0]!a:.60}" for i, case in enumerate(cases)]
 
 
 @pytest.fixture
@@ -463,30 +468,22 @@ def sets(settings):
     return [argument for setting in settings for argument in ("--set", setting)]
 
 
-@pytest.mark.parametrize("table", ["SETTINGS", "RUN_FILES", "GRAPHS", "IMAGES"])
-def test_each_case_is_dealt_to_one_rank_and_to_more(monkeypatch, table):
-    cases, tried = globals()[table], {}
-    for ranks in (1, *WORLDS, WORLDS.stop):
-        monkeypatch.setitem(globals(), "MPI", world_of(ranks))
-        tried[ranks] = {param.id for param in dealt(cases)}
-    assert len(tried[1]) == len(cases)
-    assert tried[1] == tried[WORLDS.stop] == set().union(*(tried[ranks] for ranks in WORLDS))
-
-
-def world_of(ranks):
-    return SimpleNamespace(COMM_WORLD=SimpleNamespace(size=ranks))
-
-
 def test_there_are_a_hundred_different_ones():
     tables = (SETTINGS, COMMAND_LINES, RUN_FILES, GRAPHS, IMAGES, BATCHES, PATHS)
     assert all(len({str(case[:-1]) for case in table}) == len(table) for table in tables)
     assert sum(map(len, tables)) >= 100
 
 
-@pytest.mark.parametrize(("settings", "sentence"), dealt(SETTINGS))
+@pytest.mark.ranks(1)
+@pytest.mark.parametrize(("settings", "sentence"), SETTINGS, ids=numbered(SETTINGS))
 def test_settings(refused, settings, sentence):
     # What a value is made of has no spaces.
     refused(sets(settings.split(" ")), [sentence])
+
+
+@pytest.mark.parametrize("settings", sorted(ON_ALL_RANKS), ids=ascii)
+def test_settings_on_all_ranks(refused, settings):
+    refused(sets(settings.split(" ")), [dict(SETTINGS)[settings]])
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), COMMAND_LINES)
@@ -494,14 +491,14 @@ def test_command_lines(refused, arguments, sentence):
     refused(arguments, [sentence])
 
 
-@pytest.mark.parametrize(("content", "sentences"), dealt(RUN_FILES))
+@pytest.mark.parametrize(("content", "sentences"), RUN_FILES, ids=numbered(RUN_FILES))
 def test_run_files(comm, shared_path, refused, content, sentences):
     if comm.rank == 0:
         (shared_path / "bad.toml").write_bytes(content)
     refused([str(shared_path / "bad.toml")], sentences)
 
 
-@pytest.mark.parametrize(("content", "sentence"), dealt(GRAPHS))
+@pytest.mark.parametrize(("content", "sentence"), GRAPHS, ids=numbered(GRAPHS))
 def test_graph_files(comm, shared_path, refused, content, sentence):
     path = shared_path / "graph.txt"
     if comm.rank == 0:
@@ -589,7 +586,7 @@ IMAGES = [
 """A file of MNIST, what is in it, and part of the one sentence that it is answered with."""
 
 
-@pytest.mark.parametrize(("name", "content", "sentence"), dealt(IMAGES))
+@pytest.mark.parametrize(("name", "content", "sentence"), IMAGES, ids=numbered(IMAGES))
 def test_idx_files(comm, shared_path, refused, name, content, sentence):
     good = {TRAIN: pixels(10), LABELS: DIGITS, TEST: pixels(10), "t10k-labels-idx1-ubyte": DIGITS}
     if comm.rank == 0:
