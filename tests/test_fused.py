@@ -35,6 +35,7 @@ for number in (torch.float32, torch.float64, torch.float16):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
 def test_interpreted_the_kernel_gives_the_bits_of_torch():
     # Of 16-bit numbers bfloat16 is left out: the interpreter cuts it off instead of rounding.

@@ -69,6 +69,7 @@ def gpt2() -> Any:
     return transformers.GPT2LMHeadModel(config).eval()
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_logits_equal_those_of_gpt2(gpt2):
     published = dict(gpt2.named_parameters())
@@ -91,6 +92,7 @@ def test_logits_equal_those_of_gpt2(gpt2):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_first_weights_spread_as_those_of_gpt2(gpt2):
     for name, parameter in build().named_parameters():
         if parameter.ndim == 2:

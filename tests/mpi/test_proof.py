@@ -8,6 +8,7 @@ RANKS = (1, 2, 4, 8)
 """Of the table, results/algorithms.md; on others it would take minutes and say the same."""
 
 
+@pytest.mark.ranks(1, 2, 4)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: f"{check.algorithm}: {check.what}")
 def test_what_is_measured_is_what_a_formula_says(comm, one_thread, check):
     if comm.size not in RANKS:

@@ -23,9 +23,13 @@ FLAGS = (
     *("--disable-dev-shm-usage", "--force-prefers-reduced-motion"),
 )
 
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM.exists() and DRIVER.exists()), reason="needs Debian's chromium and chromedriver"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (CHROMIUM.exists() and DRIVER.exists()),
+        reason="needs Debian's chromium and chromedriver",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

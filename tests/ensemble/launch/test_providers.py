@@ -9,7 +9,10 @@ import pytest
 from mpidl.ensemble.folder import Folder
 from mpidl.world import MPI
 
-pytestmark = pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts jobs of its own")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts jobs of its own"),
+]
 
 SLURM = """
 launcher = "srun"

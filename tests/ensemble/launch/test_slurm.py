@@ -15,6 +15,7 @@ LIMIT = 180.0
 """Seconds after which a job hangs, on however busy a machine."""
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts jobs of its own"),
     pytest.mark.skipif(
         not Path(sys.executable).with_name("mpiexec").exists(), reason="no mpiexec beside Python"
