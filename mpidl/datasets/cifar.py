@@ -87,10 +87,7 @@ def records(path: Path, classes: int) -> tuple[Array, Array]:
 
 def _read(name: str, folder: Path | None, train: list[str], test: str, things: str) -> Dataset:
     classes = tuple(things.split())
-    parts = [
-        records(locate(name, folder, file, Path(file).name), len(classes))
-        for file in [*train, test]
-    ]
+    parts = [records(locate(name, folder, file), len(classes)) for file in [*train, test]]
     images, labels = zip(*parts, strict=True)
     return Dataset(
         name=name,

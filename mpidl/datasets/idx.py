@@ -21,15 +21,24 @@ BYTES = 1 << 30
 """Values up to which a file is read; the largest of these data sets has 47 million."""
 
 
-def samples(images: Path, labels: Path, side: int, classes: int) -> tuple[Array, Array]:
+def samples(
+    images: Path, labels: Path, side: int, classes: int, first: int = 0
+) -> tuple[Array, Array]:
     """Read a file of square images and the file of their labels, gzipped or not.
+
+    Args:
+        images: The file of images.
+        labels: The file of labels.
+        side: Pixels of a side.
+        classes: C.
+        first: The lowest label in the file; it becomes 0.
 
     Returns:
         The pixels, ``(n, side, side)`` uint8, and the labels, ``(n,)`` int64.
 
     Raises:
         Fault: If a file is damaged, its images have another size, the two files differ in length,
-            or a label is not below ``classes``.
+            or a label is not one of the ``classes`` from ``first`` on.
     """
     pixels, numbers = read(images, 3), read(labels, 1)
     if pixels.shape[1:] != (side, side):
@@ -37,9 +46,11 @@ def samples(images: Path, labels: Path, side: int, classes: int) -> tuple[Array,
         raise Fault(f"{images} holds images of {height} x {width} pixels, not {side} x {side}.")
     if len(pixels) != len(numbers):
         raise Fault(f"{labels} has {len(numbers)} labels for the {len(pixels)} images of {images}.")
-    if numbers.max() >= classes:
-        raise Fault(f"{labels} has the label {numbers.max()}; labels are 0 to {classes - 1}.")
-    return pixels, numbers.astype(np.int64)
+    last = first + classes - 1
+    for label in (numbers.max(), numbers.min()):
+        if not first <= label <= last:
+            raise Fault(f"{labels} has the label {label}; labels are {first} to {last}.")
+    return pixels, numbers.astype(np.int64) - first
 
 
 def read(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:

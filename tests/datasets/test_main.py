@@ -8,6 +8,7 @@ import io
 import os
 import tarfile
 import threading
+import zipfile
 
 import pytest
 
@@ -199,9 +200,36 @@ def test_what_comes_with_the_program_needs_nothing(name, tmp_path, capsys):
     assert capsys.readouterr().out.count("needs no files") == 2
 
 
+def test_what_is_not_known_of_a_file_is_told(home, tmp_path, monkeypatch, capsys):
+    (source,) = SOURCES["mnist"]
+    unknown = Source(source.name, source.urls, source.sha256, {"labels": ""})
+    monkeypatch.setitem(SOURCES, "mnist", (unknown,))
+    assert command.main(["fetch", "mnist", "--to", str(tmp_path)]) == 0
+    assert command.main(["verify", "mnist", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.endswith("labels.gz: ok\n")
+    (tmp_path / "labels.gz").write_bytes(PLAIN)
+    assert command.main(["verify", "mnist", str(tmp_path)]) == 0
+    assert "the published file is not known here" in capsys.readouterr().out
+
+
+def test_a_zip_archive_is_unpacked(home, tmp_path, monkeypatch):
+    with zipfile.ZipFile(home / "all.zip", "w") as pack:
+        for name in ("gzip/labels.gz", "gzip/more", "../evil"):
+            pack.writestr(name, gzip.compress(PLAIN))
+    digest = sha((home / "all.zip").read_bytes())
+    url = SOURCES["mnist"][0].urls[0].replace("labels.gz", "all.zip")
+    source = Source("all.zip", (url,), digest, {"gzip/labels.gz": ""}, ("gzip/",))
+    monkeypatch.setitem(SOURCES, "emnist", (source,))
+    to = tmp_path / "data"
+    assert command.main(["fetch", "emnist", "--to", str(to)]) == 0
+    assert [str(path.relative_to(to)) for path in to.rglob("*")] == ["gzip", "gzip/labels.gz"]
+    assert command.main(["verify", "emnist", str(to)]) == 0
+    assert command.main(["fetch", "emnist", "--to", str(to)]) == 0
+
+
 def test_every_source_has_whole_digests_and_secure_or_checked_homes():
     for sources in SOURCES.values():
         for source in sources:
-            digests = [source.sha256, *source.contents.values()]
+            digests = [source.sha256, *filter(None, source.contents.values())]
             assert all(len(digest) == 64 and int(digest, 16) for digest in digests)
             assert all(url.endswith(source.name) for url in source.urls)
