@@ -7,17 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl import seeds, strata
-from mpidl.faults import Fault
+from mpidl.faults import Fault, shown
 from mpidl.registry import Registry
 
 Array = npt.NDArray[Any]
-
-DATASETS = Registry("data set")
-"""Builders of data sets: ``builder(folder: Path | None, seed: int, /, **parameters) -> Dataset``.
-
-``folder`` is where the files lie, for those read from files. Splits are fixed, so the present
-ones ignore ``seed``.
-"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +49,72 @@ class Dataset:
     def shape(self) -> tuple[int, ...]:
         """Shape of one sample."""
         return tuple(self.train_inputs.shape[1:])
+
+
+class Datasets(Registry):
+    """Builders ``(folder: Path | None, seed: int, /, **parameters) -> Dataset``.
+
+    ``folder`` is where the files lie, for those read from files. Splits are fixed, so the present
+    ones ignore ``seed``.
+    """
+
+    def build(self, section: Any, *given: Any) -> Dataset:
+        """Build the data set that ``section.name`` names, and see whether models can learn it.
+
+        Raises:
+            Fault: If it is none, as :class:`Dataset` describes it.
+        """
+        made = super().build(section, *given)
+        if faults := [f"data.name = {section.name!r}: {fault}" for fault in _faults(made)]:
+            raise Fault(*faults)
+        dataset: Dataset = made
+        return dataset
+
+
+DATASETS = Datasets("data set")
+
+
+def _faults(made: Any) -> list[str]:
+    """What is wrong with what a builder gave, the rest of a sentence each."""
+    if not isinstance(made, Dataset):
+        return [f"must give a Dataset, not {shown(made)}."]
+    classes, faults = made.classes, list[str]()
+    if not classes or not all(isinstance(name, str) for name in classes):
+        return [f"classes must be names, which are text, and at least one, not {shown(classes)}."]
+    if made.task == "next_token" and made.vocabulary < 1:
+        faults.append("a data set whose task is 'next_token' needs a vocabulary of at least 1.")
+    for part in ("train", "test"):
+        inputs, labels = getattr(made, f"{part}_inputs"), getattr(made, f"{part}_labels")
+        faults += _samples(made, part, inputs) or _labels(part, labels, len(inputs), len(classes))
+    if not faults and made.test_inputs.shape[1:] != made.shape:
+        there = made.test_inputs.shape[1:]
+        faults.append(f"test samples have the shape {there}, and those for training {made.shape}.")
+    return faults
+
+
+def _samples(made: Dataset, part: str, inputs: Any) -> list[str]:
+    wanted, what = ("uint8", "tokens") if made.vocabulary else ("float32", "images")
+    if not isinstance(inputs, np.ndarray) or inputs.dtype != wanted:
+        given = inputs.dtype if isinstance(inputs, np.ndarray) else type(inputs).__name__
+        return [f"{part}_inputs are {given}; {what} must be a NumPy array of {wanted}."]
+    if inputs.ndim < 2 or not len(inputs):
+        return [f"{part}_inputs have the shape {inputs.shape}: must be at least one sample."]
+    if made.vocabulary and inputs.max() >= made.vocabulary:
+        tokens = f"tokens are 0 to {made.vocabulary - 1}"
+        return [f"{part}_inputs have the token {inputs.max()}; {tokens}, by vocabulary."]
+    return []
+
+
+def _labels(part: str, labels: Any, count: int, classes: int) -> list[str]:
+    if not isinstance(labels, np.ndarray) or labels.dtype != np.int64:
+        given = labels.dtype if isinstance(labels, np.ndarray) else type(labels).__name__
+        return [f"{part}_labels are {given}; they must be a NumPy array of int64."]
+    if labels.shape != (count,):
+        return [f"{part}_labels have the shape {labels.shape}: {count} samples need ({count},)."]
+    wrong = labels[(labels < 0) | (labels >= classes)]
+    if len(wrong):
+        return [f"{part}_labels have the label {wrong[0]}; labels are 0 to {classes - 1}."]
+    return []
 
 
 def subset(
