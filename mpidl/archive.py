@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mpidl import reader
+from mpidl import reader, schema
 from mpidl.faults import Fault, printable
 
 if TYPE_CHECKING:
@@ -67,24 +67,39 @@ def choose(
     """One file for each run, by a name that tells it from all others.
 
     A run that was interrupted and begun anew left a file aside: of files in the same folder with
-    the same settings, the run's name among them, the one with the most rounds is taken.
+    the same settings, the run's name among them, and the same graph and data, the one with the most
+    rounds is taken. A file that does not tell graph and data is taken to have those of others.
 
     Args:
-        settings: Of each results file.
+        settings: Of each results file, with its :data:`mpidl.schema.DIGESTS` if it has them.
         rounds: That are whole in it.
 
     Returns:
         The files by name, and a sentence for each other one.
     """
-    alike: dict[tuple[Path, str], list[Path]] = {}
+    alike: dict[tuple[Path, str], list[list[Path]]] = {}
     for path, told in settings.items():
-        alike.setdefault((path.parent, str(told)), []).append(path)
-    best = [max(paths, key=lambda path: rounds[path]) for paths in alike.values()]
+        plain = {key: value for key, value in told.items() if key not in schema.DIGESTS}
+        groups = alike.setdefault((path.parent, str(plain)), [])
+        same = (g for g in groups if all(_content(told, settings[other]) for other in g))
+        group = next(same, None)
+        if group is None:
+            groups.append(group := [])
+        group.append(path)
+    runs = [group for groups in alike.values() for group in groups]
+    best = [max(paths, key=lambda path: rounds[path]) for paths in runs]
     left = [path for path in settings if path not in best]
     sentences = [
         f"{path} is left out: another file beside it has more of its run." for path in left
     ]
     return _named(best), sentences
+
+
+def _content(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two runs have the same graph and data, as far as both tell."""
+    return all(
+        one.get(key, other.get(key)) == other.get(key, one.get(key)) for key in schema.DIGESTS
+    )
 
 
 def _named(paths: list[Path]) -> dict[str, Path]:

@@ -70,7 +70,7 @@ def parts(
     if found is not None:
         world.agree(comm, partial(snapshot.check, found, columns - FLAGS))
         snapshot.give_back(found)
-    attributes = provenance.attributes(comm, plan, type(exchange).__name__.lower())
+    attributes = provenance.attributes(comm, plan, stock, type(exchange).__name__.lower())
     story = world.agree(comm, lambda: tell(plan, stock, attributes, found) if attributes else None)
     known = world.agree(
         comm,

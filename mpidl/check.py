@@ -10,6 +10,7 @@ import numpy as np
 from mpidl import facts, forecast, graphs, network, outlook, provenance, shards, world
 from mpidl.plan import KINDS, Plan
 from mpidl.registry import Registry
+from mpidl.shards import Stock
 from mpidl.world import Comm
 
 NONE = 1e-12
@@ -45,18 +46,19 @@ def check(comm: Comm, plan: Plan, as_json: bool) -> int:
         comm, lambda: facts.of_run(plan, stock, comm.size, together) if comm.rank == 0 else None
     )
     if found is not None:
-        print(json.dumps(found, indent=2) if as_json else report(plan, found))
+        print(json.dumps(found, indent=2) if as_json else report(plan, stock, found))
     stock.close()
     return 0
 
 
-def report(plan: Plan, found: dict[str, Any]) -> str:
+def report(plan: Plan, stock: Stock, found: dict[str, Any]) -> str:
     """The facts as a page of text."""
     size = provenance.hosting(plan.devices, found["ranks"])
     pictured = plan.devices <= facts.PICTURED
     lines = [f"{found['name']}: {heading(plan, found, size)}", *changes(plan)]
     lines += ["", graphs.picture(plan.graph), ""] if pictured else []
     lines += _devices(plan, found) if pictured else _ranges(plan, found)
+    lines += provenance.data(plan, stock)
     lines += [*provenance.sharing(plan), *provenance.emulated(plan)]
     if "simulated_seconds" in found:
         rounds, seconds = plan.file.training.rounds, found["simulated_seconds"]

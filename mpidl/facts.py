@@ -34,12 +34,14 @@ def of_run(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, An
     sent, received = traffic(plan, ranks, travels)
     inbox = np.zeros_like(received) if together and shares(plan) else received
     samples = [graph.nodes[device]["samples"] for device in graph]
+    content = stock.traits.content
     found: dict[str, Any] = {
         "name": plan.file.name,
         "devices": plan.devices,
         "ranks": ranks,
         **extent(graph),
         "sources": plan.sources,
+        "data": {"sha256": content.digest, "published": content.published},
         "samples": samples,
         "training_samples": graph.graph["samples"],
         "ood_samples": stock.ood_samples.tolist(),

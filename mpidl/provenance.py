@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mpidl
-from mpidl import cautions, hdf5, host, kernels, world
+from mpidl import cautions, graphs, hdf5, host, kernels, schema, world
+from mpidl.datasets.sources import SOURCES
 from mpidl.plan import Plan
+from mpidl.shards import Stock
 from mpidl.world import Comm
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def command() -> str:
     return shlex.join(words).encode(errors="backslashreplace").decode()
 
 
-def attributes(comm: Comm, plan: Plan, backend: str) -> dict[str, Any]:
+def attributes(comm: Comm, plan: Plan, stock: Stock, backend: str) -> dict[str, Any]:
     """Collective. Attributes of a results file that say how it was made; on rank 0, else empty."""
     import numpy as np
     import torch
@@ -59,6 +61,9 @@ def attributes(comm: Comm, plan: Plan, backend: str) -> dict[str, Any]:
         "mpidl": mpidl.__version__,
         "commit": commit(),
         "run_file": plan.file.text(),
+        schema.GRAPH_DIGEST: graphs.digest(plan.graph, plan.file.topology.link_probability),
+        schema.DATA_DIGEST: stock.traits.content.digest,
+        schema.DATA_PUBLISHED: stock.traits.content.published,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": command(),
         "ranks": comm.size,
@@ -95,7 +100,7 @@ def waiting() -> str:
     return "MPI gives its core away" if yields else "as MPI is installed"
 
 
-def notes(comm: Comm, plan: Plan, exchange: "Exchange", parallel: bool) -> list[str]:
+def notes(comm: Comm, plan: Plan, stock: Stock, exchange: "Exchange", parallel: bool) -> list[str]:
     """What a reader should know before the first round, a line each."""
     how = "in parallel (MPI-IO)" if parallel else "through rank 0"
     if not parallel and plan.file.record.writer != "gather":
@@ -108,7 +113,7 @@ def notes(comm: Comm, plan: Plan, exchange: "Exchange", parallel: bool) -> list[
     ]
     if os.environ.get("MPIR_CVAR_ENABLE_HEAVY_YIELD") == "1":
         lines.append("ranks outnumber cores: MPICH gives its core away while it waits")
-    return [*lines, *sharing(plan), *emulated(plan), *cautions.of(plan)]
+    return [*lines, *data(plan, stock), *sharing(plan), *emulated(plan), *cautions.of(plan)]
 
 
 def emulated(plan: Plan) -> list[str]:
@@ -150,6 +155,22 @@ def named(devices: Sequence[int]) -> str:
     shown = ", ".join(map(str, devices[:NAMED]))
     more = f" and {len(devices) - NAMED} more" if len(devices) > NAMED else ""
     return f"device{'s' if len(devices) > 1 else ''} {shown}{more}"
+
+
+def data(plan: Plan, stock: Stock) -> list[str]:
+    """A line where the data are not the published ones of their name, or that is not known."""
+    name, folder, content = plan.file.data.name, plan.file.data.dir, stock.traits.content
+    kept = f"(SHA-256 {content.digest[:12]}...); reports keep its runs apart from those of others"
+    if content.other:
+        return [f"data.name is {name!r}, and the data are the published {content.other!r} {kept}"]
+    if content.published == "no":
+        return [
+            f"the data are not the published {name!r} {kept}; 'python -m mpidl.datasets verify "
+            f"{name} {folder}' tells which files differ"
+        ]
+    if content.published == "unknown" and name in SOURCES:
+        return [f"whether the data are the published {name!r} is not known here {kept}"]
+    return []
 
 
 def sharing(plan: Plan) -> list[str]:

@@ -61,11 +61,15 @@ def open(path: Path | str, names: Iterable[str] | None = None) -> "xr.Dataset":
 def settings(path: Path | str) -> tuple[dict[str, Any], int]:
     """Every setting of a run, as ``"section.key"``, and how many rounds are whole in its file.
 
+    With them come the :data:`mpidl.schema.DIGESTS` of its graph and data, where the file has them.
+
     Raises:
         Fault: As of :func:`open`.
     """
     with careful.opened(Path(path)) as file:
-        return flat(Path(path), _run_file(Path(path), file)), _done(file)
+        known = [name for name in schema.DIGESTS if name in file.attrs]
+        digests = careful.attributes(Path(path), file, known)
+        return {**flat(Path(path), _run_file(Path(path), file)), **digests}, _done(file)
 
 
 def _run_file(path: Path, file: "hdf5.File") -> str:

@@ -189,7 +189,8 @@ def run(
     with build.parts(comm, made, stock, path, parallel, found) as parts:
         first = len(parts.snapshot.rows)
         display = Display(made.file.training.rounds, not leads, first, made.attackers)
-        for line in provenance.notes(comm, made, parts.gossip.exchange, parallel) if leads else ():
+        exchange = parts.gossip.exchange
+        for line in provenance.notes(comm, made, stock, exchange, parallel) if leads else ():
             display.console.print(line)
         if found is not None:
             display.console.print(f"goes on after round {first}, from {found.path}")

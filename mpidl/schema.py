@@ -127,3 +127,15 @@ ROUNDS_DONE = "rounds_done"
 
 COMPLETED = "completed"
 """Scalar: 1 once the run came to its end."""
+
+GRAPH_DIGEST = "graph_sha256"
+"""Attribute: what tells the topology from others, see :func:`mpidl.graphs.digest`."""
+
+DATA_DIGEST = "data_sha256"
+"""Attribute: SHA-256 of the data set's arrays, before any subset is taken."""
+
+DIGESTS = (GRAPH_DIGEST, DATA_DIGEST)
+"""Attributes that tell runs of the same settings apart."""
+
+DATA_PUBLISHED = "data_published"
+"""Attribute: whether these are the published ones: ``"yes"``, ``"no"`` or ``"unknown"``."""

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import datasets, models, ood, placement, seeds, world
+from mpidl import datasets, host, models, ood, placement, seeds, world
 from mpidl.datasets.sources import SOURCES, look
+from mpidl.faults import Fault
 from mpidl.node import Shared
 from mpidl.plan import Plan
 from mpidl.runfile import RunFile
@@ -30,6 +31,7 @@ class Traits:
         classes: C names.
         sequence: Whether samples are sequences whose next token is predicted.
         padding: The token that is never a target, -1 for none.
+        content: What the whole data set holds, of which a run may use a part.
     """
 
     shape: models.Shape
@@ -37,6 +39,7 @@ class Traits:
     classes: tuple[str, ...]
     sequence: bool
     padding: int
+    content: datasets.Content
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,13 @@ def provide(comm: Comm, plan: Plan) -> Stock:
     device has (node attribute ``samples``); where these add up to more, devices share samples.
 
     Raises:
-        Fault: If the data set is missing, damaged or too small, or if kind of OOD data,
-            placement and data set do not fit together.
+        Fault: If the data set is missing, damaged or too small, is not the same on all nodes, or if
+            kind of OOD data, placement and data set do not fit together.
     """
     node = world.node(comm)
     loaded = world.agree(comm, lambda: load(plan.file) if node.rank == 0 else None)
     traits: Traits = node.bcast(loaded[0] if loaded else None)
+    _same_everywhere(comm, plan.file, traits.content.digest)
     train, tests = world.agree(
         comm, lambda: tuple(Shared(node, arrays) for arrays in (loaded or (None, None, None))[1:])
     )
@@ -101,6 +105,22 @@ def provide(comm: Comm, plan: Plan) -> Stock:
     )
 
 
+def _same_everywhere(comm: Comm, file: RunFile, digest: str) -> None:
+    """Collective. See whether all nodes read the same data.
+
+    Raises:
+        Fault: If they do not; every rank raises the same.
+    """
+    told = comm.allgather((digest, host.name()))
+    first, place = told[0]
+    other = next((name for found, name in told if found != first), None)
+    if other is not None:
+        raise Fault(
+            f"data.dir = {file.data.dir!r}: holds other data of {file.data.name!r} on {other} than "
+            f"on {place}; all nodes must read the same."
+        )
+
+
 def _pair(arrays: Mapping[str, Array], kind: str) -> Pair:
     return arrays[f"{kind}_inputs"], arrays[f"{kind}_labels"]
 
@@ -113,6 +133,7 @@ def load(file: RunFile) -> tuple[Traits, dict[str, Array], dict[str, Array]]:
     """
     seed = file.training.seed
     data = datasets.DATASETS.build(file.data, _folder(file), seed)
+    content = datasets.content(data, file.data.name, _folder(file))
     data = datasets.subset(data, file.data.train_samples, file.data.test_samples, seed)
     classes = len(data.classes)
     outputs = data.vocabulary or classes
@@ -122,6 +143,7 @@ def load(file: RunFile) -> tuple[Traits, dict[str, Array], dict[str, Array]]:
         classes=data.classes,
         sequence=data.task == "next_token",
         padding=data.padding,
+        content=content,
     )
     models.MODELS.fit(file.model, traits.shape)
     shift = ood.OODS.build(file.ood, traits.ood)
@@ -142,7 +164,7 @@ def foresee(file: RunFile) -> None:
         Fault: As :func:`load`.
     """
     if file.data.name in SOURCES:
-        look(file.data.name, _folder(file))
+        look(file.data.name, _folder(file), file.data)
     else:
         load(file)
 

@@ -219,6 +219,22 @@ def test_of_an_interrupted_run_the_file_with_most_rounds_is_taken(
     assert study.skipped == [f"{aside} is left out: another file beside it has more of its run."]
 
 
+@pytest.mark.parametrize("name", schema.DIGESTS)
+def test_a_run_on_another_graph_or_other_data_is_another_run(
+    golden: Path, tmp_path: Path, name: str
+) -> None:
+    for file, digest in (("run.unfinished-1", "b"), ("run.unfinished-2", None), ("run", "a")):
+        if file != "run":
+            shutil.copy(golden, tmp_path / f"{file}.h5")
+        with h5py.File(tmp_path / f"{file}.h5", "r+") as stored:
+            stored.attrs.pop(name, None)
+            stored.attrs.update({name: digest} if digest else {})
+            stored[schema.ROUNDS_DONE][()] = 1 if "2" in file else 2
+    study = mpidl.open_study(tmp_path)
+    assert sorted(study) == ["run", "run.unfinished-1"]
+    assert study.settings[name].to_dict() == {"run": "a", "run.unfinished-1": "b"}
+
+
 def test_an_empty_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Fault, match="holds no results file"):
         mpidl.open_study(tmp_path)

@@ -2,5 +2,16 @@
 
 from mpidl.datasets import cifar, digits, mnist, tinymem
 from mpidl.datasets.catalog import DATASETS, Dataset, subset
+from mpidl.datasets.identity import Content, content
 
-__all__ = ["DATASETS", "Dataset", "cifar", "digits", "mnist", "subset", "tinymem"]
+__all__ = [
+    "DATASETS",
+    "Content",
+    "Dataset",
+    "cifar",
+    "content",
+    "digits",
+    "mnist",
+    "subset",
+    "tinymem",
+]

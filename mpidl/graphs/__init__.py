@@ -12,6 +12,7 @@ from mpidl.graphs.communities import bridges, communities, modularity, undirecte
 from mpidl.graphs.drawing import picture
 from mpidl.graphs.families import LINKS, TOPOLOGIES
 from mpidl.graphs.files import DEVICES, read
+from mpidl.graphs.identity import digest, digest_of
 from mpidl.graphs.neighborhood import Neighborhood, failures, links, sequence, turned, whole
 from mpidl.graphs.passage import first_passage, first_passages, rounded
 from mpidl.graphs.sequences import Sequence
@@ -38,6 +39,8 @@ __all__ = [
     "communities",
     "completed",
     "components",
+    "digest",
+    "digest_of",
     "effective_neighbors",
     "failures",
     "first_passage",

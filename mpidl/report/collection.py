@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 
 from mpidl import runfile
-from mpidl.report import labels, summary
+from mpidl.report import labels, origins, summary
 from mpidl.report.labels import GRAPH, JOINT, NAMED
-from mpidl.report.paper import graphs
 from mpidl.report.summary import Summary
 from mpidl.tables import NAMERS
 
@@ -25,8 +24,9 @@ class Collection:
     A *factor* is a setting that is not the same in all of them: found by comparing resolved run
     files, without seeds, without what no result depends on, and without parameters that differ
     only because another builder is named. Graphs from files count as one factor, ``graph``, by
-    their kind: that of the published study, else the numbers of devices and links; which one of
-    its kind a graph is counts as a seed, ``graph.seed``.
+    what they hold; of those of the published study only the kind counts, and which one of its
+    kind a graph is counts as a seed, ``graph.seed``. Data of one name count as a factor,
+    ``data.content``, where they are not the published ones.
 
     Attributes:
         summaries: By name.
@@ -41,7 +41,8 @@ class Collection:
     @cached_property
     def settings(self) -> dict[str, dict[str, Any]]:
         """For each run its settings that matter, with ``graph`` in place of a file's name."""
-        return {name: _mattering(one) for name, one in self.summaries.items()}
+        names = origins.named(self.summaries)
+        return {name: _mattering(one, names) for name, one in self.summaries.items()}
 
     @cached_property
     def differing(self) -> list[str]:
@@ -178,8 +179,8 @@ class Collection:
                 yield f"{labels.called(key)} unset"
 
 
-def _mattering(one: Summary) -> dict[str, Any]:
-    told = {}
+def _mattering(one: Summary, graphs: Mapping[str, str]) -> dict[str, Any]:
+    told: dict[str, Any] = {}
     for key, value in one.settings.items():
         section, _, setting = key.partition(".")
         skipped = runfile.UNTOLD.get(section, [])
@@ -189,16 +190,8 @@ def _mattering(one: Summary) -> dict[str, Any]:
         told = {key: value for key, value in told.items() if key not in IDLE}
     if told.pop("topology.file", None) is not None:
         told.pop("topology.devices", None)
-        kind, which = _kind(one)
-        told = {GRAPH: kind, f"{GRAPH}.seed": which, **told}
-    return told
-
-
-def _kind(one: Summary) -> tuple[str, int | str]:
-    """What graphs that differ only by chance have in common, and which of them this one is."""
-    found = graphs.known(one.edges, one.devices)
-    alike = f"{one.devices} devices, {one.numbers['links']:.0f} links"
-    return found or (alike, graphs.digest(one.edges, one.devices)[:6])
+        told = {**origins.graph(one, graphs), **told}
+    return {**told, **origins.data(one)}
 
 
 def _keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:

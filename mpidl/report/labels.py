@@ -16,9 +16,12 @@ JOINT = " \N{MIDDLE DOT} "
 """Between the names that a label begins with."""
 
 GRAPH = "graph"
-"""The factor that stands for the file of a graph: its kind, not which one of its kind it is."""
+"""The factor that stands for the file of a graph: what it holds, whatever it is called."""
 
-WORDS = {"attack.devices": "attackers"}
+DATA = "data.content"
+"""The factor that stands for the files of a data set: what they hold, wherever they lie."""
+
+WORDS = {"attack.devices": "attackers", DATA: "data"}
 """What a setting is called whose own name could be that of another one."""
 
 ROUND = 1000

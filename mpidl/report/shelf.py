@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mpidl import archive
+from mpidl import archive, schema
 from mpidl.faults import Fault
 from mpidl.report import summary
 from mpidl.report.collection import Collection
@@ -46,7 +46,10 @@ class Shelf:
             progress(count, len(paths))
         if not found:
             raise Fault(*skipped or ["There is no results file of mpidl."])
-        settings = {path: one.settings for path, one in found.items()}
+        settings = {
+            path: {**one.settings, **{k: one.made[k] for k in schema.DIGESTS if k in one.made}}
+            for path, one in found.items()
+        }
         names, doubles = archive.choose(settings, {path: one.done for path, one in found.items()})
         summaries = {name: found[path] for name, path in names.items()}
         return Collection(summaries, [*skipped, *doubles], self.threshold)

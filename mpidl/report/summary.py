@@ -27,7 +27,7 @@ READ = (
     *(f"{kind}_loss_{moment}" for kind in schema.KINDS for moment in schema.MOMENTS),
     *("train_loss", "finite", "consensus_distance", "bytes_sent", "simulated_seconds"),
     *(key for key in schema.SERIES if key.startswith("seconds_")),
-    *("edges", "W", "stationary", "eigenvalue", "labels"),
+    *("edges", "probability", "W", "stationary", "eigenvalue", "labels"),
 )
 """The variables of a results file that a summary needs."""
 
@@ -66,6 +66,8 @@ class Summary:
         by_device: Values of each device by name, ``(N,)``.
         curves: ``"iid"`` and ``"ood"``.
         edges: Links of the graph as sorted pairs (source, destination), each way of its own.
+        graph: Its digest, see :func:`mpidl.graphs.digest`; of a file that does not tell it that of
+            the links in it.
         warnings: What a reader must know, a sentence each.
     """
 
@@ -80,6 +82,7 @@ class Summary:
     by_device: Mapping[str, Array]
     curves: Mapping[str, Curve]
     edges: tuple[tuple[int, int], ...] = field(repr=False)
+    graph: str
     warnings: tuple[str, ...]
 
 
@@ -141,8 +144,15 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
         by_device=by_device,
         curves=curves,
         edges=edges,
+        graph=str(told.get(schema.GRAPH_DIGEST) or _digest(run)),
         warnings=tuple(cautions.of(run)),
     )
+
+
+def _digest(run: "xr.Dataset") -> str:
+    chances = run["probability"].to_numpy() if "probability" in run else 1.0
+    chance = float(run.attrs.get("topology.link_probability", 1.0))
+    return graphs.digest_of(run.sizes["device"], run["edges"].to_numpy(), chances, chance)
 
 
 def _reached(curve: Curve, threshold: float, prefix: str) -> dict[str, float]:

@@ -1,13 +1,16 @@
 """The data sets that need no files, and cutting smaller ones."""
 
+import gzip
+import hashlib
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from mpidl.datasets import DATASETS, subset
-from mpidl.datasets.sources import SOURCES
+from mpidl.datasets import DATASETS, Dataset, content, subset
+from mpidl.datasets.sources import SOURCES, Source
 from mpidl.faults import Fault
 
 GENERATED = sorted(set(DATASETS) - set(SOURCES))
@@ -95,3 +98,96 @@ def test_importing_the_room_loads_nothing_heavy():
     code = f"import sys, mpidl.datasets, mpidl.ood; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def few(**other):
+    """A data set of two images of 2 x 2 pixels, and what is wrong with it."""
+    inputs, labels = np.zeros((2, 1, 2, 2), np.float32), np.arange(2)
+    told = {"train_inputs": inputs, "train_labels": labels, "classes": ("a", "b")}
+    return Dataset("mine", **{"test_inputs": inputs, "test_labels": labels, **told, **other})
+
+
+FAULTY = {
+    "float64": ({"train_inputs": np.zeros((2, 1, 2, 2))}, "train_inputs are float64; .* float32"),
+    "list": ({"test_inputs": [[1.0]]}, "test_inputs are list; images must be a NumPy array"),
+    "no sample": ({"test_inputs": np.zeros((0, 4), "f4")}, "must be at least one sample"),
+    "int32": ({"test_labels": np.arange(2, dtype="i4")}, "test_labels are int32; .* int64"),
+    "large": ({"train_labels": np.array([0, 2])}, "have the label 2; labels are 0 to 1"),
+    "negative": ({"train_labels": np.array([-1, 0])}, "have the label -1; labels are 0 to 1"),
+    "few": ({"train_labels": np.zeros(1, int)}, r"shape \(1,\): 2 samples need \(2,\)"),
+    "shape": ({"test_inputs": np.zeros((2, 4), "f4")}, "test samples have the shape"),
+    "classes": ({"classes": (0, 1)}, "classes must be names"),
+    "tokens": ({"vocabulary": 3}, "train_inputs are float32; tokens must be .* uint8"),
+    "token": (
+        {"train_inputs": np.full((2, 4), 9, "u1"), "vocabulary": 9},
+        "have the token 9; tokens are 0 to 8",
+    ),
+    "task": ({"task": "next_token"}, "needs a vocabulary"),
+}
+
+
+@pytest.mark.parametrize("case", FAULTY)
+def test_a_data_set_that_no_model_can_learn_is_a_fault(monkeypatch, case):
+    wrong, sentence = FAULTY[case]
+    monkeypatch.setitem(DATASETS, "mine", lambda folder, seed, /: few(**wrong))
+    with pytest.raises(Fault, match=f"data.name = 'mine': .*{sentence}"):
+        DATASETS.build(SimpleNamespace(name="mine"), None, 0)
+
+
+def test_a_data_set_of_ones_own_is_built(monkeypatch):
+    monkeypatch.setitem(DATASETS, "mine", lambda folder, seed, /: few())
+    assert DATASETS.build(SimpleNamespace(name="mine"), None, 0).classes == ("a", "b")
+    monkeypatch.setitem(DATASETS, "mine", lambda folder, seed, /: None)
+    with pytest.raises(Fault, match="must give a Dataset, not None"):
+        DATASETS.build(SimpleNamespace(name="mine"), None, 0)
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_what_comes_with_the_program_is_as_published(name):
+    assert content(DATASETS[name](None, 0), name, None).published == "yes"
+
+
+def test_a_digest_is_that_of_all_arrays_in_any_layout():
+    one = few()
+    turned = few(
+        train_inputs=np.asfortranarray(one.train_inputs), test_labels=np.arange(4)[::2] // 2
+    )
+    assert content(turned, "mine", None).digest == content(one, "mine", None).digest
+    parts = ("train_inputs", "train_labels", "test_inputs", "test_labels")
+    digests = {content(one, "mine", None).digest}
+    for part in parts:
+        changed = getattr(one, part).copy()
+        changed[0] += 1
+        digests.add(content(few(**{part: changed}), "mine", None).digest)
+    assert len(digests) == 1 + len(parts)
+    assert content(one, "mine", None).published == "unknown"
+    assert content(one, "digits", None).published == "no"
+
+
+def test_data_under_another_name_are_recognized():
+    found = content(DATASETS["digits"](None, 0), "mnist", None)
+    assert (found.published, found.other) == ("no", "digits")
+
+
+@pytest.mark.parametrize(
+    ("known", "there", "verdict"),
+    [
+        (b"x", b"x", "yes"),
+        (b"x", gzip.compress(b"x", mtime=0), "yes"),
+        (b"x", b"y", "no"),
+        (None, gzip.compress(b"x", mtime=0), "yes"),
+        (None, b"x", "unknown"),
+        (None, gzip.compress(b"y", mtime=0), "unknown"),
+        (b"x", None, "unknown"),
+    ],
+    ids=["plain", "packed", "other", "packed as known", "unpacked", "packed other", "none"],
+)
+def test_without_a_digest_of_arrays_files_are_looked_at(
+    tmp_path, monkeypatch, known, there, verdict
+):
+    packed = hashlib.sha256(gzip.compress(b"x", mtime=0)).hexdigest()
+    plain = "" if known is None else hashlib.sha256(known).hexdigest()
+    monkeypatch.setitem(SOURCES, "kmnist", (Source("a.gz", (), packed, {"a": plain}),))
+    if there is not None:
+        (tmp_path / "a").write_bytes(there)
+    assert content(few(), "kmnist", tmp_path).published == verdict

@@ -99,7 +99,7 @@ def test_labels_name_what_a_run_has_and_what_it_could_have(write: Write, tmp_pat
             "attackers random:1",
         },
         {"watts_strogatz", "rewiring 0.2", *unset.split(", "), "no attack"},
-        {"3 devices", "3 links", *unset.split(", "), "no attack"},
+        {"ring", *unset.split(", "), "no attack"},
     ]
 
 
@@ -147,15 +147,99 @@ def test_stored_graphs_of_the_paper_are_known_by_their_links(
     assert found.settings["0"]["graph"] == kind
 
 
-def test_other_graphs_from_files_count_by_devices_and_links(write: Write, tmp_path: Path) -> None:
-    paths = []
-    for name, graph in {"path": nx.path_graph(5), "ring": nx.cycle_graph(5)}.items():
-        nx.write_edgelist(graph, tmp_path / f"{name}.edges", data=False)
-        settings = [f"topology.file={tmp_path}/{name}.edges"]
-        curve = np.full((2, 5), 0.5)
-        paths.append(write(tmp_path / f"{name}.h5", curve, graph=graph, settings=settings))
-    found = shelf.read(paths)
-    assert list(found.runs["graph"]) == ["5 devices, 4 links", "5 devices, 5 links"]
+CHAIN, STAR = nx.path_graph(4), nx.star_graph(3)
+
+
+def stored(write: Write, folder: Path, graph: nx.Graph, *settings: str) -> Path:
+    """A run on the graph of a file, of which the results file knows the path and the links."""
+    curve = np.full((2, len(graph)), 0.5)
+    return write(folder, curve, graph=graph, settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("paths", "called"),
+    [
+        (("chain.edges", "star.edges"), ["chain", "star"]),
+        (("a/graph.edges", "b/graph.edges"), ["a/graph", "b/graph"]),
+        (("graph.edges", "graph.edges"), ["graph ", "graph "]),
+    ],
+)
+def test_graphs_from_files_are_told_apart_by_their_links(
+    write: Write, tmp_path: Path, paths: tuple[str, str], called: list[str]
+) -> None:
+    runs = [
+        stored(write, tmp_path / f"{k}.h5", graph, f"topology.file={path}", f"training.seed={k}")
+        for k, (graph, path) in enumerate(zip((CHAIN, STAR), paths, strict=True))
+    ]
+    found = shelf.read(runs)
+    assert [one[: len(it)] for one, it in zip(found.runs["graph"], called, strict=True)] == called
+    assert found.factors == ["graph"]
+    assert list(statistics.tables(found)["groups"]["runs"]) == [1, 1]
+
+
+def test_one_graph_is_one_whatever_its_file_is_called(write: Write, tmp_path: Path) -> None:
+    runs = [
+        stored(write, tmp_path / f"{k}.h5", STAR, f"topology.file={k}.edges", f"training.seed={k}")
+        for k in range(2)
+    ]
+    assert shelf.read(runs).differing == ["training.seed"]
+
+
+def test_seeds_of_one_family_are_repetitions(write: Write, tmp_path: Path) -> None:
+    settings = ["topology.name=watts_strogatz", "topology.k=2"]
+    runs = [
+        stored(write, tmp_path / f"{k}.h5", graph, *settings, f"topology.seed={k}")
+        for k, graph in enumerate((CHAIN, STAR))
+    ]
+    assert shelf.read(runs).factors == []
+
+
+def test_chances_of_links_are_part_of_a_graph_and_those_of_the_run_file_are_not(
+    write: Write, tmp_path: Path
+) -> None:
+    file = "topology.file=star.edges"
+    runs = [
+        stored(write, tmp_path / "steady.h5", STAR, file),
+        stored(write, tmp_path / "half.h5", STAR, file, "topology.link_probability=0.5"),
+        stored(write, tmp_path / "own.h5", STAR, file),
+    ]
+    for path, chances in zip(runs[1:], (0.5, [0.5, 0.5, 1, 1, 1, 1]), strict=True):
+        with h5py.File(path, "r+") as file:
+            file["graph/probability"][...] = chances
+    found = shelf.read(runs)
+    steady, half, own = found.runs["graph"]
+    assert steady == half != own
+    assert found.factors == ["graph", "topology.link_probability"]
+
+
+def test_a_published_graph_with_own_chances_is_another_one(write: Write, tmp_path: Path) -> None:
+    file = STORED / "ba_8_2_0.txt"
+    paths = [
+        stored(write, tmp_path / f"{k}.h5", graphs.read(file), f"topology.file={file}")
+        for k in range(2)
+    ]
+    with h5py.File(paths[1], "r+") as changed:
+        changed["graph/probability"][0] = 0.5
+    assert list(shelf.read(paths).runs["graph"]) == ["ba_8_2", "ba_8_2_0"]
+
+
+def data(path: Path, digest: str, published: str) -> Path:
+    with h5py.File(path, "r+") as file:
+        file.attrs.update({schema.DATA_DIGEST: digest, schema.DATA_PUBLISHED: published})
+    return path
+
+
+def test_data_are_told_apart_by_what_their_files_hold(write: Write, tmp_path: Path) -> None:
+    runs = [write(tmp_path / f"{k}.h5", FLAT, settings=["data.dir=there"]) for k in range(4)]
+    data(runs[0], "a" * 64, "yes")
+    data(runs[1], "b" * 64, "no")
+    data(runs[2], "c" * 64, "unknown")
+    found = shelf.read(runs)
+    # The last one is from before there were digests.
+    cells = ["data published", "data bbbbbb", "data cccccc", "data published"]
+    assert list(found.runs["cell"]) == cells
+    assert found.factors == ["data.content"]
+    assert shelf.read([runs[0], runs[3]]).factors == []
 
 
 def test_devices_and_curves_have_a_line_for_each(write: Write, tmp_path: Path) -> None:

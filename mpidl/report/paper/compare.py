@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
+from mpidl.report import origins
 from mpidl.report.collection import Collection
-from mpidl.report.paper import graphs, published
+from mpidl.report.paper import published
 from mpidl.report.paper.lines import COLUMNS, line, spoken_to
 from mpidl.report.statistics import CONFIDENCE
 from mpidl.report.summary import Summary
@@ -74,9 +75,9 @@ def reason(collection: Collection) -> str | None:
     found = list(collection.summaries.values())
     if not any(one.completed for one in found):
         return "No run is finished."
-    if not any(graphs.known(one.edges, one.devices) for one in found):
+    if not any(origins.known(one) for one in found):
         return "No run is on a graph of the published study."
-    if not any(one.settings["data.name"] in published.data() for one in found):
+    if not any(_on_published_data(one) for one in found):
         return f"No run is on data of the published study: {', '.join(published.data())}."
     if matched(collection).empty:
         return "No finished run on published graphs and data has its source where the study has."
@@ -123,16 +124,20 @@ def _numbers(one: Summary) -> dict[str, float]:
 
 
 def _placed(one: Summary) -> dict[str, Any] | None:
-    graph = graphs.known(one.edges, one.devices)
+    graph = origins.known(one)
     (sources,) = (one.by_device["source"] == 1).nonzero()
     data = one.settings["data.name"]
-    if graph is None or data not in published.data() or len(sources) != 1:
+    if graph is None or not _on_published_data(one) or len(sources) != 1:
         return None
     kind, seed = graph
     rank = published.rank(kind, seed, int(sources[0]))
     strategy = one.settings["strategy.name"]
     told = {"kind": kind, "graph_seed": seed, "data": data, "strategy": strategy, "rank": rank}
     return None if rank is None else told
+
+
+def _on_published_data(one: Summary) -> bool:
+    return one.settings["data.name"] in published.data() and origins.as_published(one)
 
 
 def _apart(one: Summary) -> dict[str, Any]:

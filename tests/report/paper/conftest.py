@@ -7,7 +7,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl import plan, reader
+from mpidl import graphs, plan, reader
 from mpidl.report import summary
 
 ROOT = Path(__file__).parents[3]
@@ -70,6 +70,7 @@ def run_like(
         by_device={"source": source},
         curves={},
         edges=tuple(edges),
+        graph=graphs.digest_of(len(links), edges),
         warnings=(),
     )
 

@@ -1,0 +1,83 @@
+"""What a run says of the content of its graph and its data, and what it refuses."""
+
+from dataclasses import replace
+
+import h5py
+import pytest
+
+from mpidl import graphs, schema, shards, world
+from mpidl.datasets import identity
+from mpidl.faults import Fault
+
+
+@pytest.fixture
+def other(monkeypatch):
+    """The digits of the program are none that anybody published."""
+    monkeypatch.setitem(identity.PUBLISHED, "digits", {"0" * 64})
+
+
+def test_results_tell_graph_and_data(comm, parts):
+    with parts("topology.link_probability=0.5") as made:
+        if comm.rank == 0:
+            with h5py.File(made.path, "r") as file:
+                told = dict(file.attrs)
+            edges = sorted(made.plan.graph.edges)
+            assert told[schema.GRAPH_DIGEST] == graphs.digest_of(made.plan.devices, edges)
+            assert {told[schema.DATA_DIGEST]} == identity.PUBLISHED["digits"]
+            assert told[schema.DATA_PUBLISHED] == "yes"
+
+
+def test_subsets_do_not_change_the_digest(comm, planned):
+    stocks = [shards.provide(comm, planned(f"data.train_samples={n}")) for n in (60, 80)]
+    digests = {stock.traits.content.digest for stock in stocks}
+    for stock in stocks:
+        stock.close()
+    assert digests == identity.PUBLISHED["digits"]
+
+
+def test_data_are_hashed_once_on_a_node(comm, planned, monkeypatch):
+    calls = []
+    real = identity.digest_of
+    monkeypatch.setattr(identity, "digest_of", lambda data: (calls.append(1), real(data))[1])
+    shards.provide(comm, planned()).close()
+    node = world.node(comm)
+    assert len(calls) == (node.rank == 0)
+    node.Free()
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_check_says_that_data_are_not_the_published_ones(comm, planned, checked, other, as_json):
+    found = checked(planned(), as_json)
+    if comm.rank == 0 and as_json:
+        assert found["data"]["published"] == "no"
+    elif comm.rank == 0:
+        assert "the data are not the published 'digits' (SHA-256 " in found
+
+
+def test_a_run_says_that_data_are_not_the_published_ones(comm, program, other, capsys):
+    program()
+    said = " ".join(capsys.readouterr().out.split())
+    assert ("the data are not the published 'digits' (SHA-256 " in said) == (comm.rank == 0)
+
+
+def test_published_data_are_not_spoken_of(comm, planned, checked):
+    found = checked(planned(), False)
+    assert comm.rank != 0 or "published" not in found
+
+
+def test_data_that_differ_between_nodes_are_refused(comm, planned, monkeypatch):
+    load = shards.load
+
+    def changed(file):
+        traits, *arrays = load(file)
+        content = identity.Content(f"{comm.rank}")
+        return (replace(traits, content=content), *arrays)
+
+    monkeypatch.setattr(shards, "load", changed)
+    monkeypatch.setattr(world, "node", lambda comm: comm.Split(comm.rank))
+    made = planned()
+    if comm.size == 1:
+        return shards.provide(comm, made).close()
+    with pytest.raises(Fault, match=r"holds other data of 'digits' on .* than on"):
+        shards.provide(comm, made)
+    return None
