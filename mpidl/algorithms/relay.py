@@ -13,8 +13,9 @@ def relay_sum() -> Algorithm:
     with y the trained models; ``x_i <- (sum_j m[j, i] + (N - sum_j c[j, i]) y_i) / N``, where c
     counts the models in m. So a model arrives, d links away, after d rounds with weight 1/N. One
     vector is enough for all neighbors, ``y_i + sum_k m[k, i]``: each takes off what it said
-    itself. The graph must be a tree, the strategy ``unweighted``. Memory for two vectors for each
-    neighbor. Source: Vogels et al., 2021, arXiv 2110.04175, algorithm 1.
+    itself. Terms that are missing, as they have not arrived yet, are filled with the own vector.
+    The graph must be a tree, the strategy ``unweighted``. Memory for two vectors for each neighbor.
+    Source: Vogels et al., 2021, arXiv 2110.04175, algorithm 1.
     """
 
     def give(state: State) -> None:

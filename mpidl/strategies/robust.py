@@ -55,7 +55,8 @@ def krum(
 
     Closeness is the sum of squared distances; of equal members the device itself comes first, then
     the one with the lowest number. With several ``selected`` (multi-Krum) the same weight for each
-    of the closest ones. Source: Blanchard et al., 2017, arXiv 1703.02757.
+    of the closest ones. Source: Blanchard et al., 2017, arXiv 1703.02757, which counts so many;
+    the library byzfl counts one more, ``K - liars - 1``.
     """
     squares = squared_distances(inbox)
     closest = max(1, len(squares) - liars - 2)

@@ -43,7 +43,9 @@ def cosine(
     """Falls along half a cosine to ``eta_min``, then restarts; each period is longer by a factor.
 
     Round 0 has the full coefficient. ``eta_min`` may be negative: late in each period devices of
-    low centrality are then preferred. Source: Loshchilov and Hutter, 2017, arXiv 1608.03983.
+    low centrality are then preferred. Source: Loshchilov and Hutter, 2017, arXiv 1608.03983. The
+    published testbed reads before it steps, and so is one round late: its round r has the
+    coefficient that round r - 1 has here.
     """
     while round >= period:
         round -= period
