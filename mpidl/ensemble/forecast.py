@@ -1,5 +1,6 @@
 """What a study will take on a site, told: times, jobs of its queues, or why none takes it."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +56,7 @@ def report(
     }
     parts = [
         [f"{study.name} on {site_name}: {len(study.runs):,} runs"],
-        table(groups(study.runs, site, known), site),
+        [*table(groups(study.runs, site, known), site), *counted(study, known)],
         [*told(study, site, measured), *(faults or missing(study, known, site_name, folder))],
         compared(known, took),
     ]
@@ -88,26 +89,32 @@ def was_here(attempt: Attempt, site: Site) -> bool:
 
 
 def table(work: Sequence[Group], site: Site) -> list[str]:
-    """What runs of each size take, a line each."""
+    """What runs of each size take, a line each; of those whose time is known."""
     rows = [("ranks", "runs", "a run takes", "at a time", "and goes on for", "node-hours")]
     for one in work:
         low, high = one.ranks
-        whole = len(one.seconds) == one.runs
         rows.append(
             (
                 f"{low} to {high}" if low < high else f"{high}",
                 f"{one.runs:,}",
                 _taken(one.shape, len(sites.places(site))),
                 _at_once(one.shape),
-                spread(one.seconds) if one.seconds else "unknown",
-                f"{one.node_hours:,.1f}" if whole else "unknown",
+                spread(one.seconds) + _part([one]) if one.seconds else "unknown",
+                f"{one.node_hours:,.1f}" if one.seconds else "unknown",
             )
         )
-    if len(work) > 1 and all(len(one.seconds) == one.runs for one in work):
+    if len(work) > 1 and any(one.seconds for one in work):
         hours = sum(one.node_hours for one in work)
-        rows.append(("all", f"{sum(one.runs for one in work):,}", "", "", "", f"{hours:,.1f}"))
+        runs = f"{sum(one.runs for one in work):,}"
+        rows.append(("all", runs, "", "", _part(work).lstrip(), f"{hours:,.1f}"))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
+
+
+def _part(work: Sequence[Group]) -> str:
+    """Of how many runs the time is known, where it is not that of all."""
+    known, runs = sum(len(one.seconds) for one in work), sum(one.runs for one in work)
+    return "" if known == runs else f" ({known:,} of {runs:,})"
 
 
 def _at_once(shape: Shape) -> str:
@@ -118,6 +125,22 @@ def _taken(shape: Shape, there: int) -> str:
     if shape.nodes > 1:
         return f"{shape.nodes} nodes"
     return "1 node" if shape.places == there else f"{shape.places} of {there} places"
+
+
+def counted(study: Study, known: Mapping[str, float]) -> list[str]:
+    """Which kinds of runs are in the sums, and which are not, where these are some of both."""
+    kinds = {run.name: f"{cost.kind(run.file)}" for run in study.runs}
+    parts = [
+        Counter(kind for name, kind in kinds.items() if (name in known) is wanted)
+        for wanted in (True, False)
+    ]
+    if not all(parts):
+        return []
+    inside, outside = (
+        ", ".join(f"{kind} ({so_many(runs, 'run')})" for kind, runs in sorted(part.items()))
+        for part in parts
+    )
+    return [f"In these times and sums: {inside}.", f"Not in them, as not known: {outside}."]
 
 
 def told(study: Study, site: Site, measured: Sequence[Measured]) -> list[str]:

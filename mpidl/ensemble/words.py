@@ -5,9 +5,9 @@ from collections.abc import Sequence
 HOUR = 3600.0
 
 
-def so_many(count: int) -> str:
-    """A number of nodes."""
-    return "1 node" if count == 1 else f"{count:,} nodes"
+def so_many(count: int, what: str = "node") -> str:
+    """A number of nodes, or of something else."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def span(low: int, high: int) -> str:

@@ -1,5 +1,6 @@
 """How a study is packed into nodes and jobs, by hand, and what is said of it."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from mpidl import host
 from mpidl.ensemble import cost, forecast, packing, sites, study
 from mpidl.ensemble.packing import Group, Offer
-from mpidl.ensemble.sites import Node, Queue, Shape, Site
+from mpidl.ensemble.sites import Figure, Node, Queue, Shape, Site
 from mpidl.faults import Fault
 
 ROOT = Path(__file__).parents[2]
@@ -259,3 +260,18 @@ def test_what_ended_is_compared_and_corrects_the_rest(tmp_path):
     lines = [attempt(name, 10) for name in names]
     (tmp_path / "attempts.jsonl").write_text("".join(lines), encoding="utf-8")
     assert "12 runs ended: 2 min in all, 2 min were expected" in report("smoke", LOCAL, tmp_path)
+
+
+def test_a_plan_names_what_its_sums_leave_out(tmp_path):
+    known, unknown = (study.read(STUDIES / "smoke", more) for more in ([], ["data.name=mnist"]))
+    both = dataclasses.replace(known, runs=(*known.runs, *unknown.runs[:5]))
+    figure = Figure(data="digits", model="mlp", train=1e-3, evaluate=1e-4, source="by hand")
+    there = Site(scheduler="slurm", node=Node(cpus=4), figures=[figure])
+    lines = forecast.report(both, there, "there", tmp_path, None, None, None).splitlines()
+    assert lines[3].split()[:2] == ["4", "17"]
+    assert " s (12 of 17)  " in lines[3]
+    assert lines[4:6] == [
+        "In these times and sums: digits with mlp hidden=[64] (12 runs).",
+        "Not in them, as not known: mnist with mlp hidden=[64] (5 runs).",
+    ]
+    assert "In these times" not in report("smoke", there, tmp_path)
