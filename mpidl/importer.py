@@ -1,7 +1,8 @@
 """The one process of a node that imports for all its ranks, and forks them.
 
 It lives as long as they do, asleep, and tells each stand-in (see :mod:`mpidl.start`) how its rank
-ended. Ranks whose stand-in is gone it kills; if it is gone itself, the kernel kills all of them.
+ended. Ranks whose stand-in is gone it kills, or, where all of them went with the terminal in which
+the launcher ran, asks to stop; if it is gone itself, the kernel kills all of them.
 """
 
 import gc
@@ -13,10 +14,14 @@ import signal
 import socket
 import struct
 import sys
+import time
 from contextlib import suppress
 
 GRACE = 1000
 """Milliseconds to wait for stand-ins that do not come."""
+
+LEAVING = 1.0
+"""Seconds in which the launcher's process on this node leaves, as its launcher is gone."""
 
 HANDED = 5
 """Descriptors that a stand-in hands over: three streams, process-manager socket, folder."""
@@ -32,6 +37,9 @@ PASSED_ON = (
     signal.SIGCONT,
 )
 """Signals that a stand-in passes on to its rank."""
+
+PSEUDO = range(136, 144)
+"""Major numbers of Linux's pseudo terminals."""
 
 PR_SET_PDEATHSIG = 1
 
@@ -67,12 +75,7 @@ def akin(peer: socket.socket, proxy: int) -> bool:
     """Whether the process at the other end is this user's, and of this job."""
     told = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     process, user, _ = struct.unpack("3i", told)
-    try:
-        with open(f"/proc/{process}/stat") as stat:
-            parent = int(stat.read().rpartition(")")[2].split()[1])
-    except OSError:
-        return False
-    return user == os.geteuid() and parent == proxy
+    return user == os.geteuid() and _status(process)[1] == proxy
 
 
 def _withdraw(listening: socket.socket, stand_in: int) -> None:
@@ -103,7 +106,7 @@ def _fork_all(listening: socket.socket, proxy: int) -> None:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
     # The first ranks wait for the last: at work they would take the cores from the forking.
     gate, latch = socket.socketpair()
-    ranks = Ranks(listening)
+    ranks = Ranks(listening, Launcher(proxy))
     while ranks.known or missing:
         ready = ranks.poll.poll(GRACE if missing else None)
         # One at a time: a descriptor that is closed here may be another's in the next.
@@ -174,10 +177,51 @@ def _become(importer: int, parcel: bytes, handed: list[int]) -> None:
         library.on_exit(library._exit, None)
 
 
+class Launcher:
+    """Who started the stand-ins, and perhaps ends when somebody closes its terminal.
+
+    Hydra's mpiexec ends by SIGHUP without a word, and its proxies kill what they started.
+
+    Args:
+        proxy: Its process on this node.
+    """
+
+    def __init__(self, proxy: int) -> None:
+        self.proxy = proxy
+        _, self.process, *_ = _status(proxy)
+        _, _, self.terminal, *_ = _status(self.process)
+
+    def hung_up(self) -> bool:
+        """Whether it ended with its terminal, and nobody wanted this to be ignored."""
+        major, minor = os.major(self.terminal), os.minor(self.terminal)
+        if (
+            major not in PSEUDO
+            or os.path.exists(f"/dev/pts/{minor + 256 * (major - PSEUDO[0])}")
+            or _status(self.process)[0] not in "ZX"
+            or signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        ):
+            return False
+        deadline = time.monotonic() + LEAVING
+        while _status(self.proxy)[0] not in "ZX" and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return True
+
+
+def _status(process: int) -> tuple[str, int, int]:
+    """State, parent and terminal of a process; ``X``, 0 and 0 if it is gone."""
+    try:
+        with open(f"/proc/{process}/stat") as stat:
+            state, parent, _, _, terminal = stat.read().rpartition(")")[2].split()[:5]
+    except OSError:
+        return "X", 0, 0
+    return state, int(parent), int(terminal)
+
+
 class Ranks:
     """The ranks of a node: processes, their handles, and the links to their stand-ins."""
 
-    def __init__(self, listening: socket.socket) -> None:
+    def __init__(self, listening: socket.socket, launcher: "Launcher") -> None:
+        self.launcher = launcher
         self.poll = select.poll()
         self.poll.register(listening, select.POLLIN)
         self.known: dict[int, tuple[int, int, socket.socket]] = {}
@@ -192,10 +236,13 @@ class Ranks:
             self.poll.register(descriptor, select.POLLIN)
 
     def attend(self, descriptor: int) -> None:
-        """A rank has ended, or its stand-in: tell the one, or kill the other."""
+        """A rank has ended, or its stand-in: tell the one, or end the other."""
         process, handle, link = self.known.pop(descriptor)
         self.poll.unregister(descriptor)
         if descriptor != handle:
+            if self.launcher.hung_up():
+                os.kill(process, signal.SIGHUP)
+                return
             from mpidl import host
 
             # It may still be in MPI's start, before it does this itself.

@@ -3,12 +3,15 @@
 import math
 import signal
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 if __name__ == "__main__":
-    # While modules load, Ctrl-C ends a rank without a traceback.
+    # While modules load, Ctrl-C ends a rank without a traceback, and who asks for a stop is heard.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from mpidl import ends
+
+    ends.listen(*ends.WARNINGS)
     from mpidl import start
 
     start.fork_from_one("mpidl.run")
@@ -16,6 +19,7 @@ if __name__ == "__main__":
 from mpidl import (
     check,
     checkpoint,
+    ends,
     hdf5,
     host,
     plan,
@@ -28,9 +32,8 @@ from mpidl import (
     world,
 )
 from mpidl.checkpoint import Found
-from mpidl.ends import Ends
 from mpidl.faults import Fault, Parser
-from mpidl.outcome import Outcome
+from mpidl.outcome import Outcome, asked
 from mpidl.plan import Plan
 from mpidl.progress import Display
 from mpidl.shards import Stock
@@ -128,7 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if host.leads():
             print(text, end="")
         return 0
-    with world.world() as comm:
+    # MPI may have taken signals for itself when it started.
+    with world.world() as comm, ends.listening(*ends.WARNINGS):
         options = parser().parse_args(arguments)
         if options.patience is not None and watchdog.on_duty is not None:
             watchdog.on_duty.patience = patience(options.patience)
@@ -141,7 +145,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         file = world.agree(comm, lambda: plan.read(options.file, options.set, comm.size))
         made = world.agree(comm, lambda: plan.make(file, comm.size))
         if options.check:
-            return check.check(comm, made, options.json)
+            # There is nothing to save.
+            with ends.unheard(*ends.WARNINGS):
+                return check.check(comm, made, options.json)
         path = options.out / f"{file.name}.h5"
         return run(comm, made, path, options.overwrite, options.resume, limit)
     return Outcome.FAILED.code
@@ -180,6 +186,14 @@ def run(
     beside, goes_on = [checkpoint.folder(path)], found is not None
     world.agree(comm, lambda: results.examine(path, overwrite or goes_on, size, leads))
     rehearse(comm, made, stock)
+    if (early := wanted(comm)) is not None:
+        if leads:
+            print(
+                "interrupted while it started; nothing is changed, --resume begins or goes on",
+                flush=True,
+            )
+        stock.close()
+        return early.code
     world.agree(comm, lambda: results.claim(path, overwrite, leads, beside, goes_on))
     if leads:
         print(provenance.title(made), flush=True)
@@ -194,11 +208,9 @@ def run(
             display.console.print(line)
         if found is not None:
             display.console.print(f"goes on after round {first}, from {found.path}")
-        stops = Ends(walltime.left(limit))
-        try:
-            outcome = rounds.run_rounds(parts, display.watch, stops.near, first)
-        finally:
-            display.close()
+        near = ends.Ends(walltime.left(limit)).near
+        with closing(display), ends.listening(signal.SIGINT, *ends.WARNINGS):
+            outcome = wanted(comm) or rounds.run_rounds(parts, display.watch, near, first)
         completed = outcome is Outcome.COMPLETED
         parts.recorder.close(completed)
         if completed:
@@ -207,6 +219,12 @@ def run(
         trouble = parts.saver.give_up() if outcome is Outcome.UNSAVED else ""
         display.console.print(outcome.told(path, trouble))
     return outcome.code
+
+
+def wanted(comm: Comm) -> Outcome | None:
+    """Collective. How all ranks end, where some were asked to stop while the run started."""
+    own = ends.wish()
+    return asked(comm.allgather(0 if own is None else own.code))
 
 
 def over(made: Plan, path: Path) -> bool:

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from mpidl import importer
+from mpidl import ends, importer
 
 SWITCH = "MPIDL_FORK"
 """Variable of the environment; with 0 each rank imports for itself, as a debugger wants it."""
@@ -120,6 +120,9 @@ def _stand_in(address: str, proxy: int) -> None:
 
     for number in importer.PASSED_ON:
         signal.signal(number, pass_on)
+    # What came before there was a rank.
+    for sent in ends.asked:
+        pass_on(sent, None)
     status = b""
     with suppress(OSError):
         status = link.recv(struct.calcsize("i"))

@@ -3,6 +3,7 @@
 import math
 import signal
 import time
+from concurrent import futures
 
 import pytest
 
@@ -61,21 +62,50 @@ def test_a_clock_that_is_set_stops_nothing(monkeypatch):
     assert not stops.near(saving=0.0)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
-def test_a_warning_asks_however_often_it_comes(number):
-    stops = ends.Ends(math.inf)
-    assert not stops.near(0.0)
-    signal.raise_signal(number)
-    signal.raise_signal(number)
-    assert stops.near(0.0)
+@pytest.fixture
+def listening():
+    """Signals that ask for a stop are taken down."""
+    with ends.listening(signal.SIGINT, *ends.WARNINGS):
+        yield ends.Ends(math.inf)
 
 
-def test_a_second_ctrl_c_ends_at_once():
-    stops = ends.Ends(math.inf)
+@pytest.mark.parametrize("number", ends.WARNINGS)
+def test_a_warning_asks_however_often_it_comes(listening, number, monkeypatch):
+    monkeypatch.setattr(ends, "print_into_files_only", lambda: None)
+    assert listening.near(0.0) is None
+    signal.raise_signal(number)
+    signal.raise_signal(number)
+    assert listening.near(0.0) is Outcome.STOPPED
+
+
+def test_a_second_ctrl_c_ends_at_once(listening):
     signal.raise_signal(signal.SIGINT)
-    assert stops.near(0.0)
+    assert listening.near(0.0) is Outcome.INTERRUPTED
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+def test_what_was_ignored_is_ignored_and_all_is_put_back(monkeypatch):
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, *ends.WARNINGS)}
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ends.listening(*kept):
+            signal.raise_signal(signal.SIGHUP)
+            assert ends.wish() is None
+            signal.raise_signal(signal.SIGTERM)
+            assert ends.wish() is Outcome.STOPPED
+        assert ends.wish() is None
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert {number: signal.getsignal(number) for number in kept} == kept
+
+
+def test_a_thread_hears_nothing_and_changes_nothing():
+    before = signal.getsignal(signal.SIGTERM)
+    with futures.ThreadPoolExecutor() as pool:
+        assert pool.submit(ends.listen, signal.SIGTERM).result() == {}
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_of_all_that_ranks_are_asked_for_ctrl_c_counts_most():

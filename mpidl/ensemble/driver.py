@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
 
-from mpidl.ends import WARNINGS
+from mpidl import ends
 from mpidl.ensemble import allocation, keeper, pool
 from mpidl.ensemble.cost import MARGIN
 from mpidl.ensemble.folder import Folder
@@ -243,8 +243,11 @@ class Driver:
                 keeper.end(self._mark, patience=0.0)
                 os._exit(Ending.INTERRUPTED.code)
             self._asked.append(number)
+            if number == signal.SIGHUP:
+                ends.print_into_files_only()
 
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, *WARNINGS)}
+        numbers = signal.SIGINT, *ends.heeded(*ends.WARNINGS)
+        before = {number: signal.signal(number, ask) for number in numbers}
         try:
             yield
         finally:

@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any
 
 from mpidl import plan, results
-from mpidl.ends import WARNINGS
+from mpidl.ends import WARNINGS, heeded
 from mpidl.ensemble import __main__, allocation, launchers, sites, study
 from mpidl.ensemble.sites import Site
 from mpidl.faults import Fault, Parser, tell
@@ -166,7 +166,7 @@ def listen() -> list[int]:
     def take(number: int, frame: FrameType | None) -> None:
         asked.append(number)
 
-    for number in WARNINGS:
+    for number in heeded(*WARNINGS):
         signal.signal(number, take)
     return asked
 

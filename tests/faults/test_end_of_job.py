@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,6 +38,17 @@ def fail(self, round_):
 device.Device.train = fail
 sys.exit(run.main())
 """
+
+TERMINAL = """
+import os, pty, sys, termios
+process, terminal = pty.fork()
+if process == 0:
+    termios.tcsetwinsize(0, (24, 80))
+    os.execv(sys.argv[1], sys.argv[1:])
+while told := os.read(terminal, 4096):
+    os.write(1, told)
+"""
+"""Has a terminal, which closes when it ends."""
 
 
 def started(folder, ranks, rounds, script=RUN, fork=1):
@@ -101,6 +113,42 @@ def test_ctrl_c_ends_the_run_after_its_round(tmp_path):
     for values in series:
         assert np.isfinite(values[:rounds_done]).all()
         assert np.isnan(values[rounds_done:]).all()
+
+
+def listens(process):
+    """Whether a process does something of its own about SIGUSR1."""
+    status = Path(f"/proc/{process}/status").read_text()
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught, 16) >> (signal.SIGUSR1 - 1) & 1)
+
+
+def test_a_request_during_the_start_is_remembered(tmp_path):
+    job = started(tmp_path, 2, 5000)
+
+    def ready():
+        stand_ins = [n for n in jobs.left_over(tmp_path) if n != job.process.pid]
+        return len(stand_ins) > 1 and all(map(listens, stand_ins))
+
+    job.until(ready, "listened")
+    job.process.send_signal(signal.SIGUSR1)
+    code, out, err = ended(job)
+    assert (code, err) == (75, "")
+    assert out == "interrupted while it started; nothing is changed, --resume begins or goes on\n"
+    assert not job.results.exists()
+
+
+@pytest.mark.slow
+def test_a_closed_terminal_lets_the_run_save_its_state(tmp_path):
+    terminal = [sys.executable, "-c", TERMINAL]
+    job = Job(tmp_path, 3, (*SMALL, "training.rounds=5000"), prefix=terminal)
+    job.until(lambda: " 3/5000" in job.out, "did three rounds")
+    job.signal(job.process.pid, signal.SIGKILL)
+    # Nothing but the ranks is left, and they end by themselves.
+    ended(job)
+    rounds_done = contents(job.file)[0]
+    assert rounds_done >= 3
+    saved = job.results / "default.checkpoints" / f"{rounds_done:08}.hdf5"
+    assert saved.exists()
 
 
 @pytest.mark.parametrize(

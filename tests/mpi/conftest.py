@@ -1,6 +1,5 @@
 """Whole runs in small, in this process, on the ranks of the test."""
 
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -35,14 +34,6 @@ def small(settings: tuple[str, ...], ranks: int) -> plan.Plan:
     if "topology.name" not in str(settings) and "topology.file" not in str(settings):
         wanted.insert(0, "topology.name=ring")
     return plan.make(runfile.read(text, wanted, plan.KINDS), ranks)
-
-
-@pytest.fixture(autouse=True)
-def ctrl_c() -> Iterator[None]:
-    """A run listens to Ctrl-C in its own way; pytest gets its own back."""
-    handler = signal.getsignal(signal.SIGINT)
-    yield
-    signal.signal(signal.SIGINT, handler)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from contextlib import contextmanager
 
 from mpi4py import MPI
 
@@ -12,6 +13,7 @@ import pytest
 
 from mpidl import checkpoint, ends, plan, run
 from mpidl.faults import Fault
+from mpidl.outcome import Outcome
 
 ROUNDS, STOP = 7, 4
 ASIDE = ("rows", "checksums")
@@ -64,9 +66,7 @@ def stop(monkeypatch):
 
         monkeypatch.setattr(ends.Ends, "near", asked)
 
-    yield after
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_DFL)
+    return after
 
 
 @pytest.fixture
@@ -89,6 +89,39 @@ def start(comm, shared_path, planned):
         return comm.bcast(code)
 
     return go
+
+
+@pytest.mark.parametrize("who", ["first", "last"])
+def test_a_rank_that_is_asked_while_it_starts_stops_all_and_touches_nothing(
+    comm, start, shared_path, monkeypatch, who
+):
+    if comm.rank == {"first": 0, "last": comm.size - 1}[who]:
+        monkeypatch.setattr(ends, "asked", [signal.SIGTERM])
+    assert start("early") == Outcome.STOPPED.code
+    assert not (shared_path / "early").exists()
+
+
+def test_a_rank_that_is_asked_while_parts_are_built_stops_all_before_a_round(
+    comm, start, shared_path, monkeypatch, read
+):
+    from mpidl import build
+
+    parts = build.parts
+
+    @contextmanager
+    def ask(*given):
+        with parts(*given) as built:
+            if comm.rank == comm.size - 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield built
+
+    with monkeypatch.context() as asking, ends.listening(*ends.WARNINGS):
+        asking.setattr(build, "parts", ask)
+        assert start("late") == Outcome.STOPPED.code
+    comm.Barrier()
+    assert read(shared_path / "late" / "run.h5")["rounds_done"] == 0
+    assert start("late", resume="") == 0
+    assert read(shared_path / "late" / "run.h5")["rounds_done"] == ROUNDS
 
 
 def equal(first, second, ranks_too=True):
