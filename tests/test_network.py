@@ -7,11 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+from mpi4py import MPI
+
 import numpy as np
 import pytest
 
 from mpidl import host
-from mpidl.world import MPI
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 NAMES = f"mpidl{os.getpid()}a", f"mpidl{os.getpid()}b"

@@ -6,10 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mpi4py import MPI
+
 import pytest
 
 from mpidl import host, start
-from mpidl.world import MPI
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 PATIENCE = 60.0

@@ -16,7 +16,7 @@ from mpidl import plan
 from mpidl.exchange import BACKENDS, Wiring
 from mpidl.node import Node
 from mpidl.plan import Plan
-from mpidl.world import MPI, Comm
+from mpidl.world import Comm
 
 KINDS = ("what the round wants", "all")
 ROUNDS, TURNS = 20, 2
@@ -47,6 +47,8 @@ def measured(comm: Comm, made: Plan, backend: str, size: int) -> dict[str, float
 
 
 if __name__ == "__main__":
+    from mpi4py import MPI
+
     torch.set_num_threads(1)
     world = MPI.COMM_WORLD
     settings = ["topology.name=random_matching", "strategy.name=unweighted"]

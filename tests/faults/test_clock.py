@@ -7,10 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+from mpi4py import MPI
+
 import numpy as np
 import pytest
 
-from mpidl.world import MPI
 from tests.faults import jobs
 from tests.faults.jobs import Job, at
 

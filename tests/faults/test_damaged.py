@@ -5,10 +5,11 @@ import random
 import shutil
 import signal
 
+from mpi4py import MPI
+
 import numpy as np
 import pytest
 
-from mpidl.world import MPI
 from tests.faults import jobs
 from tests.faults.jobs import Job, Traces, at
 

@@ -6,9 +6,10 @@ import subprocess
 import sys
 import time
 
+from mpi4py import MPI
+
 import pytest
 
-from mpidl.world import MPI
 from tests.faults import jobs
 from tests.faults.conftest import fill
 from tests.faults.jobs import Job, at

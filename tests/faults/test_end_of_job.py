@@ -9,10 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mpi4py import MPI
+
 import numpy as np
 import pytest
 
-from mpidl.world import MPI
 from tests.faults import jobs
 from tests.faults.jobs import BANNER, KILLED, MPIEXEC, RUN, SMALL, STARTING, Job, roles
 
@@ -24,8 +25,9 @@ pytestmark = [
 FAILING = """
 import sys
 from mpidl import device, faults, run, world
+from mpi4py import MPI
 
-rank, where, train = world.MPI.COMM_WORLD.rank, sys.argv.pop(1), device.Device.train
+rank, where, train = MPI.COMM_WORLD.rank, sys.argv.pop(1), device.Device.train
 # The others never come, however long a lonely rank waits.
 world.PATIENCE = 1.0
 

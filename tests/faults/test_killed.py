@@ -6,9 +6,10 @@ import shutil
 import signal
 import time
 
+from mpi4py import MPI
+
 import pytest
 
-from mpidl.world import MPI
 from tests.faults import jobs
 from tests.faults.jobs import Job, at
 

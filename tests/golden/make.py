@@ -10,12 +10,12 @@ import json
 import tempfile
 from pathlib import Path
 
-from mpidl.world import MPI
+from mpidl.world import Comm
 
 HERE = Path(__file__).parent
 
 
-def curves(settings: list[str], comm: MPI.Intracomm, folder: Path) -> dict[str, list[list[float]]]:
+def curves(settings: list[str], comm: Comm, folder: Path) -> dict[str, list[list[float]]]:
     """Collective. Run and read back what does not depend on time or on ranks; all ranks get it."""
     import h5py
 
@@ -41,6 +41,8 @@ def written(settings: list[str], series: dict[str, list[list[float]]]) -> str:
 
 
 if __name__ == "__main__":
+    from mpi4py import MPI
+
     with tempfile.TemporaryDirectory() as temporary:
         for file in sorted(HERE.glob("*.json")):
             asked = json.loads(file.read_text(encoding="utf-8"))["settings"]

@@ -10,10 +10,10 @@ import importlib.util
 import json
 from pathlib import Path
 
+from mpi4py import MPI
+
 import numpy as np
 import pytest
-
-from mpidl.world import MPI
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 RTOL = 1e-4

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mpidl.algorithms import ALGORITHMS
-from mpidl.world import MPI, Comm
+from mpidl.world import Comm
 from tests.proof import laboratory
 from tests.proof.checks import Finding, check
 from tests.proof.laboratory import Array, Learning
@@ -98,6 +98,8 @@ def like_the_first() -> Learning:
 )
 def one_device_descends(comm: Comm, algorithm: str) -> Finding:
     """W is 1, so what corrects for others corrects nothing; each rank has its own device here."""
+    from mpi4py import MPI
+
     problem = drawn(0.3)
     learning = Learning(start(1, SIZE), problem.gradient, problem.lr)
     settings = "topology.name=chain", *named(algorithm)

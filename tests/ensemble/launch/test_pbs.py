@@ -5,10 +5,11 @@ import sys
 import tomllib
 from pathlib import Path
 
+from mpi4py import MPI
+
 import pytest
 
 from mpidl import host, results
-from mpidl.world import MPI
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 ROOT = Path(__file__).parents[3]

@@ -4,10 +4,11 @@ import subprocess
 import threading
 import time
 
+from mpi4py import MPI
+
 import pytest
 
 from mpidl.ensemble.folder import Folder
-from mpidl.world import MPI
 
 pytestmark = [
     pytest.mark.slow,

@@ -7,10 +7,11 @@ import sys
 import venv
 from pathlib import Path
 
+from mpi4py import MPI
+
 import pytest
 
 from mpidl import host
-from mpidl.world import MPI
 
 ROOT = Path(__file__).parents[3]
 SCRIPTS = [

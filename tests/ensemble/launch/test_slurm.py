@@ -6,10 +6,11 @@ import sys
 import time
 from pathlib import Path
 
+from mpi4py import MPI
+
 import pytest
 
 from mpidl import results
-from mpidl.world import MPI
 
 LIMIT = 180.0
 """Seconds after which a job hangs, on however busy a machine."""
