@@ -11,7 +11,7 @@ from mpidl.graphs.centralities import CENTRALITIES, centrality, ranking, symmetr
 from mpidl.graphs.communities import bridges, communities, modularity, undirected
 from mpidl.graphs.drawing import picture
 from mpidl.graphs.families import LINKS, TOPOLOGIES
-from mpidl.graphs.files import DEVICES, read
+from mpidl.graphs.files import DEVICES, names, notes, read
 from mpidl.graphs.identity import digest, digest_of
 from mpidl.graphs.neighborhood import Neighborhood, failures, links, sequence, turned, whole
 from mpidl.graphs.passage import first_passage, first_passages, rounded
@@ -50,6 +50,8 @@ __all__ = [
     "long_run",
     "modularity",
     "moduli",
+    "names",
+    "notes",
     "picture",
     "ranking",
     "read",
@@ -63,6 +65,9 @@ __all__ = [
     "whole",
 ]
 
+TOLD = ("published", "names", "notes", "unlinked")
+"""What a file says of a graph beside its links."""
+
 
 def build(section: Topology, ranks: int, rounds: int = 1) -> nx.DiGraph:
     """The graph that a run file asks for, on devices 0..N-1 in order.
@@ -70,7 +75,8 @@ def build(section: Topology, ranks: int, rounds: int = 1) -> nx.DiGraph:
     An edge ``j -> i`` means that the parameters of device j arrive at device i; undirected links
     become one edge each way. Edge attribute ``probability`` is the chance that the link works in
     a round: the file's where it says less than 1, else ``link_probability``. A stored graph of
-    the paper has ``graph.graph["published"]``, the devices that held the published OOD data.
+    the paper has ``graph.graph["published"]``, the devices that held the published OOD data; of
+    one from a file :func:`names` and :func:`notes` say more.
 
     Of a topology that changes it has all links that are there in some round of the run;
     :func:`sequence` says when, :func:`links` which of them work in a round. Its centralities do not
@@ -94,8 +100,8 @@ def build(section: Topology, ranks: int, rounds: int = 1) -> nx.DiGraph:
         chance, refresh = section.link_probability, section.refresh
         graph = replace(moving, probability=chance, refresh=refresh).union(rounds)
         graph.graph["measured"] = moving.typical()
-    if isinstance(found, nx.Graph) and "published" in found.graph:
-        graph.graph["published"] = found.graph["published"]
+    if isinstance(found, nx.Graph):
+        graph.graph.update((key, found.graph[key]) for key in TOLD if key in found.graph)
     if not section.allow_disconnected:
         _check_connected(graph, section)
     return graph
@@ -154,6 +160,11 @@ def _check_connected(graph: nx.DiGraph, section: Topology) -> None:
     count = components(graph)
     if count == 1:
         return
+    if "unlinked" in graph.graph:
+        raise Fault(
+            f"The graph of {section.file} is not connected, as {graph.graph['unlinked']}; else "
+            "link them, or set topology.allow_disconnected = true."
+        )
     if section.file is not None:
         source, remedy = f"The graph of {section.file}", "link them"
     else:

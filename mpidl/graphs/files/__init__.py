@@ -1,31 +1,46 @@
-"""Graphs from files: an adjacency matrix, an edge list, or GraphML.
+"""Graphs from files: matrices, lists of links, and what other programs write.
 
-Which of them a file is, its suffix says (``.graphml``, ``.xml``; ``.edges``, ``.edgelist``), else
-its content: text that starts with ``<`` is GraphML; text with a line ``# devices: N`` or
-``# directed`` is an edge list; a square block of numbers is an adjacency matrix; rows of two or
-three numbers are an edge list. Lines that start with ``#`` are comments, blank ones are skipped,
-numbers are separated by whitespace or commas. A comment that begins as the headers below do, and
-is none of them, is refused.
+Which kind a file is, its first bytes say, else the end of its name (:mod:`.kinds`): GraphML, GEXF,
+GML, Pajek, node-link JSON, MatrixMarket, ``.npy`` and ``.npz``; an adjacency list where the name
+ends in ``.adjlist``, an edge list in ``.edges`` or ``.edgelist``. Other text with a line
+``# devices: N`` or ``# directed`` is an edge list; a square block of numbers is an adjacency
+matrix; rows of two or three entries are an edge list. What is not read is called by its name.
 
-Adjacency matrix: row i, column j is the probability that the link works by which device i hears
-device j, in the order of the mixing matrix ``W[i, j]``; 0 means no link. The diagonal is 0.
+In these texts lines that start with ``#`` or ``%`` are comments, and so is what follows either of
+them after a blank; blank lines are skipped, entries are separated by whitespace or commas. A
+comment that begins as the headers below do, and is none of them, is refused.
+
+Adjacency matrix as text: row i, column j is the probability that the link works by which device i
+hears device j, in the order of the mixing matrix ``W[i, j]``; 0 means no link. The diagonal is 0.
 
 Edge list: ``i j`` or ``i j probability`` a line links devices i and j both ways; after a
-``# directed`` line only from i to j. ``# devices: N`` says how many there are, else the largest
-number does.
+``# directed`` line, or that of SNAP, ``# Directed graph ...``, only from i to j. In place of the
+probability there may be a dictionary as networkx writes it, of which ``probability`` is read.
+Where each link is written in both directions it is one. ``# devices: N`` says how many there are,
+or a first row with that number, else the largest number does; ``# numbered from: 1`` that 1 is
+device 0. A first row ``N M`` is a header where exactly M rows follow, of numbers below N, and is
+refused where it could as well be a link. An adjacency list has a device and its neighbors a line.
 
 A graph for each round: an edge list with lines ``# round: 3``. The links below such a line, which
 may be none, are those of that round and of all after it, up to the next such line. The first is
 ``# round: 0``, and numbers ascend. After the last one all begins again, or in the round that a line
 ``# period: 20`` says, if the last graph is to stay for longer than one.
 
-GraphML: nodes are numbered in the order of the file, or by their names where these are 0..N-1; edge
-attribute ``probability``; other attributes are ignored.
+GraphML, GEXF, GML, Pajek, node-link JSON: nodes are numbered in the order of the file, or by their
+names where these are 0..N-1. Of an edge its direction and its attribute ``probability`` count, as
+do the defaults of that; other attributes are ignored.
+
+MatrixMarket, ``.npy``, scipy's ``.npz``: ``A[i, j]`` is the probability of the link from i to j.
+
+Everywhere parallel links become one, of probability ``1 - product of (1 - p)``, and are refused
+where the file gives them different weights. Weights are not read: strategies weigh. Nodes that have
+names keep them (:func:`names`), and :func:`notes` say what to know of how a file was read.
 
 A line ``# published ood ranks: 3 0 4 6`` lists devices, kept as ``graph.graph["published"]``.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -33,14 +48,36 @@ from typing import TextIO
 import networkx as nx
 
 from mpidl.faults import Fault
-from mpidl.graphs.files import entries, markup, rows, text
-from mpidl.graphs.files.entries import DEVICES
+from mpidl.graphs.files import (
+    entries,
+    gml,
+    kinds,
+    markup,
+    matrices,
+    nodelink,
+    pajek,
+    rows,
+    text,
+)
+from mpidl.graphs.files.entries import DEVICES, notes
+from mpidl.graphs.files.named import names
 from mpidl.graphs.files.text import Text
 
-__all__ = ["DEVICES", "entries", "markup", "read", "rows", "text"]
+__all__ = ["DEVICES", "entries", "markup", "names", "notes", "read", "rows", "text"]
 
 BYTES = 256 * 2**20
 """Size up to which a file is read."""
+
+HEAD = 4096
+"""Bytes that say which kind a file is."""
+
+NOTATIONS: dict[str, Callable[[Path, TextIO], nx.DiGraph]] = {
+    "xml": markup.graph,
+    "gml": gml.graph,
+    "pajek": pajek.graph,
+    "json": nodelink.graph,
+}
+"""Kinds of text in which nodes may have names."""
 
 
 def read(path: Path) -> nx.DiGraph:
@@ -50,47 +87,64 @@ def read(path: Path) -> nx.DiGraph:
     when each is there.
 
     Raises:
-        Fault: If the file is missing, unreadable, too large or damaged; the sentence names it.
+        Fault: If the file is missing, unreadable, too large, damaged or of a kind that is not
+            read; the sentence names it.
     """
-    suffix = path.suffix.lower()
-    with _open(path) as file:
-        if suffix in {".graphml", ".xml"} or _begins(file, "<"):
-            return markup.graph(path, file)
-        found = text.read(path, file)
-    graph = _graph(found, suffix in {".edges", ".edgelist"})
+    with _readable(path):
+        kind = kinds.kind(path, _head(path))
+        if kind in ("matrixmarket", "npy", "npz"):
+            return matrices.graph(path, kind)
+        with path.open(encoding="utf-8-sig") as file:
+            if kind in NOTATIONS:
+                return NOTATIONS[kind](path, file)
+            found = text.read(path, file)
+    graph = _graph(found, kind)
     if found.published is not None:
         graph.graph["published"] = _published(path, found.published, len(graph))
     return graph
 
 
-def _graph(found: Text, listed: bool) -> nx.DiGraph:
-    """The graph of some lines, of which a list of links may be all that is expected."""
+def _graph(found: Text, kind: str) -> nx.DiGraph:
+    """The graph of some lines, which may be of a kind that their name says."""
+    if kind == "adjacency list":
+        return rows.neighbors(found)
     if found.starts or found.period is not None:
         return rows.sequence(found)
-    if listed or found.devices is not None or found.directed:
+    if kind == "edge list" or found.devices is not None or found.directed:
         return rows.edges(found)
     if not found.rows:
         raise Fault(f"Graph file {found.path}: holds no graph.")
-    widths = {len(text.numbers(row)) for _, row in found.rows}
-    if widths == {len(found.rows)}:
+    first, *others = (len(text.numbers(row)) for _, row in found.rows)
+    widths = {first, *others}
+    if widths == {len(found.rows)} and not _small_list(found):
         return rows.matrix(found.path, found.rows)
-    if widths <= {2, 3}:
+    if widths <= {2, 3} or (first == 1 and others and {*others} <= {2, 3}):
         return rows.edges(found)
-    raise rows.ragged(found.path, found.rows)
+    raise rows.ragged(found.path, found.rows, kinds.READ)
+
+
+def _small_list(found: Text) -> bool:
+    """Whether as many rows as columns can be links only: numbers above 1, or no numbers at all."""
+    if len(found.rows) not in (2, 3):
+        return False
+    listed = [entry for _, row in found.rows for entry in text.numbers(row)[:2]]
+    return any(re.fullmatch("[2-9]|[1-9][0-9]+", entry) for entry in listed) or not any(
+        re.search("[0-9]|nan|inf", entry, re.IGNORECASE) for entry in listed
+    )
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[TextIO]:
+def _readable(path: Path) -> Iterator[None]:
+    """See whether a file may be read, and tell what the system says of it as a user's fault."""
     try:
         if path.exists() and not path.is_file():
             raise Fault(f"Graph file {path}: is not a regular file.")
         size = path.stat().st_size
         if size > BYTES:
             raise Fault(f"Graph file {path}: has {size:,} bytes; at most {BYTES:,} are read.")
-        with path.open(encoding="utf-8-sig") as file:
-            yield file
+        yield
     except UnicodeDecodeError:
-        raise Fault(f"Graph file {path}: is not UTF-8 text.") from None
+        raise Fault(f"Graph file {path}: is not UTF-8 text. {kinds.READ}") from None
     except OSError as error:
         raise Fault(f"Cannot read the graph file {path}: {error.strerror}.") from None
     except ValueError as error:
@@ -99,13 +153,9 @@ def _open(path: Path) -> Iterator[TextIO]:
         raise Fault(f"Cannot read the graph file {str(path)!r}: {error}.") from None
 
 
-def _begins(file: TextIO, mark: str) -> bool:
-    """Whether the text of a file begins with a mark, after blanks; the file is where it was."""
-    found = ""
-    while not found and (piece := file.read(4096)):
-        found = piece.lstrip()
-    file.seek(0)
-    return found.startswith(mark)
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD)
 
 
 def _published(path: Path, told: str, devices: int) -> list[int]:

@@ -1,7 +1,7 @@
 """Numbers, links and devices that a graph file names: checked, counted, and made a graph."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import networkx as nx
@@ -12,7 +12,9 @@ from mpidl.graphs.families import LINKS
 DEVICES = 100_000
 """Devices that a graph may have."""
 
-Chances = dict[tuple[int, int], float]
+Link = tuple[int, int]
+
+Chances = dict[Link, float]
 """Directed links and their probabilities."""
 
 
@@ -48,23 +50,83 @@ def probability(path: Path, entry: str, where: str) -> float:
     return value
 
 
-def add(path: Path, links: Chances, link: tuple[int, int], chance: float, where: str) -> None:
-    """Add a link to those that were named before.
+class Links:
+    """The links of a file, added one by one; of parallel ones one is kept.
 
-    Raises:
-        Fault: If it is there already, leads nowhere or never works.
+    It works where any of them does: its probability is 1 minus the product of 1 - p.
+
+    Attributes:
+        chances: The directed links and their probabilities.
+        parallel: How many links were there already.
     """
-    i, j = link
-    if i == j:
-        raise Fault(f"Graph file {path}: {where} links device {i} to itself.")
-    if chance == 0:
-        raise Fault(f"Graph file {path}: {where} has probability 0; leave the link out.")
-    if link in links:
-        raise Fault(
-            f"Graph file {path}: {where} repeats the link of {i} and {j}; a list in which each "
-            "line is one direction needs a line '# directed'."
-        )
-    links[link] = chance
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._weights: dict[Link, object] = {}
+        self.chances: Chances = {}
+        self.parallel = 0
+        self._first = ""
+
+    def add(
+        self, link: Link, chance: float, where: str, both: bool = False, weight: object = None
+    ) -> None:
+        """Add a link, or one in each direction.
+
+        Args:
+            link: Source and target.
+            chance: That it works.
+            where: What of the file says so.
+            both: Whether it is one in each direction.
+            weight: That the file gives it, if it does.
+
+        Raises:
+            Fault: If it leads nowhere or never works, or if a parallel one has another weight.
+        """
+        i, j = link
+        if i == j:
+            raise Fault(
+                f"Graph file {self._path}: {where} links device {i} to itself; leave that out, as "
+                "a device hears itself anyway."
+            )
+        if chance == 0:
+            raise Fault(f"Graph file {self._path}: {where} has probability 0; leave the link out.")
+        again = False
+        for one in (link, (j, i)) if both else (link,):
+            if one in self.chances:
+                again = True
+                self._merge(one, chance, where, weight)
+                continue
+            self.chances[one] = chance
+            if weight is not None:
+                self._weights[one] = weight
+        if again:
+            self.parallel += 1
+            self._first = self._first or where
+
+    def _merge(self, link: Link, chance: float, where: str, weight: object) -> None:
+        before = self._weights.get(link)
+        if before != weight:
+            one, other = ("none" if one is None else one for one in (before, weight))
+            raise Fault(
+                f"Graph file {self._path}: {where} is parallel to another link, and their weights "
+                f"differ: {one} and {other}; only where they are equal do parallel links become "
+                "one, so leave out all but one."
+            )
+        self.chances[link] = 1 - (1 - self.chances[link]) * (1 - chance)
+
+    def notes(self) -> list[str]:
+        """What a reader of the graph should know about its links, a line each."""
+        lines = []
+        if self.parallel:
+            links = "a link is" if self.parallel == 1 else f"{self.parallel} links are"
+            first = "" if self.parallel == 1 else "first "
+            lines.append(
+                f"{links} parallel to another ({first}{self._first}): parallel links count as one "
+                "that works where any of them does, with probability 1 - product of (1 - p)"
+            )
+        if len(set(self._weights.values())) > 1:
+            lines.append("the weights of its links are not read; strategy.name says how they count")
+        return lines
 
 
 def affordable(path: Path, links: int) -> None:
@@ -77,21 +139,27 @@ def affordable(path: Path, links: int) -> None:
         raise Fault(f"Graph file {path}: has more links than the {LINKS:,} that are allowed.")
 
 
-def size(path: Path, devices: int | None, links: Iterable[tuple[int, int]]) -> int:
-    """How many devices there are: where no header says so, one more than the largest number.
+def populated(path: Path, devices: int) -> None:
+    """See whether there are devices, and not too many.
 
     Raises:
-        Fault: If there are none.
+        Fault: If there are none, or too many.
     """
-    if devices is None:
-        devices = 1 + max((max(link) for link in links), default=-1)
+    if devices > DEVICES:
+        raise Fault(f"Graph file {path}: has {devices:,} devices; at most {DEVICES:,} may be.")
     if not devices:
         raise Fault(f"Graph file {path}: holds no graph.")
-    return devices
 
 
-def graph(devices: int, links: Chances) -> nx.DiGraph:
-    """The graph of these links on devices 0..N-1."""
+def graph(devices: int, links: Chances, notes: Sequence[str] = ()) -> nx.DiGraph:
+    """The graph of these links on devices 0..N-1; ``graph["notes"]`` is what to know of it."""
     found = nx.empty_graph(devices, create_using=nx.DiGraph)
     found.add_edges_from((i, j, {"probability": chance}) for (i, j), chance in links.items())
+    found.graph["notes"] = list(notes)
+    return found
+
+
+def notes(graph: nx.DiGraph) -> list[str]:
+    """What to know of how a graph was read from its file, a line each."""
+    found: list[str] = graph.graph.get("notes", [])
     return found
