@@ -16,6 +16,9 @@ from mpidl.world import Comm
 NONE = 1e-12
 """A spectral gap that is none but for rounding."""
 
+NAME = 24
+"""Characters of a device's name in a table."""
+
 
 def listing(as_json: bool) -> str:
     """Every name of every kind with its parameters and one line each."""
@@ -58,7 +61,7 @@ def report(plan: Plan, stock: Stock, found: dict[str, Any]) -> str:
     lines = [f"{found['name']}: {heading(plan, found, size)}", *changes(plan)]
     lines += ["", graphs.picture(plan.graph), ""] if pictured else []
     lines += _devices(plan, found) if pictured else _ranges(plan, found)
-    lines += provenance.data(plan, stock)
+    lines += [*found["notes"], *provenance.data(plan, stock)]
     lines += [*provenance.sharing(plan), *provenance.emulated(plan)]
     if "simulated_seconds" in found:
         rounds, seconds = plan.file.training.rounds, found["simulated_seconds"]
@@ -106,7 +109,7 @@ def _costs(plan: Plan, found: Mapping[str, Any]) -> list[str]:
     """Data, model, bytes and memory."""
     tests, count, file = found["test_samples"], found["parameters"], plan.file
     return [
-        f"OOD data on {provenance.named(plan.sources)}; "
+        f"OOD data on {provenance.named(plan, plan.sources)}; "
         f"tests: {tests['iid']} IID and {tests['ood']} OOD samples",
         f"algorithm {file.algorithm.name}, strategy {file.strategy.name}; model "
         f"{file.model.name}: {count:,} parameters, {_bytes(count * facts.FLOAT)}",
@@ -178,17 +181,27 @@ def _devices(plan: Plan, found: dict[str, Any]) -> list[str]:
     weights, passage = found.get("weights"), found.get("passage")
     followed = found.get("followed")
     more = ("  influence" + "  passage" * bool(passage) + "  weights") if weights else ""
-    lines = ["device  rank  samples (OOD)" + more]
+    head, *names = called(found)
+    lines = [f"device{head}  rank  samples (OOD){more}"]
     for device, rank in enumerate(plan.hosts):
         ood = found["ood_samples"][device]
         held = f"{found['samples'][device]}" + (f" ({ood})" if ood else "")
-        line = f"{device:6}  {rank:4}  {held:>13}"
+        line = f"{device:6}{names[device]}  {rank:4}  {held:>13}"
         if weights:
             told = "  ".join(f"{j}:{w:.3f}" for j, w in weights[device].items())
             arrival = f"  {forecast.rounds(passage[device], followed):>7}" if passage else ""
             line += f"  {found['stationary'][device]:9.4f}{arrival}  {told}"
         lines.append(line)
     return [*lines, ""]
+
+
+def called(found: Mapping[str, Any]) -> list[str]:
+    """A column of what devices are called, its head first; empty where they have no names."""
+    cells = ["name", *found["names"]]
+    if len(cells) == 1:
+        return [""] * (1 + found["devices"])
+    width = min(NAME, max(map(len, cells)))
+    return [f"  {cell[:width]:{width}}" for cell in cells]
 
 
 def _ranges(plan: Plan, found: dict[str, Any]) -> list[str]:

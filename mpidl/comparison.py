@@ -26,11 +26,12 @@ LEGEND = (
 def report(made: Plan, found: Mapping[str, Any]) -> str:
     """The facts as a page of text."""
     lines = [check.heading(made, found, f"{made.devices} devices"), *check.changes(made)]
+    lines += found["notes"]
     if made.devices <= facts.PICTURED:
         lines += ["", graphs.picture(made.graph)]
     close = made.devices <= outlook.CLOSE
     lines += ["", *(forecast.narrow(found) if close else [forecast.BEYOND])]
-    lines += [f"OOD data on {provenance.named(made.sources)}", "", *_table(made, found), ""]
+    lines += [f"OOD data on {provenance.named(made, made.sources)}", "", *_table(made, found), ""]
     if not (made.steady or made.looks or made.devices <= outlook.WALKED):
         lines += [forecast.CHANGING, ""]
     own = found["strategies"][made.file.strategy.name]
@@ -97,16 +98,17 @@ def _devices(found: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
         shown = shown[:LISTED]
         title = f"of the {LISTED} devices from which all are reached first:"
     followed = own.get("followed")
+    head, *names = check.called(found)
     lines = [
         title,
         "passage, the rounds until knowledge of the sources arrives; mean, longest as only source",
-        "device  degree  community  influence  passage     mean  longest",
+        f"device{head}  degree  community  influence  passage     mean  longest",
     ]
     for device in shown:
         passage = forecast.rounds(own["passage"][device], followed) if own["passage"] else "-"
         lines.append(
-            f"{device:6}  {found['degree'][device]:6}  {community.get(device, '-'):>9}  "
-            f"{own['stationary'][device]:9.4f}  {passage:>7}  "
+            f"{device:6}{names[device]}  {found['degree'][device]:6}  "
+            f"{community.get(device, '-'):>9}  {own['stationary'][device]:9.4f}  {passage:>7}  "
             f"{forecast.rounds(own['passage_mean'][device], followed):>7}  "
             f"{forecast.rounds(own['passage_worst'][device], followed):>7}"
         )

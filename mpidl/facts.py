@@ -40,6 +40,8 @@ def of_run(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, An
         "devices": plan.devices,
         "ranks": ranks,
         **extent(graph),
+        "notes": graphs.notes(graph),
+        "names": graphs.names(graph),
         "sources": plan.sources,
         "data": {"sha256": content.digest, "published": content.published},
         "samples": samples,

@@ -84,7 +84,7 @@ def title(plan: Plan) -> str:
     graph = plan.file.topology.file or f"{plan.file.topology.name} graph"
     return (
         f"mpidl {mpidl.__version__}: {plan.file.name}, {graph}, {plan.file.algorithm.name} with "
-        f"{plan.file.strategy.name} weights, OOD data on {named(plan.sources)}"
+        f"{plan.file.strategy.name} weights, OOD data on {named(plan, plan.sources)}"
     )
 
 
@@ -113,7 +113,8 @@ def notes(comm: Comm, plan: Plan, stock: Stock, exchange: "Exchange", parallel: 
     ]
     if os.environ.get("MPIR_CVAR_ENABLE_HEAVY_YIELD") == "1":
         lines.append("ranks outnumber cores: MPICH gives its core away while it waits")
-    return [*lines, *data(plan, stock), *sharing(plan), *emulated(plan), *cautions.of(plan)]
+    lines += [*graphs.notes(plan.graph), *data(plan, stock), *sharing(plan)]
+    return [*lines, *emulated(plan), *cautions.of(plan)]
 
 
 def emulated(plan: Plan) -> list[str]:
@@ -123,7 +124,7 @@ def emulated(plan: Plan) -> list[str]:
     if plan.stragglers:
         slow = f"{network.slowdown:g} times as slow as others"
         idle = "" if network.step_seconds else ", unseen, as network.step_seconds = 0"
-        lines.append(f"stragglers, {slow}: {named(plan.stragglers)}{idle}")
+        lines.append(f"stragglers, {slow}: {named(plan, plan.stragglers)}{idle}")
     if network.delay:
         low, high = [network.delay] * 2 if isinstance(network.delay, int) else network.delay
         span = f"{low}" if low == high else f"{low} to {high}"
@@ -135,7 +136,7 @@ def emulated(plan: Plan) -> list[str]:
         lines.append(f"outages: {_outages(network.outages)}")
     if plan.attackers:
         since = f" from round {attack.from_round + 1} on" if attack.from_round else ""
-        lines.append(f"attack {attack.name} by {named(plan.attackers)}{since}")
+        lines.append(f"attack {attack.name} by {named(plan, plan.attackers)}{since}")
     return lines
 
 
@@ -148,11 +149,13 @@ def _outages(outages: Sequence[Sequence[int]]) -> str:
     return ", ".join(told[:NAMED]) + more
 
 
-def named(devices: Sequence[int]) -> str:
-    """Devices in words, of many the first ones."""
+def named(plan: Plan, devices: Sequence[int]) -> str:
+    """Devices of a plan in words, of many the first ones, with their names if they have some."""
     if not devices:
         return "no device"
-    shown = ", ".join(map(str, devices[:NAMED]))
+    names = graphs.names(plan.graph)
+    told = [f"{device} ({names[device]})" if names else f"{device}" for device in devices[:NAMED]]
+    shown = ", ".join(told)
     more = f" and {len(devices) - NAMED} more" if len(devices) > NAMED else ""
     return f"device{'s' if len(devices) > 1 else ''} {shown}{more}"
 

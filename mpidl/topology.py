@@ -76,6 +76,8 @@ def values(made: Plan) -> dict[str, Any]:
         "strategy": made.file.strategy.name,
         "devices": made.devices,
         **facts.extent(made.graph),
+        "notes": graphs.notes(made.graph),
+        "names": graphs.names(made.graph),
         "sources": made.sources,
         "degree": [int(degree) for _, degree in made.graph.in_degree],
         **(outlook.of_graph(made.graph) if close else {}),
