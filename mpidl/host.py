@@ -123,6 +123,47 @@ def name() -> str:
     return platform.node()
 
 
+def namespace() -> int:
+    """What tells processes with the same numbers apart: those of other containers."""
+    try:
+        return Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return 0
+
+
+def state(process: int) -> str:
+    """The state of a process as Linux has it, such as ``T`` where a signal stopped it."""
+    told = _told(process)
+    return told[0] if told else ""
+
+
+def born(process: int) -> int:
+    """When a process began, in ticks of Linux' clock; 0 if nobody tells."""
+    told = _told(process)
+    return int(told[19]) if told else 0
+
+
+def lives(process: int) -> bool:
+    """Whether a process runs; one that has ended may stay as a zombie until it is asked for."""
+    if Path("/proc/self").exists():
+        return state(process) not in ("", "Z", "X")
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _told(process: int) -> list[str]:
+    """What Linux says of a process behind its name."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
 def _nap(seconds: float) -> None:
     """Let the short sleeps of this process be so long, where that is more than Linux's 50 us.
 

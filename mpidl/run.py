@@ -19,6 +19,7 @@ if __name__ == "__main__":
 from mpidl import (
     check,
     checkpoint,
+    claims,
     ends,
     hdf5,
     host,
@@ -172,31 +173,60 @@ def run(
             results file, None to begin.
         limit: Seconds after which it must have stopped.
     """
-    leads = comm.rank == 0
+    with claims.Hold(path) as hold:
+        return _run(comm, made, hold, overwrite, resume, limit)
+
+
+def _run(
+    comm: Comm,
+    made: Plan,
+    hold: claims.Hold,
+    overwrite: bool,
+    resume: str | None,
+    limit: float | None,
+) -> int:
+    path, leads = hold.target, comm.rank == 0
     parallel = world.agree(comm, lambda: writer(made))
     if resume is not None and comm.bcast(world.agree(comm, lambda: leads and over(made, path))):
         if leads:
             # It may have been killed before it could do this.
             checkpoint.discard(path, made.file.checkpoint.final)
             print(f"nothing is left to do: the completed run is in {path}", flush=True)
-        return 0
+        return Outcome.COMPLETED.code
+    # Where there is no folder yet nobody writes in it, and a fault shall leave none behind.
+    if not claimed(comm, hold, resume is not None, there=True):
+        return Outcome.STOPPED.code
     found = None if resume is None else resumed(comm, made, path, resume)
     stock = shards.provide(comm, made)
     size = schema.series_bytes(made.sizes(len(stock.traits.classes)))
     beside, goes_on = [checkpoint.folder(path)], found is not None
     world.agree(comm, lambda: results.examine(path, overwrite or goes_on, size, leads))
     rehearse(comm, made, stock)
-    if (early := wanted(comm)) is not None:
-        if leads:
-            print(
-                "interrupted while it started; nothing is changed, --resume begins or goes on",
-                flush=True,
-            )
+    early = wanted(comm)
+    if early is not None and leads:
+        told = "interrupted while it started; nothing is changed, --resume begins or goes on"
+        print(told, flush=True)
+    if early is None and not claimed(comm, hold, resume is not None):
+        early = Outcome.STOPPED
+    if early is not None:
         stock.close()
         return early.code
     world.agree(comm, lambda: results.claim(path, overwrite, leads, beside, goes_on))
     if leads:
         print(provenance.title(made), flush=True)
+    return _work(comm, made, stock, path, parallel, found, limit).code
+
+
+def _work(
+    comm: Comm,
+    made: Plan,
+    stock: Stock,
+    path: Path,
+    parallel: bool,
+    found: Found | None,
+    limit: float | None,
+) -> Outcome:
+    leads = comm.rank == 0
 
     from mpidl import build, rounds
 
@@ -218,7 +248,28 @@ def run(
             display.console.print(display.table(made.hops()))
         trouble = parts.saver.give_up() if outcome is Outcome.UNSAVED else ""
         display.console.print(outcome.told(path, trouble))
-    return outcome.code
+    return outcome
+
+
+def claimed(comm: Comm, hold: claims.Hold, patient: bool, there: bool = False) -> bool:
+    """Collective. Claim the results file; False where another run still writes it.
+
+    Args:
+        comm: All ranks.
+        hold: The claim.
+        patient: Wait whether that run goes on.
+        there: Only where its folder is there.
+
+    Raises:
+        Fault: If another run writes it, and there is no patience.
+    """
+
+    def take() -> bool:
+        if comm.rank != 0 or (there and not hold.target.parent.is_dir()):
+            return True
+        return hold.take(patient, lambda told: print(told, flush=True))
+
+    return bool(comm.bcast(world.agree(comm, take)))
 
 
 def wanted(comm: Comm) -> Outcome | None:

@@ -11,10 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from mpidl import host
 
 PATIENCE = 1800.0
 """Seconds that ranks wait for a late one, unless told otherwise."""
@@ -65,7 +66,7 @@ class Watchdog:
         self.patience = PATIENCE
         self._over = threading.Event()
         now = time.monotonic()
-        self._say(process=os.getpid(), namespace=namespace(), since=now, beat=now)
+        self._say(process=os.getpid(), namespace=host.namespace(), since=now, beat=now)
         self._thread = threading.Thread(target=self._look, name="watchdog", daemon=True)
 
     def start(self) -> None:
@@ -111,9 +112,9 @@ class Watchdog:
 
     def _ended(self) -> list[int]:
         """The rows of ranks that have ended, except those that came to a good end."""
-        here = self._heard("namespace") == namespace()
+        here = self._heard("namespace") == host.namespace()
         missed = np.flatnonzero(here & (self._heard("code") != 1)).tolist()
-        return [row for row in missed if not _lives(int(self._heard("process")[row]))]
+        return [row for row in missed if not host.lives(int(self._heard("process")[row]))]
 
     def _end_with(self, ended: Sequence[int]) -> None:
         """End the job, which its launcher did not end: with the word of who ended, or for it."""
@@ -146,7 +147,7 @@ class Watchdog:
 
     def _doing(self, row: int, now: float) -> str:
         process, phase = int(self._heard("process")[row]), int(self._heard("phase")[row])
-        stopped = ", stopped by a signal" if _state(process) in ("T", "t") else ""
+        stopped = ", stopped by a signal" if host.state(process) in ("T", "t") else ""
         late = f"{now - self._heard('since')[row]:.0f} s in {PHASES[phase]}"
         silent = f"nothing heard for {now - self._heard('beat')[row]:.0f} s"
         told = late if phase else silent
@@ -177,25 +178,3 @@ def working(phase: str) -> Iterator[None]:
     """Work in one of ``PHASES``; see :meth:`Watchdog.working`."""
     with on_duty.working(phase) if on_duty is not None else nullcontext():
         yield
-
-
-def namespace() -> int:
-    """What tells processes with the same numbers apart: those of other containers."""
-    try:
-        return Path("/proc/self/ns/pid").stat().st_ino
-    except OSError:
-        return -os.getpid()
-
-
-def _state(process: int) -> str:
-    """The state of a process as Linux has it, such as ``T`` where a signal stopped it."""
-    try:
-        status = Path(f"/proc/{process}/stat").read_text()
-    except OSError:
-        return ""
-    return status.rpartition(")")[2].split()[0]
-
-
-def _lives(process: int) -> bool:
-    """Whether a process runs; one that has ended may stay as a zombie until it is asked for."""
-    return _state(process) not in ("", "Z", "X")

@@ -5,35 +5,25 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mpidl import host
+from mpidl import claims, host
 from mpidl.faults import Fault
-
-STALE = 60.0
-"""Seconds after which a claim that nobody renews is void."""
 
 END = 4000
 """Characters of a log's end that are looked at."""
 
 
-@dataclass(frozen=True)
-class Claim:
-    """That a run goes on: where, on which slot, and for which driver.
+@dataclass(frozen=True, kw_only=True)
+class Claim(claims.Claim):
+    """That a run goes on: on which slot, and for which driver."""
 
-    Attributes:
-        started: Seconds since 1970.
-    """
-
-    host: str
-    pid: int
     slot: int
     driver: str
-    started: float
 
 
 @dataclass(frozen=True)
@@ -97,35 +87,25 @@ class Folder:
             yield
             lock.truncate(0)
 
-    @contextmanager
-    def claim(self, name: str, claim: Claim) -> Iterator[Callable[[], None]]:
+    def claim(self, name: str, claim: Claim) -> AbstractContextManager[Callable[[], None]]:
         """Hold a claim on a run; yields what renews it."""
-        path = self.claims / name
-
-        def renew() -> None:
-            _put(path, json.dumps(asdict(claim)))
-
-        renew()
-        try:
-            yield renew
-        finally:
-            path.unlink(missing_ok=True)
+        return claims.held(self.claims / name, claim)
 
     def going_on(self) -> dict[str, Claim]:
         """The runs that are claimed, by name; void claims are dropped."""
-        found = {}
+        found = dict[str, Claim]()
         for path in self.claims.iterdir():
-            with suppress(OSError, ValueError, TypeError):
-                claim = Claim(**json.loads(path.read_text(encoding="utf-8")))
-                if _void(path, claim):
-                    path.unlink()
+            claim = claims.read(path, Claim)
+            with suppress(OSError):
+                if claim is None or not claims.void(claim, time.time() - path.stat().st_mtime):
+                    found |= {path.name: claim} if claim is not None else {}
                 else:
-                    found[path.name] = claim
+                    path.unlink()
         return found
 
     def stop(self, driver: str) -> None:
         """Ask the workers of a driver to end their runs."""
-        _put(self.path / "stop", driver)
+        claims.put(self.path / "stop", driver)
 
     def asked_to_stop(self, driver: str) -> bool:
         """Whether the workers of a driver shall end their runs."""
@@ -175,28 +155,6 @@ def _refusal(path: Path, holder: str, error: OSError) -> str:
     if isinstance(error, BlockingIOError | PermissionError):
         return f"Another driver works in {path} ({holder or 'a moment ago'}); wait for its end."
     return f"Cannot lock {path}: {error.strerror}; take a folder on a file system that locks files."
-
-
-def _void(path: Path, claim: Claim) -> bool:
-    """Whether whoever claimed a run is gone."""
-    if claim.host == host.name():
-        return not _alive(claim.pid)
-    return time.time() - path.stat().st_mtime > STALE
-
-
-def _alive(process: int) -> bool:
-    """Whether a process of this host runs; one that has ended may still be listed."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return not Path("/proc/self").exists()
-
-
-def _put(path: Path, text: str) -> None:
-    """Write a small file at once, so that nobody reads half of it."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
 
 
 def finished(attempts: Sequence[Attempt]) -> dict[str, Attempt]:

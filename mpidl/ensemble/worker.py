@@ -92,7 +92,7 @@ def perform(task: Task, parsl_resource_specification: Mapping[str, Any] | None =
         *(sys.executable, "-m", "mpidl.run", str(folder.files / f"{task.name}.toml")),
         *("--out", str(folder.path), "--resume"),
     ]
-    claim = Claim(host.name(), os.getpid(), slot, task.driver, now)
+    claim = Claim(slot=slot, driver=task.driver, started=now)
     with (
         folder.claim(task.name, claim) as renew,
         open(folder.logs / f"{task.name}.txt", "a", encoding="utf-8") as log,

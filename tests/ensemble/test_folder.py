@@ -9,13 +9,13 @@ from dataclasses import replace
 
 import pytest
 
-from mpidl import host
+from mpidl import claims
 from mpidl.ensemble import folder as room
 from mpidl.ensemble import keeper, worker
 from mpidl.ensemble.folder import Attempt, Claim, Folder
 from mpidl.faults import Fault
 
-MINE = Claim(host.name(), os.getpid(), 0, "driver", 0.0)
+MINE = Claim(slot=0, driver="driver")
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_a_process_that_ended_but_is_still_listed_is_gone(folder):
 def test_claims_of_other_hosts_are_void_when_nobody_renews_them(folder):
     with folder.claim("run", replace(MINE, host="elsewhere")) as renew:
         assert set(folder.going_on()) == {"run"}
-        old = time.time() - room.STALE - 1
+        old = time.time() - claims.STALE - 1
         os.utime(folder.claims / "run", (old, old))
         assert folder.going_on() == {}
         renew()

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mpidl import build, run, runfile
+from mpidl import build, claims, run, runfile
 from mpidl.device import Device, Samples
+from mpidl.faults import Fault
 from mpidl.outcome import Outcome
 from mpidl.plan import KINDS
 
@@ -357,3 +358,23 @@ def test_interrupting_one_rank_stops_all_after_the_same_round(comm, parts, read)
     assert (found["completed"], found["rounds_done"]) == (0, 3)
     assert np.isfinite(found["series/train_loss"][:3]).all()
     assert np.isnan(found["series/train_loss"][3:]).all()
+
+
+def test_a_file_that_another_run_writes_is_left_to_it(comm, planned, shared_path, monkeypatch):
+    for name in ("STALE", "BEAT", "LOOK"):
+        monkeypatch.setattr(claims, name, 0.01)
+    path = shared_path / "run.h5"
+    claim = shared_path / ".run.h5.claim"
+    with claims.Hold(path) as other:
+        if comm.rank == 0:
+            other.take(False, print)
+        comm.Barrier()
+        with pytest.raises(Fault, match="Another run writes"):
+            run.run(comm, planned(), path)
+        assert run.run(comm, planned(), path, resume="") == Outcome.STOPPED.code
+        assert [entry.name for entry in shared_path.iterdir()] == [claim.name]
+        comm.Barrier()
+    comm.Barrier()
+    assert run.run(comm, planned(), path, resume="") == 0
+    comm.Barrier()
+    assert [entry.name for entry in shared_path.iterdir()] == [path.name]
