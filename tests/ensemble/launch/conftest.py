@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,18 @@ steps = 1
 accelerator = "cpu"
 """
 
-MODULE = """() {
+PROFILE = """
+export PATH="{binaries}:/usr/bin:/bin"
+module() {{
   echo "module $*"
-  if [ "$1" = load ]; then export LOADEDMODULES="$2/2026" PYTHONPATH="$STAND_IN_PBS/python"; fi
-}"""
-"""What a login shell on a cluster has, as a function that bash takes from its environment."""
+  [ "$1" = load ] || return 0
+  export LOADEDMODULES="$2/2026" PYTHONPATH="$STAND_IN_PBS/python:{root}"
+}}
+conda() {{ echo "conda $*"; }}
+"""
+"""What a login shell on a cluster reads, and no other shell."""
+
+COMMANDS = ("qsub", "qstat", "qdel", "qhold", "qrls", "qrerun")
 
 
 @pytest.fixture
@@ -88,28 +96,28 @@ def copied(venv: Path) -> Path:
 
 
 class Pbs:
-    """A stand-in for PBS: ``qsub`` takes jobs down, :meth:`work_off` does them one by one."""
+    """PBS with the rules of a site: ``qsub`` takes jobs down, ``mom.py`` runs them."""
 
     def __init__(self, site: str, checkout: Path, state: Path) -> None:
         self.site, self.checkout, self.state = site, checkout, state
-        state.mkdir()
+        binaries, home = checkout / ".venv/bin", state / "home"
+        home.mkdir(parents=True)
+        (home / ".bash_profile").write_text(PROFILE.format(binaries=binaries, root=ROOT))
         shutil.copy(ROOT / f"launch/sites/{site}.toml", state / "rules.toml")
-        binaries = checkout / ".venv/bin"
-        for name in ("qsub", "qstat", "mpiexec"):
-            (binaries / name).symlink_to(STAND_INS / f"{name}.py")
+        for name in COMMANDS:
+            (binaries / name).symlink_to(STAND_INS / "pbs.py")
+        (binaries / "mpiexec").symlink_to(STAND_INS / "mpiexec.py")
         self.environment = {
-            "HOME": os.environ.get("HOME", "/"),
+            "HOME": str(home),
             "PATH": f"{binaries}{os.pathsep}/usr/bin{os.pathsep}/bin",
             "STAND_IN_PBS": str(state),
             "STAND_IN_HYDRA": str(Path(sys.executable).with_name("mpiexec")),
-            "BASH_FUNC_module%%": MODULE,
-            "BASH_FUNC_conda%%": '() { echo "conda $*"; }',
         }
 
-    def qsub(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Submit from the checkout, as a user would."""
+    def ask(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Give a command in the checkout, as a user would."""
         return subprocess.run(
-            ["qsub", *words],
+            words,
             cwd=self.checkout,
             env=self.environment,
             capture_output=True,
@@ -117,43 +125,51 @@ class Pbs:
             timeout=LIMIT,
         )
 
+    def qsub(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Submit a job."""
+        return self.ask("qsub", *words)
+
     def job(self, number: int) -> dict[str, Any]:
         """What is known of a job."""
         found: dict[str, Any] = json.loads((self.state / f"{number}.pbs.json").read_text())
         return found
 
+    def log(self, number: int) -> str:
+        """What a job has printed so far."""
+        path = self.state / f"{number}.pbs.log"
+        return path.read_text() if path.exists() else ""
+
     def work_off(self) -> list[tuple[int, str]]:
         """Do all jobs, also those that jobs submit; the exit code and the output of each."""
-        done: list[tuple[int, str]] = []
-        while (self.state / f"{len(done) + 1}.pbs.json").exists():
-            done.append(self._do(len(done) + 1))
-        return done
+        subprocess.run([*self._mom(), "--drain"], env=self.environment, timeout=LIMIT, check=True)
+        return self.done()
 
-    def _do(self, number: int) -> tuple[int, str]:
-        job, name = self.job(number), f"{number}.pbs"
-        nodes = self.state / f"{name}.nodes"
-        count = job["Resource_List"]["nodect"]
-        # All nodes are this machine; their domains tell them apart.
-        names = [f"{host.name()}.{self.site}{node}.alcf.anl.gov\n" for node in range(count)]
-        nodes.write_text("".join(names))
-        self._put(name, job | {"job_state": "R", "stime": time.ctime()})
-        # PBS copies the script, and gives it nothing of the submitter's environment.
-        body = shutil.copy(job["script"], self.state / f"{name}.SC")
-        told = {"PBS_JOBID": name, "PBS_NODEFILE": str(nodes), "PBS_O_WORKDIR": job["folder"]}
-        ended = subprocess.run(
-            ["bash", "-l", body],
-            cwd=self.environment["HOME"],
-            env=self.environment | told | job["Variable_List"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=LIMIT,
-        )
-        self._put(name, job | {"job_state": "F"})
-        return ended.returncode, ended.stdout
+    def done(self) -> list[tuple[int, str]]:
+        """The exit code and the output of each job that has ended."""
+        count = len(list(self.state.glob("*.pbs.json")))
+        jobs = [(self.job(number), self.log(number)) for number in range(1, count + 1)]
+        return [(job["Exit_status"], log) for job, log in jobs if "Exit_status" in job]
 
-    def _put(self, name: str, job: dict[str, Any]) -> None:
-        (self.state / f"{name}.json").write_text(json.dumps(job))
+    @contextmanager
+    def serving(self, *words: str) -> Iterator[None]:
+        """Do jobs as they come."""
+        with subprocess.Popen([*self._mom(), *words], env=self.environment) as mom:
+            try:
+                yield
+            finally:
+                mom.terminate()
+
+    def wait_for(self, what: Callable[[], object]) -> None:
+        """Wait until something is true of the jobs, or the time is over."""
+        deadline = time.monotonic() + LIMIT
+        while not what():
+            if time.monotonic() > deadline:
+                logs = [path.read_text() for path in self.state.glob("*.log")]
+                pytest.fail("\n".join(["what was waited for does not come", *logs]))
+            time.sleep(0.05)
+
+    def _mom(self) -> list[str]:
+        return [sys.executable, str(STAND_INS / "mom.py"), str(self.state), "--site", self.site]
 
 
 @pytest.fixture
