@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mpidl import claims, host
+from mpidl import claims, host, results
 from mpidl.faults import Fault
 
 END = 4000
@@ -155,6 +155,16 @@ def _refusal(path: Path, holder: str, error: OSError) -> str:
     if isinstance(error, BlockingIOError | PermissionError):
         return f"Another driver works in {path} ({holder or 'a moment ago'}); wait for its end."
     return f"Cannot lock {path}: {error.strerror}; take a folder on a file system that locks files."
+
+
+def rounds(found: Path) -> int:
+    """How far work is: rounds in a results file, or in those of a folder; 1 more for its end."""
+    if found.is_dir():
+        return sum(rounds(path) for path in found.glob("*.h5") if ".unfinished-" not in path.name)
+    with suppress(Fault):
+        _, done, completed = results.told(found)
+        return done + completed
+    return 0
 
 
 def finished(attempts: Sequence[Attempt]) -> dict[str, Attempt]:

@@ -1,8 +1,8 @@
 """What a batch script hands over to: one run or an ensemble on its job's nodes, then the next job.
 
 Some time before the nodes are taken away, and at each warning signal, the run or ensemble is asked
-to stop after its round. If it then ends with "start me again", and this job got further with it
-than the one before, the same job is submitted once more.
+to stop after its round. If it then ends with "start me again", as its time was over, and this job
+got further with it than the one before, the same job is submitted once more.
 """
 
 import os
@@ -12,36 +12,24 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-from mpidl import plan, results
+from mpidl import graphs, plan
 from mpidl.ends import WARNINGS, heeded
-from mpidl.ensemble import __main__, allocation, launchers, sites, study
+from mpidl.ensemble import __main__, allocation, chain, launchers, sites, study
+from mpidl.ensemble.chain import Request
+from mpidl.ensemble.folder import rounds
 from mpidl.ensemble.sites import Site
 from mpidl.faults import Fault, Parser, tell
 from mpidl.outcome import Outcome
-from mpidl.walltime import MOMENTS
-
-WORDS, CHAIN = "MPIDL_JOB", "MPIDL_CHAIN"
-"""Variables: what to start, and how many jobs may follow."""
-
-LINKS = 100
-"""How many jobs may follow if that is unset."""
-
-OWN, ENDS = "MPIDL_", MOMENTS[0]
-"""How the variables begin that the next job gets too, and which of them is of this one only."""
 
 ASK = signal.SIGUSR1
 """What asks work to stop; launchers pass it on to ranks."""
-
-RESOURCES = ("select", "place", "walltime", "filesystems")
-"""Of what PBS lists as a job's resources, those that it was submitted with."""
 
 LOOK = 0.5
 """Seconds between two looks at the clock."""
@@ -66,7 +54,8 @@ def parser() -> Parser:
     add = parser.add_argument
     add("--site", default="local", help="a site's name or file")
     add("--script", default="", help="what is submitted again")
-    add("words", nargs="...", metavar="run|ensemble ...", help=f"without them, those of ${WORDS}")
+    help = f"without them, those of ${chain.WORDS}"
+    add("words", nargs="...", metavar="run|ensemble ...", help=help)
     return parser
 
 
@@ -78,12 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         site = sites.read(options.site)
         hosts, ends = allocation.hosts(site), allocation.ends(site)
         _print_found(site, hosts, ends)
-        words = options.words or shlex.split(os.environ.get(WORDS, ""))
         stop = allocation.stop(ends)
-        work = understood(options.site, site, hosts, words, stop)
+        work = understood(options.site, site, hosts, chain.told(options.words), stop)
         if ends is not None:
             # A run stops in time even where no launcher passes on what this process asks.
-            work.environment[ENDS] = str(int(ends))
+            work.environment[chain.ENDS] = str(int(ends))
     except Fault as fault:
         tell(fault)
         return 2
@@ -93,9 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code != Outcome.STOPPED.code or not allocation.number(site):
         return code
     try:
+        chain.check_wanted(asked, stop)
         if rounds(work.results) <= before:
             raise Fault(f"No job follows: this one got no further with {work.results}.")
-        again(site, options.script)
+        chain.again(site, options.script, work.results)
     except Fault as fault:
         tell(fault)
         return code
@@ -116,7 +105,7 @@ def understood(
         return _ensemble(name, site, words[1:], ends)
     raise Fault(
         "Nothing to start: say 'run [-n RANKS] FILE.toml ...' or 'ensemble STUDY.toml ...', behind "
-        f"the script's name or in {WORDS}."
+        f"the script's name or in {chain.WORDS}."
     )
 
 
@@ -131,10 +120,12 @@ def _run(site: Site, hosts: Sequence[str], words: Sequence[str]) -> Work:
     own, _ = known.parse_known_args(rest)
     room = len(hosts) * len(sites.places(site)) * site.node.ranks_per_place
     file = plan.read(own.file, own.set, told.n or room)
-    ranks = told.n or min(room, plan.make(file, 1).devices)
+    graph = graphs.build(file.topology, told.n or room, file.training.rounds)
+    ranks = told.n or study.ranks_of(file, graph, room)
     shape = sites.shape(site, ranks)
     if shape.nodes > len(hosts):
         raise Fault(f"{ranks} ranks take {shape.nodes} nodes; this job has {len(hosts)}.")
+    plan.make(file, ranks, graph)
     if shape.nodes < len(hosts):
         print(f"mpidl: {ranks} ranks take {shape.nodes} of {len(hosts)} nodes", flush=True)
     if not {"--resume", "--overwrite"}.intersection(rest):
@@ -159,19 +150,19 @@ def _ensemble(name: str, site: Site, words: Sequence[str], ends: float | None) -
     return Work(command, os.environ | site.environment, told.out / study.name_of(told.study))
 
 
-def listen() -> list[int]:
+def listen() -> list[Request]:
     """Take warnings down from now on, as one may come before there is work to pass it on to."""
-    asked: list[int] = []
+    asked: list[Request] = []
 
     def take(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
+        asked.append(chain.request(number))
 
     for number in heeded(*WARNINGS):
         signal.signal(number, take)
     return asked
 
 
-def start(work: Work, stop: float | None, asked: Sequence[int]) -> int:
+def start(work: Work, stop: float | None, asked: Sequence[Request]) -> int:
     """Start the work; ask it to stop then, or when this process was warned; its exit code."""
     print(f"$ {shlex.join(work.command)}", flush=True)
     child = subprocess.Popen(work.command, env=work.environment)
@@ -179,63 +170,14 @@ def start(work: Work, stop: float | None, asked: Sequence[int]) -> int:
     while True:
         with suppress(subprocess.TimeoutExpired):
             code = child.wait(LOOK)
-            # What was asked before it could listen wants to be started again all the same.
-            return (
-                Outcome.STOPPED.code if told and code == -ASK else code if code >= 0 else 128 - code
-            )
+            if told and launchers.deaf(code):
+                return Outcome.STOPPED.code
+            return code if code >= 0 else 128 - code
         if not told and (asked or allocation.left(stop) < 0):
-            why = signal.Signals(asked[0]).name if asked else "the time is over"
+            why = signal.Signals(asked[0].signal).name if asked else "the time is over"
             print(f"mpidl: {why}; asked to stop after this round", flush=True)
             child.send_signal(ASK)
             told = True
-
-
-def rounds(found: Path) -> int:
-    """How far work is: rounds in a results file, or in those of a folder; 1 more for its end."""
-    if found.is_dir():
-        return sum(rounds(path) for path in found.glob("*.h5") if ".unfinished-" not in path.name)
-    with suppress(Fault):
-        _, done, completed = results.told(found)
-        return done + completed
-    return 0
-
-
-def again(site: Site, script: str) -> None:
-    """Submit this job once more, with all that it was submitted with.
-
-    Raises:
-        Fault: If the chain has come to its end, or the scheduler refuses.
-    """
-    links = int(os.environ.get(CHAIN, LINKS))
-    if site.scheduler == "slurm":
-        if int(os.environ.get("SLURM_RESTART_COUNT", 0)) >= links:
-            raise Fault(f"No job follows: {CHAIN} = {links} of them did.")
-        allocation.ask("scontrol", "requeue", allocation.number(site))
-        return
-    if links < 1:
-        raise Fault(f"No job follows: {CHAIN} = {links}.")
-    told = {key: value for key, value in os.environ.items() if key.startswith(OWN)}
-    told.pop(ENDS, None)
-    told |= {CHAIN: str(links - 1)}
-    words = ["qsub", *resources(site, allocation.described(allocation.number(site)))]
-    words += ["-v", ",".join(f"{key}={quoted(value)}" for key, value in told.items()), script]
-    print(f"mpidl: the next job is {allocation.ask(*words).strip()}", flush=True)
-
-
-def resources(site: Site, job: Mapping[str, Any]) -> list[str]:
-    """What a job of PBS was submitted with; it may have been routed to another queue."""
-    queue, wanted = job["queue"], job["Resource_List"]
-    through = site.queues[queue].through if queue in site.queues else ""
-    words = ["-A", job["Account_Name"], "-q", through or queue, "-N", job["Job_Name"]]
-    for name in RESOURCES:
-        if name in wanted:
-            words += ["-l", f"{name}={wanted[name]}"]
-    return words
-
-
-def quoted(value: str) -> str:
-    """A value as qsub takes it in a list: PBS splits that at commas outside quotes."""
-    return value if "," not in value else f'"{value}"' if '"' not in value else f"'{value}'"
 
 
 def _print_found(site: Site, hosts: Sequence[str], ends: float | None) -> None:

@@ -5,6 +5,7 @@ for itself, the launcher and the operating system place its ranks. The list of c
 run's first node, and is used on each of its nodes.
 """
 
+import signal
 from collections.abc import Mapping, Sequence
 
 from mpidl import host
@@ -16,6 +17,19 @@ IN_A_JOB = ("SLURM_JOB_ID", "SLURM_JOBID")
 
 BESIDE_OTHERS = {"HYDRA_LAUNCHER_EXTRA_ARGS": "--overlap"}
 """Where Hydra reaches nodes by srun, which else waits until nothing else uses them."""
+
+
+REQUESTS = (signal.SIGUSR1, signal.SIGTERM)
+"""Signals by which a run is asked to stop: by whoever started it, by a batch system."""
+
+
+def deaf(code: int) -> bool:
+    """Whether a run that was asked to stop ended so, as it did not listen yet; it can start again.
+
+    The signal itself ended its ranks: a process of one's own then has the negative number as its
+    exit code, Hydra's mpiexec the number, others 128 more, as shells have it.
+    """
+    return any(code in (-number, number, 128 + number) for number in REQUESTS)
 
 
 def command(site: Site, shape: Shape, hosts: Sequence[str], number: int = 0) -> list[str]:

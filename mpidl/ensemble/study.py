@@ -159,12 +159,16 @@ class _Maker:
             self._graphs[key] = graphs.build(read.topology, 1, read.training.rounds)
         graph = self._graphs[key]
         limit = self._ranks or (len(graph) if wanted == "devices" else wanted)
-        ranks, hosts = min(len(graph), limit), read.placement.hosts
-        if isinstance(hosts, list) and hosts:
-            ranks = max(hosts) + 1
-        plan.make(read, ranks, graph)
+        number = ranks_of(read, graph, limit)
+        plan.make(read, number, graph)
         name = "-".join([*(clean(labels[axis]) for axis in self.file.prefix), identity(read)])
-        return Run(replace(read, name=name), labels, ranks, len(graph))
+        return Run(replace(read, name=name), labels, number, len(graph))
+
+
+def ranks_of(file: RunFile, graph: nx.DiGraph, most: int) -> int:
+    """How many ranks a run starts on: one for each device, up to so many, or what it says."""
+    hosts = file.placement.hosts
+    return max(hosts) + 1 if isinstance(hosts, list) and hosts else min(len(graph), most)
 
 
 def identity(file: RunFile) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from mpidl import walltime
-from mpidl.ensemble import allocation, job, sites
+from mpidl.ensemble import allocation, chain, folder, job, sites
+from mpidl.ensemble.chain import Request
 from mpidl.ensemble.job import Work
 from mpidl.faults import Fault
 
@@ -25,7 +26,7 @@ def test_work_that_a_signal_ends_has_a_shells_exit_code():
 
 
 def test_work_that_is_warned_before_it_listens_is_started_again(capfd):
-    assert job.start(Work(["sleep", "20"], {}, Path()), None, [15]) == 75
+    assert job.start(Work(["sleep", "20"], {}, Path()), None, [Request(15, 0.0)]) == 75
     assert "SIGTERM; asked to stop" in capfd.readouterr().out
 
 
@@ -44,17 +45,95 @@ JOB = {
 
 
 def test_the_next_job_goes_through_the_queue_that_routes():
-    words = " ".join(job.resources(sites.read("aurora"), JOB))
+    words = " ".join(chain.options(sites.read("aurora"), JOB, "12.pbs"))
     wanted = "-A project -q prod -N mpidl -l select=1200 -l place=scatter -l walltime=18:00:00"
     assert words == f"{wanted} -l filesystems=home:flare"
 
 
+def test_the_next_job_gets_what_this_one_was_submitted_with():
+    more = {
+        "Rerunable": "False",
+        "Mail_Points": "abe",
+        "Mail_Users": "me@here",
+        "umask": 22,
+        "Output_Path": "login:/home/me/logs/",
+        "Error_Path": "login:/home/me/mpidl.e12",
+        "Submit_arguments": "-l select=2:ncpus=208,mig_config=1g -v MPIDL_JOB=run a.toml x.pbs",
+        "Resource_List": {"select": "2:ncpus=208", "ncpus": 416, "mig_config": "1g", "award": "x"},
+    }
+    words = " ".join(chain.options(sites.read("aurora"), JOB | more, "12.pbs"))
+    assert words == (
+        "-A project -q prod -N mpidl -l select=2:ncpus=208 -l mig_config=1g -r n -m abe "
+        "-M me@here -o login:/home/me/logs/ -W umask=22"
+    )
+
+
+def test_commas_are_quoted_for_qsub():
+    assert chain.quoted("MPIDL_VENV", "a b") == "a b"
+    assert chain.quoted("MPIDL_VENV", "a,b") == '"a,b"'
+    with pytest.raises(Fault, match="spoils the quotes in MPIDL_VENV = a'b"):
+        chain.quoted("MPIDL_VENV", "a'b")
+
+
+WORDS = ["run", "my file.toml", "--set", 'name="a,b"']
+
+
+def test_words_come_from_the_command_the_variable_or_a_file(tmp_path, monkeypatch):
+    monkeypatch.delenv("MPIDL_JOB", raising=False)
+    assert chain.told([]) == []
+    monkeypatch.setenv("MPIDL_JOB", f"@{tmp_path / 'job'}")
+    with pytest.raises(Fault, match="the file cannot be read"):
+        chain.told([])
+    (tmp_path / "job").write_text("run 'my file.toml'\n--set 'name=\"a,b\"'\n")
+    assert chain.told([]) == WORDS
+    assert chain.told(["run"]) == ["run"]
+    monkeypatch.setenv("MPIDL_JOB", "run a.toml --set name=\\a b\\")
+    with pytest.raises(Fault, match=r"No escaped character; qsub -v spoils quotes: .*@FILE"):
+        chain.told([])
+
+
 @pytest.mark.parametrize(
-    ("value", "quoted"),
-    [("run a.toml", "run a.toml"), ("a[1,2]", '"a[1,2]"'), ('a["1,2"]', "'a[\"1,2\"]'")],
+    ("asked", "stop", "wanted"),
+    [
+        ([], None, True),
+        ([(10, 50.0)], None, True),
+        ([(15, 150.0)], 100.0, True),
+        ([(15, 99.0)], 100.0, False),
+        ([(10, 50.0), (15, 60.0)], 100.0, False),
+        ([(15, 150.0)], None, False),
+        ([(1, 99.0)], 100.0, False),
+    ],
 )
-def test_commas_are_quoted_for_qsub(value, quoted):
-    assert job.quoted(value) == quoted
+def test_a_job_that_is_ended_before_its_time_has_none_after_it(asked, stop, wanted):
+    requests = [Request(*one) for one in asked]
+    if wanted:
+        chain.check_wanted(requests, stop)
+        return
+    with pytest.raises(Fault, match=r"No job follows: SIG(TERM|HUP) came"):
+        chain.check_wanted(requests, stop)
+
+
+RING = '[topology]\nname = "{}"\n[data]\nname = "digits"\n[training]\naccelerator = "cpu"\n'
+
+
+@pytest.mark.parametrize(
+    ("topology", "more", "ranks"),
+    [
+        ("ring", "", 24),
+        ("barabasi_albert", "--set topology.m=2", 24),
+        ("ring", "--set topology.devices=5", 5),
+        ("ring", "--set topology.devices=5 --set placement.hosts=[0,1,1,0,1]", 2),
+        ("ring", "-n 7", 7),
+    ],
+)
+def test_a_run_takes_the_places_of_its_nodes_or_a_rank_for_each_device(
+    tmp_path, topology, more, ranks
+):
+    file = tmp_path / "run.toml"
+    file.write_text(RING.format(topology))
+    words = [*more.split(), str(file)] if "-n" in more else [str(file), *more.split()]
+    work = job.understood("aurora", sites.read("aurora"), ["a", "b"], ["run", *words], None)
+    assert work.command[:3] == ["mpiexec", "-n", str(ranks)]
 
 
 def test_an_ensemble_gets_further_by_rounds_that_are_done(tmp_path):
@@ -65,9 +144,9 @@ def test_an_ensemble_gets_further_by_rounds_that_are_done(tmp_path):
             file["rounds_done"], file["completed"] = rounds, completed
             file.attrs["schema"], file.attrs["run_file"] = 1, ""
     (tmp_path / "c.h5").write_text("half a file")
-    assert job.rounds(tmp_path) == 5 + 1 + 3
-    assert job.rounds(tmp_path / "b.h5") == 3
-    assert job.rounds(tmp_path / "none") == 0
+    assert folder.rounds(tmp_path) == 5 + 1 + 3
+    assert folder.rounds(tmp_path / "b.h5") == 3
+    assert folder.rounds(tmp_path / "none") == 0
 
 
 def test_hosts_of_a_job_of_pbs(tmp_path, monkeypatch):

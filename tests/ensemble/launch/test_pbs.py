@@ -1,6 +1,9 @@
 """The PBS scripts, submitted to a stand-in with ALCF's rules, and run on this machine."""
 
+import contextlib
+import os
 import re
+import signal
 import sys
 import tomllib
 from pathlib import Path
@@ -216,3 +219,82 @@ def test_a_script_loads_what_its_site_says(site):
     assert f"filesystems={said['submission']['filesystems']}" in script
     for line in said["submission"]["options"]:
         assert line in script
+
+
+LONG = ("--set", "training.rounds=100000")
+
+
+def submit_long(queue, *words):
+    """A run that goes on until it is stopped."""
+    ended = queue.qsub(
+        *(*ACCOUNT, "-q", "preemptable", "-l", SELECT["polaris"].format(1), *HOUR, *words),
+        *("-v", f"MPIDL_JOB=run run.toml {' '.join(LONG)},MPIDL_MARGIN=60"),
+        "launch/polaris.pbs",
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.slow
+def test_qdel_ends_a_chain(pbs):
+    queue = pbs("polaris")
+    with queue.serving():
+        submit_long(queue)
+        queue.wait_for(lambda: "round 2/" in queue.log(1))
+        queue.ask("qdel", "1.pbs")
+        queue.wait_for(lambda: queue.job(1)["job_state"] == "F")
+    ((code, log),) = queue.done()
+    assert code == 75
+    assert "interrupted; the rounds so far are in results/small.h5" in log
+    assert re.search(
+        r"No job follows: SIGTERM came 00:5\d:\d\d before this job's time was over", log
+    )
+
+
+@pytest.mark.slow
+def test_a_preempted_job_is_run_again_by_pbs_alone(pbs):
+    queue = pbs("polaris")
+    with queue.serving():
+        submit_long(queue)
+        queue.wait_for(lambda: "round 2/" in queue.log(1))
+        queue.ask("qrerun", "1.pbs")
+        queue.wait_for(lambda: "goes on after round" in queue.log(1))
+        queue.ask("qdel", "1.pbs")
+        queue.wait_for(lambda: queue.job(1)["job_state"] == "F")
+    assert queue.job(1)["codes"] == [75, 75]
+    assert len(queue.done()) == 1
+
+
+@pytest.mark.slow
+def test_a_warned_job_has_one_after_it_that_waits_for_it(pbs):
+    """Also where PBS starts it again after it has asked for the next one."""
+    queue = pbs("polaris")
+    with queue.serving():
+        submit_long(queue, "-r", "y", "-m", "abe", "-W", "umask=022")
+        queue.wait_for(lambda: "round 2/" in queue.log(1))
+        warn(queue, 1)
+        queue.wait_for(lambda: (queue.state / "2.pbs.json").exists())
+        queue.wait_for(lambda: "goes on after round" in queue.log(2))
+        assert queue.job(1)["job_state"] == "F"
+        queue.ask("qdel", "2.pbs")
+        queue.wait_for(lambda: queue.job(2)["job_state"] == "F")
+    first, second = queue.job(1), queue.job(2)
+    assert second["depend"] == "afterany:1.pbs@stand-in"
+    assert (second["Mail_Points"], second["umask"]) == ("abe", 22)
+    assert second["Variable_List"]["MPIDL_JOB"] == "@results/small.h5.job"
+    written = (queue.checkout / "results/small.h5.job").read_text()
+    assert written == first["Variable_List"]["MPIDL_JOB"] + "\n"
+    assert (queue.checkout / "results/small.h5").stat().st_mode & 0o777 == 0o644
+    assert len(queue.done()) == 2
+
+
+def warn(queue, number):
+    """SIGUSR1 to the program of a job, as an operator sends it by qsig."""
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (place / "cmdline").read_bytes().split(b"\0")
+            own = f"PBS_JOBID={number}.pbs".encode() in (place / "environ").read_bytes().split(
+                b"\0"
+            )
+            here = str(queue.state).encode() in (place / "environ").read_bytes()
+            if own and here and b"mpidl.ensemble.job" in words:
+                os.kill(int(place.name), signal.SIGUSR1)
