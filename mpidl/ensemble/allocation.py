@@ -88,9 +88,9 @@ def described(job: str) -> Mapping[str, Any]:
     Raises:
         Fault: If it does not say.
     """
+    text = ask("qstat", "-f", "-F", "json", job)
     try:
-        told = json.loads(ask("qstat", "-f", "-F", "json", job))["Jobs"]
-        found: Mapping[str, Any] = next(iter(told.values()))
+        found: Mapping[str, Any] = next(iter(json.loads(text)["Jobs"].values()))
     except (ValueError, KeyError, StopIteration):
         raise Fault(f"qstat does not describe job {job} in a way that can be read.") from None
     return found

@@ -28,6 +28,12 @@ from mpidl.progress import clock
 LOOK = 1.0
 """Seconds between two looks at what goes on."""
 
+PAUSE = 150.0
+"""Seconds at most until a job in which there is no time left for a run is tried again.
+
+It may be gone by then: Parsl gives up a job in which nothing has gone on for two minutes.
+"""
+
 PATIENCE = 60.0
 """Seconds after which a run that has ended counts as lost if its worker says nothing."""
 
@@ -78,6 +84,7 @@ class Driver:
         self._seen: set[str] = set()
         self._ended: dict[str, float] = {}
         self._hold, self._whole = 0.0, math.inf
+        self._rests: dict[str, float] = {}
         self._asked: list[int] = []
         self._stopping = False
 
@@ -101,15 +108,15 @@ class Driver:
         ledger.say("begin", name, f"{len(runs)} runs, {self.state.done} done before")
         self._whole = self._left()
         for run in left:
-            if (expected := ledger.expected(run)) > self._whole:
+            if (expected := ledger.expected(run) or 0.0) > self._whole:
                 told = f"expected {clock(expected)}, more than the walltime of {clock(self._whole)}"
                 ledger.say("long", run.name, f"{told}; it goes on from checkpoints")
-        with keeper.kept(self._mark), self._listening():
+        with keeper.kept(self._mark) as later, self._listening():
             for shape, group in phases(left, self._site):
                 if self._over or not self._time_for_some(group):
                     continue
                 parsl = self._folder.path / "parsl"
-                with pool.pool(self._site, shape, self._request, parsl) as workers:
+                with pool.pool(self._site, shape, self._request, parsl, later) as workers:
                     self._phase(workers, shape, deque(self._longest_first(group)))
         code = self._code()
         ledger.say("end", name, f"{self.state}; exit code {code}")
@@ -141,16 +148,25 @@ class Driver:
         if self._over or room < 1 or time.time() < self._hold:
             return []
         # What a driver that was killed left behind may still go on, and is not started twice.
-        busy = self._folder.going_on()
-        able = (run for run in waiting if run.name not in busy and self._fits(run))
+        busy, now = self._folder.going_on(), time.time()
+        idle = (run for run in waiting if run.name not in busy)
+        able = (run for run in idle if self._rests.get(run.name, 0) < now and self._fits(run))
         return list(itertools.islice(able, room))
 
     def _fits(self, run: Run) -> bool:
-        return self._needed(run) < self._left()
+        rests = max(0.0, self._rests.get(run.name, 0.0) - time.time())
+        # Other nodes than those on which it stopped have all their time for it.
+        return self._needed(run) < self._left() - (rests if self._orders.ends else 0.0)
 
     def _needed(self, run: Run) -> float:
-        """Seconds for which a run is worth starting: until its end, or for half a walltime."""
-        return min(self._ledger.expected(run), self._whole / 2)
+        """Seconds for which a run is worth starting: until its end, or for half a walltime.
+
+        One of which nothing is known may take as long as any.
+        """
+        expected = self._ledger.expected(run)
+        if expected is None:
+            return self._whole / 2 if math.isfinite(self._whole) else 0.0
+        return min(expected, self._whole / 2)
 
     def _left(self) -> float:
         """Seconds for which a run that begins now has its nodes."""
@@ -181,6 +197,7 @@ class Driver:
                 own,
                 self._needed(run),
                 self._orders.ends,
+                0.0 if self._orders.ends else allocation.reserve(self._request.walltime),
             )
         )
 
@@ -197,9 +214,13 @@ class Driver:
         outcome = future.result()
         if outcome.code is None:
             # The nodes of this job are taken away too soon; the next one has others.
-            self._hold = 0.0 if self._orders.ends else time.time() + max(0.0, outcome.seconds)
+            if not self._orders.ends:
+                self._hold = time.time() + min(max(LOOK, outcome.left), PAUSE)
             return self._ledger.put_back()
-        return self._ledger.judge(run, outcome, self._stopping)
+        if outcome.code == Ending.STOPPED.code and math.isfinite(outcome.left):
+            # Where it stopped for want of time it is not started again on what is left.
+            self._rests[run.name] = time.time() + outcome.left
+        return self._ledger.judge(run, outcome, self._over)
 
     def _look(self, flying: Iterable[Run], waiting: Iterable[Run], room: int) -> None:
         """Tell which runs began, note which ended, and show how long all will take."""
@@ -214,8 +235,9 @@ class Driver:
                 self._seen.add(run.name)
                 where = f"{run.ranks} ranks on {claim.host}, slot {claim.slot}"
                 self._ledger.say("start", run.name, where)
-        expected = sum(self._ledger.expected(run) for run in waiting) / MARGIN
-        self._show(self.state, expected / room if expected else None)
+        expected = [self._ledger.expected(run) or math.nan for run in waiting]
+        left = sum(expected) / MARGIN / room
+        self._show(self.state, left if left > 0 else None)
 
     def _code(self) -> int:
         if signal.SIGINT in self._asked:

@@ -1,15 +1,17 @@
 """Ends what a driver left on this host, however the driver came to its end.
 
 Started by the driver with a pipe as standard input: its end is the driver's. Every process of the
-driver's carries the driver's mark in its environment, by which it is found.
+driver's carries the driver's mark in its environment, by which it is found. What else is to be done
+then, such as taking jobs out of a queue, the driver writes to the pipe, a command a line.
 """
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,9 +21,15 @@ MARK = "MPIDL_DRIVER"
 PATIENCE = 10.0
 """Seconds in which processes may end by themselves before they are killed."""
 
+LIMIT = 60.0
+"""Seconds that a command may take."""
+
+Later = Callable[..., None]
+"""Takes the words of a command that is to be given when the driver has ended."""
+
 
 @contextmanager
-def kept(mark: str) -> Iterator[None]:
+def kept(mark: str) -> Iterator[Later]:
     """Let no process of this driver outlive it: those started in the context carry the mark."""
     keeper = subprocess.Popen(
         [sys.executable, __file__, mark], stdin=subprocess.PIPE, start_new_session=True
@@ -29,8 +37,14 @@ def kept(mark: str) -> Iterator[None]:
     # Parsl renames its processes, which would overwrite the place where marks are read.
     own = {MARK: mark, "SPT_NOENV": "1"}
     os.environ.update(own)
+
+    def later(*words: str) -> None:
+        if keeper.stdin is not None:
+            keeper.stdin.write(f"{shlex.join(words)}\n".encode())
+            keeper.stdin.flush()
+
     try:
-        yield
+        yield later
     finally:
         for name in own:
             del os.environ[name]
@@ -63,5 +77,9 @@ def end(mark: str, patience: float = PATIENCE) -> None:
 if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
-    sys.stdin.buffer.read()
+    commands = sys.stdin.read().splitlines()
     end(sys.argv[1])
+    for command in commands:
+        # What it is about is mostly gone.
+        with suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(shlex.split(command), capture_output=True, timeout=LIMIT)

@@ -2,17 +2,18 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mpidl import results
+from mpidl.ensemble import launchers
 from mpidl.ensemble.cost import MARGIN
-from mpidl.ensemble.folder import Attempt, Folder, finished, record
+from mpidl.ensemble.folder import Attempt, Folder, finished, record, rounds
 from mpidl.ensemble.study import Run
 from mpidl.ensemble.worker import Outcome
 from mpidl.outcome import Outcome as Ending
 
 LOST = 5
-"""Times that a run may get lost with its worker before it counts as failed."""
+"""Times that a run may get lost with its worker, no further each time, before it has failed."""
 
 LINES = 12
 """Lines of a failed run's output that are shown."""
@@ -58,19 +59,25 @@ class Ledger:
         self._folder, self._estimates, self._retries = folder, estimates, retries
         self._show = show
         self._attempts, self._losses = Counter[str](), Counter[str]()
+        self._got: dict[str, int] = {}
         before = finished(folder.attempts()).values()
         self._took = [one.seconds for one in before]
         self._ratios = [one.seconds / one.estimate for one in before if one.estimate]
         self._learn()
         self.state = State()
 
-    def expected(self, run: Run) -> float:
-        """Seconds that a run takes at most: what is known of it, as far as it held so far."""
+    def expected(self, run: Run) -> float | None:
+        """Seconds that a run takes at most: what is known of it, as far as it held so far.
+
+        None without an estimate, as long as no run has finished.
+        """
         known = self._estimates.get(run.name)
-        return MARGIN * (self._usual if known is None else self._ratio * known)
+        likely = self._usual if known is None else self._ratio * known
+        return None if likely is None else MARGIN * likely
 
     def _learn(self) -> None:
-        self._usual, self._ratio = median(self._took, 0.0), median(self._ratios, 1.0)
+        self._usual = median(self._took) if self._took else None
+        self._ratio = median(self._ratios) if self._ratios else 1.0
 
     def say(self, event: str, name: str, told: str = "") -> None:
         """Log an event, and show it."""
@@ -99,7 +106,10 @@ class Ledger:
 
     def lose(self, run: Run, why: str) -> bool:
         """A run's worker is gone, or says nothing; whether the run is over."""
-        self._losses[run.name] += 1
+        got, before = rounds(self._folder.results(run.name)), self._got.get(run.name, 0)
+        # What gets further each time comes to its end, however often its nodes are taken away.
+        self._losses[run.name] = 1 if got > before else self._losses[run.name] + 1
+        self._got[run.name] = got
         self.say("lost", run.name, why)
         if self.done(run):
             over = self._finish()
@@ -116,6 +126,8 @@ class Ledger:
             stopping: Whether runs were asked to stop.
         """
         name = run.name
+        if outcome.asked and outcome.code is not None and launchers.deaf(outcome.code):
+            outcome = replace(outcome, code=Ending.STOPPED.code)
         self._attempts[name] += 1
         self._keep(run, outcome)
         told = f"{outcome.seconds:.1f} s on {outcome.host}, slot {outcome.slot}"
@@ -167,6 +179,6 @@ class Ledger:
         )
 
 
-def median(values: Sequence[float], otherwise: float) -> float:
+def median(values: Sequence[float]) -> float:
     """The middle one of some values."""
-    return sorted(values)[len(values) // 2] if values else otherwise
+    return sorted(values)[len(values) // 2]

@@ -1,7 +1,5 @@
 """Parsl: workers for runs of one shape, in this allocation or in jobs of their own."""
 
-import os
-import shlex
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -12,17 +10,13 @@ from typing import Any, Protocol
 
 from mpidl import host
 from mpidl.ensemble import allocation
-from mpidl.ensemble.sites import Shape, Site, places
+from mpidl.ensemble.keeper import Later
+from mpidl.ensemble.sites import Shape, Site
 from mpidl.ensemble.worker import Outcome, Task, perform
 from mpidl.faults import Fault
 
 APART = "import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])"
 """Python that starts a command where signals to the driver's group, such as Ctrl-C, do not come."""
-
-UNIQUE = """\
-nodes=$(mktemp) && awk '!seen[$0]++' "$PBS_NODEFILE" >"$nodes" && export PBS_NODEFILE=$nodes
-"""
-"""Shell that names each node once, as MPIExecutor hands out the lines of that file."""
 
 HEARTBEAT = 10
 """Seconds between signs of life of Parsl's managers; after six missed ones they are given up."""
@@ -57,19 +51,28 @@ class Pool(Protocol):
 
 
 @contextmanager
-def pool(site: Site, shape: Shape, request: Request, folder: Path) -> Iterator[Pool]:
+def pool(site: Site, shape: Shape, request: Request, folder: Path, later: Later) -> Iterator[Pool]:
     """Workers for runs of one shape; they end with the context.
 
     Runs smaller than a node go through HighThroughputExecutor, one worker for each slot of each
     node. Runs of whole nodes go through MPIExecutor, which hands nodes out; all its tasks are of
     one size and no more are handed over than fit, which keeps clear of its backlog (Parsl 3800).
+
+    Args:
+        site: Where.
+        shape: Of the runs.
+        request: Nodes.
+        folder: For what Parsl writes.
+        later: Gives a command when this process has ended, however that came.
     """
     import parsl
     from parsl.config import Config
     from parsl.jobs.error_handlers import windowed_error_handler
     from parsl.launchers import SimpleLauncher
 
-    provider, inside = _provider(site, shape, request), allocation.inside(site)
+    from mpidl.ensemble import providers
+
+    provider, inside = providers.make(site, request, later), allocation.inside(site)
     common: dict[str, Any] = {
         "label": "runs",
         "address": _address(site),
@@ -155,57 +158,3 @@ def _address(site: Site) -> str:
             f"interface = {site.interface!r}: {host.name()} has no network of that name; a site "
             "file names the one over which nodes reach the driver."
         ) from None
-
-
-def _provider(site: Site, shape: Shape, request: Request) -> Any:
-    """Where workers come from: this allocation, or jobs."""
-    from parsl.launchers import MpiExecLauncher, SimpleLauncher, SrunLauncher
-    from parsl.providers import LocalProvider, PBSProProvider, SlurmProvider
-
-    launcher: Any = SimpleLauncher()
-    if request.nodes > 1 and site.scheduler == "slurm":
-        launcher = SrunLauncher(overrides="--ntasks-per-node=1 --overlap")
-    elif request.nodes > 1:
-        binding = "--cpu-bind" if site.launcher == "pals" else "-bind-to"
-        launcher = MpiExecLauncher(bind_cmd=binding, overrides="-ppn 1")
-    blocks = {"init_blocks": 1, "min_blocks": 1, "max_blocks": 1}
-    programs = str(Path(sys.executable).parent)
-    ready = f"export PATH={shlex.quote(programs)}:$PATH"
-    unique = [UNIQUE] if site.scheduler == "pbs" else []
-    if allocation.inside(site):
-        on_path = programs in os.environ.get("PATH", "").split(os.pathsep)
-        return LocalProvider(  # type: ignore[no-untyped-call]
-            **blocks,
-            nodes_per_block=request.nodes,
-            launcher=launcher,
-            worker_init="\n".join([*unique, *([] if on_path else [ready])]),
-        )
-    ends = f"export MPIDL_ENDS=$(( $(date +%s) + {int(request.walltime)} ))"
-    there = f"cd {shlex.quote(str(Path.cwd()))}"
-    asked: dict[str, Any] = {
-        "init_blocks": 0,
-        "min_blocks": 0,
-        "max_blocks": request.jobs,
-        "nodes_per_block": request.nodes,
-        "launcher": launcher,
-        "walltime": allocation.clock(request.walltime),
-        "worker_init": "\n".join([ends, *site.setup, there, ready, *unique]),
-    }
-    wanted = site.submission
-    if site.scheduler == "slurm":
-        return SlurmProvider(
-            **asked,
-            partition=wanted.queue or None,
-            account=wanted.account or None,
-            scheduler_options="\n".join(wanted.options),
-            exclusive=True,
-        )
-    filesystems = [f"#PBS -l filesystems={wanted.filesystems}"] if wanted.filesystems else []
-    return PBSProProvider(  # type: ignore[no-untyped-call]
-        **asked,
-        account=wanted.account or None,
-        queue=wanted.queue or None,
-        cpus_per_node=site.node.asked or len(places(site)),
-        select_options=wanted.select,
-        scheduler_options="\n".join([*filesystems, *wanted.options]),
-    )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mpidl import host
-from mpidl.ensemble import allocation, launchers
+from mpidl.ensemble import launchers
 from mpidl.ensemble.folder import Claim, Folder
 from mpidl.ensemble.sites import Shape, Site
 from mpidl.walltime import MOMENTS
@@ -40,8 +40,9 @@ class Task:
         name: Of the run.
         folder: Of the study.
         driver: Who asks for it.
-        estimate: Seconds that it will take.
+        estimate: Seconds for which it is worth starting.
         ends: When the nodes are taken away, in seconds since 1970, if the driver knows.
+        reserve: Seconds before that in which no run goes on.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Task:
     shape: Shape
     estimate: float
     ends: float | None
+    reserve: float
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,9 @@ class Outcome:
     Attributes:
         code: Exit code of mpiexec, negative for a signal; None if it was not started.
         started: In seconds since 1970.
-        seconds: That it took; where it was not started, those left on these nodes.
+        seconds: That it took.
+        asked: Whether it was asked to stop.
+        left: Seconds until its nodes are taken away.
     """
 
     code: int | None
@@ -68,6 +72,8 @@ class Outcome:
     seconds: float
     host: str
     slot: int
+    asked: bool = False
+    left: float = math.inf
 
 
 def perform(task: Task, parsl_resource_specification: Mapping[str, Any] | None = None) -> Outcome:
@@ -79,13 +85,11 @@ def perform(task: Task, parsl_resource_specification: Mapping[str, Any] | None =
     """
     folder, slot = Folder(Path(task.folder)), int(os.environ.get("PARSL_WORKER_RANK", "0"))
     number = 0 if task.shape.whole else slot
-    left = remaining(task.ends, os.environ)
-    if task.ends is None:
-        # Of nodes that the driver asked for only a worker knows the end.
-        left -= allocation.reserve(left)
     now = time.time()
-    if task.estimate > left or folder.asked_to_stop(task.driver):
-        return Outcome(None, now, left, host.name(), slot)
+    ends = now + remaining(task.ends, os.environ)
+    until = ends - task.reserve
+    if now >= until or task.estimate > until - now or folder.asked_to_stop(task.driver):
+        return Outcome(None, now, 0.0, host.name(), slot, left=ends - now)
     nodes = os.environ.get("PARSL_MPI_NODELIST", this_node(task.site)).split(",")
     words = [
         *launchers.command(task.site, task.shape, nodes, number),
@@ -111,11 +115,13 @@ def perform(task: Task, parsl_resource_specification: Mapping[str, Any] | None =
             print(f"{words[0]} cannot be started: {error.strerror}", file=log)
             return Outcome(NOT_FOUND, now, time.time() - now, host.name(), slot)
         try:
-            _watch(run, renew, folder, task, now + left if task.ends is None else math.inf)
+            # Of nodes that the driver asked for only a worker knows the end.
+            asked = _watch(run, renew, folder, task, until if task.ends is None else math.inf)
         finally:
             run.kill()
             run.wait()
-    return Outcome(run.returncode, now, time.time() - now, host.name(), slot)
+    over = time.time()
+    return Outcome(run.returncode, now, over - now, host.name(), slot, asked, ends - over)
 
 
 def this_node(site: Site) -> str:
@@ -138,13 +144,13 @@ def _watch(
     folder: Folder,
     task: Task,
     until: float,
-) -> None:
-    """Wait for a run's end; renew its claim; ask it to stop when it is time, or wished."""
+) -> bool:
+    """Wait for a run's end; renew its claim; ask it to stop when it is time, or wished; whether."""
     looks, told = 0, False
     while True:
         with suppress(subprocess.TimeoutExpired):
             run.wait(PERIOD)
-            return
+            return told
         looks += 1
         if looks % BEAT == 0:
             with suppress(OSError):

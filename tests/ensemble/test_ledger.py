@@ -34,9 +34,9 @@ def account(tmp_path, runs):
         yield make
 
 
-def complete(folder, run, completed=1):
+def complete(folder, run, completed=1, rounds=1):
     with h5py.File(folder.results(run.name), "w", libver=("v108", "v110")) as file:
-        file["rounds_done"], file["completed"] = 1, completed
+        file["rounds_done"], file["completed"] = rounds, completed
         file.attrs["schema"], file.attrs["run_file"] = 1, ""
 
 
@@ -107,6 +107,26 @@ def test_a_run_that_was_stopped_has_not_failed(account, runs, code, stopping):
     assert counts(made) == (4, 0, 0, 0)
 
 
+@pytest.mark.parametrize("code", [-10, 10, 138, 15, 143])
+def test_a_run_that_was_stopped_before_it_listened_has_not_failed(account, runs, code):
+    made, shown = account(0)
+    made.hand_over()
+    assert not made.judge(runs[0], Outcome(code, 0.0, 1.0, "here", 0, asked=True), stopping=False)
+    assert "  stopped    " in shown[-1]
+    assert account.folder.attempts()[-1].code == 75
+    made.hand_over()
+    assert made.judge(runs[0], Outcome(code, 0.0, 1.0, "here", 0), stopping=False)
+    assert counts(made) == (3, 0, 0, 1)
+
+
+def test_a_run_that_is_lost_often_but_gets_further_is_not_given_up(account, runs):
+    made, _ = account(0)
+    for done in range(2 * room.LOST):
+        complete(account.folder, runs[0], completed=0, rounds=done + 1)
+        made.hand_over()
+        assert not made.lose(runs[0], "gone")
+
+
 def test_a_run_that_is_lost_again_and_again_is_given_up(account, runs):
     made, _ = account(0)
     for _ in range(room.LOST - 1):
@@ -129,7 +149,7 @@ def test_expectations_follow_what_runs_took(account, runs):
     first, second, *_ = runs
     made, shown = account(**{first.name: 2.0, second.name: 10.0})
     assert made.expected(second) == pytest.approx(room.MARGIN * 10)
-    assert made.expected(runs[2]) == 0
+    assert made.expected(runs[2]) is None
     complete(account.folder, first)
     made.hand_over()
     made.judge(first, GOOD, stopping=False)

@@ -134,6 +134,17 @@ class Pbs:
         found: dict[str, Any] = json.loads((self.state / f"{number}.pbs.json").read_text())
         return found
 
+    def begin(self, number: int) -> None:
+        """Say that a job runs, though it does not."""
+        self._put(number, {"job_state": "R"})
+
+    def end(self, number: int) -> None:
+        """Say that a job has ended."""
+        self._put(number, {"job_state": "F"})
+
+    def _put(self, number: int, told: dict[str, Any]) -> None:
+        (self.state / f"{number}.pbs.json").write_text(json.dumps(self.job(number) | told))
+
     def log(self, number: int) -> str:
         """What a job has printed so far."""
         path = self.state / f"{number}.pbs.log"

@@ -1,0 +1,187 @@
+"""Where workers come from: this allocation, or jobs that the batch system is asked for.
+
+A job counts as live until the batch system says that it has ended: one that waits, is held or
+suspended is there still, and so is one that was told to end and has not.
+"""
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from parsl.jobs.states import JobState, JobStatus
+from parsl.launchers import MpiExecLauncher, SimpleLauncher, SrunLauncher
+from parsl.providers import LocalProvider, PBSProProvider, SlurmProvider
+
+from mpidl.ensemble import allocation
+from mpidl.ensemble.keeper import Later
+from mpidl.ensemble.pool import Request
+from mpidl.ensemble.sites import Site, places
+from mpidl.faults import Fault
+
+LOGIN = "#!/bin/bash -l"
+"""First line of a job's script: only a login shell knows ``module``."""
+
+WAITS, GOES_ON = JobState.PENDING, JobState.RUNNING
+STATES = dict.fromkeys("BRESU", GOES_ON) | dict.fromkeys("FXC", JobState.COMPLETED)
+"""Parsl's words for PBS's states; what is not here waits, which is all that Parsl counts beside."""
+
+UNKNOWN = ("Unknown Job", "Job has finished")
+"""What PBS says of a job that is no more."""
+
+UNIQUE = """\
+nodes=$(mktemp) && awk '!seen[$0]++' "$PBS_NODEFILE" >"$nodes" && export PBS_NODEFILE=$nodes
+"""
+"""Shell that names each node once, as MPIExecutor hands out the lines of that file."""
+
+
+class Pbs(PBSProProvider):
+    """Jobs of PBS, each asked about alone: of several, ``qstat -F json`` lists the first only.
+
+    Args:
+        later: Gives a command when this process has ended.
+        asked: What Parsl's provider takes.
+    """
+
+    def __init__(self, later: Later, **asked: Any) -> None:
+        super().__init__(**asked)  # type: ignore[no-untyped-call]
+        self.template_string = f"{LOGIN}\n{self.template_string.partition(chr(10))[2]}"
+        self._later, self._jobs = later, self.max_blocks
+        self._live = set[str]()
+
+    def submit(self, command: str, tasks_per_node: int, job_name: str = "parsl") -> str:
+        """Ask for a job."""
+        job: str = super().submit(command, tasks_per_node, job_name)  # type: ignore[no-untyped-call]
+        self._live.add(job)
+        self._later("qdel", job)
+        return job
+
+    def _status(self) -> None:
+        for job in sorted(self._live):
+            known = self.resources[job]
+            try:
+                state = STATES.get(allocation.described(job)["job_state"], WAITS)
+            except Fault as fault:
+                if not _gone(fault):
+                    continue
+                state = JobState.COMPLETED
+            if state == JobState.COMPLETED:
+                self._live.discard(job)
+            if not known["status"].terminal:
+                paths = (known["job_stdout_path"], known["job_stderr_path"])
+                known["status"] = JobStatus(state, None, None, *paths)
+        self._leave_room()
+
+    def cancel(self, job_ids: Sequence[object]) -> list[bool]:
+        """Take jobs out of the queue, or end them."""
+        done = []
+        for job in map(str, job_ids):
+            try:
+                allocation.ask("qdel", job)
+                done.append(True)
+            except Fault as fault:
+                done.append(_gone(fault))
+            if done[-1]:
+                self.resources[job]["status"] = JobStatus(JobState.COMPLETED)
+        self._leave_room()
+        return done
+
+    def _leave_room(self) -> None:
+        """Let Parsl ask for no more jobs than there is room for beside those it takes as ended."""
+        left = sum(self.resources[job]["status"].terminal for job in self._live)
+        self.max_blocks = self._jobs - left
+
+
+class Slurm(SlurmProvider):
+    """Jobs of Slurm; one that is suspended, or in a state that Parsl does not know, is live."""
+
+    def __init__(self, later: Later, **asked: Any) -> None:
+        super().__init__(**asked)
+        self._later = later
+
+    def submit(self, command: str, tasks_per_node: int, job_name: str = "parsl") -> str:
+        """Ask for a job."""
+        job: str = super().submit(command, tasks_per_node, job_name)
+        self._later("scancel", job)
+        return job
+
+    def _status(self) -> None:
+        super()._status()  # type: ignore[no-untyped-call]
+        for known in self.resources.values():
+            if known["status"].state in (JobState.HELD, JobState.UNKNOWN):
+                known["status"].state = WAITS
+
+
+def make(site: Site, request: Request, later: Later) -> Any:
+    """The provider of a site's nodes.
+
+    Args:
+        site: Where.
+        request: Nodes.
+        later: Gives a command when this process has ended, however that came.
+    """
+    launcher: Any = SimpleLauncher()
+    if request.nodes > 1 and site.scheduler == "slurm":
+        launcher = SrunLauncher(overrides="--ntasks-per-node=1 --overlap")
+    elif request.nodes > 1:
+        binding = "--cpu-bind" if site.launcher == "pals" else "-bind-to"
+        launcher = MpiExecLauncher(bind_cmd=binding, overrides="-ppn 1")
+    programs = str(Path(sys.executable).parent)
+    ready = f"export PATH={shlex.quote(programs)}:$PATH"
+    exports = [f"export {key}={shlex.quote(value)}" for key, value in site.environment.items()]
+    unique = [UNIQUE] if site.scheduler == "pbs" else []
+    if allocation.inside(site):
+        on_path = programs in os.environ.get("PATH", "").split(os.pathsep)
+        return LocalProvider(  # type: ignore[no-untyped-call]
+            init_blocks=1,
+            min_blocks=1,
+            max_blocks=1,
+            nodes_per_block=request.nodes,
+            launcher=launcher,
+            worker_init="\n".join([*exports, *unique, *([] if on_path else [ready])]),
+        )
+    ends = f"export MPIDL_ENDS=$(( $(date +%s) + {int(request.walltime)} ))"
+    there = f"cd {shlex.quote(str(Path.cwd()))}"
+    setup = [_or_end(line) for line in (*site.setup, there)]
+    asked: dict[str, Any] = {
+        "init_blocks": 0,
+        "min_blocks": 0,
+        "max_blocks": request.jobs,
+        "nodes_per_block": request.nodes,
+        "launcher": launcher,
+        "walltime": allocation.clock(request.walltime),
+        "worker_init": "\n".join([ends, *setup, *exports, ready, *unique]),
+    }
+    wanted = site.submission
+    if site.scheduler == "slurm":
+        return Slurm(
+            later,
+            **asked,
+            partition=wanted.queue or None,
+            account=wanted.account or None,
+            scheduler_options="\n".join(wanted.options),
+            exclusive=True,
+        )
+    filesystems = [f"#PBS -l filesystems={wanted.filesystems}"] if wanted.filesystems else []
+    return Pbs(
+        later,
+        **asked,
+        account=wanted.account or None,
+        queue=wanted.queue or None,
+        cpus_per_node=site.node.asked or len(places(site)),
+        select_options=wanted.select,
+        scheduler_options="\n".join([*filesystems, *wanted.options]),
+    )
+
+
+def _gone(fault: Fault) -> bool:
+    """Whether PBS refuses to speak of a job as it is no more."""
+    return any(words in str(fault) for words in UNKNOWN)
+
+
+def _or_end(line: str) -> str:
+    """A line of shell that ends the job where it fails."""
+    told = shlex.quote(f"mpidl: the job ends, as this fails: {line}")
+    return f"{{ {line}\n}} || {{ echo {told} >&2; exit 2; }}"
