@@ -12,11 +12,12 @@ from pathlib import Path
 
 from mpidl.ensemble import allocation, calibration, cost, forecast, sites, study, table
 from mpidl.ensemble.display import Display
-from mpidl.ensemble.driver import Driver, Orders
+from mpidl.ensemble.driver import Driver
 from mpidl.ensemble.folder import Folder
 from mpidl.ensemble.pool import Request
 from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study import Study
+from mpidl.ensemble.timing import Orders
 from mpidl.faults import Fault, Parser, tell
 from mpidl.outcome import Outcome
 from mpidl.walltime import seconds

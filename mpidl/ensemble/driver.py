@@ -10,17 +10,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import FrameType
 
 from mpidl import ends
-from mpidl.ensemble import allocation, keeper, pool
+from mpidl.ensemble import keeper, pool
 from mpidl.ensemble.cost import MARGIN
 from mpidl.ensemble.folder import Folder
 from mpidl.ensemble.ledger import Ledger, State
 from mpidl.ensemble.pool import Request
 from mpidl.ensemble.sites import Shape, Site
 from mpidl.ensemble.study import Run, Study, phases
+from mpidl.ensemble.timing import Orders, Timing
 from mpidl.ensemble.worker import Outcome, Task
 from mpidl.outcome import Outcome as Ending
 from mpidl.progress import clock
@@ -28,27 +29,8 @@ from mpidl.progress import clock
 LOOK = 1.0
 """Seconds between two looks at what goes on."""
 
-PAUSE = 150.0
-"""Seconds at most until a job in which there is no time left for a run is tried again.
-
-It may be gone by then: Parsl gives up a job in which nothing has gone on for two minutes.
-"""
-
 PATIENCE = 60.0
 """Seconds after which a run that has ended counts as lost if its worker says nothing."""
-
-
-@dataclass(frozen=True)
-class Orders:
-    """What a driver is told.
-
-    Attributes:
-        retries: Attempts after the first one.
-        ends: When the nodes are taken away, in seconds since 1970; None if never.
-    """
-
-    retries: int = 1
-    ends: float | None = None
 
 
 class Driver:
@@ -83,8 +65,7 @@ class Driver:
         self._mark = uuid.uuid4().hex
         self._seen: set[str] = set()
         self._ended: dict[str, float] = {}
-        self._hold, self._whole = 0.0, math.inf
-        self._rests: dict[str, float] = {}
+        self._timing = Timing(request, orders, self._ledger.expected)
         self._asked: list[int] = []
         self._stopping = False
 
@@ -106,10 +87,10 @@ class Driver:
         ledger, name, runs = self._ledger, self._study.name, self._study.runs
         left = ledger.begin(runs)
         ledger.say("begin", name, f"{len(runs)} runs, {self.state.done} done before")
-        self._whole = self._left()
+        whole = self._timing.whole
         for run in left:
-            if (expected := ledger.expected(run) or 0.0) > self._whole:
-                told = f"expected {clock(expected)}, more than the walltime of {clock(self._whole)}"
+            if (expected := ledger.expected(run) or 0.0) > whole:
+                told = f"expected {clock(expected)}, more than the walltime of {clock(whole)}"
                 ledger.say("long", run.name, f"{told}; it goes on from checkpoints")
         with keeper.kept(self._mark) as later, self._listening():
             for shape, group in phases(left, self._site):
@@ -145,35 +126,12 @@ class Driver:
 
     def _next(self, waiting: Sequence[Run], room: int) -> list[Run]:
         """The runs that can be handed over now."""
-        if self._over or room < 1 or time.time() < self._hold:
+        if self._over or room < 1:
             return []
         # What a driver that was killed left behind may still go on, and is not started twice.
-        busy, now = self._folder.going_on(), time.time()
-        idle = (run for run in waiting if run.name not in busy)
-        able = (run for run in idle if self._rests.get(run.name, 0) < now and self._fits(run))
+        busy = self._folder.going_on()
+        able = (run for run in waiting if run.name not in busy and self._timing.now(run))
         return list(itertools.islice(able, room))
-
-    def _fits(self, run: Run) -> bool:
-        rests = max(0.0, self._rests.get(run.name, 0.0) - time.time())
-        # Other nodes than those on which it stopped have all their time for it.
-        return self._needed(run) < self._left() - (rests if self._orders.ends else 0.0)
-
-    def _needed(self, run: Run) -> float:
-        """Seconds for which a run is worth starting: until its end, or for half a walltime.
-
-        One of which nothing is known may take as long as any.
-        """
-        expected = self._ledger.expected(run)
-        if expected is None:
-            return self._whole / 2 if math.isfinite(self._whole) else 0.0
-        return min(expected, self._whole / 2)
-
-    def _left(self) -> float:
-        """Seconds for which a run that begins now has its nodes."""
-        if self._orders.ends is not None:
-            return self._orders.ends - time.time()
-        walltime = self._request.walltime or math.inf
-        return walltime - allocation.reserve(walltime)
 
     def _silent(self, run: Run) -> bool:
         """Whether a run ended long ago and Parsl has not told its outcome."""
@@ -181,7 +139,7 @@ class Driver:
         return ended is not None and time.monotonic() - ended > PATIENCE
 
     def _time_for_some(self, waiting: Sequence[Run]) -> bool:
-        return any(self._fits(run) for run in waiting)
+        return any(map(self._timing.fits, waiting))
 
     def _submit(self, workers: pool.Pool, run: Run, shape: Shape) -> "Future[Outcome]":
         own = replace(shape, ranks=run.ranks, per_node=-(-run.ranks // shape.nodes))
@@ -195,9 +153,9 @@ class Driver:
                 self._mark,
                 self._site,
                 own,
-                self._needed(run),
+                self._timing.needed(run),
                 self._orders.ends,
-                0.0 if self._orders.ends else allocation.reserve(self._request.walltime),
+                self._timing.reserve,
             )
         )
 
@@ -212,14 +170,9 @@ class Driver:
             # Of Parsl, which has many kinds of them: the worker or its node is gone.
             return self._ledger.lose(run, f"{type(error).__name__}: {error}".splitlines()[0])
         outcome = future.result()
+        self._timing.learn(run, outcome)
         if outcome.code is None:
-            # The nodes of this job are taken away too soon; the next one has others.
-            if not self._orders.ends:
-                self._hold = time.time() + min(max(LOOK, outcome.left), PAUSE)
             return self._ledger.put_back()
-        if outcome.code == Ending.STOPPED.code and math.isfinite(outcome.left):
-            # Where it stopped for want of time it is not started again on what is left.
-            self._rests[run.name] = time.time() + outcome.left
         return self._ledger.judge(run, outcome, self._over)
 
     def _look(self, flying: Iterable[Run], waiting: Iterable[Run], room: int) -> None:
@@ -248,8 +201,7 @@ class Driver:
 
     def _heed(self) -> None:
         """Ask the running runs to stop, once a signal came or the time is over."""
-        over = self._orders.ends is not None and time.time() > self._orders.ends
-        if self._stopping or not (self._asked or over):
+        if self._stopping or not (self._asked or self._timing.over()):
             return
         self._stopping = True
         self._folder.stop(self._mark)

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 import h5py
 import pytest
 
-from mpidl.ensemble import driver, pool, sites, study, worker
-from mpidl.ensemble.driver import Driver, Orders
+from mpidl.ensemble import driver, pool, sites, study, timing, worker
+from mpidl.ensemble.driver import Driver
 from mpidl.ensemble.folder import Folder
 from mpidl.ensemble.pool import Request
+from mpidl.ensemble.timing import Orders
 from mpidl.ensemble.worker import Outcome, Task
 
 
@@ -41,7 +42,8 @@ def work(two, tmp_path, monkeypatch):
     """As ``work(outcomes, request, orders)``: the exit code, the workers and the log."""
     monkeypatch.delenv("PBS_JOBID", raising=False)
     monkeypatch.delenv("MPIDL_MARGIN", raising=False)
-    monkeypatch.setattr(driver, "LOOK", 0.01)
+    for room in (driver, timing):
+        monkeypatch.setattr(room, "LOOK", 0.01)
 
     def begin(outcomes, request, orders):
         folder = Folder(tmp_path / "out")

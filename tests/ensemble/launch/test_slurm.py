@@ -102,6 +102,17 @@ def test_a_warned_job_stops_after_its_round_and_is_started_again(slurm, checkout
     assert "mpidl: exit code 75" in text
 
 
+def test_scancel_ends_a_job_for_good(slurm, checkout):
+    rounds = ["--set", "training.rounds=100000"]
+    job = Job(slurm, checkout, "launch/slurm.sh", "run", "run.toml", *rounds)
+    job.wait_for(lambda job: "round 2/" in job.text())
+    job.cancel()
+    job.wait_for(Job.ended)
+    job.wait_for(lambda job: "No job follows: SIGTERM came 00:0" in job.text())
+    assert "interrupted; the rounds so far are in results/small.h5" in job.text()
+    assert job.state()["JobState"] == "CANCELLED"
+
+
 def test_a_job_that_cannot_start_fails(slurm, checkout):
     job = Job(slurm, checkout, "launch/slurm.sh", "run", "none.toml")
     job.wait_for(Job.ended)
