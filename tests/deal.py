@@ -11,8 +11,10 @@ import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 HERE = Path(__file__).parent
 
@@ -21,6 +23,11 @@ WORLDS = (1, 2, 3, 4, 5)
 
 DEALS = 60
 """Deals before they repeat, whatever a function's cases are: a multiple of 2, 3, 4 and 5."""
+
+
+def slow_but(cases: Iterable[Any], *quick: Any) -> list[ParameterSet]:
+    """All of them as parameters, and all slow but a few."""
+    return [pytest.param(case, marks=[] if case in quick else [pytest.mark.slow]) for case in cases]
 
 
 def number() -> int:

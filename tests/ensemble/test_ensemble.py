@@ -12,6 +12,7 @@ import pytest
 
 from mpidl.ensemble import keeper
 from mpidl.ensemble.folder import Folder
+from tests.deal import slow_but
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -44,6 +45,7 @@ def kill(process, folder):
     wait_for(lambda: not keeper.marked(mark))
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_after_its_driver_was_killed(four, tmp_path, begin, command):
     whole, cut = Folder(tmp_path / "whole/four"), Folder(tmp_path / "cut/four")
     undisturbed = begin(four, "--site", "local", "--out", "whole")
@@ -119,7 +121,7 @@ def test_a_failed_run_is_tried_again_and_then_told_while_others_go_on(
     assert table(folder).count("\n") == 4
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", slow_but([signal.SIGTERM, signal.SIGINT], signal.SIGTERM))
 def test_a_signal_to_all_stops_runs_after_their_round(four, tmp_path, begin, number):
     folder = Folder(tmp_path / "results/four")
     process = begin(four, "--site", "local", "--set", "training.rounds=100000")
@@ -135,6 +137,7 @@ def test_a_signal_to_all_stops_runs_after_their_round(four, tmp_path, begin, num
     assert not folder.going_on()
 
 
+@pytest.mark.slow
 def test_runs_of_whole_nodes_go_through_the_allocation_that_is_there(two, tmp_path, command):
     (tmp_path / "nodes").write_text("localhost\n127.0.0.1\nlocalhost\n127.0.0.1\n")
     site = tmp_path / "site.toml"
@@ -163,6 +166,7 @@ source = "made up"
 """
 
 
+@pytest.mark.slow
 def test_runs_longer_than_the_walltime_go_on_from_checkpoints(four, tmp_path, command):
     (tmp_path / "slow.toml").write_text(FIGURES)
     more = ("--site", "slow.toml", "--set", "training.rounds=100000", "--walltime", "00:00:16")

@@ -16,6 +16,7 @@ from tests.faults import jobs
 from tests.faults.jobs import Job, at
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts jobs of its own"),
     pytest.mark.skipif(not jobs.MPIEXEC.exists(), reason="no mpiexec beside this Python"),
 ]
@@ -35,9 +36,7 @@ def clock(tmp_path_factory):
     return library
 
 
-@pytest.mark.parametrize(
-    "jump", ["10 years ahead", pytest.param("10 years back", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("jump", JUMPS)
 def test_a_clock_that_jumps_in_mid_run_changes_nothing(tmp_path, clock, reference, table, jump):
     offset, told = tmp_path / "offset", [sys.executable, "-c", "import time; print(time.time())"]
     offset.write_text(str(JUMPS[jump]))
@@ -68,7 +67,6 @@ def test_a_clock_that_jumps_in_mid_run_changes_nothing(tmp_path, clock, referenc
     table.add("clock jumps", f"mid-run, {jump}", 4, 0, then)
 
 
-@pytest.mark.slow
 def test_a_walltime_ends_a_run_in_time_with_its_state_saved(tmp_path, table):
     settings = (*jobs.SMALL, "training.rounds=5000", "checkpoint.every=100")
     started = time.monotonic()

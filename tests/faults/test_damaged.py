@@ -10,6 +10,7 @@ from mpi4py import MPI
 import numpy as np
 import pytest
 
+from tests.deal import slow_but
 from tests.faults import jobs
 from tests.faults.jobs import Job, Traces, at
 
@@ -99,12 +100,7 @@ def flip_used(path):
     flip_at(path, (slab.start + slab.end(1)) // 2)
 
 
-def slow_but(quick, all_of):
-    """All of them as parameters, all slow but one."""
-    return [pytest.param(n, marks=[] if n == quick else [pytest.mark.slow]) for n in all_of]
-
-
-@pytest.mark.parametrize("how", slow_but("a bit of its arrays is flipped", CHECKPOINTS))
+@pytest.mark.parametrize("how", slow_but(CHECKPOINTS, "a bit of its arrays is flipped"))
 def test_a_damaged_checkpoint_is_told_and_the_one_before_it_taken(
     tmp_path, killed, resumed, table, how
 ):
@@ -165,7 +161,7 @@ RESULTS = {
 }
 
 
-@pytest.mark.parametrize("how", slow_but("cut", RESULTS))
+@pytest.mark.parametrize("how", slow_but(RESULTS, "cut"))
 def test_a_damaged_results_file_is_moved_aside(tmp_path, killed, resumed, table, how):
     job = copied(killed, tmp_path)
     RESULTS[how](job.file)
@@ -207,7 +203,8 @@ def test_a_number_of_rounds_that_is_damaged_counts_no_row_that_nobody_wrote(
     table.add("results file: `rounds_done` is too high", "before `--resume`", RANKS, 0, then)
 
 
-@pytest.mark.parametrize("seed", [pytest.param(n, marks=pytest.mark.slow) for n in range(12)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
 def test_whichever_bits_of_the_results_file_are_flipped(tmp_path, killed, resumed, table, seed):
     dice, job = random.Random(seed), copied(killed, tmp_path)
     for _ in range(1 + 20 * (seed % 2)):
@@ -256,7 +253,8 @@ DATA = {
 }
 
 
-@pytest.mark.parametrize("how", slow_but("training images: a pixel changes", DATA))
+@pytest.mark.slow
+@pytest.mark.parametrize("how", DATA)
 def test_data_that_were_damaged_are_told_and_nothing_goes_on(
     tmp_path, mnist, killed_on_mnist, resumed, table, how
 ):
@@ -277,7 +275,8 @@ def test_data_that_were_damaged_are_told_and_nothing_goes_on(
     table.add(f"data, {how}", "before `--resume`", RANKS, 2, then, None, said)
 
 
-@pytest.mark.parametrize("how", slow_but(None, DATA))
+@pytest.mark.slow
+@pytest.mark.parametrize("how", DATA)
 def test_data_that_are_damaged_in_mid_run_change_nothing(tmp_path, mnist, reference, table, how):
     (folder, settings), (name, damage) = mnist, DATA[how]
     numbers, kept = reference(RANKS, settings), (folder / name).read_bytes()

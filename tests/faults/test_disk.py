@@ -10,6 +10,7 @@ from mpi4py import MPI
 
 import pytest
 
+from tests.deal import slow_but
 from tests.faults import jobs
 from tests.faults.conftest import fill
 from tests.faults.jobs import Job, at
@@ -18,8 +19,6 @@ pytestmark = [
     pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts jobs of its own"),
     pytest.mark.skipif(not jobs.MPIEXEC.exists(), reason="no mpiexec beside this Python"),
 ]
-
-WRITERS = ["parallel", pytest.param("gather", marks=pytest.mark.slow)]
 
 UNSAVED = "stopped, as no checkpoint can be written ("
 
@@ -50,7 +49,8 @@ def test_a_disk_that_is_full_at_the_start_is_told_in_a_sentence(
     table.add("disk full", "start-up", 4, code, resumed(job), took, said)
 
 
-@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.slow
+@pytest.mark.parametrize("writer", ["parallel", "gather"])
 def test_a_disk_that_gets_full_while_rows_are_recorded_changes_nothing(
     tmp_path, disk, reference, table, writer
 ):
@@ -104,17 +104,14 @@ def test_a_disk_that_gets_full_while_the_state_is_saved_ends_the_run_in_order(
 GONE = "was removed or replaced while the run wrote it"
 
 
-@pytest.mark.parametrize(
-    "what",
-    [
-        "results folder removed",
-        pytest.param("results file removed", marks=pytest.mark.slow),
-        pytest.param("results file replaced", marks=pytest.mark.slow),
-        pytest.param("checkpoints removed", marks=pytest.mark.slow),
-        pytest.param("results folder renamed", marks=pytest.mark.slow),
-    ],
+TAKEN = (
+    *("results folder removed", "results folder renamed"),
+    *("results file removed", "results file replaced", "checkpoints removed"),
 )
-@pytest.mark.parametrize("writer", ["parallel", pytest.param("gather", marks=pytest.mark.slow)])
+
+
+@pytest.mark.parametrize("what", slow_but(TAKEN, "results folder removed"))
+@pytest.mark.parametrize("writer", slow_but(["parallel", "gather"], "parallel"))
 def test_files_that_are_taken_away_in_mid_run(tmp_path, reference, resumed, table, what, writer):
     settings = (*jobs.SAVED, f"record.writer={writer}")
     job = Job(tmp_path, 4, settings, at("mpidl.device:Device.train", 3, 7, tmp_path))
@@ -156,6 +153,7 @@ def test_files_that_are_taken_away_in_mid_run(tmp_path, reference, resumed, tabl
     table.add(what, f"mid-run (writer {writer})", 4, code, then, took, said)
 
 
+@pytest.mark.slow
 def test_a_folder_that_becomes_read_only_in_mid_run_ends_it_in_order(
     tmp_path, bound, reference, resumed, table
 ):
@@ -204,10 +202,9 @@ print(reads, len(seen))
 """
 
 
-@pytest.mark.parametrize("writer", WRITERS)
-@pytest.mark.parametrize(
-    "locking", [None, pytest.param("TRUE", marks=pytest.mark.slow)], ids=["plain", "locks"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("writer", ["parallel", "gather"])
+@pytest.mark.parametrize("locking", [None, "TRUE"], ids=["plain", "locks"])
 def test_a_file_that_is_read_all_the_time_is_written_all_the_same(
     tmp_path, reference, table, writer, locking
 ):

@@ -14,6 +14,7 @@ from mpi4py import MPI
 import numpy as np
 import pytest
 
+from tests.deal import slow_but
 from tests.faults import jobs
 from tests.faults.jobs import BANNER, KILLED, MPIEXEC, RUN, SMALL, STARTING, Job, roles
 
@@ -71,7 +72,10 @@ def contents(path):
 
 @pytest.mark.parametrize(
     ("where", "ranks", "last"),
-    [("error", 3, "RuntimeError: injected"), ("exit", 2, "SystemExit: 7")],
+    [
+        ("error", 3, "RuntimeError: injected"),
+        pytest.param("exit", 2, "SystemExit: 7", marks=pytest.mark.slow),
+    ],
 )
 def test_a_failing_rank_ends_the_job_with_its_traceback(tmp_path, where, ranks, last):
     job = started(tmp_path, ranks, 50, ["-c", FAILING, where])
@@ -156,11 +160,11 @@ def test_a_closed_terminal_lets_the_run_save_its_state(tmp_path):
 @pytest.mark.parametrize(
     ("fork", "victim"),
     [
-        (0, "a rank"),
+        pytest.param(0, "a rank", marks=pytest.mark.slow),
         (1, "a rank"),
-        (1, "a stand-in"),
+        pytest.param(1, "a stand-in", marks=pytest.mark.slow),
         (1, "the importer"),
-        (1, "the importer's parent"),
+        pytest.param(1, "the importer's parent", marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_process_ends_the_job_and_the_file_is_readable(tmp_path, fork, victim):
@@ -176,7 +180,7 @@ def test_a_killed_process_ends_the_job_and_the_file_is_readable(tmp_path, fork, 
         assert np.isfinite(values[:rounds_done]).all()
 
 
-@pytest.mark.parametrize("backend", ["shared", "mpi"])
+@pytest.mark.parametrize("backend", slow_but(["shared", "mpi"], "shared"))
 def test_a_rank_killed_while_others_wait_for_it_ends_the_job_and_leaves_no_memory(
     tmp_path, backend
 ):

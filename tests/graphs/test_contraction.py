@@ -11,6 +11,7 @@ from mpidl import runfile, strategies
 from mpidl.faults import Fault
 from mpidl.graphs import TOPOLOGIES, build, links, sequence
 from mpidl.graphs.matcha import _laplacian, best_weight, matchings, probabilities
+from tests.deal import slow_but
 from tests.matrices import mixing_matrix
 
 KINDS = {"topology": TOPOLOGIES, "strategy": strategies.STRATEGIES}
@@ -59,7 +60,7 @@ def test_one_peer_exponential_does_not_where_n_is_no_power_of_two(devices, left)
     assert found == pytest.approx(symbol, abs=1e-12)
 
 
-@pytest.mark.parametrize("degree", [1, 2, 3, 4])
+@pytest.mark.parametrize("degree", slow_but([1, 2, 3, 4], 1, 2))
 def test_base_k_agrees_exactly_for_every_number_of_devices(degree):
     for devices in [*range(1, 34), 37, 48, 53, 61, 64, 81, 95, 97, 98, 99]:
         found = list(matrices(devices, None, "given", name="base_k", degree=degree))
@@ -71,7 +72,7 @@ def test_base_k_agrees_exactly_for_every_number_of_devices(degree):
             assert (np.count_nonzero(matrix, axis=1) <= degree + 1).all()
 
 
-@pytest.mark.parametrize("devices", [4, 6])
+@pytest.mark.parametrize("devices", slow_but([4, 6], 4))
 def test_a_random_matching_contracts_as_all_matchings_do(devices):
     """``E ||W x - mean||^2`` over all perfect matchings, each equally likely.
 
@@ -102,7 +103,10 @@ def _matchings(devices):
 
 
 @pytest.mark.parametrize("name", ["epidemic", "regular_each_round"])
-@pytest.mark.parametrize(("devices", "degree"), [(8, 1), (9, 4), (16, 6)])
+@pytest.mark.parametrize(
+    ("devices", "degree"),
+    [*(pytest.param(*case, marks=pytest.mark.slow) for case in [(8, 1), (9, 4)]), (16, 6)],
+)
 def test_a_random_graph_of_one_degree_contracts_as_published(name, devices, degree):
     """``E ||W x - mean||^2 = (1 - s / (N - 1)) / (s + 1) ||x||^2`` where all devices are alike.
 

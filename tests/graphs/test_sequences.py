@@ -134,9 +134,9 @@ def test_an_epidemic_has_log2_of_n_by_default():
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
-        ("epidemic", {"degree": 2}),
+        pytest.param("epidemic", {"degree": 2}, marks=pytest.mark.slow),
         ("epidemic", {"degree": 2, "draw": "local"}),
-        ("regular_each_round", {"degree": 2}),
+        pytest.param("regular_each_round", {"degree": 2}, marks=pytest.mark.slow),
         ("random_matching", {}),
     ],
 )

@@ -25,6 +25,7 @@ from mpidl.report import collection, figures, measures, shelf, style, summary
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import drawing, mixing, sides, spreading
 from mpidl.strategies import STRATEGIES
+from tests.deal import slow_but
 from tests.report.conftest import Write, write_file
 
 RISING = np.linspace(0, 1, 6)[:, None] * np.ones(5)
@@ -527,6 +528,7 @@ def test_predictions_far_apart_are_on_a_logarithmic_axis(tmp_path: Path, write: 
     assert first(one_of(run, "passage")).get_xscale() == "log"
 
 
+@pytest.mark.slow
 def test_embedded_figures_of_many_devices_stay_small(tmp_path: Path, write: Write) -> None:
     knows = np.random.default_rng(0).random((40, 110))
     graph = nx.barabasi_albert_graph(110, 4, seed=0)
@@ -585,7 +587,9 @@ def edge_cases() -> dict[str, tuple[dict[str, object], set[str], set[str]]]:
     }
 
 
-@pytest.mark.parametrize("case", edge_cases())
+@pytest.mark.parametrize(
+    "case", slow_but(edge_cases(), "one round", "no links", "no OOD data", "models that blow up")
+)
 def test_only_what_can_be_shown_is_drawn(case: str, tmp_path: Path, write: Write) -> None:
     told, missing, drawn_ = edge_cases()[case]
     found = list(figures.of_run(reader.open(write(tmp_path / "run.h5", **told))))

@@ -46,6 +46,7 @@ def test_page_and_tables_follow_a_run(
     assert len((out / "tidy.csv").read_text(encoding="utf-8").splitlines()) == 1 + 4 * 3
 
 
+@pytest.mark.slow
 def test_a_watch_over_a_going_run_disturbs_neither(tmp_path: Path) -> None:
     # The report opens the file again and again while its run writes after every round.
     report = subprocess.Popen(
