@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,8 +132,8 @@ def is_folder(place: Path) -> bool:
 def files(*places: Path) -> list[Path]:
     """The HDF5 files in some folders and below them, in order, and files that are named.
 
-    Each is there once, by whatever ways it can be reached. A folder that may not be read stands
-    for what is in it, so that who reads it is told.
+    Each is there once, by whatever ways it can be reached: links are followed, those to a folder
+    too. A folder that may not be read stands for what is in it, so that who reads it is told.
 
     Raises:
         Fault: If one of the places is not there.
@@ -146,8 +147,22 @@ def files(*places: Path) -> list[Path]:
 
 def _below(folder: Path) -> list[Path]:
     closed: list[Path] = []
-    found = os.walk(folder, onerror=lambda error: closed.append(Path(error.filename)))
-    here = [Path(root, name) for root, _, names in found for name in names if name.endswith(".h5")]
+    here: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    # What links lead to comes last: it may be a folder above them, or have a place of its own.
+    begins = [folder]
+    for begin in begins:
+        found = os.walk(begin, onerror=lambda error: closed.append(Path(error.filename)))
+        for root, folders, names in found:
+            with suppress(OSError):
+                state = os.stat(root)
+                if (state.st_dev, state.st_ino) in seen:
+                    folders.clear()
+                    continue
+                seen.add((state.st_dev, state.st_ino))
+            here += [Path(root, name) for name in names if name.endswith(".h5")]
+            links = (Path(root, name) for name in sorted(folders))
+            begins += [link for link in links if link.is_symlink()]
     return sorted([*here, *closed])
 
 

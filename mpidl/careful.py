@@ -2,7 +2,11 @@
 
 import math
 import os
+import signal
 import stat
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mpidl import hdf5, heap, schema
+from mpidl import hdf5, heap, host, schema
 from mpidl.faults import Fault, printable, shown
 
 BROKEN = (
@@ -20,16 +24,42 @@ BROKEN = (
 """What h5py and numpy raise over the contents of a damaged file."""
 
 
+PATIENCE = 300.0
+"""Seconds for which the copy of a file that another program wrote anew is waited for."""
+
+
 @contextmanager
 def opened(path: Path) -> "Iterator[hdf5.File]":
     """A results file, open for reading and known to be one.
 
+    One that another program wrote anew, such as h5repack or nccopy, is copied as mpidl would have
+    written it (:mod:`mpidl.repacked`), and the copy is open.
+
     Raises:
         Fault: If it is not, or if what is done with it shows that it is damaged.
     """
-    _examine(path)
+    if _examine(path):
+        with unguarded(path) as file:
+            # netCDF has no attribute that is one value, only lists of one.
+            if file.attrs.get_id("schema").shape == ():
+                yield file
+                return
+    with tempfile.TemporaryDirectory(prefix="mpidl-") as folder:
+        copy = Path(folder) / "copy.h5"
+        _repack(path, copy)
+        with unguarded(path, copy) as file:
+            yield file
+
+
+@contextmanager
+def unguarded(path: Path, copy: Path | None = None) -> "Iterator[hdf5.File]":
+    """A results file, or a copy of it, given to HDF5 whatever is in it.
+
+    Raises:
+        Fault: If it is none, or if what is done with it shows that it is damaged.
+    """
     try:
-        file = hdf5.File(path, "r", locking=False)
+        file = hdf5.File(copy or path, "r", locking=False)
     except OSError as error:
         raise _unreadable(path, error) from None
     with file:
@@ -42,13 +72,35 @@ def opened(path: Path) -> "Iterator[hdf5.File]":
             raise _damaged(path, error) from None
 
 
+def _repack(path: Path, copy: Path) -> None:
+    """Let a process of its own copy a file, as HDF5 may end it over a damaged one."""
+    words = [sys.executable, "-m", "mpidl.repacked", str(path), str(copy)]
+    environment = host.unlaunched(os.environ)
+    try:
+        done = subprocess.run(
+            words, env=environment, capture_output=True, timeout=PATIENCE, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise _damaged(path, ValueError(f"{PATIENCE:g} s did not unpack it")) from None
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        raise _damaged(path, ValueError(f"HDF5 ended over it ({name})"))
+    if done.returncode:
+        told = done.stderr.decode(errors="replace").splitlines() or [f"{path} is damaged."]
+        raise Fault(told[-1].removeprefix("mpidl: "))
+
+
 def _damaged(path: Path, error: Exception) -> Fault:
     told = printable(" ".join(str(error).strip("'\"").split()))
     return Fault(f"{path} is damaged and cannot be read: {told}.")
 
 
-def _examine(path: Path) -> None:
-    """Look at what HDF5 does not check before it is given the file."""
+def _examine(path: Path) -> bool:
+    """Look at what HDF5 does not check before it is given the file.
+
+    Returns:
+        Whether the structure of the file has checksums, or it is no HDF5 file at all.
+    """
     try:
         if not path.is_file():
             raise _unreadable(path, OSError())
@@ -57,8 +109,8 @@ def _examine(path: Path) -> None:
                 if (size := file.seek(0, os.SEEK_END)) < heap.promised(file):
                     raise Fault(f"{path} is truncated: only {size:,} bytes of it are there.")
                 heap.check(file)
-            elif hdf5.is_hdf5(path):
-                raise _foreign(path)
+                return True
+            return not hdf5.is_hdf5(path)
     except OSError as error:
         raise _unreadable(path, error) from None
     except Fault:
@@ -90,7 +142,7 @@ def _unreadable(path: Path, error: OSError) -> Fault:
 def _check(path: Path, file: "hdf5.File") -> None:
     if not {"schema", "run_file"} <= set(file.attrs) or schema.ROUNDS_DONE not in file:
         raise _foreign(path)
-    version = attributes(path, file, ["schema"]).get("schema")
+    version = attributes(file, ["schema"]).get("schema")
     if not isinstance(version, int) or version > schema.VERSION:
         raise Fault(
             f"{path} has schema {shown(version)}, and this mpidl reads schemas up to "
@@ -138,14 +190,19 @@ def check_size(path: Path, stored: "hdf5.Dataset", dims: int, room: int) -> None
         )
 
 
-def attributes(path: Path, file: "hdf5.File", names: Iterable[str]) -> dict[str, Any]:
+def size(file: "hdf5.File") -> int:
+    """Bytes of an open file, which may be the copy of another one."""
+    return os.stat(file.filename).st_size
+
+
+def attributes(file: "hdf5.File", names: Iterable[str]) -> dict[str, Any]:
     """Attributes of a file that are one number or one text each; others are none of mpidl's."""
-    room = path.stat().st_size
+    room = size(file)
     found: dict[str, Any] = {}
     for name in names:
         stored = hdf5.h5a.open(file.id, name.encode("utf-8", "surrogateescape"))
         text = hdf5.check_string_dtype(stored.dtype) is not None
-        if stored.shape != () or not (text or stored.dtype.kind in "iufb"):
+        if stored.shape not in ((), (1,)) or not (text or stored.dtype.kind in "iufb"):
             continue
         if stored.dtype.itemsize > room:
             raise ValueError(f"the attribute {name} claims {stored.dtype.itemsize:,} bytes")
@@ -162,4 +219,4 @@ def attributes(path: Path, file: "hdf5.File", names: Iterable[str]) -> dict[str,
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+    return value.item() if isinstance(value, np.generic | np.ndarray) else value

@@ -28,7 +28,7 @@ def modern(file: BinaryIO) -> bool:
     """Whether an HDF5 file is of the kind that mpidl writes, whose structure has checksums."""
     file.seek(0)
     start = file.read(11)
-    return start[:8] == SIGNATURE and start[8:9] in (b"\2", b"\3") and start[9:] == b"\x08\x08"
+    return start[:8] == SIGNATURE and start[8:9] == b"\2" and start[9:] == b"\x08\x08"
 
 
 def promised(file: BinaryIO) -> int:

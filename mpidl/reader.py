@@ -68,12 +68,12 @@ def settings(path: Path | str) -> tuple[dict[str, Any], int]:
     """
     with careful.opened(Path(path)) as file:
         known = [name for name in schema.DIGESTS if name in file.attrs]
-        digests = careful.attributes(Path(path), file, known)
-        return {**flat(Path(path), _run_file(Path(path), file)), **digests}, _done(file)
+        digests = careful.attributes(file, known)
+        return {**flat(Path(path), _run_file(file)), **digests}, _done(file)
 
 
-def _run_file(path: Path, file: "hdf5.File") -> str:
-    return str(careful.attributes(path, file, ["run_file"]).get("run_file", ""))
+def _run_file(file: "hdf5.File") -> str:
+    return str(careful.attributes(file, ["run_file"]).get("run_file", ""))
 
 
 def _done(file: "hdf5.File") -> int:
@@ -89,7 +89,7 @@ def _dataset(path: Path, file: "hdf5.File", names: set[str] | None) -> "xr.Datas
         import xarray as xr
     except ModuleNotFoundError:
         raise Fault("Labelled arrays need xarray: pip install 'mpidl[report]'.") from None
-    room = path.stat().st_size
+    room = careful.size(file)
     done = _done(file)
     variables: dict[str, Any] = {}
     scales: dict[str, Any] = {}
@@ -142,7 +142,7 @@ def _scale(path: Path, stored: "hdf5.Dataset", rounds: int | None) -> Any:
     at = stored.id.get_offset()
     if at is None:
         raise ValueError(f"{stored.name} is not laid out as mpidl does it")
-    with path.open("rb") as file:
+    with Path(stored.file.filename).open("rb") as file:
         told = heap.texts(file, at, len(stored))
     if len(told) * max(map(len, told), default=0) > heap.TEXTS:
         raise ValueError(f"{stored.name} has a text of {max(map(len, told)):,} characters")
@@ -157,7 +157,7 @@ def _storable(value: Any) -> Any:
 
 
 def _told(path: Path, file: "hdf5.File", done: int) -> dict[str, Any]:
-    found = careful.attributes(path, file, file.attrs)
+    found = careful.attributes(file, file.attrs)
     settings = flat(path, str(found.get("run_file", "")))
     told = {key: _storable(value) for key, value in settings.items()}
     completed = careful.number(file, schema.COMPLETED) if schema.COMPLETED in file else 0

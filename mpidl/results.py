@@ -52,7 +52,7 @@ def told(path: Path) -> tuple[str, int, bool]:
         Fault: If it cannot be read, or is none.
     """
     with careful.opened(path) as file:
-        text = str(careful.attributes(path, file, ["run_file"])["run_file"])
+        text = str(careful.attributes(file, ["run_file"])["run_file"])
         done = careful.number(file, schema.ROUNDS_DONE)
         return text, done, bool(careful.number(file, schema.COMPLETED))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import mpidl
-from mpidl import reader, schema
+from mpidl import archive, reader, schema
 from mpidl.faults import Fault
 from mpidl.report import summary
 
@@ -233,6 +233,20 @@ def test_a_run_on_another_graph_or_other_data_is_another_run(
     study = mpidl.open_study(tmp_path)
     assert sorted(study) == ["run", "run.unfinished-1"]
     assert study.settings[name].to_dict() == {"run": "a", "run.unfinished-1": "b"}
+
+
+def test_links_to_folders_are_followed_once(golden: Path, tmp_path: Path) -> None:
+    study, scratch = tmp_path / "study", tmp_path / "scratch"
+    (scratch / "deep").mkdir(parents=True)
+    (study / "z").mkdir(parents=True)
+    for path in (scratch / "deep/a.h5", study / "z/b.h5"):
+        shutil.copy(golden, path)
+    (study / "a").symlink_to(scratch)
+    (study / "again").symlink_to(study / "z")
+    (study / "round").symlink_to(study)
+    (scratch / "back").symlink_to(study / "z")
+    (scratch / "gone").symlink_to(tmp_path / "nowhere")
+    assert archive.files(study) == [study / "a/deep/a.h5", study / "z/b.h5"]
 
 
 def test_an_empty_study_is_refused(tmp_path: Path) -> None:

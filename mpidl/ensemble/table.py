@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mpidl import hdf5
+from mpidl import careful
 from mpidl.ensemble.folder import Folder
 from mpidl.ensemble.study import Study
 from mpidl.report import measures
@@ -44,7 +44,7 @@ def write(study: Study, folder: Folder) -> Path:
 
 def _numbers(path: Path) -> list[Any]:
     found: list[Any] = []
-    with hdf5.File(path, "r") as file:
+    with careful.opened(path) as file:
         series = file["series"]
         for kind in KINDS:
             keys = (f"{kind}_accuracy_{moment}" for moment in reversed(MOMENTS))
