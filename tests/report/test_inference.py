@@ -18,6 +18,46 @@ def test_an_interval_is_students():
     assert wide[2] > high
 
 
+def test_an_interval_of_shares_is_wilsons():
+    # Both ends are as far from the mean as t of the standard error that they would have.
+    values = np.array([0.9, 1.0, 0.98, 0.8])
+    mean, low, high = statistics.interval(values, within=(0, 1))
+    spread = values.var(ddof=1) / (mean * (1 - mean)) / 4
+    for end in (low, high):
+        assert abs(mean - end) == pytest.approx(
+            stats.t.ppf(0.975, 3) * math.sqrt(spread * end * (1 - end))
+        )
+    assert 0 < low < mean < high < 1 < statistics.interval(values)[2]
+    scaled = statistics.interval(199 * values, within=(0, 199))
+    assert scaled == pytest.approx([199 * mean, 199 * low, 199 * high])
+    # With many answers a cluster and equal spread it is Wilson's own.
+    answers = np.repeat([0.0, 1.0], [30, 70])
+    told = stats.binomtest(70, 100).proportion_ci(method="wilson")
+    found = statistics.interval(answers, within=(0, 1))[1:]
+    assert found == pytest.approx((told.low, told.high), abs=0.003)
+
+
+@pytest.mark.parametrize("values", [[1.0, 1.0, 1.0], [0.0, 0.0], [1.0 + 1e-15, 1.0]])
+def test_shares_that_are_all_at_a_bound_have_an_interval_of_no_width(values):
+    _, low, high = statistics.interval(values, within=(0, 1))
+    assert low == high == pytest.approx(values[0])
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 20])
+@pytest.mark.parametrize(("mean", "spread"), [(0.5, 0.2), (0.8, 0.2), (0.95, 0.04), (0.1, 0.1)])
+def test_intervals_of_shares_hold_the_mean_as_often_as_they_say(seeds, mean, spread):
+    # Beta distributed accuracies; Student's interval holds fewer, and leaves 0 to 1.
+    stream, sum_ = np.random.default_rng(1), mean * (1 - mean) / spread**2 - 1
+    drawn = stream.beta(mean * sum_, (1 - mean) * sum_, (1000, seeds))
+    found = np.array([statistics.interval(values, within=(0, 1)) for values in drawn])
+    plain = np.array([statistics.interval(values) for values in drawn])
+    assert (found[:, 1] >= 0).all()
+    assert (found[:, 2] <= 1).all()
+    held, before = (((a[:, 1] <= mean) & (mean <= a[:, 2])).mean() for a in (found, plain))
+    assert 0.905 < held < 0.97
+    assert held > before - 0.005
+
+
 def test_what_is_not_finite_is_no_part_of_an_interval():
     assert statistics.interval([1, np.nan, 3]) == statistics.interval([1, 3])
     assert statistics.interval([[1, np.nan], [3, np.inf]]) == statistics.interval([1, 3])

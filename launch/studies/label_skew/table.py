@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from mpidl.report import style
+from mpidl.report.statistics.groups import within
 from mpidl.report.statistics.inference import interval
 
 RATE, FIRST = "training.lr", "dsgd"
@@ -22,7 +23,7 @@ COLUMNS = {
 
 def spread(values: pd.Series) -> str:
     """Mean over seeds, and the 95 % interval of the true mean."""
-    mean, low, high = interval(values)
+    mean, low, high = interval(values, within=within(str(values.name)))
     return f"{mean:.3f} [{low:.3f}, {high:.3f}]"
 
 
@@ -59,7 +60,7 @@ def main(folder: str) -> None:
         name: own[own[RATE] == best_rate(own)].set_index("seed") for name, own in by_name.items()
     }
     for name, own in chosen.items():
-        apart = own["iid_last"] - chosen[FIRST]["iid_last"]
+        apart = (own["iid_last"] - chosen[FIRST]["iid_last"]).rename("difference")
         told = (spread(own[column]) for column in list(COLUMNS)[:2])
         line(name, own[RATE].iloc[0], *told, spread(apart) if name != FIRST else "-")
 

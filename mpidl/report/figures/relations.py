@@ -90,7 +90,7 @@ def _relation(
     if not np.isfinite(line.slope) or _values(x) < ENOUGH or _extent(x) < least:
         return
     at = np.linspace(x.min(), x.max(), 40)
-    low, high = line.band(at)
+    low, high = np.clip(line.band(at), *statistics.SHARE)
     axes.fill_between(at, low, high, color=look["color"], alpha=0.1, linewidth=0)
     axes.plot(at, line.intercept + line.slope * at, linewidth=1.1, **(look | {"marker": ""}))
 
@@ -107,7 +107,9 @@ def distances(collection: Collection) -> Picture | None:
     for i, name in enumerate(names):
         offset = 0.06 * (i - (len(names) - 1) / 2)
         groups = devices[devices["strategy"] == name].groupby("hops")["ood_level"]
-        ends = np.array([statistics.interval(values) for _, values in groups])
+        ends = np.array(
+            [statistics.interval(values, within=statistics.SHARE) for _, values in groups]
+        )
         x = np.array([one for one, _ in groups], float) + offset
         look = sides.looks(name, names)
         axes.plot(x, ends[:, 0], linewidth=1.0, **look)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from mpidl.report.paper.published import SPAN
 from mpidl.report.statistics import interval, regress
 
 COLUMNS = (
@@ -26,6 +27,12 @@ WORDS = {
     "percent_totals": "OOD area gained, percent, of the means of all cells",
 }
 """What the measures of the publication are."""
+
+WITHIN = {
+    **dict.fromkeys(("ood_area", "iid_area"), (0.0, SPAN)),
+    **dict.fromkeys(("ood_last", "iid_last"), (0.0, 100.0)),
+}
+"""Between what those of them lie that are accuracies."""
 
 HEADLINE = "T1"
 """The table of numbers over several data sets, for which any published graph will do."""
@@ -71,7 +78,8 @@ def line(number: Mapping[str, Any], runs: pd.DataFrame, confidence: float) -> di
     elif number["axis"] and not math.isnan(number["x"]):
         ours = _height(number, chosen, confidence)
     else:
-        ours = interval(chosen[number["measure"].removesuffix("_line")], confidence)
+        measure = number["measure"].removesuffix("_line")
+        ours = interval(chosen[measure], confidence, WITHIN.get(measure))
     if math.isnan(ours[0]):
         return None
     return {**_told(number), **_beside(number, ours), **_why(number, chosen), "runs": len(chosen)}

@@ -6,7 +6,7 @@ import pandas as pd
 
 from mpidl.report.collection import Collection
 from mpidl.report.statistics.comparisons import blocks, pairs, ranking
-from mpidl.report.statistics.groups import groups, relations, seeded, seeded_devices
+from mpidl.report.statistics.groups import SHARE, groups, relations, seeded, seeded_devices
 from mpidl.report.statistics.inference import (
     CONFIDENCE,
     Regression,
@@ -20,6 +20,7 @@ from mpidl.report.statistics.inference import (
 
 __all__ = [
     "CONFIDENCE",
+    "SHARE",
     "Regression",
     "blocks",
     "groups",

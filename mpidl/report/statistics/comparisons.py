@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from mpidl.report.collection import Collection
-from mpidl.report.statistics.groups import WAYS, seeded
+from mpidl.report.statistics.groups import WAYS, seeded, within
 from mpidl.report.statistics.inference import CONFIDENCE, holm, interval, paired_t, signed_rank
 
 LESS = (*WAYS, "consensus_last", "seconds", "bytes")
@@ -49,8 +49,8 @@ def ranking(
     Columns: ``strategy``; ``present``, the blocks it has; ``blocks``, those that count, and
     ``dropped``, those that do not; ``rank``, mean over blocks of its rank, 1 for the best, ties
     sharing the mean of theirs; ``mean`` of the measure with its interval over blocks ``low`` to
-    ``high`` (Student's t; blocks of different cells differ by more than luck); ``wins``, blocks
-    in which it is the best, ties sharing one. The same for all that are ranked: ``friedman``, the
+    ``high`` (blocks of different cells differ by more than luck); ``wins``, blocks in which it is
+    the best, ties sharing one. The same for all that are ranked: ``friedman``, the
     statistic of Friedman's test that strategies are alike, corrected for ties, with ``p`` by its
     chi-squared approximation, NaN for fewer than three strategies or two blocks; ``critical``,
     Nemenyi's difference of mean ranks from which on two strategies differ, NaN for fewer than two
@@ -77,7 +77,13 @@ def ranking(
                 "blocks": len(whole) if counted else 0,
                 "dropped": len(table) - len(whole) if counted else len(table),
                 "rank": float(ranks[name].mean()) if counted else math.nan,
-                **dict(zip(("mean", "low", "high"), interval(values, confidence), strict=True)),
+                **dict(
+                    zip(
+                        ("mean", "low", "high"),
+                        interval(values, confidence, within(measure)),
+                        strict=True,
+                    )
+                ),
                 "wins": float(wins[name]) if counted else math.nan,
                 **(tests if counted else dict.fromkeys(tests, math.nan)),
             }

@@ -24,6 +24,9 @@ PREDICTORS = (
 )
 """Numbers of a run's graph and of its sources that may decide how far knowledge travels."""
 
+SHARE = (0.0, 1.0)
+"""Between what an accuracy lies."""
+
 RELATION = ("slope", "low", "high", "intercept", "r2", "p", "n")
 """What a table of relations has of each line."""
 
@@ -56,7 +59,7 @@ def groups(collection: Collection, confidence: float = CONFIDENCE) -> pd.DataFra
 
     ``runs`` (finished ones), ``unfinished``, ``seeds`` and ``devices`` say over how much. For
     ``iid`` and ``ood`` follow ``_area``, ``_level`` and ``_last``, each the mean over all devices
-    of all seeds with two intervals (:func:`interval`):
+    of all seeds with two intervals (:func:`interval`), which stay within what can be:
 
     - ``_low`` to ``_high``, over devices and seeds pooled, as the whiskers of the published bars.
       Devices of a run learn from each other and share its luck, so they are not independent and
@@ -85,21 +88,35 @@ def groups(collection: Collection, confidence: float = CONFIDENCE) -> pd.DataFra
                 "unfinished": int((~every["completed"]).sum()),
                 "seeds": len(found),
                 "devices": int(every["devices"].iloc[0]),
-                **_group(found, of_devices.get(group, devices.iloc[:0]), confidence),
+                **_group(
+                    found,
+                    of_devices.get(group, devices.iloc[:0]),
+                    float(max(every["rounds"].max() - 1, 1)),
+                    confidence,
+                ),
                 "reached": int(found[collection.reaching].notna().sum()),
             }
         )
     return pd.DataFrame(rows)
 
 
-def _group(seeds: pd.DataFrame, devices: pd.DataFrame, confidence: float) -> dict[str, float]:
+def within(measure: str) -> tuple[float, float] | None:
+    """Between what a measure of a run lies where it is an accuracy; None for others."""
+    kind, _, which = measure.partition("_")
+    return SHARE if kind in schema.KINDS and which in ("level", "last", "worst") else None
+
+
+def _group(
+    seeds: pd.DataFrame, devices: pd.DataFrame, span: float, confidence: float
+) -> dict[str, float]:
     found: dict[str, float] = {}
     for kind in schema.KINDS:
         for key in (f"{kind}_{measure}" for measure in MEASURES):
             ends = (key, f"{key}_low", f"{key}_high")
-            found |= zip(ends, interval(devices[key], confidence), strict=True)
+            bounds = within(key) or (0.0, span)
+            found |= zip(ends, interval(devices[key], confidence, bounds), strict=True)
             _, found[f"{key}_seeds_low"], found[f"{key}_seeds_high"] = interval(
-                seeds[key], confidence
+                seeds[key], confidence, bounds
             )
         found[f"{kind}_worst"] = interval(seeds[f"{kind}_worst"])[0]
     ends = ("difference", "difference_low", "difference_high")

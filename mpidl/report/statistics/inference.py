@@ -17,15 +17,26 @@ ROUNDING = 1e-12
 """Relative difference up to which numbers count as equal."""
 
 
-def interval(values: npt.ArrayLike, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
+def interval(
+    values: npt.ArrayLike,
+    confidence: float = CONFIDENCE,
+    within: tuple[float, float] | None = None,
+) -> tuple[float, float, float]:
     """Mean of the finite values, and the interval in which the true mean lies.
 
     ``mean -+ t s / sqrt(n)``, with Student's t of n - 1 degrees of freedom and s the standard
     deviation over n - 1. It takes the values as independent and of one distribution.
 
+    Where no value can leave some bounds, neither does the interval. Of accuracies p, which lie
+    between 0 and 1, it has all true means m with ``|mean - m| <= t sqrt(f m (1 - m) / n)``, f the
+    measured ``s**2 / (mean (1 - mean))``: Wilson's score interval for a proportion whose answers
+    come in clusters, here runs or devices. Sources: E. B. Wilson, J. Am. Stat. Assoc. 22, 1927;
+    N. Dean and M. Pagano, J. Surv. Stat. Methodol. 3, 2015.
+
     Args:
         values: Of any shape; NaN are left out.
         confidence: Share of such intervals that hold the true mean, 0 to 1.
+        within: What the values lie between; None where nothing bounds them.
 
     Returns:
         ``(mean, low, high)``. Without values all are NaN; low and high are for fewer than two.
@@ -38,7 +49,24 @@ def interval(values: npt.ArrayLike, confidence: float = CONFIDENCE) -> tuple[flo
     if len(found) < 2:
         return mean, math.nan, math.nan
     half = float(_quantile(confidence, len(found) - 1) * found.std(ddof=1) / math.sqrt(len(found)))
-    return mean, mean - half, mean + half
+    if within is None:
+        return mean, mean - half, mean + half
+    return mean, *_scored(mean, half, *within)
+
+
+def _scored(mean: float, half: float, least: float, most: float) -> tuple[float, float]:
+    """Wilson's score interval, of a mean whose symmetric interval has this half width."""
+    width = most - least
+    share = (mean - least) / width
+    room = share * (1 - share)
+    # What rounding leaves of values at a bound, or beyond it, has no spread to speak of.
+    if half <= ROUNDING * width or room <= 0:
+        return mean, mean
+    spread = (half / width) ** 2 / room
+    center = (share + spread / 2) / (1 + spread)
+    reach = math.sqrt(spread * room + spread**2 / 4) / (1 + spread)
+    low, high = max(center - reach, 0.0), min(center + reach, 1.0)
+    return least + width * low, least + width * high
 
 
 @lru_cache(maxsize=4096)
