@@ -4,7 +4,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from mpidl.outcome import Outcome
@@ -32,6 +32,13 @@ def shown(value: object) -> str:
     except ValueError:
         return "a number of thousands of digits"
     return text if len(text) <= WIDTH else f"{text[: WIDTH - 4]} ..."
+
+
+def entry(values: Sequence[object], place: int) -> str:
+    """Which entry of a list is wrong, to follow a sentence; nothing where there is only one."""
+    if len(values) < 2:
+        return ""
+    return f"; entry {place + 1:,} of {len(values):,} is {shown(values[place])}"
 
 
 def printable(text: str) -> str:

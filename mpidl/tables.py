@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError, create_model
 
-from mpidl.faults import Fault, shown
+from mpidl.faults import Fault, entry, shown
 from mpidl.registry import Registry, nearest
 
 Tables = dict[str, Any]
@@ -211,4 +211,13 @@ def _sentence(
         return f"{section}.{setting} is missing."
     reasons = [f["msg"].removeprefix("Value error, ").removeprefix("Input ") for f in faults]
     told = settings.model_fields[setting].description or " or ".join(dict.fromkeys(reasons))
-    return f"{section}.{setting} = {shown(table[setting])}: {told}."
+    return f"{section}.{setting} = {shown(table[setting])}: {told}{_entry(table[setting], faults)}."
+
+
+def _entry(value: Any, faults: list[Any]) -> str:
+    """Which entry of a list is wrong, if it is one that could be right."""
+    if not isinstance(value, list):
+        return ""
+    places = (next((at for at in fault["loc"][1:] if type(at) is int), None) for fault in faults)
+    place = next((at for at in places if at is not None and at < len(value)), None)
+    return "" if place is None else entry(value, place)

@@ -257,6 +257,34 @@ def test_what_does_not_go_is_told_in_one_sentence(given, told):
     assert told in fault.value.sentences[0]
 
 
+MANY = [[i % 8, i, i + 2] for i in range(5000)]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [
+        ("network.outages", [*MANY, [3, 5, 5], *MANY], "ascending order; entry 5,001 of 10,001 is"),
+        ("network.outages", [*MANY, [3, 5]], "; entry 5,001 of 5,001 is [3, 5]."),
+        (
+            "network.outages",
+            [*MANY, [8, 5, 6]],
+            "graph, 0 to 7; entry 5,001 of 5,001 is [8, 5, 6].",
+        ),
+        ("ood.sources", [*range(8), 0.5, *range(8)], "; entry 9 of 17 is 0.5."),
+        ("exchange.sequence", [*range(5), -1, 7], "; entry 6 of 7 is -1."),
+        ("exchange.sequence", [*range(7), 3], "each device from 0 to 7 once; entry 8 of 8 is 3."),
+        ("exchange.sequence", [*range(4)], "each device from 0 to 7 once; device 4 is missing."),
+        ("network.outages", [[3, 5, 2]], "in ascending order."),
+    ],
+    ids=lambda value: str(value)[-30:],
+)
+def test_a_bad_entry_among_thousands_is_named(setting, value, told):
+    with pytest.raises(Fault) as fault:
+        plan.make(plan.read(None, ["topology.devices=8", f"{setting}={value}"], 1), 1)
+    assert len(fault.value.sentences) == 1
+    assert told in fault.value.sentences[0]
+
+
 def test_a_share_of_devices_is_chosen_for_each_purpose_anew():
     wanted = ["topology.devices=20", "attack.name=sign_flip", "attack.devices=random:20%"]
     made = plan.make(plan.read(None, [*wanted, "network.stragglers=random:20%"], 1), 1)

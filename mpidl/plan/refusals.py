@@ -3,7 +3,7 @@
 import networkx as nx
 
 from mpidl import graphs, network, strategies
-from mpidl.faults import Fault, shown
+from mpidl.faults import Fault, entry, shown
 from mpidl.plan.plans import Plan
 from mpidl.runfile import RunFile
 
@@ -48,7 +48,7 @@ def check_exchange(file: RunFile, devices: int, dense: int) -> None:
     if sequence is not None and sorted(sequence) != list(range(devices)):
         raise Fault(
             f"exchange.sequence = {shown(sequence)}: must name each device from 0 to "
-            f"{devices - 1} once."
+            f"{devices - 1} once{_out_of(sequence, devices)}."
         )
     if exchange.mixing == "sequential" and strategies.looks(file.strategy.name):
         raise Fault(
@@ -67,6 +67,15 @@ def check_exchange(file: RunFile, devices: int, dense: int) -> None:
         )
 
 
+def _out_of(sequence: list[int], devices: int) -> str:
+    """What keeps a list from having each device once."""
+    first: dict[int, int] = {}
+    for place, device in enumerate(sequence):
+        if device >= devices or first.setdefault(device, place) != place:
+            return entry(sequence, place)
+    return f"; device {min({*range(devices)}.difference(sequence))} is missing"
+
+
 def check_network(file: RunFile, devices: int) -> None:
     """See whether the network and the attack fit graph and mixing.
 
@@ -74,11 +83,11 @@ def check_network(file: RunFile, devices: int) -> None:
         Fault: If they do not.
     """
     settings, mixing = file.network, file.exchange.mixing
-    for outage in settings.outages:
+    for place, outage in enumerate(settings.outages):
         if outage[0] >= devices:
             raise Fault(
                 f"network.outages = {shown(settings.outages)}: must name devices of the graph, 0 "
-                f"to {devices - 1}."
+                f"to {devices - 1}{entry(settings.outages, place)}."
             )
     if network.longest(settings) and mixing != "synchronous":
         raise Fault(

@@ -256,7 +256,7 @@ SETTINGS = [
     ("exchange.accelerator_aware=true", "exchange.accelerator_aware = True: should be 'auto',"),
     (
         "topology.name=ring topology.devices=6 exchange.sequence=[0,1,2,3,4,4]",
-        "exchange.sequence = [0, 1, 2, 3, 4, 4]: must name each device from 0 to 5 once.",
+        "[0, 1, 2, 3, 4, 4]: must name each device from 0 to 5 once; entry 6 of 6 is 4.",
     ),
     (
         "exchange.mixing=sequential strategy.name=degree_similarity",
