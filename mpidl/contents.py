@@ -75,6 +75,8 @@ def graph_arrays(plan: Plan) -> dict[str, Array]:
         "centrality": graphs.centrality(graph, by),
         "hops": plan.hops(),
     }
+    if names := graphs.names(graph):
+        arrays["name"] = np.array(names, object)
     rounds = plan.file.training.rounds
     if plan.uneven and not plan.complete and rounds * len(edges) <= LAGS:
         arrays["lag"] = np.stack([plan.lags(round_) for round_ in range(rounds)])

@@ -21,7 +21,7 @@ __all__ = ["DIMENSIONS", "flat", "open", "settings"]
 
 DIMENSIONS = ("round", "device", "class", "edge", "end", "member", "mode")
 
-COORDINATES = ("hops", "source", "attacker", "rank")
+COORDINATES = ("name", "hops", "source", "attacker", "rank")
 """What a device is, beside its number: xarray can group by these."""
 
 REQUIRED = {
@@ -108,7 +108,8 @@ def _dataset(path: Path, file: "hdf5.File", names: set[str] | None) -> "xr.Datas
             # Rows beyond the count may be half written.
             chosen = slice(done) if layout.dims[0] == "round" else slice(None)
             told = {"long_name": layout.text, "units": layout.unit}
-            variables[name] = xr.Variable(layout.dims, stored[chosen], told)
+            values = _scale(path, stored, None) if layout.dtype == "O" else stored[chosen]
+            variables[name] = xr.Variable(layout.dims, values, told)
             for dim in layout.dims:
                 if dim not in scales and dim in found:
                     scale = careful.dataset(found, dim)

@@ -274,16 +274,26 @@ def _variable(
     value: Array | None,
     labels: Mapping[str, Sequence[str]],
 ) -> None:
-    fill = -1 if layout.dtype.startswith("i") else np.nan
-    dcpl = hdf5.h5p.create(hdf5.h5p.DATASET_CREATE)
-    dcpl.set_alloc_time(hdf5.h5d.ALLOC_TIME_EARLY)
-    dataset = group.create_dataset(key, shape, layout.dtype, fillvalue=fill, dcpl=dcpl)
-    if value is not None:
-        dataset[...] = value
+    if layout.dtype == "O":
+        dataset = group.create_dataset(key, data=value, dtype=hdf5.string_dtype())
+    else:
+        dataset = _numbers(group, key, layout.dtype, shape, value)
     dataset.attrs["long_name"] = layout.text
     dataset.attrs["units"] = layout.unit
     for axis, dim in enumerate(layout.dims):
         dataset.dims[axis].attach_scale(_scale(group, dim, shape[axis], labels))
+
+
+def _numbers(
+    group: "hdf5.Group", key: str, dtype: str, shape: tuple[int, ...], value: Array | None
+) -> "hdf5.Dataset":
+    fill = -1 if dtype.startswith("i") else np.nan
+    dcpl = hdf5.h5p.create(hdf5.h5p.DATASET_CREATE)
+    dcpl.set_alloc_time(hdf5.h5d.ALLOC_TIME_EARLY)
+    dataset = group.create_dataset(key, shape, dtype, fillvalue=fill, dcpl=dcpl)
+    if value is not None:
+        dataset[...] = value
+    return dataset
 
 
 def _scale(

@@ -15,7 +15,7 @@ class Variable:
     """One data set of a results file.
 
     ``dims`` name its axes, each of which has a scale in the same group. Unwritten rows hold NaN,
-    or -1 where the type is an integer.
+    or -1 where the type is an integer. The type ``"O"`` is text.
     """
 
     dims: tuple[str, ...]
@@ -85,6 +85,7 @@ GRAPH = {
     "centrality": Variable(("device",), "the centrality the strategy weighs by, or degree"),
     "stationary": Variable(("device",), "long-run influence: left Perron vector of W"),
     "eigenvalue": Variable(("mode",), "moduli of the eigenvalues of W, descending"),
+    "name": Variable(("device",), "what the graph's file calls the device, if it does", dtype="O"),
     "hops": Variable(
         ("device",), "links from the nearest OOD source; -1 if none reaches", dtype="i8"
     ),

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -68,7 +69,10 @@ def test_a_dataset_can_be_saved_as_netcdf(golden: Path, tmp_path: Path, engine: 
 
     with h5py.File(golden, "r+") as file:
         file.attrs["run_file"] += "\n[network]\noutages = [[1, 0, 2]]\n"
+        names = [f"Zürich {device}" for device in range(len(file["graph/hops"]))]
+        file["graph"].create_dataset("name", data=names, dtype=h5py.string_dtype())
     run = mpidl.open(golden)
+    assert run["name"].to_numpy().tolist() == names
     run.to_netcdf(tmp_path / "run.nc", engine=engine)
     with xr.open_dataset(tmp_path / "run.nc", engine=engine) as again:
         xr.testing.assert_equal(run, again.load())
@@ -156,6 +160,16 @@ def test_a_run_file_that_is_damaged_is_refused(golden: Path) -> None:
     with h5py.File(golden, "r+") as file:
         file.attrs["run_file"] = "[[["
     assert "not TOML" in refused(golden)
+
+
+@pytest.mark.parametrize("names", [["a"], [b"\xff"], [1]])
+def test_names_that_are_none_are_refused(golden: Path, names: list[Any]) -> None:
+    with h5py.File(golden, "r+") as file:
+        devices = len(file["graph/hops"])
+        kind = np.int64 if names == [1] else h5py.string_dtype()
+        many = devices - 1 if names == ["a"] else devices
+        file["graph"].create_dataset("name", data=names * many, dtype=kind)
+    assert "is damaged and cannot be read" in refused(golden)
 
 
 def test_shapes_that_do_not_fit_are_refused(golden: Path) -> None:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from mpidl.report import measures
+from mpidl.report import labels, measures
 from mpidl.strategies import COMPLETE
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def of(run: "xr.Dataset") -> list[str]:
         never = np.flatnonzero((best <= LEARNED * chance) & np.isfinite(best))
         if len(never):
             told.append(
-                f"{_listed(never)} never learned: IID accuracy stays at chance ({chance:.3g}) "
+                f"{_listed(run, never)} never learned: IID accuracy stays at chance ({chance:.3g}) "
                 "in every round."
             )
     return told
@@ -54,7 +54,7 @@ def _apart(run: "xr.Dataset") -> list[str]:
     if parts > 1:
         told.append(f"The graph is disconnected: it has {parts} parts that never mix.")
     if run["source"].any() and len(away):
-        told.append(f"No path leads to {_listed(away)}: what the source knows never arrives.")
+        told.append(f"No path leads to {_listed(run, away)}: what the source knows never arrives.")
     return told
 
 
@@ -78,13 +78,13 @@ def _broken(run: "xr.Dataset") -> str | None:
             if bad.any():
                 round_ = int(np.flatnonzero(bad.any(axis=1))[0])
                 return (
-                    f"{key} of {_listed(np.flatnonzero(bad[round_]))} is not finite "
+                    f"{key} of {_listed(run, np.flatnonzero(bad[round_]))} is not finite "
                     f"from round {round_ + 1} on."
                 )
     return None
 
 
-def _listed(devices: Array) -> str:
-    shown = ", ".join(map(str, devices[:8]))
+def _listed(run: "xr.Dataset", devices: Array) -> str:
+    shown = ", ".join(labels.device(run, device) for device in devices[:8].tolist())
     more = f" and {len(devices) - 8} more" if len(devices) > 8 else ""
     return f"device {shown}" if len(devices) == 1 else f"devices {shown}{more}"

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mpidl.tables import NAMERS
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 RULES = ("strategy", "schedule", "algorithm")
 """Sections that say how devices weigh and mix; what differs in them tells strategies apart."""
@@ -106,3 +109,8 @@ def told(key: str, value: Any) -> str:
     if isinstance(value, float) and value.is_integer() and ROUND <= value < 1e15:
         value = int(value)
     return f"{value}" if names or setting == "seed" else f"{called(key)} {value}"
+
+
+def device(run: "xr.Dataset", number: int) -> str:
+    """A device by its number, with its name where the graph's file gives it one."""
+    return f"{number} ({run['name'].item(number)})" if "name" in run.coords else f"{number}"

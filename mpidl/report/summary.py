@@ -182,7 +182,9 @@ def _devices(run: "xr.Dataset", edges: tuple[tuple[int, int], ...]) -> dict[str,
     devices = run.sizes["device"]
     heard = np.bincount(np.array([i for _, i in edges], int), minlength=devices)
     stationary = run["stationary"].to_numpy() if "stationary" in run else np.full(devices, np.nan)
+    names = {"name": run["name"].to_numpy()} if "name" in run else {}
     return {
+        **names,
         "hops": run["hops"].to_numpy(),
         "source": run["source"].to_numpy(),
         "degree": heard,

@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import h5py
+import networkx as nx
 import pytest
 
-from mpidl import graphs, schema, shards, world
+import mpidl
+from mpidl import graphs, provenance, schema, shards, world
 from mpidl.datasets import identity
 from mpidl.faults import Fault
 
@@ -25,6 +27,23 @@ def test_results_tell_graph_and_data(comm, parts):
             assert told[schema.GRAPH_DIGEST] == graphs.digest_of(made.plan.devices, edges)
             assert {told[schema.DATA_DIGEST]} == identity.PUBLISHED["digits"]
             assert told[schema.DATA_PUBLISHED] == "yes"
+
+
+def test_results_tell_the_names_of_nodes(comm, parts, shared_path):
+    names = [f"città {device}" for device in range(comm.size + 2)]
+    graph = nx.relabel_nodes(nx.path_graph(len(names)), dict(enumerate(names)))
+    if comm.rank == 0:
+        nx.write_gexf(graph, shared_path / "named.gexf")
+    comm.barrier()
+    with parts(f"topology.file={shared_path / 'named.gexf'}") as made:
+        said = " ".join(provenance.named(made.plan, [0, 1]).split())
+        if comm.rank == 0:
+            found = mpidl.open(made.path)
+    assert said == "devices 0 (città 0), 1 (città 1)"
+    if comm.rank == 0:
+        assert found["name"].to_numpy().tolist() == names
+        assert found["name"].dims == ("device",)
+        assert mpidl.open(made.path)["edges"].sizes["edge"] == 2 * (len(names) - 1)
 
 
 def test_subsets_do_not_change_the_digest(comm, planned):

@@ -34,7 +34,7 @@ def write_file(
         path: The file; folders are made.
         ood: OOD accuracy, ``(R, N)``; also the IID one where that is not given.
         iid: IID accuracy, ``(R, N)``.
-        graph: On devices 0..N-1; a ring by default.
+        graph: On devices 0..N-1, which may have names; a ring by default.
         sources: Devices with OOD data.
         settings: ``section.key=value`` each, of the run file.
         done: Rounds counted as whole; all by default.
@@ -60,6 +60,7 @@ def write_file(
         f"topology.devices={devices}",
     ]
     file = plan.read(None, [*told, *settings], devices)
+    named = {"name": np.array(names, object)} if (names := graphs.names(graph)) else {}
     skipped = tuple(moment for moment in schema.MOMENTS if moment not in moments)
     recorded = [key for key in schema.SERIES if not skipped or not key.endswith(skipped)]
     contents = results.Contents(
@@ -67,6 +68,7 @@ def write_file(
         series=recorded,
         static={
             "graph": {
+                **named,
                 "edges": np.array(edges, np.int64).reshape(len(edges), 2),
                 "probability": np.ones(len(edges)),
                 "W": matrix,

@@ -11,7 +11,7 @@ import pytest
 
 from mpidl import graphs, reader, schema
 from mpidl.faults import Fault
-from mpidl.report import cautions, collection, shelf, statistics, summary
+from mpidl.report import cautions, collection, page, shelf, statistics, summary
 from mpidl.report.shelf import Shelf
 
 Write = Callable[..., Path]
@@ -384,6 +384,25 @@ def test_warnings_say_what_a_reader_must_know(write: Write, tmp_path: Path) -> N
     assert "train_loss of device 1 is not finite from round 3 on" in told(
         write(tmp_path / "e.h5", fine, series={"train_loss": loss})
     )
+
+
+def test_names_of_devices_are_shown_where_devices_are(write: Write, tmp_path: Path) -> None:
+    apart = nx.Graph([(0, 1), (2, 3)], names=["Ulm", "Bonn", "Zürich", "São Paulo"])
+    fine = np.linspace(0.3, 0.9, 4)[:, None] * np.ones(4)
+    paths = [
+        write(tmp_path / f"{seed}.h5", fine, graph=apart, settings=[f"training.seed={seed}"])
+        for seed in (0, 1)
+    ]
+    assert "No path leads to devices 2 (Zürich), 3 (São Paulo):" in told(paths[0])
+    plain = write(tmp_path / "plain.h5", fine, settings=["training.seed=2"])
+    found = shelf.read([*paths, plain])
+    assert found.devices["name"].dropna().tolist() == 2 * apart.graph["names"]
+    devices = statistics.seeded_devices(found)
+    assert "name" not in devices
+    assert devices["ood_last"].to_numpy() == pytest.approx(0.9)
+    shown = page.text(shelf.read(paths[:1]))
+    assert "They are 0 Ulm, 1 Bonn, 2 Zürich, 3 São Paulo." in shown
+    assert "source 0 (Ulm)" in shown
 
 
 def test_a_run_without_a_whole_round_is_summarized(write: Write, tmp_path: Path) -> None:

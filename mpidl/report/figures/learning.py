@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.typing import LineStyleType
 
 from mpidl import schema
-from mpidl.report import measures, style
+from mpidl.report import labels, measures, style
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import drawing
 from mpidl.report.figures.picture import Picture, blank
@@ -169,6 +169,6 @@ def _deviant(
     there = run[what].to_numpy() == 1 if what in run.coords else np.zeros(0)
     found = np.flatnonzero(there)
     for place, device in enumerate(found):
-        names = f"{what} {device}" if len(found) == 1 else f"{what}s"
+        names = f"{what} {labels.device(run, int(device))}" if len(found) == 1 else f"{what}s"
         look: dict[str, Any] = {"color": color, "linewidth": 0.8, "alpha": 0.8}
         axes.plot(rounds, values[:, device], label=None if place else names, **look)

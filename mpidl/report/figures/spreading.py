@@ -81,6 +81,9 @@ def _graph_caption(run: xr.Dataset, measured: bool) -> str:
             " The half of a link that touches a device is as wide as the weight that the device"
             " gives to the neighbor at the other end."
         )
+    if "name" in run.coords and run.sizes["device"] <= drawing.NUMBERED:
+        names = (f"{number} {name}" for number, name in enumerate(run["name"].to_numpy()))
+        told += f" They are {', '.join(names)}."
     return told
 
 

@@ -30,7 +30,16 @@ MANY = 20
 
 FIRST = {
     "devices": (
-        *("device", "source", "hops", "degree", "stationary", "passage", "rounds_to_threshold"),
+        *(
+            "device",
+            "name",
+            "source",
+            "hops",
+            "degree",
+            "stationary",
+            "passage",
+            "rounds_to_threshold",
+        ),
         *("ood_level", "ood_last", "iid_level", "iid_last"),
     ),
     "groups": (

@@ -50,7 +50,8 @@ def seeded(collection: Collection) -> pd.DataFrame:
 def seeded_devices(collection: Collection) -> pd.DataFrame:
     """As :func:`seeded`, with a line for each device."""
     finished = collection.runs.loc[collection.runs["completed"], ["run", *SEEDED]]
-    found = collection.devices.merge(finished, on="run").drop(columns="run")
+    numbers = collection.devices.drop(columns="name", errors="ignore")
+    found = numbers.merge(finished, on="run").drop(columns="run")
     return found.groupby([*SEEDED, "device"], sort=True).mean().reset_index()
 
 
