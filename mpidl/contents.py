@@ -65,13 +65,13 @@ def graph_arrays(plan: Plan) -> dict[str, Array]:
     too much. Where the topology changes W is that of round 0, and says nothing of the long run.
     """
     graph = plan.graph
-    edges = sorted(graph.edges)
+    edges = graphs.ends(graph)
     # A strategy that weighs by a centrality begins with its name.
     first, _, _ = plan.file.strategy.name.partition("_")
     by = first if first in graphs.CENTRALITIES else "degree"
     arrays: dict[str, Array] = {
-        "edges": np.array(edges, np.int64).reshape(len(edges), 2),
-        "probability": np.array([graph.edges[edge]["probability"] for edge in edges]),
+        "edges": edges,
+        "probability": graphs.chances(graph),
         "centrality": graphs.centrality(graph, by),
         "hops": plan.hops(),
     }

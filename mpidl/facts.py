@@ -8,6 +8,7 @@ import numpy as np
 from mpidl import accelerators, cautions, graphs, network, outlook, strategies
 from mpidl.algorithms import Lengths
 from mpidl.exchange import survey
+from mpidl.exchange.trips import trips
 from mpidl.plan import Plan
 from mpidl.shards import Stock
 
@@ -81,7 +82,7 @@ def extent(graph: nx.DiGraph) -> dict[str, Any]:
     return {
         "links": graph.number_of_edges(),
         "components": parts,
-        "diameter": int(nx.diameter(graph)) if known else None,
+        "diameter": graphs.diameter(graph) if known else None,
     }
 
 
@@ -140,11 +141,9 @@ def traffic(plan: Plan, ranks: int, size: int) -> tuple[Any, Any]:
     if survey.gathers(plan.file.exchange.backend, links, plan.hosts, ranks):
         own = np.bincount(plan.hosts, minlength=ranks)
         return own * (ranks - 1) * size * FLOAT, (plan.devices - own) * size * FLOAT
-    pairs = {(j, int(plan.hosts[i])) for j, i in links.edges}
-    for source, target in pairs:
-        if plan.hosts[source] != target:
-            sent[plan.hosts[source]] += size * FLOAT
-            received[target] += size * FLOAT
+    device, reader = trips(links, plan.hosts).T
+    sent += np.bincount(plan.hosts[device], minlength=ranks) * size * FLOAT
+    received += np.bincount(reader, minlength=ranks) * size * FLOAT
     return sent, received
 
 

@@ -64,13 +64,14 @@ class Gossip:
         self._links: nx.DiGraph | None = None
         some = next(iter(devices.values()))
         self._size, self._learned = some.size, some.learned
-        self._states = {number: self._state(number) for number in devices}
+        own = exchange.vectors.items()
+        self._states = {number: self._state(number, vector) for number, vector in own}
         self._mailbox = Mailbox(plan, exchange, some.size)
         self._mixtures: dict[int, Tensor] = {}
         self._average = Average(comm, plan.hosts, self._size, some.vector.dtype)
 
-    def _state(self, number: int) -> State:
-        device, vector = self._devices[number], self.exchange.vectors[number]
+    def _state(self, number: int, vector: Tensor) -> State:
+        device = self._devices[number]
         reads = self._algorithm.read is not None
         device.adopt(vector.new_zeros(self._size) if reads else vector[: self._size])
         state = State(device.vector, vector, self._learned, number, self._plan.devices)

@@ -32,7 +32,8 @@ class Mailbox:
     def __init__(self, plan: Plan, exchange: Exchange, size: int) -> None:
         self._plan, self._exchange, self._size = plan, exchange, size
         self._own = list(exchange.vectors)
-        self._attackers = [number for number in self._own if number in plan.attackers]
+        lying = {*plan.attackers}
+        self._attackers = [number for number in self._own if number in lying]
         self._honest: dict[int, Tensor] = {}
         self._found: Found = {}
         self._past: dict[int, Tensor] = {}
@@ -48,8 +49,9 @@ class Mailbox:
         attack, seed = self._plan.file.attack, self._plan.file.training.seed
         if round_ < attack.from_round:
             return
+        vectors = self._exchange.vectors
         for number in self._attackers:
-            vector = self._exchange.vectors[number]
+            vector = vectors[number]
             self._honest[number] = vector.clone()
             model, rng = vector[: self._size], seeds.stream(seed, "attack", number, round_)
             model.copy_(ATTACKS.build(attack, model.clone(), rng))

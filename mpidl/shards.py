@@ -189,14 +189,14 @@ def cut(
     parts = placement.PLACEMENTS.build(file.placement, labels[open_to_all], plan.graph, seed)
     parts = [open_to_all[part] for part in parts]
     counts = placement.label_counts(parts, labels, len(traits.classes))
-    own = {}
+    own, turns = {}, {device: turn for turn, device in enumerate(plan.sources)}
     for device in plan.hosted(rank):
         part = parts[device]
         mask = np.zeros(len(part), bool)
         shard = inputs[part], labels[part], mask
-        if device in plan.sources:
+        if device in turns:
             draw = seeds.stream(seed, "ood", device)
-            pool = kept_back[plan.sources.index(device) :: len(plan.sources)]
+            pool = kept_back[turns[device] :: len(turns)]
             lent = inputs[pool], labels[pool]
             shard = ood.turn(shift, *shard[:2], file.ood.proportion, draw, lent)
         own[device] = _last(*shard) if file.training.order == "fixed" else shard

@@ -123,10 +123,10 @@ def origin(plan: Plan, tests: Mapping[str, tuple[Array, Array]]) -> dict[str, in
     Of a topology that changes what tells it from others: a run may go on for more rounds, and then
     has more links. Not where delays are drawn for all of these.
     """
-    edges = sorted((*edge, plan.graph.edges[edge]["probability"]) for edge in plan.graph.edges)
     moving = graphs.sequence(plan.graph)
     if moving is None or _late(plan):
-        graph: Iterable[Array] = [np.array(edges, float)]
+        links = graphs.ends(plan.graph), graphs.chances(plan.graph)
+        graph: Iterable[Array] = [np.column_stack(links)]
     else:
         graph = moving.distinct()
     return {"graph": _sum(graph), **{name: _sum(arrays) for name, arrays in tests.items()}}

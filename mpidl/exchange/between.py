@@ -1,4 +1,4 @@
-"""Messages between nodes whose ranks share memory: what a node wants, who receives it, waiting."""
+"""Messages between nodes whose ranks share memory: who receives what a node wants, and waiting."""
 
 import os
 import time
@@ -6,27 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from mpi4py import MPI
 
-import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
 EAGER = 1e-3
 """Seconds for which a rank that waits for a message gives its core away but does not sleep."""
-
-
-def wants(links: nx.DiGraph, place: npt.NDArray[np.int64], count: int) -> dict[int, set[int]]:
-    """For each node the devices of other nodes whose vectors it reads.
-
-    Args:
-        links: An edge j -> i wherever i reads the vector of j.
-        place: Device to node, ``(N,)``.
-        count: How many nodes there are.
-    """
-    wanted: dict[int, set[int]] = {number: set() for number in range(count)}
-    for source, target in links.edges:
-        if place[source] != place[target]:
-            wanted[int(place[target])].add(int(source))
-    return wanted
 
 
 def receivers(

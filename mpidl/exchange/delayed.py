@@ -35,12 +35,11 @@ class Delayed(Neighborhoods):
 
     def _prepare(self, foreign: Sequence[Mapping[int, Tensor]]) -> None:
         for turn in range(3):
-            now, ago, then = (self._views((turn + k) % 3) for k in (0, 2, 1))
+            now, ago, then = (self._vectors[(turn + k) % 3] for k in (0, 2, 1))
             for others in (now, ago):
-                members = [
-                    [now[i], *({**foreign[0], **others}[j] for j in row[1:])]
-                    for i, row in self._slots.members.items()
-                ]
+                readable = {**foreign[0], **others}
+                rows = self._slots.members.items()
+                members = [[now[i], *(readable[j] for j in row[1:])] for i, row in rows]
                 self._mixtures.append(Mixture(members, list(then.values())))
 
     def arrive(self, rows: Rows, links: nx.DiGraph | None = None) -> None:
@@ -68,7 +67,7 @@ class Delayed(Neighborhoods):
 
     def memory(self) -> dict[str, dict[int, Tensor]]:
         """What was trained in the last round, and is mixed in the next: ``previous``."""
-        return {"previous": self._views((self.phase + 2) % 3)}
+        return {"previous": self._vectors[(self.phase + 2) % 3]}
 
     def remember(self, memory: Mapping[str, Mapping[int, Tensor]]) -> None:
         """Collective. Let what was trained in the last round travel again."""

@@ -15,6 +15,7 @@ from mpidl import metrics
 from mpidl.accelerators import settle
 from mpidl.exchange import Wiring
 from mpidl.exchange.average import Average
+from mpidl.exchange.trips import ranks_served
 from mpidl.kernels import Mixture
 
 Row = npt.NDArray[np.float64]
@@ -48,7 +49,7 @@ class Exchange(Protocol):
     reason: str
 
     @property
-    def vectors(self) -> dict[int, Tensor]:
+    def vectors(self) -> Mapping[int, Tensor]:
         """For each own device its parameters, ``(P,)``; other memory after each :meth:`mix`."""
 
     def arrive(self, rows: Rows, links: nx.DiGraph | None = None) -> None:
@@ -133,8 +134,10 @@ class Buffers:
         own = [int(i) for i in np.flatnonzero(wiring.hosts == wiring.comm.rank)]
         self.own, self.size, self.device = own, wiring.size, wiring.device
         self.dtype, self.node, self.reason = wiring.dtype, wiring.node, ""
+        self._row = {device: i for i, device in enumerate(own)}
         self.buffers = self._allocate()
         self.phase = 0
+        self._vectors = [self._own(rows) for rows in self.buffers]
         self._average = Average(wiring.comm, wiring.hosts, self.size, self.dtype)
         self._uniform = wiring.uniform
         self._slots = slots_of(wiring, own)
@@ -177,20 +180,20 @@ class Buffers:
         return [torch.zeros(shape, dtype=self.dtype, device=self.device) for _ in range(2)]
 
     @property
-    def vectors(self) -> dict[int, Tensor]:
+    def vectors(self) -> Mapping[int, Tensor]:
         """For each own device its parameters, ``(P,)``."""
-        return self._views(self.phase)
+        return self._vectors[self.phase]
 
-    def _views(self, phase: int) -> dict[int, Tensor]:
-        rows = self.buffers[phase]
-        return {device: rows[i, : self.size] for i, device in enumerate(self.own)}
+    def _own(self, rows: Tensor) -> dict[int, Tensor]:
+        """Of the rows of a buffer those of own devices, ``(P,)`` each."""
+        return {device: rows[self._row[device], : self.size] for device in self.own}
 
     def _prepare(self, foreign: Sequence[Mapping[int, Tensor]]) -> None:
         """Prepare the mixing of own vectors with those of other ranks, as each phase reads them."""
         for phase in range(2):
-            readable = {**foreign[phase], **self._views(phase)}
+            readable = {**foreign[phase], **self._vectors[phase]}
             members = [[readable[j] for j in row] for row in self._slots.members.values()]
-            self._mixtures.append(Mixture(members, list(self._views(1 - phase).values())))
+            self._mixtures.append(Mixture(members, list(self._vectors[1 - phase].values())))
 
     def arrive(self, rows: Rows, links: nx.DiGraph | None = None) -> None:
         """Collective. Hand in own rows of W, and wait until every rank has trained."""
@@ -233,7 +236,7 @@ class Buffers:
 
     def replace(self, vectors: Mapping[int, Tensor]) -> None:
         """Put vectors ``(P,)`` in the place of own ones, instead of mixing."""
-        then = self._views((self.phase + 1) % len(self.buffers))
+        then = self._vectors[(self.phase + 1) % len(self.buffers)]
         for device, vector in vectors.items():
             then[device].copy_(vector)
         self._turn()
@@ -269,25 +272,3 @@ def slots_of(wiring: Wiring, devices: Sequence[int]) -> Slots:
         everyone = list(range(len(wiring.hosts)))
         return Slots(dict.fromkeys(devices, everyone))
     return Slots(members_of(wiring.graph, devices))
-
-
-def ranks_served(
-    graph: nx.DiGraph, hosts: npt.NDArray[np.int64], rank: int
-) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
-    """What this rank receives and sends: by other rank, the devices whose vectors travel.
-
-    Each vector travels once to a rank, however many devices there want it. Both ends list the
-    devices in ascending order, so no names need to travel.
-    """
-    receive: dict[int, set[int]] = {}
-    send: dict[int, set[int]] = {}
-    for source, target in graph.edges:
-        there, here = int(hosts[source]), int(hosts[target])
-        if there != here == rank:
-            receive.setdefault(there, set()).add(source)
-        if here != there == rank:
-            send.setdefault(here, set()).add(source)
-    return (
-        {other: sorted(devices) for other, devices in sorted(receive.items())},
-        {other: sorted(devices) for other, devices in sorted(send.items())},
-    )

@@ -8,7 +8,8 @@ from torch import Tensor
 from mpidl.accelerators import settle
 from mpidl.exchange import Wiring
 from mpidl.exchange.aware import trusts
-from mpidl.exchange.memory import Buffers, ranks_served
+from mpidl.exchange.memory import Buffers
+from mpidl.exchange.trips import ranks_served
 
 WORDS = {2: MPI.UINT16_T, 4: MPI.UINT32_T, 8: MPI.UINT64_T}
 """Vectors travel as they lie in memory: their numbers are not MPI's concern."""

@@ -10,8 +10,9 @@ from torch import Tensor
 from mpidl.accelerators import settle
 from mpidl.exchange import Wiring
 from mpidl.exchange.aware import trusts
-from mpidl.exchange.memory import Buffers, Slots, members_of, ranks_served
+from mpidl.exchange.memory import Buffers, Slots, members_of
 from mpidl.exchange.neighborhoods import WORDS, as_bytes, pinned
+from mpidl.exchange.trips import ranks_served
 from mpidl.kernels import Mixture
 
 
@@ -51,7 +52,7 @@ class Pairs(Buffers):
         readable = {j: self._inbox[place][: self.size] for j, place in self._place.items()}
         readable |= self.vectors
         members = [[readable[j] for j in row] for row in self._slots.members.values()]
-        self._mixture = Mixture(members, list(self._views(1 - self.phase).values()))
+        self._mixture = Mixture(members, list(self._vectors[1 - self.phase].values()))
 
     @property
     def _current(self) -> Mixture:

@@ -85,9 +85,9 @@ class ProcessGroup(Buffers):
         part = slice(part.start, min(part.stop, self.size))
         arrived = self._route.arrived(number)
         readable = {j: vector[: part.stop - part.start] for j, vector in arrived.items()}
-        readable |= {j: vector[part] for j, vector in self._views(phase).items()}
+        readable |= {j: vector[part] for j, vector in self._vectors[phase].items()}
         members = [[readable[j] for j in row] for row in self._slots.members.values()]
-        return Mixture(members, [out[part] for out in self._views(1 - phase).values()])
+        return Mixture(members, [out[part] for out in self._vectors[1 - phase].values()])
 
     def _count_all(self) -> None:
         """Count what travels where every rank gets every vector."""

@@ -1,6 +1,5 @@
 """How vectors travel in a group of torch.distributed: in batches of messages, or all to all."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Protocol
@@ -12,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from mpidl.exchange.memory import ranks_served
+from mpidl.exchange.trips import ranks_served, trips
 
 OPERATIONS = 256
 """Messages of a rank in one batch. With more, NCCL's ranks may plan a batch differently, and hang
@@ -217,8 +216,9 @@ class Gathered:
 
 def busy(graph: nx.DiGraph, hosts: Hosts) -> int:
     """The most messages that one rank sends and receives."""
-    pairs = {(int(hosts[j]), int(hosts[i])) for j, i in graph.edges if hosts[j] != hosts[i]}
-    return max(Counter(rank for pair in pairs for rank in pair).values(), default=0)
+    device, reader = trips(graph, hosts).T
+    pairs = np.unique(np.stack([hosts[device], reader], axis=1), axis=0)
+    return int(np.bincount(pairs.ravel()).max(initial=0))
 
 
 def turn(distance: int, busiest: int, limit: int) -> int:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from mpidl import kernels
 from mpidl.exchange import Wiring
-from mpidl.exchange.between import finish, receivers, start, wants
+from mpidl.exchange.between import finish, receivers, start
 from mpidl.exchange.memory import ALIGNMENT, Buffers, Rows, slots_of
+from mpidl.exchange.trips import wants
 
 CHUNK = 4 << 20
 """Bytes of a vector that travel to another node in one message, mixed while the next travel."""
@@ -95,18 +96,13 @@ class Shared(Buffers):
         count = len(self._here)
         self._slab = [slab[:count], slab[count : 2 * count]]
         self._inbox = {j: slab[2 * count + i, : self.size] for i, j in enumerate(self._foreign)}
-        row = {device: i for i, device in enumerate(self._here)}
-        own = [row[device] for device in self.own]
+        self._row = {device: i for i, device in enumerate(self._here)}
+        own = [self._row[device] for device in self.own]
         # Who writes a page first decides which memory of a node it lies in.
         for buffer in self._slab:
             for i in own:
                 buffer[i].zero_()
-        self._place = row
         return self._slab
-
-    def _views(self, phase: int) -> dict[int, Tensor]:
-        rows = self._slab[phase]
-        return {device: rows[self._place[device], : self.size] for device in self.own}
 
     def _own_columns(self, columns: slice) -> slice:
         inner, size = self.node.inner, columns.stop - columns.start
@@ -120,9 +116,9 @@ class Shared(Buffers):
         for phase in range(2):
             now, then = self._slab[phase], self._slab[1 - phase]
             readable = {j: vector[part] for j, vector in self._inbox.items()}
-            readable |= {j: now[i, part] for j, i in self._place.items()}
+            readable |= {j: now[i, part] for j, i in self._row.items()}
             members = [[readable[j] for j in row] for row in self._slots.members.values()]
-            outs = [then[self._place[device], part] for device in self._slots.members]
+            outs = [then[self._row[device], part] for device in self._slots.members]
             found.append(kernels.Mixture(members, outs, stream=whole > kernels.CACHE))
         return found
 
@@ -140,7 +136,7 @@ class Shared(Buffers):
     ) -> dict[tuple[int, int], MPI.Prequest]:
         return {
             (number, j): self._comm.Send_init(_bytes(vector[columns]), receiver[j])
-            for j, vector in self._views(phase).items()
+            for j, vector in self._vectors[phase].items()
             for number, receiver in targets.items()
             if j in receiver
         }
@@ -190,7 +186,7 @@ class Shared(Buffers):
         for chunk in range(1, len(self._chunks)):
             self._arrived(chunk)
         now = self._slab[self.phase]
-        here = {j: now[i, : self.size] for j, i in self._place.items()}
+        here = {j: now[i, : self.size] for j, i in self._row.items()}
         return self._picked({**self._inbox, **here})
 
     def weigh(self, rows: Rows) -> None:
@@ -227,7 +223,7 @@ class Shared(Buffers):
         if not self._measured or self._squares is None:
             return super().distances()
         squares = self._squares.T
-        return [float(np.sqrt(squares[self._place[i]].copy().sum())) for i in self.own]
+        return [float(np.sqrt(squares[self._row[i]].copy().sum())) for i in self.own]
 
     def close(self) -> None:
         """Collective. Free requests and the communicator; the slab goes with the node."""

@@ -10,6 +10,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
+from mpidl.exchange.trips import trips
 from mpidl.faults import Fault
 from mpidl.node import SHARED, room
 
@@ -150,7 +151,7 @@ def dense(graph: nx.DiGraph, hosts: Hosts, ranks: int) -> bool:
 
     With one device per rank: whether the mean in-degree is above half of the other ranks.
     """
-    wanted = {(j, int(hosts[i])) for j, i in graph.edges if hosts[j] != hosts[i]}
+    wanted = trips(graph, hosts)
     height = int(np.bincount(hosts, minlength=ranks).max())
     return 2 * len(wanted) > height * ranks * (ranks - 1)
 
@@ -180,7 +181,7 @@ def survey(wiring: "Wiring") -> Facts:
         crowded=device.type != "cpu" and max(Counter(places).values()) > 1,
         reach=reach,
         groups=frozenset.intersection(*map(frozenset, found)),
-        travel=any(hosts[source] != hosts[target] for source, target in wiring.graph.edges),
+        travel=len(trips(wiring.graph, hosts)) > 0,
         uniform=wiring.uniform,
         delayed=wiring.delayed,
         changing=wiring.changing,

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from mpidl.exchange import Wiring
-from mpidl.exchange.memory import Buffers, ranks_served
+from mpidl.exchange.memory import Buffers
+from mpidl.exchange.trips import ranks_served
 from mpidl.faults import Fault
 
 Handle = tuple[Any, ...]

@@ -1,13 +1,16 @@
 """Topologies by name or from a file, what one device sees of them, and what they let expect."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import networkx as nx
 
 from mpidl.faults import Fault, shown
 from mpidl.graphs import changing, finite, matcha  # noqa: F401
-from mpidl.graphs.centralities import CENTRALITIES, centrality, ranking, symmetric
+from mpidl.graphs.arrays import chances, components, diameter, ends, hops, symmetric
+from mpidl.graphs.centralities import CENTRALITIES, centrality, ranking
 from mpidl.graphs.communities import bridges, communities, modularity, undirected
 from mpidl.graphs.drawing import picture
 from mpidl.graphs.families import LINKS, TOPOLOGIES
@@ -36,16 +39,20 @@ __all__ = [
     "bridges",
     "build",
     "centrality",
+    "chances",
     "communities",
     "completed",
     "components",
+    "diameter",
     "digest",
     "digest_of",
     "effective_neighbors",
+    "ends",
     "failures",
     "first_passage",
     "first_passages",
     "gap",
+    "hops",
     "links",
     "long_run",
     "modularity",
@@ -110,17 +117,16 @@ def build(section: Topology, ranks: int, rounds: int = 1) -> nx.DiGraph:
 def _whole(found: nx.Graph, section: Topology) -> nx.DiGraph:
     graph = nx.DiGraph()
     graph.add_nodes_from((device, found.nodes[device]) for device in range(len(found)))
-    for i, j, chance in found.edges(data="probability", default=1.0):
-        chance = chance if chance < 1 else section.link_probability
-        graph.add_edge(i, j, probability=chance)
-        if not found.is_directed():
-            graph.add_edge(j, i, probability=chance)
+    graph.add_weighted_edges_from(_each_way(found, section.link_probability), "probability")
     return graph
 
 
-def components(graph: nx.DiGraph) -> int:
-    """How many groups of devices there are in which each reaches each, along links."""
-    return int(nx.number_strongly_connected_components(graph))
+def _each_way(found: nx.Graph, otherwise: float) -> Iterator[tuple[int, int, float]]:
+    for i, j, chance in found.edges(data="probability", default=1.0):
+        chance = chance if chance < 1 else otherwise
+        yield i, j, chance
+        if not found.is_directed():
+            yield j, i, chance
 
 
 def tree(graph: nx.DiGraph) -> bool:
@@ -130,9 +136,9 @@ def tree(graph: nx.DiGraph) -> bool:
 
 def completed(graph: nx.DiGraph) -> nx.DiGraph:
     """The graph with a link from each device to each other, all of which always work."""
-    full = nx.complete_graph(len(graph), create_using=nx.DiGraph)
-    full.add_nodes_from(graph.nodes(data=True))
-    nx.set_edge_attributes(full, 1.0, "probability")
+    full = nx.DiGraph()
+    full.add_nodes_from((device, graph.nodes[device]) for device in range(len(graph)))
+    full.add_edges_from(permutations(range(len(graph)), 2), probability=1.0)
     full.graph.update(graph.graph)
     for key in ("whole", "measured", "sequence"):
         full.graph.pop(key, None)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl.faults import Fault
+from mpidl.graphs.arrays import Ends, ends, symmetric
 from mpidl.graphs.neighborhood import measured
 from mpidl.registry import nearest
 
@@ -19,12 +20,17 @@ DENSE = 1000
 """Up to so many devices the eigenvector centrality comes from the dense adjacency matrix."""
 
 
-def degree(graph: nx.Graph) -> Vector:
+def degree(graph: nx.DiGraph) -> Vector:
     """Links of a device over N-1; in a directed graph incoming and outgoing links add up."""
-    return _vector(nx.degree_centrality(graph))
+    if len(graph) == 1:
+        return np.ones(1)
+    counts = np.bincount(ends(graph).ravel(), minlength=len(graph))
+    counts = counts // 2 if symmetric(graph) else counts
+    # In this order, as networkx multiplies.
+    return counts.astype(np.float64) * (1.0 / (len(graph) - 1.0))
 
 
-def betweenness(graph: nx.Graph) -> Vector:
+def betweenness(graph: nx.DiGraph) -> Vector:
     """Share of shortest paths through a device, its own included (endpoints count).
 
     Exact for any number of devices, no sample of sources. Rounded to twelve digits.
@@ -34,7 +40,7 @@ def betweenness(graph: nx.Graph) -> Vector:
     return _of_paths(rx.betweenness_centrality, graph, normalized=True, endpoints=True)
 
 
-def closeness(graph: nx.Graph) -> Vector:
+def closeness(graph: nx.DiGraph) -> Vector:
     """Inverse mean distance to a device, scaled by the share of devices that reach it.
 
     Exact, and rounded to twelve digits.
@@ -44,37 +50,34 @@ def closeness(graph: nx.Graph) -> Vector:
     return _of_paths(rx.closeness_centrality, graph)
 
 
-def eigenvector(graph: nx.Graph) -> Vector:
+def eigenvector(graph: nx.DiGraph) -> Vector:
     """Perron vector of the adjacency matrix, of unit length: a device counts as those it hears.
 
     Where several components share the largest eigenvalue, the vector of all ones is projected
     on their eigenvectors, so that equal components count equally. Rounded to twelve digits,
     so that rounding does not tell equal devices apart.
     """
-    nodes = range(len(graph))
-    if graph.number_of_edges() == 0:
+    links, directed = ends(graph), not symmetric(graph)
+    if not len(links):
         return np.full(len(graph), 1.0 / math.sqrt(len(graph)))
     if len(graph) > DENSE:
-        vector = _sparse_perron(
-            nx.to_scipy_sparse_array(graph, nodes, dtype=float), graph.is_directed()
-        )
-    elif graph.is_directed():
-        vector = _directed_perron(nx.to_numpy_array(graph, nodes))
+        vector = _sparse_perron(links, len(graph), directed)
+    elif directed:
+        vector = _directed_perron(_adjacency(links, len(graph)))
     else:
-        values, vectors = np.linalg.eigh(nx.to_numpy_array(graph, nodes))
+        values, vectors = np.linalg.eigh(_adjacency(links, len(graph)))
         top = vectors[:, values > values[-1] - 1e-9]
         vector = top @ top.sum(axis=0)
     vector = np.abs(vector)
     return np.round(vector / float(np.linalg.norm(vector)), 12)
 
 
-CENTRALITIES: dict[str, Callable[[nx.Graph], Vector]] = {
+CENTRALITIES: dict[str, Callable[[nx.DiGraph], Vector]] = {
     function.__name__: function for function in (degree, betweenness, closeness, eigenvector)
 }
 """The measures by name, as networkx defines them; undirected where all links go both ways."""
 
 _known: WeakKeyDictionary[nx.DiGraph, dict[str, Vector]] = WeakKeyDictionary()
-_undirected: WeakKeyDictionary[nx.DiGraph, nx.Graph] = WeakKeyDictionary()
 
 
 def centrality(graph: nx.DiGraph, name: str) -> Vector:
@@ -92,7 +95,7 @@ def centrality(graph: nx.DiGraph, name: str) -> Vector:
     graph = measured(graph)
     known = _known.setdefault(graph, {})
     if name not in known:
-        known[name] = CENTRALITIES[name](_simplest(graph))
+        known[name] = CENTRALITIES[name](graph)
         known[name].flags.writeable = False
     return known[name]
 
@@ -105,22 +108,7 @@ def ranking(graph: nx.DiGraph, name: str) -> list[int]:
     return order
 
 
-def symmetric(graph: nx.DiGraph) -> bool:
-    """Whether every link goes both ways."""
-    return all(graph.has_edge(j, i) for i, j in graph.edges)
-
-
-def _simplest(graph: nx.DiGraph) -> nx.Graph:
-    """The graph without attributes, undirected where every link goes both ways."""
-    if graph not in _undirected:
-        kind = nx.Graph if symmetric(graph) else nx.DiGraph
-        plain = nx.empty_graph(len(graph), create_using=kind)
-        plain.add_edges_from(graph.edges)
-        _undirected[graph] = plain
-    return _undirected[graph]
-
-
-def _of_paths(measure: Callable[..., Any], graph: nx.Graph, **options: bool) -> Vector:
+def _of_paths(measure: Callable[..., Any], graph: nx.DiGraph, **options: bool) -> Vector:
     """A measure of rustworkx, which is 10 times as fast as networkx.
 
     It runs on one thread: with several its last bits would differ from rank to rank. Rounding
@@ -128,11 +116,19 @@ def _of_paths(measure: Callable[..., Any], graph: nx.Graph, **options: bool) -> 
     """
     import rustworkx as rx
 
-    devices = len(graph)
-    plain = (rx.PyDiGraph if graph.is_directed() else rx.PyGraph)()
+    devices, both = len(graph), symmetric(graph)
+    links: nx.Graph = nx.empty_graph(devices, create_using=nx.Graph if both else nx.DiGraph)
+    links.add_edges_from(graph.edges)
+    plain = (rx.PyGraph if both else rx.PyDiGraph)()
     plain.add_nodes_from(range(devices))
-    plain.add_edges_from_no_data(list(graph.edges))
+    plain.add_edges_from_no_data(list(links.edges))
     return np.round(_vector(measure(plain, parallel_threshold=devices + 1, **options)), 12)
+
+
+def _adjacency(links: Ends, devices: int) -> Vector:
+    matrix = np.zeros((devices, devices))
+    matrix[tuple(links.T)] = 1.0
+    return matrix
 
 
 def _directed_perron(adjacency: Vector) -> Vector:
@@ -141,11 +137,12 @@ def _directed_perron(adjacency: Vector) -> Vector:
     return vector
 
 
-def _sparse_perron(adjacency: Any, directed: bool) -> Vector:
-    from scipy.sparse import linalg
+def _sparse_perron(links: Ends, devices: int, directed: bool) -> Vector:
+    from scipy.sparse import csr_array, linalg
 
+    adjacency = csr_array((np.ones(len(links)), tuple(links.T)), shape=(devices, devices))
     # A fixed start keeps the result the same on every rank.
-    start = np.ones(adjacency.shape[0])
+    start = np.ones(devices)
     try:
         if directed:
             _, vectors = linalg.eigs(adjacency.T, k=1, which="LR", v0=start)

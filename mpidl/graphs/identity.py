@@ -8,6 +8,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
+from mpidl.graphs.arrays import chances, ends
 from mpidl.graphs.neighborhood import sequence
 
 
@@ -23,9 +24,7 @@ def digest(graph: nx.DiGraph, link_probability: float = 1.0) -> str:
     """
     moving = sequence(graph)
     if moving is None:
-        links = sorted(graph.edges)
-        chances = [graph.edges[link].get("probability", 1.0) for link in links]
-        return digest_of(len(graph), links, chances, link_probability)
+        return digest_of(len(graph), ends(graph), chances(graph), link_probability)
     found = hashlib.sha256(f"{len(graph)} devices, changing".encode())
     for rows in replace(moving, probability=1.0).distinct():
         found.update(np.ascontiguousarray(rows, "<f8").data)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl import seeds
+from mpidl.graphs import arrays
 from mpidl.graphs.sequences import Sequence
 
 
@@ -144,16 +145,15 @@ def measured(graph: nx.DiGraph) -> nx.DiGraph:
 
 
 def _find_flaky(graph: nx.DiGraph) -> _Flaky:
-    chances = {(i, j): p for i, j, p in graph.edges(data="probability", default=1.0) if p < 1}
-    found = sorted(chances)
+    chance = arrays.chances(graph)
+    some = np.flatnonzero(chance < 1)
+    links, chance = arrays.ends(graph)[some], chance[some]
+    found = list(map(tuple, links.tolist()))
+    chances = dict(zip(found, chance.tolist(), strict=True))
     draws: dict[tuple[int, int, bool], int] = {}
     draw = []
     for i, j in found:
         shared = chances.get((j, i)) == chances[i, j]
         key = (min(i, j), max(i, j), True) if shared else (i, j, False)
         draw.append(draws.setdefault(key, len(draws)))
-    return _Flaky(
-        links=np.array(found, np.int64).reshape(len(found), 2),
-        probability=np.array([chances[link] for link in found], dtype=np.float64),
-        draw=np.array(draw, dtype=np.int64),
-    )
+    return _Flaky(links, chance, np.array(draw, dtype=np.int64))

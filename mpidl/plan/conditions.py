@@ -89,11 +89,10 @@ class Conditions:
         drawn = draw.choice(self.devices, max(1, round(share * self.devices)), replace=False)
         return there & np.isin(np.arange(self.devices), drawn)
 
-    @cached_property
+    @property
     def links(self) -> Array:
         """The links over which the strategy mixes, ascending, ``(L, 2)``: source and target."""
-        found = sorted(self.open_graph.edges)
-        return np.array(found, np.int64).reshape(len(found), 2)
+        return graphs.ends(self.open_graph)
 
     @cached_property
     def _keys(self) -> Array:

@@ -221,14 +221,19 @@ class Plan(Conditions):
         states = 2 if training.optimizer != "sgd" else int(training.momentum > 0)
         buffers = 3 if self.file.exchange.mixing == "delayed" else 2
         others = 1 + states + int(training.proximal > 0) + int(algorithm.starts)
-        busiest = max(self.mixing_graph.in_degree, key=lambda pair: pair[1])[0]
-        lengths = self.lengths(size, size, busiest)
+        lengths = self.lengths(size, size, self._busiest)
         kept = sum(algorithm.keeps(lengths).values()) + size * int(algorithm.read is not None)
         buffers += int(self.altered)
         travels, own = algorithm.travels(lengths), self.hosted(rank)
         late = network.longest(self.file.network)
         late *= len(self.readable(own)) if late else 0
         return len(own) * (buffers * travels + size * others + kept) + late * travels
+
+    @cached_property
+    def _busiest(self) -> int:
+        """The first of those devices that may hear the most others."""
+        heard = np.bincount(graphs.ends(self.mixing_graph)[:, 1], minlength=self.devices)
+        return int(heard.argmax())
 
     def sizes(self, classes: int) -> dict[str, int]:
         """Length of each dimension of the series in the results file."""
@@ -241,8 +246,4 @@ class Plan(Conditions):
 
     def hops(self) -> npt.NDArray[np.int64]:
         """Links from the nearest OOD source to each device, ``(N,)``; -1 where none leads."""
-        hops = np.full(self.devices, -1)
-        if self.sources:
-            found = nx.multi_source_dijkstra_path_length(self.graph, set(self.sources), weight=None)
-            hops[list(found)] = list(found.values())
-        return hops
+        return graphs.hops(self.graph, self.sources)

@@ -6,6 +6,7 @@ from weakref import WeakKeyDictionary
 import networkx as nx
 import numpy as np
 
+from mpidl import graphs
 from mpidl.faults import Fault
 from mpidl.graphs import Neighborhood
 from mpidl.strategies.weights import STRATEGIES, Array
@@ -70,7 +71,7 @@ def _pattern(graph: nx.DiGraph) -> Any:
     from scipy.sparse import csgraph, csr_array
 
     devices = len(graph)
-    heard, hears = np.array([*graph.edges], np.int64).reshape(-1, 2).T
+    heard, hears = graphs.ends(graph).T
     everyone = np.arange(devices)
     ends = np.append(hears, everyone), np.append(heard, everyone)
     whole = csr_array((np.ones(len(ends[0])), ends), shape=(devices, devices))
