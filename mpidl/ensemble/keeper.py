@@ -34,14 +34,16 @@ def kept(mark: str) -> Iterator[Later]:
     keeper = subprocess.Popen(
         [sys.executable, __file__, mark], stdin=subprocess.PIPE, start_new_session=True
     )
+    assert keeper.stdin is not None
+    pipe = keeper.stdin.fileno()
     # Parsl renames its processes, which would overwrite the place where marks are read.
     own = {MARK: mark, "SPT_NOENV": "1"}
     os.environ.update(own)
 
     def later(*words: str) -> None:
-        if keeper.stdin is not None:
-            keeper.stdin.write(f"{shlex.join(words)}\n".encode())
-            keeper.stdin.flush()
+        # A keeper that somebody killed must not stop the work.
+        with suppress(OSError):
+            os.write(pipe, f"{shlex.join(words)}\n".encode())
 
     try:
         yield later

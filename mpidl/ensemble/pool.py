@@ -18,8 +18,8 @@ from mpidl.faults import Fault
 APART = "import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])"
 """Python that starts a command where signals to the driver's group, such as Ctrl-C, do not come."""
 
-HEARTBEAT = 10
-"""Seconds between signs of life of Parsl's managers; after six missed ones they are given up."""
+HEARTBEAT, SILENCE = 10, 60
+"""Seconds between signs of life of Parsl's managers, and without any until they are given up."""
 
 PERIOD = 0.5
 """Seconds between Parsl's looks at the workers of this allocation, and until the first ones start.
@@ -78,7 +78,7 @@ def pool(site: Site, shape: Shape, request: Request, folder: Path, later: Later)
         "address": _address(site),
         "provider": provider,
         "heartbeat_period": HEARTBEAT,
-        "heartbeat_threshold": 6 * HEARTBEAT,
+        "heartbeat_threshold": SILENCE,
         "worker_logdir_root": str(folder),
         "encrypted": True,
         "block_error_handler": True if inside else windowed_error_handler,

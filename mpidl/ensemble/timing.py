@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mpidl.ensemble import allocation
-from mpidl.ensemble.pool import Request
+from mpidl.ensemble.pool import SILENCE, Request
 from mpidl.ensemble.study import Run
 from mpidl.ensemble.worker import Outcome
 from mpidl.outcome import Outcome as Ending
@@ -83,10 +83,11 @@ class Timing:
         """Take in how long the nodes are there on which a run was not started, or stopped."""
         if outcome.code is None and not self._ends:
             # The nodes of this job are taken away too soon; the next one has others.
-            self._hold = time.time() + min(max(LOOK, outcome.left), PAUSE)
+            self._hold = time.time() + min(max(LOOK, outcome.left + SILENCE), PAUSE)
         elif outcome.code == Ending.STOPPED.code and math.isfinite(outcome.left):
-            # Where it stopped for want of time it is not started again on what is left.
-            self._rests[run.name] = time.time() + outcome.left
+            # Where it stopped for want of time it is not started again on what is left, nor handed
+            # to nodes that are gone and that Parsl still has.
+            self._rests[run.name] = time.time() + outcome.left + SILENCE
 
     def _left(self) -> float:
         """Seconds for which a run that begins now has its nodes."""

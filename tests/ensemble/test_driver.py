@@ -44,6 +44,7 @@ def work(two, tmp_path, monkeypatch):
     monkeypatch.delenv("MPIDL_MARGIN", raising=False)
     for room in (driver, timing):
         monkeypatch.setattr(room, "LOOK", 0.01)
+    monkeypatch.setattr(timing, "SILENCE", 0.0)
 
     def begin(outcomes, request, orders):
         folder = Folder(tmp_path / "out")
