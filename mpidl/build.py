@@ -1,7 +1,7 @@
 """From plan and data to the parts of a run, made once and in order on every rank."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,14 +54,32 @@ def parts(
         Fault: If the model does not fit the data or the checkpoint, the accelerator is not there,
             or the disk does not take the results file.
     """
+    with ExitStack() as lent:
+        yield _build(comm, plan, stock, path, parallel, found, lent.enter_context)
+
+
+def _build(
+    comm: Comm,
+    plan: Plan,
+    stock: Stock,
+    path: Path,
+    parallel: bool,
+    found: Found | None,
+    lend: Callable[[AbstractContextManager[None]], None],
+) -> Parts:
+    """Collective. The parts; what must be given back is lent."""
     training = plan.file.training
+    lend(world.returned(stock.close))
     node = Node(comm)
-    torch.set_num_threads(node.share if training.threads == "auto" else training.threads)
+    lend(world.returned(node.close))
     hardware = world.agree(comm, lambda: accelerators.choose(node.inner, training.accelerator))
+    lend(unchanged(hardware))
+    torch.set_num_threads(node.share if training.threads == "auto" else training.threads)
     devices = world.agree(comm, lambda: make_devices(plan, stock, comm.rank, hardware))
     some = next(iter(devices.values()))
     wiring = wired(node, plan, some, hardware)
     exchange = world.agree(comm, lambda: BACKENDS[plan.file.exchange.backend](wiring))
+    lend(world.returned(exchange.close))
     gossip = Gossip(comm, plan, devices, exchange)
     together = world.agree(comm, lambda: side_by_side(plan, stock, len(devices), hardware))
     batch = Batch(devices, training) if together else None
@@ -78,16 +96,26 @@ def parts(
     )
     book = Recorder(node, path, plan.hosts, plan.file.record, parallel, len(snapshot.rows), known)
     saver = Saver(comm, path, plan.file.checkpoint, story)
+    lend(world.returned(saver.close))
     tests = {kind: _samples(stock, *stock.tests[kind], hardware) for kind in schema.KINDS}
     board = Board(node, plan.hosts, columns)
     clock = plan.clock(wiring.size * wiring.dtype.itemsize)
-    yield Parts(
+    return Parts(
         comm, plan, devices, batch, gossip, clock, board, tests, classes, book, snapshot, saver
     )
-    saver.close()
-    exchange.close()
-    node.close()
-    stock.close()
+
+
+@contextmanager
+def unchanged(hardware: torch.device) -> Iterator[None]:
+    """Leave torch as it was: how many threads it takes, and its random states."""
+    threads = torch.get_num_threads()
+    kind = "cuda" if hardware.type == "cpu" else hardware.type
+    devices = [] if hardware.type == "cpu" else [hardware]
+    with torch.random.fork_rng(devices, device_type=kind):
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 def wired(
@@ -156,8 +184,9 @@ def make_model(plan: Plan, stock: Stock, device: int) -> torch.nn.Module:
     """The initial model of a device: the same for all, or its own, as the run file says."""
     training = plan.file.training
     own = ("init of one device", device) if training.init == "per_device" else ("init",)
-    seed_torch(seeds.integer(training.seed, *own), torch.device("cpu"))
-    model: torch.nn.Module = MODELS.build(plan.file.model, stock.traits.shape)
+    with torch.random.fork_rng([]):
+        seed_torch(seeds.integer(training.seed, *own), torch.device("cpu"))
+        model: torch.nn.Module = MODELS.build(plan.file.model, stock.traits.shape)
     return model
 
 

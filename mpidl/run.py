@@ -127,6 +127,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     It is 0 when all is done, 75 where the run stopped and wants to be started again, 130 after
     Ctrl-C, 3 where a loss is not finite, 1 where the state cannot be saved. A user's fault ends
     with exit code 2, a program's fault with 1; see :func:`mpidl.world.world`.
+
+    A program that calls it, from any of its threads and as often as it likes, finds its process as
+    it was: signal handlers, communicators, torch's threads and random states.
     """
     if text := told(arguments):
         if host.leads():
@@ -198,23 +201,23 @@ def _run(
         return Outcome.STOPPED.code
     found = None if resume is None else resumed(comm, made, path, resume)
     stock = shards.provide(comm, made)
-    size = schema.series_bytes(made.sizes(len(stock.traits.classes)))
-    beside, goes_on = [checkpoint.folder(path)], found is not None
-    world.agree(comm, lambda: results.examine(path, overwrite or goes_on, size, leads))
-    rehearse(comm, made, stock)
-    early = wanted(comm)
-    if early is not None and leads:
-        told = "interrupted while it started; nothing is changed, --resume begins or goes on"
-        print(told, flush=True)
-    if early is None and not claimed(comm, hold, resume is not None):
-        early = Outcome.STOPPED
-    if early is not None:
-        stock.close()
-        return early.code
-    world.agree(comm, lambda: results.claim(path, overwrite, leads, beside, goes_on))
-    if leads:
-        print(provenance.title(made), flush=True)
-    return _work(comm, made, stock, path, parallel, found, limit).code
+    with world.returned(stock.close):
+        size = schema.series_bytes(made.sizes(len(stock.traits.classes)))
+        beside, goes_on = [checkpoint.folder(path)], found is not None
+        world.agree(comm, lambda: results.examine(path, overwrite or goes_on, size, leads))
+        rehearse(comm, made, stock)
+        early = wanted(comm)
+        if early is not None and leads:
+            told = "interrupted while it started; nothing is changed, --resume begins or goes on"
+            print(told, flush=True)
+        if early is None and not claimed(comm, hold, resume is not None):
+            early = Outcome.STOPPED
+        if early is not None:
+            return early.code
+        world.agree(comm, lambda: results.claim(path, overwrite, leads, beside, goes_on))
+        if leads:
+            print(provenance.title(made), flush=True)
+        return _work(comm, made, stock, path, parallel, found, limit).code
 
 
 def _work(
@@ -348,8 +351,8 @@ def rehearse(comm: Comm, made: Plan, stock: Stock) -> None:
 
             build.rehearse(node, made, stock, ranks)
 
-    world.agree(comm, attempt)
-    node.Free()
+    with world.returned(node.Free):
+        world.agree(comm, attempt)
 
 
 def writer(made: Plan) -> bool:

@@ -78,16 +78,19 @@ def provide(comm: Comm, plan: Plan) -> Stock:
             kind of OOD data, placement and data set do not fit together.
     """
     node = world.node(comm)
-    loaded = world.agree(comm, lambda: load(plan.file) if node.rank == 0 else None)
-    traits: Traits = node.bcast(loaded[0] if loaded else None)
-    _same_everywhere(comm, plan.file, traits.content.digest)
-    train, tests = world.agree(
-        comm, lambda: tuple(Shared(node, arrays) for arrays in (loaded or (None, None, None))[1:])
-    )
-    loaded = None
-    own, counts, placed = world.agree(comm, lambda: cut(plan, traits, train.arrays, comm.rank))
-    train.free()
-    node.Free()
+    with world.returned(node.Free):
+        loaded = world.agree(comm, lambda: load(plan.file) if node.rank == 0 else None)
+        traits: Traits = node.bcast(loaded[0] if loaded else None)
+        _same_everywhere(comm, plan.file, traits.content.digest)
+        train, tests = world.agree(
+            comm,
+            lambda: tuple(Shared(node, arrays) for arrays in (loaded or (None, None, None))[1:]),
+        )
+        loaded = None
+        with world.returned(train.free):
+            own, counts, placed = world.agree(
+                comm, lambda: cut(plan, traits, train.arrays, comm.rank)
+            )
     plan.graph.graph["samples"] = placed
     for device, samples in enumerate(counts.sum(axis=1)):
         plan.graph.nodes[device]["samples"] = int(samples)

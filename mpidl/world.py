@@ -127,6 +127,7 @@ def _world() -> Iterator[Comm]:
         yield comm
     except Fault as fault:
         _leave(comm, guard, fault)
+        _return(comm, window)
         sys.exit(Outcome.REFUSED.code)
     except KeyboardInterrupt:
         if comm.rank == 0:
@@ -139,8 +140,14 @@ def _world() -> Iterator[Comm]:
         comm.Abort(Outcome.FAILED.code)
     gathered(comm)
     guard.stop()
+    _return(comm, window)
+
+
+def _return(comm: Comm, window: "MPI.Win") -> None:
+    """Collective. Give back what the job was watched with."""
     watchdog.on_duty = None
     window.Free()
+    comm.Free()
 
 
 def _tell_once(fault: Fault) -> NoReturn:
@@ -189,7 +196,6 @@ def _leave(comm: Comm, guard: Watchdog, fault: Fault) -> None:
         if comm.rank != 0:
             tell(fault)
         comm.Abort(Outcome.REFUSED.code)
-    comm.Free()
 
 
 def gathered(comm: Comm, patience: float = math.inf) -> bool:
@@ -272,6 +278,20 @@ def agree(comm: Comm, action: Callable[[], T]) -> T:
     return result  # type: ignore[return-value]
 
 
+@contextmanager
+def returned(close: Callable[[], None]) -> Iterator[None]:
+    """Collective. Give something back at the end, and after a fault, which every rank raises.
+
+    After any other error nothing is given back: the other ranks may not come, and the job ends.
+    """
+    try:
+        yield
+    except Fault:
+        close()
+        raise
+    close()
+
+
 def node(comm: Comm) -> Comm:
     """Collective. The communicator of the ranks that share memory with this one."""
     from mpi4py import MPI
@@ -286,6 +306,8 @@ def takes(kind: str) -> bool:
     """
     from mpi4py import MPI
 
-    spoken = MPI.COMM_WORLD.Get_info().Get("mpi_memory_alloc_kinds") or ""
+    info = MPI.COMM_WORLD.Get_info()
+    spoken = info.Get("mpi_memory_alloc_kinds") or ""
+    info.Free()
     runtime = {"cuda": "cuda", "xpu": "level_zero"}.get(kind, kind)
     return runtime in spoken or any(os.environ.get(switch) == "1" for switch in SWITCHES)
