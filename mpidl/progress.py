@@ -15,6 +15,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from mpidl.rows import SECONDS, spent
+
 Array = npt.NDArray[Any]
 Values = Mapping[str, Array]
 
@@ -29,7 +31,7 @@ SEEN = 0.005
 LIGHT = 1e-3
 """Masses under which push-sum is named where a loss is not finite."""
 
-PHASES = ("train", "wait", "exchange", "mix", "evaluate", "record")
+PHASES = ("train", "weights", "wait", "exchange", "mix", "evaluate", "record")
 
 
 class Display:
@@ -40,13 +42,19 @@ class Display:
         quiet: Show nothing (every rank but 0).
         first: The round with which the run goes on.
         attackers: Devices whose accuracies are nobody's concern.
+        hosts: Device to rank, ``(N,)``; None where each has one of its own.
     """
 
     def __init__(
-        self, rounds: int, quiet: bool, first: int = 0, attackers: Sequence[int] = ()
+        self,
+        rounds: int,
+        quiet: bool,
+        first: int = 0,
+        attackers: Sequence[int] = (),
+        hosts: npt.NDArray[np.int64] | None = None,
     ) -> None:
         self._rounds, self._quiet, self._first = rounds, quiet, first
-        self._attackers = list(attackers)
+        self._attackers, self._hosts = list(attackers), hosts
         self._lost = False
         seen = None if quiet else terminal()
         self.console = Console(
@@ -80,7 +88,8 @@ class Display:
         self._tell_lost(round_, values)
         honest = self._honest(values)
         self._last = {**self._last, **{k: v for k, v in honest.items() if not np.isnan(v).all()}}
-        told = "  ".join(text for text in (scores(self._last), seconds(values)) if text)
+        taken = seconds(values, self._hosts)
+        told = "  ".join(text for text in (scores(self._last), taken) if text)
         if self._bar is not None and self._live is not None:
             self._bar.update(self._task, completed=round_ + 1)
             self._live.update(self._view(told))
@@ -173,10 +182,20 @@ def scores(values: Values) -> str:
     return "  ".join(parts)
 
 
-def seconds(values: Values) -> str:
-    """Seconds of each phase on the slowest rank, where they can be seen; empty if none can."""
-    slowest = {phase: values[f"seconds_{phase}"].max() for phase in PHASES}
-    shown = [f"{phase} {spent:.2f}" for phase, spent in slowest.items() if spent >= SEEN]
+def seconds(values: Values, hosts: npt.NDArray[np.int64] | None = None) -> str:
+    """Seconds of each phase on the slowest rank, where they can be seen; empty if none can.
+
+    They add up to the round: a rank's are those of all devices that it hosts; see
+    :func:`mpidl.rows.spent`.
+
+    Args:
+        values: For each series its values in the round, ``(N,)``.
+        hosts: Device to rank, ``(N,)``; None where each has one of its own.
+    """
+    series = {f"{SECONDS}{phase}": values[f"{SECONDS}{phase}"] for phase in PHASES}
+    hosts = np.arange(len(next(iter(series.values())))) if hosts is None else hosts
+    slowest = spent({key: taken[None] for key, taken in series.items()}, hosts)
+    shown = [f"{phase} {taken[0]:.2f}" for phase, taken in slowest.items() if taken[0] >= SEEN]
     return " ".join([*shown, "s"]) if shown else ""
 
 

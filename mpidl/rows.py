@@ -11,6 +11,9 @@ from mpidl import schema
 Array = npt.NDArray[np.float64]
 Table = Mapping[str, Array]
 
+SECONDS = "seconds_"
+"""How the series begin that tell what a phase of a round took."""
+
 FLAGS = 4
 """Columns behind the series: whether a rank wants to stop, whether rows should be written, whether
 the state should be saved, and how far its saving is."""
@@ -62,7 +65,7 @@ class Row:
         self.values = dict(Series(self.table, classes))
         self.flags = self.table[:, -FLAGS:]
         self.trained = np.zeros(len(devices), bool)
-        self._seconds = [part for key, part in self.values.items() if key.startswith("seconds_")]
+        self._seconds = [part for key, part in self.values.items() if key.startswith(SECONDS)]
 
     def clear(self) -> None:
         """Begin a round: seconds are zero, all else unknown."""
@@ -87,3 +90,35 @@ class Row:
         yield
         where = slice(None) if device is None else self._place[device]
         self.values[f"seconds_{phase}"][where] += self._timer() - started
+
+
+def by_rank(values: Array, ranks: npt.NDArray[np.int64]) -> Array:
+    """Seconds of each rank, ``(R, M)`` for M ranks, from those of its devices, ``(R, N)``.
+
+    What devices of a rank were timed at one by one adds up; what was timed once for all of them
+    is the same number at each of them, and counts once.
+    """
+    order = np.argsort(ranks, kind="stable")
+    _, starts = np.unique(ranks[order], return_index=True)
+    own = values[:, order]
+    low, high = (extreme.reduceat(own, starts, axis=1) for extreme in (np.minimum, np.maximum))
+    return np.where(low == high, low, np.add.reduceat(own, starts, axis=1))
+
+
+def spent(series: Mapping[str, Array], ranks: npt.NDArray[np.int64]) -> dict[str, Array]:
+    """What each round took, by phase, ``(R,)`` seconds: those of the rank that worked longest.
+
+    Other ranks waited for that one, not always in the phase that is called so.
+
+    Args:
+        series: Some series, ``(R, N)``, of which those in seconds count.
+        ranks: Device to rank, ``(N,)``.
+    """
+    keys = [key for key in series if key.startswith(SECONDS)]
+    if not keys:
+        return {}
+    found = {key.removeprefix(SECONDS): by_rank(series[key], ranks) for key in keys}
+    found = {k: np.nan_to_num(v, posinf=0.0, neginf=0.0) for k, v in found.items()}
+    worked = [values for phase, values in found.items() if phase != "wait"]
+    slowest = np.sum(worked, axis=0).argmax(axis=1)
+    return {phase: values[np.arange(len(slowest)), slowest] for phase, values in found.items()}

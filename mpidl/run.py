@@ -235,7 +235,8 @@ def _work(
 
     with build.parts(comm, made, stock, path, parallel, found) as parts:
         first = len(parts.snapshot.rows)
-        display = Display(made.file.training.rounds, not leads, first, made.attackers)
+        settings = made.file.training.rounds, not leads, first, made.attackers, made.hosts
+        display = Display(*settings)
         exchange = parts.gossip.exchange
         for line in provenance.notes(comm, made, stock, exchange, parallel) if leads else ():
             display.console.print(line)

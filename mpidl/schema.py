@@ -37,8 +37,8 @@ SERIES = {
     "seconds_weights": Variable(PER_DEVICE, "making links, centralities and rows of W", "s"),
     "seconds_wait": Variable(PER_DEVICE, "waiting for slower ranks", "s"),
     "seconds_exchange": Variable(PER_DEVICE, "the exchange of parameters", "s"),
-    "seconds_mix": Variable(PER_DEVICE, "the weighted sum", "s"),
-    "seconds_evaluate": Variable(PER_DEVICE, "evaluation and consensus distance", "s"),
+    "seconds_mix": Variable(PER_DEVICE, "the weighted sum and consensus distance", "s"),
+    "seconds_evaluate": Variable(PER_DEVICE, "evaluation", "s"),
     "seconds_record": Variable(PER_DEVICE, "writing the rounds before this one", "s"),
     "simulated_seconds": Variable(
         PER_DEVICE, "end of the round by the clock of the run file's network; 0 without one", "s"

@@ -47,3 +47,15 @@ def test_a_round_of_which_nothing_can_be_seen_says_that_it_was(capsys):
     values = {f"seconds_{phase}": np.zeros(4) for phase in PHASES}
     Display(5, quiet=False).watch(0, values)
     assert capsys.readouterr().out == "round 1/5  left 0:00\n"
+
+
+def test_the_phases_of_a_round_add_up_over_the_devices_of_a_rank(capsys):
+    """Ten thousand devices on two ranks: 10 s of training, not the 0.002 s of one device."""
+    hosts = np.arange(10_000) // 5_000
+    values = {f"seconds_{phase}": np.zeros(10_000) for phase in PHASES}
+    values["seconds_train"] = 0.002 + 1e-9 * np.arange(10_000)
+    values["seconds_wait"][hosts == 0] = 0.25
+    values["seconds_weights"][:] = 1.5
+    values["seconds_mix"][:] = 0.7
+    Display(3, quiet=False, hosts=hosts).watch(0, values)
+    assert "train 10.04 weights 1.50 mix 0.70 s" in capsys.readouterr().out

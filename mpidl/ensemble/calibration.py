@@ -11,9 +11,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tomli_w
 
-from mpidl import hdf5, host, plan, runfile, shards, tables
+from mpidl import hdf5, host, plan, rows, runfile, shards, tables
 from mpidl.ensemble import launchers, sites, worker
 from mpidl.ensemble.cost import Measured, Measurements, kind, samples
 from mpidl.ensemble.sites import Site
@@ -118,11 +119,11 @@ def measure(file: RunFile, site: Site, site_name: str) -> Measured:
         wall = _start(site, path)
         with hdf5.File(path.with_suffix(".h5"), "r") as results:
             series = results["series"]
-            seconds = {key: series[key][:] for key in series if key.startswith("seconds_")}
+            timed = {key: series[key][:] for key in series if key.startswith(rows.SECONDS)}
     train, test = samples(short)
-    own = {key: seconds[f"seconds_{key}"] for key in ("train", "evaluate")}
-    # What a rank spends on all its devices together is told of each of them.
-    shared = sum(seconds[key][:, 0] for key in seconds if key[8:] not in own)
+    seconds = rows.spent(timed, np.zeros(DEVICES, np.int64))
+    own = {key: seconds.pop(key) for key in ("train", "evaluate")}
+    shared = np.sum(list(seconds.values()), axis=0)
     return Measured(
         site=site_name,
         machine=host.name(),

@@ -15,7 +15,7 @@ from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study import Run, Study
 from mpidl.runfile import RunFile, Section
 
-TRAINING = ("batch_size", "optimizer", "precision", "accelerator", "threads")
+TRAINING = ("batch_size", "batched", "optimizer", "precision", "accelerator", "threads")
 """Settings of training that decide how long a sample takes."""
 
 MARGIN = 1.2
@@ -137,7 +137,8 @@ def estimate(run: Run, site: Site, rates: Rates) -> float:
     """
     file, crowd = run.file, crowded(run, site)
     train, test = samples(file)
-    each = train / run.devices * file.training.epochs
+    # Where there are more devices than samples they share them, one each.
+    each = max(1.0, train / run.devices) * file.training.epochs
     if file.training.steps is not None:
         each = file.training.steps * file.training.batch_size
     rounds, every = file.training.rounds, file.evaluation.every

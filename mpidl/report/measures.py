@@ -186,16 +186,3 @@ def difference(ood: float, iid: float) -> float:
     ``100 (ood - iid) / ((ood + iid) / 2)``; source: arXiv 2505.11760. NaN where both are 0.
     """
     return 200.0 * (ood - iid) / (ood + iid) if ood + iid else float("nan")
-
-
-def by_rank(values: Array, ranks: Array) -> Array:
-    """Seconds of each rank, ``(R, M)`` for M ranks, from those of its devices, ``(R, N)``.
-
-    What devices of a rank were timed at one by one adds up; what was timed once for all of them
-    is the same number at each of them, and counts once.
-    """
-    found = []
-    for rank in np.unique(ranks):
-        own = values[:, ranks == rank]
-        found.append(np.where(np.ptp(own, axis=1) == 0, own[:, 0], own.sum(axis=1)))
-    return np.stack(found, axis=1)

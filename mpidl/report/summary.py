@@ -11,7 +11,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import graphs, reader, schema
+from mpidl import graphs, reader, rows, schema
 from mpidl.report import cautions, measures
 
 if TYPE_CHECKING:
@@ -238,10 +238,9 @@ def modularity(edges: tuple[tuple[int, int], ...], devices: int) -> float:
 def _costs(run: "xr.Dataset") -> dict[str, float]:
     consensus = run["consensus_distance"].to_numpy()
     consensus = consensus[np.isfinite(consensus).any(axis=1)]
-    # Waiting for slower ranks is a phase too, so all ranks take as long, but for jitter.
-    ranks = run["rank"].to_numpy()
-    phases = [run[key].to_numpy() for key in run if str(key).startswith("seconds_")]
-    seconds = sum(np.nansum(measures.by_rank(phase, ranks).mean(axis=1)) for phase in phases)
+    keys = (key for key in schema.SERIES if key.startswith(rows.SECONDS) and key in run)
+    phases = {key: run[key].to_numpy() for key in keys}
+    seconds = sum(phase.sum() for phase in rows.spent(phases, run["rank"].to_numpy()).values())
     return {
         "consensus_last": math.sqrt(measures.mean(consensus[-1] ** 2))
         if len(consensus)

@@ -333,12 +333,6 @@ def test_the_mixing_matrix_and_its_gap_are_those_of_the_file(run: xr.Dataset) ->
     assert right.get_title("right") == f"gap {1 - run['eigenvalue'].to_numpy()[1]:.3f}"
 
 
-def test_seconds_of_devices_add_up_and_shared_ones_count_once() -> None:
-    alone, shared = [0.1, 0.2, 0.4], [0.5, 0.5, 0.5]
-    found = measures.by_rank(np.array([[*alone, 1.0], [*shared, 0.0]]), np.array([0, 0, 0, 1]))
-    np.testing.assert_allclose(found, [[0.7, 1.0], [0.5, 0.0]])
-
-
 def test_bytes_are_summed_over_devices(tmp_path: Path, write: Write) -> None:
     bytes_ = np.full((3, 4), 2_000_000)
     run = reader.open(write(tmp_path / "run.h5", np.ones((3, 4)), series={"bytes_sent": bytes_}))

@@ -8,7 +8,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mpidl.report import measures, style
+from mpidl import rows
+from mpidl.report import style
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures.picture import Picture, blank
 
@@ -20,28 +21,30 @@ UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "byte"))
 def seconds(run: xr.Dataset) -> Picture | None:
     """Where the time went, by round and by rank."""
     ranks = run["rank"].to_numpy()
-    spent = {
-        phase: np.nan_to_num(measures.by_rank(run[f"seconds_{phase}"].to_numpy(), ranks))
+    series = {
+        phase: run[f"{rows.SECONDS}{phase}"].to_numpy()
         for phase in style.PHASES
-        if f"seconds_{phase}" in run and run.sizes["round"]
+        if f"{rows.SECONDS}{phase}" in run and run.sizes["round"]
     }
-    spent = {phase: values for phase, values in spent.items() if values.sum() > 0}
-    if not spent:
+    series = {phase: values for phase, values in series.items() if np.nansum(values) > 0}
+    if not series:
         return None
+    each = {phase: np.nan_to_num(rows.by_rank(values, ranks)) for phase, values in series.items()}
+    whole = rows.spent({f"{rows.SECONDS}{phase}": v for phase, v in series.items()}, ranks)
     figure = blank(style.HALF, 3.0)
     upper, lower = figure.subplots(2, 1)
-    _stack(upper, {phase: values.mean(axis=1) for phase, values in spent.items()}, first=1)
+    _stack(upper, whole, first=1)
     upper.set(xlabel="round", ylabel="seconds")
-    _stack(lower, {phase: values.sum(axis=0) for phase, values in spent.items()}, first=0)
+    _stack(lower, {phase: values.sum(axis=0) for phase, values in each.items()}, first=0)
     lower.set(xlabel="rank", ylabel="seconds, all rounds")
     handles, names = upper.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper left", ncols=3)
     return Picture(
         "seconds",
         "Where the time went",
-        "Seconds by phase. Top: each round, mean over ranks; as waiting for slower ranks is a "
-        "phase of its own, the height is what the round took. Bottom: each rank, sum over rounds. "
-        "A rank's time is that of all devices that it hosts.",
+        "Seconds by phase. Top: each round, on the rank that worked longest in it, for which the "
+        "others waited; the height is what the round took. Bottom: each rank, sum over rounds. A "
+        "rank's time is that of all devices that it hosts.",
         figure,
     )
 
