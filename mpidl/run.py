@@ -242,7 +242,8 @@ def _work(
             display.console.print(line)
         if found is not None:
             display.console.print(f"goes on after round {first}, from {found.path}")
-        near = ends.Ends(walltime.left(limit)).near
+        # One rank that knows the end stops all.
+        near = ends.Ends(walltime.left(limit, ask=leads)).near
         with closing(display), ends.listening(signal.SIGINT, *ends.WARNINGS):
             outcome = wanted(comm) or rounds.run_rounds(parts, display.watch, near, first)
         completed = outcome is Outcome.COMPLETED

@@ -1,6 +1,8 @@
 """How long a run may take, and when it stops for that."""
 
+import json
 import math
+import os
 import signal
 import time
 from concurrent import futures
@@ -8,6 +10,7 @@ from concurrent import futures
 import pytest
 
 from mpidl import ends, outcome, walltime
+from mpidl.faults import Fault
 from mpidl.outcome import Outcome
 from mpidl.walltime import MOMENTS
 
@@ -40,6 +43,67 @@ def test_the_first_end_counts(monkeypatch, name):
 def test_what_is_no_moment_is_none(monkeypatch, text):
     monkeypatch.setenv(MOMENTS[0], text)
     assert walltime.left(None) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("1:30:00", 5400),
+        ("0:00:10", 10),
+        ("90m", 5400),
+        ("1.5h", 5400),
+        ("5400s", 5400),
+        ("2H", 7200),
+    ],
+)
+def test_walltimes_are_read(text, want):
+    assert walltime.seconds(text) == want
+
+
+@pytest.mark.parametrize("text", ["3600", "1", "", "h", "-1h", "nans", "1d", "00:10", "1-00:00:00"])
+def test_a_walltime_without_a_unit_is_refused(text):
+    with pytest.raises(Fault, match="must be HH:MM:SS, or a number with its unit, such as 90m"):
+        walltime.seconds(text)
+
+
+@pytest.fixture
+def qstat(tmp_path, monkeypatch):
+    """As ``qstat(script)``: what answers in place of PBS to who is in its job 7."""
+
+    def answer(script):
+        place = tmp_path / "qstat"
+        place.write_text(f"#!/bin/sh\n{script}\n")
+        place.chmod(0o755)
+
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("PBS_JOBID", "7.pbs")
+    return answer
+
+
+def test_pbs_is_asked_where_nobody_else_says(qstat, monkeypatch, tmp_path):
+    start = time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(time.time() - 50))
+    job = {"stime": start, "Resource_List": {"walltime": "00:10:00"}}
+    told = json.dumps({"Jobs": {"7.pbs": job}})
+    qstat(f"echo \"$@\" >> {tmp_path}/asked; echo '{told}'")
+    assert walltime.left(None, ask=True) == pytest.approx(550, abs=20)
+    assert (tmp_path / "asked").read_text() == "-f -F json 7.pbs\n"
+    assert walltime.left(None) == math.inf
+    assert walltime.left(60.0, ask=True) == 60.0
+    monkeypatch.setenv(MOMENTS[0], str(int(time.time()) + 9000))
+    assert walltime.left(None, ask=True) > 8000
+    assert (tmp_path / "asked").read_text().count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["exit 1", "echo {}", "echo nothing", "exec sleep 30"]
+    + [f"echo '{text}'" for text in ('{"Jobs": {}}', '{"Jobs": {"7.pbs": {"stime": "x"}}}', "[]")],
+)
+def test_where_pbs_does_not_say_there_is_no_end(qstat, monkeypatch, capfd, script):
+    monkeypatch.setattr(walltime, "PATIENCE", 0.1 if "sleep" in script else 30.0)
+    qstat(script)
+    assert walltime.left(None, ask=True) == math.inf
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_run_stops_when_its_next_round_might_not_fit(monkeypatch):

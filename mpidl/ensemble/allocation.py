@@ -1,6 +1,5 @@
 """The batch job that this process is part of: its nodes, and when they are taken away."""
 
-import json
 import os
 import subprocess
 import time
@@ -12,7 +11,7 @@ from typing import Any
 
 from mpidl.ensemble.sites import Site
 from mpidl.faults import Fault
-from mpidl.walltime import of_clock
+from mpidl.walltime import end_of, job_in
 
 JOBS = {"pbs": "PBS_JOBID", "slurm": "SLURM_JOB_ID"}
 """Variables that number the job of a process, by scheduler."""
@@ -62,9 +61,7 @@ def ends(site: Site) -> float | None:
         if site.scheduler == "slurm":
             told = ask("squeue", "--noheader", "--format=%e", "--jobs", number(site)).strip()
             return datetime.fromisoformat(told).timestamp()
-        job = described(number(site))
-        start = datetime.strptime(job["stime"], "%a %b %d %H:%M:%S %Y").timestamp()
-        return start + of_clock(job["Resource_List"]["walltime"])
+        return end_of(described(number(site)))
     return None
 
 
@@ -90,10 +87,9 @@ def described(job: str) -> Mapping[str, Any]:
     """
     text = ask("qstat", "-f", "-F", "json", job)
     try:
-        found: Mapping[str, Any] = next(iter(json.loads(text)["Jobs"].values()))
-    except (ValueError, KeyError, StopIteration):
+        return job_in(text)
+    except ValueError:
         raise Fault(f"qstat does not describe job {job} in a way that can be read.") from None
-    return found
 
 
 def ask(*words: str) -> str:

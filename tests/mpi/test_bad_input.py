@@ -18,6 +18,8 @@ from mpidl import run, world
 
 HUGE = 10**12
 
+WALLTIME = "must be HH:MM:SS, or a number with its unit, such as 90m, 1.5h or 5400s."
+
 SETTINGS = [
     # What trains
     ("training.rounds=0", "training.rounds = 0: should be greater than or equal to 1."),
@@ -314,8 +316,9 @@ COMMAND_LINES = [
     (["--json"], "--json: goes with --check or --list."),
     (["--resume", "--overwrite"], "--resume goes without --overwrite: it replaces nothing."),
     (["--resume", "{dir}/run.toml"], "--resume {dir}/run.toml: must be a folder with checkpoints;"),
-    (["--walltime", "soon"], "--walltime 'soon': must be HH:MM:SS, or a number of hours."),
-    (["--walltime", ""], "--walltime '': must be HH:MM:SS, or a number of hours."),
+    (["--walltime", "soon"], f"--walltime 'soon': {WALLTIME}"),
+    (["--walltime", ""], f"--walltime '': {WALLTIME}"),
+    (["--walltime", "3600"], f"--walltime '3600': {WALLTIME}"),
     (["--patience", "0.1"], "--patience '0.1': must be a number of seconds, at least 0.5."),
     (["--patience", "long"], "--patience 'long': must be a number of seconds, at least 0.5."),
     (["--patience", "inf"], "--patience 'inf': must be a number of seconds, at least 0.5."),

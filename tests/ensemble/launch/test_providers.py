@@ -67,7 +67,7 @@ def test_pbs_gives_nodes(two, tmp_path, begin, pbs):
     file.write_text(file.read_text().replace('interface = "hsn0"', 'interface = "lo"'))
     words = ["--account", "project", "--queue", "debug", "--filesystems", "home:flare"]
     python = str(queue.checkout / ".venv/bin/python")
-    words += ["--walltime", "0.5"]
+    words += ["--walltime", "0.5h"]
     process = begin(two, "--site", file, *words, python=python, **queue.environment)
     done = []
 
