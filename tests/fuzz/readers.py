@@ -6,6 +6,8 @@ beside the folder that is printed first.
 """
 
 import gzip
+import io
+import json
 import os
 import shutil
 import sys
@@ -15,7 +17,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import atheris
+import networkx as nx
 import numpy as np
+import scipy.sparse
 from rich.console import Console
 
 os.environ["MPI4PY_RC_INITIALIZE"] = "0"
@@ -157,6 +161,24 @@ def _graph_seeds() -> Iterator[bytes]:
     )
 
 
+def _notation_seeds() -> Iterator[bytes]:
+    graph = nx.relabel_nodes(nx.cycle_graph(4), dict(enumerate(("Lyon", "Paris", "Ulm", "Bonn"))))
+    for write in (nx.generate_gml, nx.generate_gexf, nx.generate_graphml):
+        yield "\n".join(write(graph)).encode()
+    yield json.dumps(nx.node_link_data(graph, edges="links")).encode()
+    yield b'*Vertices 3\n1 "a"\n*Arcs\n1 2 1\n*Edges\n2 3 1\n*Arcslist\n3 1 2\n*Matrix\n0 1 0\n'
+    yield b"%%MatrixMarket matrix array real symmetric\n2 2\n0\n.5\n0\n"
+    yield b"%%MatrixMarket matrix coordinate pattern general\n2 2 1\n1 2\n"
+    yield b"0 1 {'weight': 4, 'probability': 0.5}\n1 2 {}\n"
+    for form in ("csr", "csc", "coo", "bsr", "dia"):
+        packed = io.BytesIO()
+        scipy.sparse.save_npz(packed, scipy.sparse.coo_array(np.eye(3)[::-1]).asformat(form))
+        yield packed.getvalue()
+    dense = io.BytesIO()
+    np.save(dense, np.eye(3)[::-1])
+    yield dense.getvalue()
+
+
 def _runfile_seeds() -> Iterator[bytes]:
     yield from (path.read_bytes() for path in (ROOT / "launch/studies").rglob("*.toml"))
 
@@ -167,6 +189,7 @@ TARGETS: dict[str, tuple[Callable[[Path], None], Callable[[], Iterator[bytes]]]]
     "cifar": (_cifar, _cifar_seeds),
     "graph": (_graph, _graph_seeds),
     "graphml": (_graph, _graph_seeds),
+    "notations": (_graph, _notation_seeds),
     "runfile": (_runfile, _runfile_seeds),
     "settings": (_settings, _runfile_seeds),
     "results": (_results, crafted.seeds),

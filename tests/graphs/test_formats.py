@@ -152,6 +152,9 @@ def test_the_edge_lists_that_networkx_writes(tmp_path):
     for name in ("karate.edgelist", "karate.adjlist"):
         assert set(read(tmp_path / name).edges) == set(nx.DiGraph(graph).edges)
     assert said(read(tmp_path / "karate.edgelist"), "weights of its links are not read")
+    (tmp_path / "karate.adjlist").write_text("0 1\n,\n")
+    with pytest.raises(Fault, match="line 2 of the adjacency list must be 'i' and its neighbors"):
+        read(tmp_path / "karate.adjlist")
 
 
 @pytest.mark.parametrize(
@@ -336,17 +339,20 @@ def test_in_matrices_of_scipy_rows_send_to_columns(tmp_path, name):
     write(((matrix + matrix.T) > 0).astype(np.int8))
     assert not notes(read(file))
     for wrong, words in (
-        (np.eye(3), "row 0, column 0 .* links device 0 to itself"),
-        (2 * matrix, "row 0, column 1 .* has '2.0' where a probability"),
+        (np.eye(3), r"(row 0, column 0|line \d) .*links device 0 to itself"),
+        (2 * matrix, r"(row 0, column 1|line \d) .*has '2.*' where a probability"),
         (matrix[:2], "has the shape 2 x 3; an adjacency matrix is square"),
-        (1j * matrix, "is a matrix of complex128, not of probabilities"),
+        (
+            1j * matrix,
+            r"is a matrix of complex128, not of prob|complex general', is not of the form",
+        ),
     ):
         write(wrong)
         with pytest.raises(Fault, match=words):
             read(file)
     write(matrix)
     file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(Fault, match=r"is not valid|claims"):
+    with pytest.raises(Fault, match=r"is not valid|line \d must be 'i j'"):
         read(file)
 
 
@@ -357,8 +363,8 @@ def test_matrices_are_read_without_pickle_and_within_bounds(tmp_path, written, m
         (tmp_path / "a.npy", r"is not valid .npy: .*Python objects in dtype\.$"),
         (tmp_path / "a.npz", "holds no sparse matrix of scipy"),
         (
-            written("%%MatrixMarket matrix array real general\n90000 90000\n1\n", "a.mtx"),
-            "claims 8,100,000,000 entries, for which it is too short",
+            written("%%MatrixMarket matrix array real general\n90000 90000\n0\n", "a.mtx"),
+            "its end comes where the entry of row 2, column 1 is needed",
         ),
         (
             written(
@@ -366,10 +372,17 @@ def test_matrices_are_read_without_pickle_and_within_bounds(tmp_path, written, m
             ),
             "has 200,000 devices; at most 100,000",
         ),
-        (written("%%MatrixMarket nonsense\n", "c.mtx"), "is not valid MatrixMarket"),
+        (
+            written("%%MatrixMarket nonsense\n", "c.mtx"),
+            "line 1, '%%MatrixMarket nonsense', is not of the form",
+        ),
     ):
         with pytest.raises(Fault, match=words):
             read(file)
+    market = "%%MatrixMarket matrix array integer symmetric\n3 3\n0\n1\n0\n0\n1\n0\n"
+    assert chances(read(written(market))) == dict.fromkeys([(0, 1), (1, 0), (1, 2), (2, 1)], 1.0)
+    market = "%%MatrixMarket matrix coordinate pattern symmetric\n% by hand\n3 3 2\n2 1\n3 2\n"
+    assert set(read(written(market)).edges) == {(0, 1), (1, 0), (1, 2), (2, 1)}
     outside = scipy.sparse.csr_array(np.eye(3)[::-1])
     outside.indices[1] = 2**30
     scipy.sparse.save_npz(tmp_path / "b.npz", outside)
@@ -414,6 +427,8 @@ def test_a_format_that_is_not_read_is_called_by_its_name(written, content, name,
         ('{"nodes": [{"id": {}}], "links": []}', "has {} where the id of a node is needed"),
         ('{"nodes": [{}, {}], "links": [{"source": 0, "target": 2}]}', "end that is no node, 2"),
         ("<gexf><graph><nodes><node id='a'><nodes/></node></nodes></graph></gexf>", "nodes of its"),
+        (",\n0 1\n1 2\n", "line 2 has 2 entries where the first has 0"),
+        ("# devices: 3\n,\n0 1\n", "line 2 of the edge list must be 'i j'"),
         ("a b c d\n1 2\n", "line 2 has 2 entries where the first has 4; .* Read are adjacency"),
     ],
 )

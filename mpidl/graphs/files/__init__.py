@@ -52,6 +52,7 @@ from mpidl.graphs.files import (
     entries,
     gml,
     kinds,
+    market,
     markup,
     matrices,
     nodelink,
@@ -76,8 +77,9 @@ NOTATIONS: dict[str, Callable[[Path, TextIO], nx.DiGraph]] = {
     "gml": gml.graph,
     "pajek": pajek.graph,
     "json": nodelink.graph,
+    "matrixmarket": market.graph,
 }
-"""Kinds of text in which nodes may have names."""
+"""What reads texts that are no rows of ours."""
 
 
 def read(path: Path) -> nx.DiGraph:
@@ -92,7 +94,7 @@ def read(path: Path) -> nx.DiGraph:
     """
     with _readable(path):
         kind = kinds.kind(path, _head(path))
-        if kind in ("matrixmarket", "npy", "npz"):
+        if kind in ("npy", "npz"):
             return matrices.graph(path, kind)
         with path.open(encoding="utf-8-sig") as file:
             if kind in NOTATIONS:

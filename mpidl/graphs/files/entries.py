@@ -12,6 +12,9 @@ from mpidl.graphs.families import LINKS
 DEVICES = 100_000
 """Devices that a graph may have."""
 
+MOST = 10**15
+"""A whole number of which it is told what is wrong with it."""
+
 Link = tuple[int, int]
 
 Chances = dict[Link, float]

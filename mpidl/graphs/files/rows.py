@@ -81,11 +81,12 @@ def neighbors(text: Text) -> nx.DiGraph:
     nodes = _Nodes(text)
     listed = _Listed(text, nodes)
     for number, row in text.rows:
-        node, *others = numbers(row)
-        where = f"line {number} of the adjacency list"
-        nodes.number(node, where)
-        for other in others:
-            listed.add(node, other, 1.0, where)
+        where, members = f"line {number} of the adjacency list", numbers(row)
+        if not members:
+            raise Fault(f"Graph file {text.path}: {where} must be 'i' and its neighbors.")
+        nodes.number(members[0], where)
+        for other in members[1:]:
+            listed.add(members[0], other, 1.0, where)
         entries.affordable(text.path, len(listed.links.chances))
     return _graph(text, nodes, listed)
 
@@ -181,7 +182,8 @@ class _Nodes:
         if self._named is None:
             self._named = _names(entry)
         found = self._place(entry, where) if self._named else self._numbered(entry, where)
-        self.largest = max(self.largest, found)
+        if found > self.largest:
+            self.largest = found
         return found
 
     def _place(self, entry: str, where: str) -> int:
@@ -200,6 +202,14 @@ class _Nodes:
 
     def _numbered(self, entry: str, where: str) -> int:
         least, most = self._first, self._most + self._first
+        # Of millions of entries nearly all are plain numbers, which this tells fastest.
+        if (
+            entry.isdecimal()
+            and entry.isascii()
+            and len(entry) < 18
+            and least <= int(entry) <= most
+        ):
+            return int(entry) - least
         if entry == str(most + 1) and not least:
             raise Fault(
                 f"Graph file {self._path}: {where} has {entry!r} where a whole number from 0 to "
@@ -219,17 +229,13 @@ class _Listed:
     def read(self, rows: Rows) -> None:
         """Add a link for each row."""
         path = self._text.path
+        _check_first(path, rows[:1])
         for number, line in rows:
             where, row = f"line {number} of the edge list", numbers(line)
             if len(row) not in (2, 3):
                 raise Fault(
                     f"Graph file {path}: {where} must be 'i j' or 'i j probability', or 'i j' and "
                     "a dictionary of attributes as networkx writes it."
-                )
-            if (row[0].lower(), row[1].lower()) in COLUMNS:
-                raise Fault(
-                    f"Graph file {path}: {where}, {line[:40]!r}, names columns and is no link; "
-                    "leave it out, or begin it with '#'."
                 )
             chance, weight = 1.0, None
             if len(row) == 3 and row[2].startswith("{"):
@@ -282,6 +288,15 @@ class _Listed:
         return [told] * bool(both) + self.links.notes()
 
 
+def _check_first(path: Path, rows: Rows) -> None:
+    for number, line in rows:
+        if tuple(numbers(line.lower())[:2]) in COLUMNS:
+            raise Fault(
+                f"Graph file {path}: line {number} of the edge list, {line[:40]!r}, names columns "
+                "and is no link; leave it out, or begin it with '#'."
+            )
+
+
 def _names(entry: str) -> bool:
     """Whether an entry is a name, and nothing that could be meant as a number."""
     try:
@@ -301,7 +316,7 @@ def _take_header(text: Text) -> None:
         return
     number, row = text.rows[0]
     found = numbers(row)
-    if len(found) > 2 or not all(re.fullmatch("[0-9]{1,9}", entry) for entry in found):
+    if len(found) not in (1, 2) or not all(re.fullmatch("[0-9]{1,9}", entry) for entry in found):
         return
     where, devices = f"line {number} ({row})", int(found[0])
     if len(found) == 1:
