@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from mpidl import failures
 from mpidl.rows import SECONDS, spent
 
 Array = npt.NDArray[Any]
@@ -112,10 +113,8 @@ class Display:
         lost = np.flatnonzero(values.get("finite", np.ones(1)) == 0)
         if len(lost) and not self._lost:
             self._lost = True
-            more = f" and {len(lost) - 8} more" if len(lost) > 8 else ""
-            named = ", ".join(map(str, lost[:8].tolist())) + more
-            many = "s" if len(lost) > 1 else ""
-            told = f"round {round_ + 1}: the training loss of device{many} {named} is not finite"
+            named = failures.named(lost)
+            told = f"round {round_ + 1}: the training loss of {named} is not finite"
             self.console.print(told + _light(values.get("mass"), lost))
 
     def _view(self, told: str = "starting") -> Group:
@@ -125,6 +124,16 @@ class Display:
         """Leave the terminal as it was."""
         if self._live is not None:
             self._live.stop()
+
+    def failures(self) -> list[str]:
+        """Of models that give classes, who has learned nothing, a sentence each."""
+        found = [f"iid_class_accuracy_{moment}" for moment in ("mixed", "trained")]
+        by_class = next((self._last[key] for key in found if key in self._last), None)
+        if by_class is None:
+            return []
+        losses = self._last.get("train_loss", np.full(len(by_class), np.nan)).copy()
+        losses[self._attackers] = np.nan
+        return failures.told(by_class, losses)
 
     def table(self, hops: Array) -> Table:
         """The last scores of all devices, by their distance from the OOD source."""

@@ -251,6 +251,8 @@ def _work(
         if completed:
             parts.saver.discard()
             display.console.print(display.table(made.hops()))
+            for sentence in [] if stock.traits.sequence else display.failures():
+                display.console.print(sentence)
         trouble = parts.saver.give_up() if outcome is Outcome.UNSAVED else ""
         display.console.print(outcome.told(path, trouble))
     return outcome

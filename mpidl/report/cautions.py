@@ -7,6 +7,7 @@ import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from mpidl import failures
 from mpidl.report import labels, measures
 from mpidl.strategies import COMPLETE
 
@@ -20,7 +21,7 @@ LEARNED = 1.25
 
 
 def of(run: "xr.Dataset") -> list[str]:
-    """Cautions about a run, a sentence each: unfinished, disconnected, not finite, not learned."""
+    """Cautions about a run, a sentence each: unfinished, disconnected, no numbers, not learned."""
     told = []
     done, rounds = run.attrs["rounds_done"], run.attrs["training.rounds"]
     if not run.attrs["completed"]:
@@ -39,7 +40,16 @@ def of(run: "xr.Dataset") -> list[str]:
                 f"{_listed(run, never)} never learned: IID accuracy stays at chance ({chance:.3g}) "
                 "in every round."
             )
-    return told
+    return told + _failed(run)
+
+
+def _failed(run: "xr.Dataset") -> list[str]:
+    """Of models that give classes, which of them give one only, and whose training diverges."""
+    by_class, losses = measures.by_class(run), run["train_loss"].to_numpy()
+    if not len(by_class) or not len(losses):
+        return []
+    losses = np.where(measures.attackers(run), np.nan, losses[-1])
+    return failures.told(by_class[-1], losses, lambda devices: _listed(run, devices))
 
 
 def _apart(run: "xr.Dataset") -> list[str]:

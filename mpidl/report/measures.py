@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.integrate import trapezoid
 
-from mpidl import graphs, outlook, placement, schema
+from mpidl import failures, graphs, outlook, placement, schema
 from mpidl.faults import Fault
 
 if TYPE_CHECKING:
@@ -36,6 +36,34 @@ def accuracy(run: "xr.Dataset", kind: str) -> "xr.DataArray":
         return run["train_loss"].isel(round=slice(0)).rename(key)
     found = run[key][np.isfinite(run[key].to_numpy()).any(axis=1)]
     return found.where(run["attacker"] != 1) if "attacker" in run.coords else found
+
+
+def by_class(run: "xr.Dataset") -> Array:
+    """Accuracy by class on the IID test set in the rounds of :func:`accuracy`, ``(R, N, C)``.
+
+    Empty where the models of a run give no classes, or nothing was recorded of them.
+    """
+    found = accuracy(run, "iid")
+    key = str(found.name).replace("accuracy", "class_accuracy")
+    if key not in run or str(run.attrs["data.name"]) == "tinymem":
+        return np.empty((0, run.sizes["device"], 0))
+    return run[key].sel(round=found["round"]).where(found.notnull()).to_numpy()
+
+
+def learned(run: "xr.Dataset", kind: str) -> Array:
+    """The accuracies of :func:`accuracy`, 0 where a model answers one class to all, ``(R, N)``.
+
+    What always says "0" is right about all samples that pass for a "0", and knows nothing.
+    """
+    found, shares = accuracy(run, kind), by_class(run)
+    values = found.to_numpy()
+    if not len(shares):
+        return values
+    same = np.zeros((run.sizes["round"], run.sizes["device"]), bool)
+    rounds = run["round"].to_numpy()
+    same[np.isin(rounds, accuracy(run, "iid")["round"])] = failures.constant(shares)
+    same = same[np.isin(rounds, found["round"])]
+    return np.where(same & np.isfinite(values), 0.0, values)
 
 
 def simulated(run: "xr.Dataset") -> "xr.DataArray | None":

@@ -27,6 +27,7 @@ READ = (
     *(f"{kind}_loss_{moment}" for kind in schema.KINDS for moment in schema.MOMENTS),
     *("train_loss", "finite", "consensus_distance", "bytes_sent", "simulated_seconds"),
     *(key for key in schema.SERIES if key.startswith("seconds_")),
+    *(f"iid_class_accuracy_{moment}" for moment in schema.MOMENTS),
     *("edges", "probability", "W", "stationary", "eigenvalue", "labels"),
 )
 """The variables of a results file that a summary needs."""
@@ -109,7 +110,8 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
     sum for the last), ``source_passage`` (decimal logarithm of the mean predicted rounds until
     others know); ``passage_spearman`` and ``hops_spearman`` (how well prediction and distance rank
     the others by the round in which they reach the threshold); ``consensus_last``, ``seconds``,
-    ``bytes``.
+    ``bytes``. A model that answers one class to all reaches no threshold
+    (:func:`mpidl.report.measures.learned`).
     """
     ends, curves = measures.simulated(run), dict[str, Curve]()
     by_device: dict[str, Array] = {}
@@ -119,14 +121,16 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
         values, rounds = curve.to_numpy(), curve["round"].to_numpy()
         told = measures.by_device(values, rounds)
         by_device |= {f"{kind}_{key}": found for key, found in told.items()}
+        learned = measures.learned(run, kind)
         if kind == "ood":
-            reached = [measures.reached(own, rounds, threshold) for own in values.T]
+            reached = [measures.reached(own, rounds, threshold) for own in learned.T]
             by_device["rounds_to_threshold"] = np.array(reached, float)
         numbers |= {key: measures.mean(by_device[key]) for key in by_device if key.startswith(kind)}
         numbers[f"{kind}_worst"] = measures.least(by_device[f"{kind}_last"])
         numbers[f"{kind}_epochs_area"] = numbers[f"{kind}_area"] * _epochs(run)
         curves[kind] = _curve(values, rounds, ends)
-        numbers |= _reached(curves[kind], threshold, "" if kind == "ood" else f"{kind}_")
+        known = _curve(learned, rounds, ends)
+        numbers |= _reached(known, threshold, "" if kind == "ood" else f"{kind}_")
     numbers["difference"] = measures.difference(numbers["ood_level"], numbers["iid_level"])
     edges = tuple(map(tuple, run["edges"].to_numpy().tolist()))
     by_device |= _devices(run, edges)

@@ -25,8 +25,7 @@ ROWS = 100
 
 LEGEND = (
     "Accuracy over devices: mean and worst after the last round; level (area under the curve over "
-    "its length), with its 95 % interval over devices and seeds; rounds until the mean {kind} "
-    "accuracy is {threshold:g}."
+    "its length){interval}; rounds until the mean {kind} accuracy is {threshold:g}."
 )
 
 
@@ -55,13 +54,18 @@ def show(collection: Collection, console: Console) -> None:
         console: Where to.
     """
     tell(warned(collection), console)
-    if collection.runs["seed"].nunique() > 1 or len(collection.runs) > ROWS:
+    together = collection.runs["seed"].nunique() > 1 or len(collection.runs) > ROWS
+    if together:
         console.print(_groups(collection))
     console.print(_runs(collection))
     if len(collection.summaries) > ROWS:
         more = len(collection.summaries) - ROWS
         console.print(f"... and {more:,} more; --csv and --html have all.")
-    told = LEGEND.format(threshold=collection.threshold, kind=collection.kind.upper())
+    told = LEGEND.format(
+        interval=", with its 95 % interval over devices and seeds" if together else "",
+        threshold=collection.threshold,
+        kind=collection.kind.upper(),
+    )
     console.print(told, style="dim")
 
 

@@ -41,6 +41,7 @@ def test_without_flags_a_table_a_course_and_figures(
         line for line in told.splitlines() if line.strip().startswith("run ") and "5/5" in line
     ]
     assert line.split()[1:] == ["5/5", "▁▃▅▇█", "1.000", "1.000", "1.000", "0.500", "3"]
+    assert "interval" not in told
     folder = tmp_path / "run-report"
     assert f"{folder}/: accuracy.png" in told
     assert len(list(folder.glob("*.png"))) >= 8
@@ -65,6 +66,7 @@ def test_of_a_study_groups_and_runs_are_shown(study: Path, capsys: Capture) -> N
     told = capsys.readouterr().out
     (group,) = [line for line in told.splitlines() if line.split()[:3] == ["-", "degree", "2"]]
     assert group.split()[3:] == ["0.500", "0.500", "0.500", "to", "0.500"]
+    assert "with its 95 % interval" in " ".join(told.split())
     assert "run-unweighted-1" in told
     names = {path.name for path in (study / "report").iterdir()}
     tables = {"runs", "devices", "tidy", "groups", "ranking", "pairs", "relations"}

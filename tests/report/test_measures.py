@@ -4,6 +4,7 @@ import csv
 import math
 from types import SimpleNamespace
 
+import h5py
 import networkx as nx
 import numpy as np
 import pytest
@@ -63,6 +64,22 @@ def test_the_table_of_a_study_has_the_numbers_of_the_report(write, tmp_path):
     found = {key: float(value) for key, value in row.items() if key in numbers}
     assert len(found) == 6
     assert found == pytest.approx({key: numbers[key] for key in found}, abs=1e-6)
+
+
+def test_a_constant_answer_reaches_no_threshold(write, tmp_path):
+    # Device 0 answers "0" to all in rounds 1 and 2, device 1 from round 2 on.
+    path = write(tmp_path / "run.h5", np.ones((3, 2)), np.full((3, 2), 0.1))
+    with h5py.File(path, "r+") as file:
+        for at in ((0, 0), (1, 0), (1, 1), (2, 1)):
+            file["series/iid_class_accuracy_mixed"][at] = np.eye(10)[0]
+    run = reader.open(path)
+    assert measures.learned(run, "ood").tolist() == [[0, 1], [0, 0], [1, 0]]
+    found = summary.of(run, 0.6)
+    assert found.by_device["rounds_to_threshold"] == pytest.approx([3, 1])
+    assert math.isnan(found.numbers["rounds_to_threshold"])
+    assert summary.of(run, 0.5).numbers["rounds_to_threshold"] == 1
+    assert found.numbers["ood_level"] == 1
+    assert found.warnings[-1].startswith("Device 1 answers one class whatever it is asked: ")
 
 
 def test_one_round_has_a_level_and_no_area():

@@ -16,6 +16,12 @@ def test_columns_that_nobody_described_have_a_heading():
     assert table.described("difference", "pairs").unit != table.described("difference").unit
 
 
+def test_intervals_are_promised_where_a_table_has_them():
+    frame = pd.DataFrame({"strategy": ["degree"], "ood_level": [0.5]})
+    assert "ntervals" not in table.of(frame, "groups").text
+    assert "Intervals are 95 %" in table.of(frame.assign(ood_level_seeds_low=0.4), "groups").text
+
+
 def test_the_frame_that_is_shown_is_left_as_it_is():
     frame = pd.DataFrame({1: [1.0]}, index=pd.Index(["a"], name="run"))
     shown = table.of(frame, "runs", ("run",))

@@ -31,7 +31,7 @@ def passage(run: xr.Dataset, threshold: float = THRESHOLD) -> Picture | None:
     if not len(curve) or np.isfinite(predicted).sum() < 3:
         return None
     when = curve["round"].to_numpy()
-    values = curve.to_numpy()[:, others]
+    values = measures.learned(run, "ood")[:, others]
     measured = np.array([measures.reached(one, when, threshold) for one in values.T])
     hops = np.where(run["hops"] < 0, np.nan, run["hops"])[others]
     last = float(when[-1] + 1)

@@ -117,7 +117,10 @@ def of(
     few = len(leading) if len(leading) < len(keys) else 0
     told = _words(compared)["tables"][name]
     rows = list(zip(*cells, strict=True))
-    text = told.get("text" if rows else "empty", "")
+    said = [told.get("text" if rows else "empty", "")]
+    for end, sentence in told.get("where", {}).items():
+        said += [sentence] if any(key.endswith(end) for key in keys) else []
+    text = " ".join(filter(None, said))
     return Table(name, told["title"], text, columns, rows, few, **how)
 
 
