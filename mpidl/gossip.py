@@ -59,7 +59,7 @@ class Gossip:
     ) -> None:
         self._plan, self._devices, self.exchange = plan, devices, exchange
         self._algorithm = plan.algorithm
-        self._steady = plan.rows(0, list(devices)) if plan.steady else None
+        self._steady = plan.rows(0, list(devices)) if plan.lasts(devices) else None
         self._rows: Rows = {}
         self._links: nx.DiGraph | None = None
         some = next(iter(devices.values()))

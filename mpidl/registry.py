@@ -4,9 +4,10 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
+from pydantic.errors import PydanticUserError
 
 from mpidl.faults import Fault
 
@@ -33,16 +34,37 @@ class Registry(dict[str, Builder]):
         self.kind = kind
 
     def add(self, function: F) -> F:
-        """Register a function under its own name."""
-        self[function.__name__.rstrip("_")] = function
+        """Register a function under its own name.
+
+        Raises:
+            Fault: If another one has that name.
+        """
+        name = function.__name__.rstrip("_")
+        if self.get(name, function) is not function:
+            raise Fault(
+                f"{self.kind} {name!r} is registered already, by {self[name].__module__}; call the "
+                f"one of {function.__module__} by another name."
+            )
+        self[name] = function
         return function
 
     def __missing__(self, name: str) -> Builder:
         raise Fault(f"Unknown {self.kind} {name!r}; {nearest(name, self)}")
 
     def settings(self, name: str) -> type[BaseModel]:
-        """The parameters of one builder that a run file may set, as a pydantic model."""
-        return _settings(self[name])
+        """The parameters of one builder that a run file may set, as a pydantic model.
+
+        Raises:
+            Fault: If an annotation cannot be read.
+        """
+        try:
+            return _settings(self[name])
+        except (NameError, SyntaxError, TypeError, PydanticUserError) as error:
+            why = str(error).splitlines()[0].rstrip(".")
+            raise Fault(
+                f"{self.kind} {name!r}: the annotations of its parameters say what a run file may "
+                f"set, and cannot be read: {why}."
+            ) from None
 
     def build(self, section: Any, *given: Any) -> Any:
         """Call the builder that ``section.name`` names with the parameters of the section."""
@@ -65,13 +87,21 @@ class Registry(dict[str, Builder]):
 
 @cache
 def _settings(function: Builder) -> type[BaseModel]:
-    fields: dict[str, Any] = {
-        key: (
-            parameter.annotation,
-            ... if parameter.default is parameter.empty else parameter.default,
-        )
+    given = {
+        key: parameter
         for key, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is not parameter.POSITIONAL_ONLY
+    }
+    # Those of the program's own arguments may be names that only type checkers import.
+    told = {key: p.annotation for key, p in given.items() if p.annotation is not p.empty}
+    hints = get_type_hints(
+        type(function.__name__, (), {"__annotations__": told}),
+        getattr(function, "__globals__", {}),
+        include_extras=True,
+    )
+    fields: dict[str, Any] = {
+        key: (hints.get(key, Any), ... if p.default is p.empty else p.default)
+        for key, p in given.items()
     }
     return create_model(
         function.__name__, __config__=ConfigDict(extra="forbid", strict=True), **fields

@@ -1,6 +1,6 @@
 """What follows from a run file alone: graph, weights, hosts, data; the same on every rank."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -82,12 +82,20 @@ class Plan(Conditions):
     @cached_property
     def steady(self) -> bool:
         """Whether every round has the same rows."""
-        return (
-            self.file.strategy.name != "random"
-            and not self.looks
-            and self.file.schedule.name == "constant"
-            and self.reliable
-        )
+        return self.lasts(range(self.devices))
+
+    def lasts(self, devices: Iterable[int]) -> bool:
+        """Whether the rows of some devices are the same in every round."""
+        if self.looks or self.file.schedule.name != "constant" or not self.reliable:
+            return False
+        graph, needed = self.round_graph(0), {*devices}
+        if self.sequence is not None:
+            needed = {*range(self.devices)}
+        if self.algorithm.columns:
+            needed = needed.union(*(graph.pred[device] for device in needed))
+            graph = graphs.turned(graph)
+        views = (graphs.Neighborhood(graph, i, 0, self.file.training.seed) for i in needed)
+        return all(strategies.timeless(self.file.strategy, view) for view in views)
 
     def clock(self, message: int) -> network.Clock:
         """The simulated seconds at which devices finish rounds, where a message has so many bytes.

@@ -9,7 +9,7 @@ import numpy as np
 
 from mpidl.graphs import Neighborhood
 from mpidl.runfile import Schedule, Strategy
-from mpidl.strategies import robust, similarity, sinkhorn
+from mpidl.strategies import robust, rows, similarity, sinkhorn
 from mpidl.strategies.inbox import Inbox, Look
 from mpidl.strategies.schedules import SCHEDULES
 from mpidl.strategies.weights import STRATEGIES, Array, softmax
@@ -31,6 +31,7 @@ __all__ = [
     "sparse",
     "stacked",
     "temperature",
+    "timeless",
 ]
 
 COMPLETE = frozenset({"federated"})
@@ -54,8 +55,15 @@ def looks(name: str) -> bool:
 
 
 def combines(name: str) -> bool:
-    """Whether a strategy gives the mixture itself and no weights: its annotation says so."""
-    return bool(inspect.signature(STRATEGIES[name]).return_annotation == "Tensor")
+    """Whether a strategy gives the mixture itself and no weights: its annotation says so.
+
+    ``Tensor`` and ``torch.Tensor``, themselves or as text.
+    """
+    told = inspect.signature(STRATEGIES[name]).return_annotation
+    if isinstance(told, str):
+        # Where annotations are postponed, what was text before is text within text.
+        return told.strip("'\" ").rpartition(".")[2] == "Tensor"
+    return (getattr(told, "__module__", ""), getattr(told, "__name__", "")) == ("torch", "Tensor")
 
 
 def row(
@@ -66,12 +74,32 @@ def row(
     Of a strategy that :func:`combines` it is the mixture itself, a tensor ``(P,)``. The temperature
     of the strategy, where it has one, follows the schedule. ``look`` is given for a strategy that
     :func:`looks`.
+
+    Raises:
+        Fault: If the strategy gives anything else.
     """
+    parameters = _parameters(strategy, schedule, view.round)
+    if look is None:
+        return rows.weights(strategy.name, view, STRATEGIES[strategy.name](view, **parameters))
+    inbox = look(view)
+    made = STRATEGIES[strategy.name](view, inbox, **parameters)
+    if combines(strategy.name):
+        return rows.mixture(strategy.name, view, inbox, made)
+    return rows.weights(strategy.name, view, made)
+
+
+def timeless(strategy: Strategy, view: Neighborhood) -> bool:
+    """Whether a row is the same in every round, if all else is: its strategy asks for no round."""
+    watched = rows.Watched(view.graph, view.device, view.round, view.seed)
+    STRATEGIES[strategy.name](watched, **STRATEGIES.parameters(strategy))
+    return not watched.asked
+
+
+def _parameters(strategy: Strategy, schedule: Schedule, round: int) -> dict[str, Any]:
     parameters = STRATEGIES.parameters(strategy)
     if "temperature" in parameters:
-        parameters["temperature"] = temperature(strategy, schedule, view.round)
-    given = (view,) if look is None else (view, look(view))
-    return STRATEGIES[strategy.name](*given, **parameters)
+        parameters["temperature"] = temperature(strategy, schedule, round)
+    return parameters
 
 
 def stacked(rows: Mapping[int, tuple[Sequence[int], Array]]) -> Array:
