@@ -1,6 +1,6 @@
 """From plan and data to the parts of a run, made once and in order on every rank."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -9,14 +9,14 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
-from mpidl import accelerators, host, network, provenance, schema, seeds, world
+from mpidl import accelerators, provenance, schema, seeds, world
 from mpidl.algorithms import Lengths
 from mpidl.batch import Batch, obstacle
 from mpidl.checkpoint import Found, Saver, Story
 from mpidl.contents import lay_out
 from mpidl.device import Device, Samples, seed_torch
-from mpidl.exchange import BACKENDS, Wiring, survey
-from mpidl.faults import Fault, shown
+from mpidl.exchange import BACKENDS, Wiring
+from mpidl.faults import Fault
 from mpidl.gossip import Gossip, Learner
 from mpidl.models import MODELS
 from mpidl.node import Board, Node
@@ -97,7 +97,7 @@ def _build(
     book = Recorder(node, path, plan.hosts, plan.file.record, parallel, len(snapshot.rows), known)
     saver = Saver(comm, path, plan.file.checkpoint, story)
     lend(world.returned(saver.close))
-    tests = {kind: _samples(stock, *stock.tests[kind], hardware) for kind in schema.KINDS}
+    tests = {kind: samples(stock, *stock.tests[kind], hardware) for kind in schema.KINDS}
     board = Board(node, plan.hosts, columns)
     clock = plan.clock(wiring.size * wiring.dtype.itemsize)
     return Parts(
@@ -121,7 +121,7 @@ def unchanged(hardware: torch.device) -> Iterator[None]:
 def wired(
     node: Node,
     plan: Plan,
-    some: Learner,
+    some: Learner | Lengths,
     hardware: torch.device,
     dtype: torch.dtype = torch.float32,
 ) -> Wiring:
@@ -130,7 +130,7 @@ def wired(
     Args:
         node: The ranks of this node.
         plan: What the run file says.
-        some: Any device, for the length of its vector.
+        some: Any device, or its lengths, for that of its vector.
         hardware: The accelerator whose memory holds the vectors.
         dtype: The numbers of a vector.
     """
@@ -148,38 +148,6 @@ def wired(
     )
 
 
-def rehearse(node: Comm, plan: Plan, stock: Stock, ranks: Sequence[int]) -> None:
-    """Try what only torch can tell, without memory for it: the accelerator, the model, its size.
-
-    Args:
-        node: The ranks of this node.
-        plan: The run.
-        stock: Its data.
-        ranks: Those of this node, this one first.
-
-    Raises:
-        Fault: If accelerator or backend are not there, or the model does not fit data, memory or
-            batching.
-    """
-    hardware = accelerators.choose(node, plan.file.training.accelerator)
-    survey.foresee(plan.file.exchange.backend, hardware.type)
-    (size, _), there = sizes(plan, stock), accelerators.memory(hardware)
-    side_by_side(plan, stock, len(plan.hosted(ranks[0])), hardware)
-    share = ranks if hardware.type == "cpu" else ranks[:1]
-    devices = sum(len(plan.hosted(rank)) for rank in share)
-    needed = sum(plan.numbers(size, rank) for rank in share) * torch.float32.itemsize
-    if needed > there:
-        name, given = plan.file.model.name, MODELS.parameters(plan.file.model)
-        told = "".join(f", {key} = {shown(value)}" for key, value in given.items())
-        longest = network.longest(plan.file.network)
-        late = f", with what network.delay = {shown(plan.file.network.delay)} keeps" * (longest > 0)
-        raise Fault(
-            f"model.name = {name!r}{told}: has {size:,} parameters, for which {devices} devices "
-            f"need {needed / 1e9:,.0f} GB{late}; {host.name()} has {there / 1e9:,.0f} GB for its "
-            f"{hardware.type}."
-        )
-
-
 def make_model(plan: Plan, stock: Stock, device: int) -> torch.nn.Module:
     """The initial model of a device: the same for all, or its own, as the run file says."""
     training = plan.file.training
@@ -190,14 +158,24 @@ def make_model(plan: Plan, stock: Stock, device: int) -> torch.nn.Module:
     return model
 
 
+def sketch(plan: Plan, stock: Stock) -> torch.nn.Module:
+    """A model without memory; with some where its builder needs numbers."""
+    try:
+        with torch.device("meta"):
+            return make_model(plan, stock, 0)
+    except Fault:
+        raise
+    except Exception:  # whatever a builder of one's own may raise here
+        return make_model(plan, stock, 0)
+
+
 def sizes(plan: Plan, stock: Stock) -> tuple[int, int]:
     """P and T: how many floating numbers a model of this run has, and how many are learned.
 
     Raises:
         Fault: If the model does not fit the data.
     """
-    with torch.device("meta"):
-        model = make_model(plan, stock, 0)
+    model = sketch(plan, stock)
     learned = sum(weights.numel() for weights in model.parameters())
     floating = sum(b.numel() for b in model.buffers() if b.is_floating_point())
     return learned + floating, learned
@@ -212,11 +190,9 @@ def side_by_side(plan: Plan, stock: Stock, hosted: int, hardware: torch.device) 
     wanted = plan.file.training.batched
     if wanted == "no" or (wanted == "auto" and (hosted < 2 or hardware.type == "cpu")):
         return False
-    nowhere = torch.device("meta")
-    with nowhere:
-        model = make_model(plan, stock, 0)
     inputs, labels = stock.tests["iid"]
-    reason = obstacle(model, _samples(stock, inputs[:2], labels[:2], nowhere))
+    few = samples(stock, inputs[:2], labels[:2], torch.device("meta"))
+    reason = obstacle(sketch(plan, stock), few)
     if reason is not None and wanted == "yes":
         raise Fault(
             f"training.batched = 'yes': model {plan.file.model.name!r} cannot be trained for many "
@@ -231,14 +207,15 @@ def make_devices(plan: Plan, stock: Stock, rank: int, hardware: torch.device) ->
         number: Device(
             number,
             make_model(plan, stock, number).to(hardware),
-            _samples(stock, *stock.shards[number], hardware),
+            samples(stock, *stock.shards[number], hardware),
             plan.file.training,
         )
         for number in plan.hosted(rank)
     }
 
 
-def _samples(stock: Stock, inputs: Array, labels: Array, to: torch.device) -> Samples:
+def samples(stock: Stock, inputs: Array, labels: Array, to: torch.device) -> Samples:
+    """Samples of a run's data, on some hardware."""
     return Samples(
         torch.from_numpy(inputs).to(to),
         torch.from_numpy(labels).to(to),

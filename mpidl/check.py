@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mpidl import facts, forecast, graphs, network, outlook, provenance, shards, world
+from mpidl import facts, forecast, graphs, network, outlook, provenance, world
 from mpidl.plan import KINDS, Plan
 from mpidl.registry import Registry
 from mpidl.shards import Stock
@@ -39,18 +39,16 @@ def _namer(registry: Registry) -> str:
     return "backend" if registry.kind == "exchange backend" else "name"
 
 
-def check(comm: Comm, plan: Plan, as_json: bool) -> int:
-    """Collective. Build everything, train nothing, print what would run on rank 0; exit code 0."""
-    stock = shards.provide(comm, plan)
+def check(comm: Comm, plan: Plan, stock: Stock, as_json: bool) -> int:
+    """Collective. Print on rank 0 what would run, with data that can run; exit code 0."""
     node = world.node(comm)
     together = node.size == comm.size
     node.Free()
-    with world.returned(stock.close):
-        found = world.agree(
-            comm, lambda: facts.of_run(plan, stock, comm.size, together) if comm.rank == 0 else None
-        )
-        if found is not None:
-            print(json.dumps(found, indent=2) if as_json else report(plan, stock, found))
+    found = world.agree(
+        comm, lambda: facts.of_run(plan, stock, comm.size, together) if comm.rank == 0 else None
+    )
+    if found is not None:
+        print(json.dumps(found, indent=2) if as_json else report(plan, stock, found))
     return 0
 
 

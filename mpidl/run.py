@@ -2,8 +2,9 @@
 
 import math
 import signal
-from collections.abc import Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -25,6 +26,7 @@ from mpidl import (
     host,
     plan,
     provenance,
+    rehearsal,
     results,
     schema,
     shards,
@@ -148,13 +150,69 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise Fault("--json: goes with --check or --list.")
         file = world.agree(comm, lambda: plan.read(options.file, options.set, comm.size))
         made = world.agree(comm, lambda: plan.make(file, comm.size))
+        path = options.out / f"{file.name}.h5"
         if options.check:
             # There is nothing to save.
             with ends.unheard(*ends.WARNINGS):
-                return check.check(comm, made, options.json)
-        path = options.out / f"{file.name}.h5"
+                if finished(comm, made, path, options.resume):
+                    return Outcome.COMPLETED.code
+                with begin(comm, made, path, options.overwrite, options.resume) as start:
+                    return check.check(comm, made, start.stock, options.json)
         return run(comm, made, path, options.overwrite, options.resume, limit)
     return Outcome.FAILED.code
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run has before it writes anything.
+
+    Attributes:
+        parallel: Whether the results file is written in parallel.
+        found: The checkpoint with which the run goes on; None where it begins.
+        stock: The data.
+    """
+
+    parallel: bool
+    found: Found | None
+    stock: Stock
+
+
+def finished(comm: Comm, made: Plan, path: Path, resume: str | None) -> bool:
+    """Collective. Whether there is nothing left that could be resumed; says so.
+
+    Raises:
+        Fault: If the results file holds all of another run.
+    """
+    if resume is None:
+        return False
+    leads = comm.rank == 0
+    done: bool = comm.bcast(world.agree(comm, lambda: leads and over(made, path)))
+    if done and leads:
+        print(f"nothing is left to do: the completed run is in {path}", flush=True)
+    return done
+
+
+@contextmanager
+def begin(
+    comm: Comm, made: Plan, path: Path, overwrite: bool, resume: str | None
+) -> Iterator[Start]:
+    """Collective. Find all that a run needs, and write nothing; memory is given back at the end.
+
+    The arguments are those of :func:`run`.
+
+    Raises:
+        Fault: With all that a run refuses, so that a check refuses it too.
+    """
+    leads = comm.rank == 0
+    parallel = world.agree(comm, lambda: rehearsal.writer(made))
+    found = None if resume is None else resumed(comm, made, path, resume)
+    stock = shards.provide(comm, made)
+    size = schema.series_bytes(made.sizes(len(stock.traits.classes)))
+    replaces = overwrite or found is not None
+    with world.returned(stock.close):
+        world.agree(comm, lambda: results.examine(path, replaces, size, leads))
+        rehearsal.rehearse(comm, made, stock)
+        yield Start(parallel, found, stock)
 
 
 def run(
@@ -189,23 +247,16 @@ def _run(
     limit: float | None,
 ) -> int:
     path, leads = hold.target, comm.rank == 0
-    parallel = world.agree(comm, lambda: writer(made))
-    if resume is not None and comm.bcast(world.agree(comm, lambda: leads and over(made, path))):
+    if finished(comm, made, path, resume):
         if leads:
             # It may have been killed before it could do this.
             checkpoint.discard(path, made.file.checkpoint.final)
-            print(f"nothing is left to do: the completed run is in {path}", flush=True)
         return Outcome.COMPLETED.code
     # Where there is no folder yet nobody writes in it, and a fault shall leave none behind.
     if not claimed(comm, hold, resume is not None, there=True):
         return Outcome.STOPPED.code
-    found = None if resume is None else resumed(comm, made, path, resume)
-    stock = shards.provide(comm, made)
-    with world.returned(stock.close):
-        size = schema.series_bytes(made.sizes(len(stock.traits.classes)))
-        beside, goes_on = [checkpoint.folder(path)], found is not None
-        world.agree(comm, lambda: results.examine(path, overwrite or goes_on, size, leads))
-        rehearse(comm, made, stock)
+    with begin(comm, made, path, overwrite, resume) as start:
+        beside, goes_on = [checkpoint.folder(path)], start.found is not None
         early = wanted(comm)
         if early is not None and leads:
             told = "interrupted while it started; nothing is changed, --resume begins or goes on"
@@ -217,28 +268,20 @@ def _run(
         world.agree(comm, lambda: results.claim(path, overwrite, leads, beside, goes_on))
         if leads:
             print(provenance.title(made), flush=True)
-        return _work(comm, made, stock, path, parallel, found, limit).code
+        return _work(comm, made, start, path, limit).code
 
 
-def _work(
-    comm: Comm,
-    made: Plan,
-    stock: Stock,
-    path: Path,
-    parallel: bool,
-    found: Found | None,
-    limit: float | None,
-) -> Outcome:
-    leads = comm.rank == 0
+def _work(comm: Comm, made: Plan, start: Start, path: Path, limit: float | None) -> Outcome:
+    leads, stock, found = comm.rank == 0, start.stock, start.found
 
     from mpidl import build, rounds
 
-    with build.parts(comm, made, stock, path, parallel, found) as parts:
+    with build.parts(comm, made, stock, path, start.parallel, found) as parts:
         first = len(parts.snapshot.rows)
         settings = made.file.training.rounds, not leads, first, made.attackers, made.hosts
         display = Display(*settings)
         exchange = parts.gossip.exchange
-        for line in provenance.notes(comm, made, stock, exchange, parallel) if leads else ():
+        for line in provenance.notes(comm, made, stock, exchange, start.parallel) if leads else ():
             display.console.print(line)
         if found is not None:
             display.console.print(f"goes on after round {first}, from {found.path}")
@@ -339,39 +382,6 @@ def resumed(comm: Comm, made: Plan, path: Path, where: str) -> Found | None:
     if faults:
         raise Fault(*faults)
     return found
-
-
-def rehearse(comm: Comm, made: Plan, stock: Stock) -> None:
-    """Collective. Let one rank of each node try what only torch can tell.
-
-    So a fault costs one import of torch, not one on each rank, and leaves no file behind.
-    """
-    node = world.node(comm)
-    ranks = node.allgather(comm.rank)
-
-    def attempt() -> None:
-        if node.rank == 0:
-            from mpidl import build
-
-            build.rehearse(node, made, stock, ranks)
-
-    with world.returned(node.Free):
-        world.agree(comm, attempt)
-
-
-def writer(made: Plan) -> bool:
-    """Whether the results file is written in parallel.
-
-    Raises:
-        Fault: If the run file asks for it and h5py cannot.
-    """
-    wanted = made.file.record.writer
-    able = wanted != "gather" and world.check_hdf5()
-    if wanted == "parallel" and not able:
-        raise Fault(
-            "record.writer = 'parallel': this h5py was built without MPI; 'auto' and 'gather' work."
-        )
-    return able
 
 
 if __name__ == "__main__":

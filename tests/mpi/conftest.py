@@ -1,7 +1,7 @@
 """Whole runs in small, in this process, on the ranks of the test."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -135,7 +135,8 @@ def checked(comm: MPI.Intracomm, capsys: pytest.CaptureFixture[str]) -> Callable
     from mpidl import check
 
     def said(made: Any, as_json: bool) -> Any:
-        assert check.check(comm, made, as_json) == 0
+        with closing(shards.provide(comm, made)) as stock:
+            assert check.check(comm, made, stock, as_json) == 0
         told = capsys.readouterr().out
         if comm.rank != 0:
             assert told == ""

@@ -489,6 +489,12 @@ def test_settings_on_all_ranks(refused, settings):
     refused(sets(settings.split(" ")), [dict(SETTINGS)[settings]])
 
 
+@pytest.mark.ranks(1)
+@pytest.mark.parametrize("settings", sorted(ON_ALL_RANKS), ids=ascii)
+def test_a_check_refuses_what_a_run_refuses(refused, settings):
+    refused([*sets(settings.split(" ")), "--check"], [dict(SETTINGS)[settings]])
+
+
 @pytest.mark.parametrize(("arguments", "sentence"), COMMAND_LINES)
 def test_command_lines(refused, arguments, sentence):
     refused(arguments, [sentence])
@@ -540,13 +546,15 @@ def test_an_accelerator_that_is_not_there(comm, refused):
     # Only the first rank has torch loaded by now.
     if comm.bcast(comm.rank == 0 and pytest.importorskip("torch").cuda.is_available()):
         pytest.skip("there is one")
-    refused(sets(["training.accelerator=cuda"]), ["'cuda': torch finds none on "])
+    for more in ([], ["--check"]):
+        refused([*sets(["training.accelerator=cuda"]), *more], ["'cuda': torch finds none on "])
 
 
 def test_a_writer_that_is_not_there(refused):
     if h5py.get_config().mpi:
         pytest.skip("there is one")
-    refused(sets(["record.writer=parallel"]), ["this h5py was built without MPI"])
+    for more in ([], ["--check"]):
+        refused([*sets(["record.writer=parallel"]), *more], ["this h5py was built without MPI"])
 
 
 def idx(values, *shape):
@@ -654,7 +662,8 @@ def test_places_for_results(comm, shared_path, refused, out, sentence):
         with h5py.File(shared_path / "done" / "default.h5", "w", libver=("v108", "v110")) as file:
             file["rounds_done"], file["completed"] = 1, 1
             file.attrs["schema"], file.attrs["run_file"] = 1, ""
-    refused(["--out", out], [sentence])
+    for more in ([], ["--check"]):
+        refused(["--out", out, *more], [sentence])
 
 
 def test_a_fault_leaves_an_unfinished_file_where_it_is(comm, shared_path, refused):

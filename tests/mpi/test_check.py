@@ -1,13 +1,19 @@
 """What a check says of graphs and data that are large, or small, for each other."""
 
 import json
+from contextlib import closing
 
 import numpy as np
 import pytest
 
-from mpidl import check
+from mpidl import check, shards
 
 SHARED = "only 3 training samples for {devices} devices: they are dealt round and round, one to"
+
+
+def tell(comm, made, as_json):
+    with closing(shards.provide(comm, made)) as stock:
+        return check.check(comm, made, stock, as_json)
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -35,19 +41,19 @@ def test_a_run_with_shared_samples_ends_and_says_so(comm, program, capsys):
 
 
 def test_nothing_is_said_where_there_are_enough(comm, planned, capsys):
-    assert check.check(comm, planned("data.train_samples=50"), as_json=False) == 0
+    assert tell(comm, planned("data.train_samples=50"), False) == 0
     assert "dealt round" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("strategy", ["degree", "betweenness", "none"])
 def test_a_large_graph_is_told_by_sparse_ways(comm, planned, capsys, monkeypatch, strategy):
     settings = f"topology.devices={comm.size + 60}", f"strategy.name={strategy}"
-    assert check.check(comm, planned(*settings), as_json=True) == 0
+    assert tell(comm, planned(*settings), True) == 0
     dense = capsys.readouterr().out
     monkeypatch.setattr("mpidl.plan.plans.SPECTRUM", 4)
-    assert check.check(comm, planned(*settings), as_json=True) == 0
+    assert tell(comm, planned(*settings), True) == 0
     sparse = capsys.readouterr().out
-    assert check.check(comm, planned(*settings), as_json=False) == 0
+    assert tell(comm, planned(*settings), False) == 0
     said = capsys.readouterr().out
     if comm.rank != 0:
         assert dense == sparse == said == ""
@@ -71,13 +77,13 @@ def test_links_beyond_count_leave_the_long_run_out(comm, planned, capsys, monkey
     monkeypatch.setattr("mpidl.plan.plans.SPECTRUM", 4)
     monkeypatch.setattr("mpidl.facts.LISTED", 7)
     made = planned(f"topology.devices={comm.size + 40}")
-    assert check.check(comm, made, as_json=False) == 0
+    assert tell(comm, made, False) == 0
     assert ("left out: it has more than 7 links" in capsys.readouterr().out) == (comm.rank == 0)
 
 
 def test_a_wide_graph_says_that_its_diameter_is_missing(comm, planned, capsys, monkeypatch):
     monkeypatch.setattr("mpidl.facts.WIDE", 8)
-    assert check.check(comm, planned(f"topology.devices={comm.size + 8}"), as_json=False) == 0
+    assert tell(comm, planned(f"topology.devices={comm.size + 8}"), False) == 0
     said = capsys.readouterr().out
     assert ("connected (its diameter is not sought beyond 8 devices)" in said) == (comm.rank == 0)
 
@@ -85,9 +91,9 @@ def test_a_wide_graph_says_that_its_diameter_is_missing(comm, planned, capsys, m
 def test_what_knowledge_does_is_told(comm, planned, capsys):
     settings = "topology.name=star", f"topology.devices={comm.size + 4}", "strategy.name=unweighted"
     made = planned(*settings)
-    assert check.check(comm, made, as_json=True) == 0
+    assert tell(comm, made, True) == 0
     found = capsys.readouterr().out
-    assert check.check(comm, made, as_json=False) == 0
+    assert tell(comm, made, False) == 0
     said = capsys.readouterr().out
     if comm.rank == 0:
         want = json.loads(found)
@@ -103,7 +109,7 @@ def test_what_knowledge_does_is_told(comm, planned, capsys):
 
 def test_what_knowledge_does_on_a_large_graph_is_left_out(comm, planned, capsys, monkeypatch):
     monkeypatch.setattr("mpidl.outlook.CLOSE", 4)
-    assert check.check(comm, planned(f"topology.devices={comm.size + 4}"), as_json=True) == 0
+    assert tell(comm, planned(f"topology.devices={comm.size + 4}"), True) == 0
     found = capsys.readouterr().out
     if comm.rank == 0:
         assert {"passage", "communities"}.isdisjoint(json.loads(found))
@@ -145,7 +151,7 @@ def test_a_network_that_fails_is_told(comm, planned, checked, as_json):
 
 
 def test_a_network_that_works_is_not_mentioned(comm, planned, capsys):
-    assert check.check(comm, planned(), as_json=False) == 0
+    assert tell(comm, planned(), False) == 0
     said = capsys.readouterr().out.partition("[topology]")[0]
     assert not any(word in said for word in ("straggler", "late", "leave and", "attack", "simul"))
 

@@ -1,0 +1,68 @@
+"""What a run refuses that neither its file nor its data tell: found before it writes anything."""
+
+from mpidl import world
+from mpidl.algorithms import Lengths
+from mpidl.faults import Fault
+from mpidl.node import Node
+from mpidl.plan import Plan
+from mpidl.shards import Stock
+from mpidl.world import Comm
+
+
+def rehearse(comm: Comm, made: Plan, stock: Stock) -> None:
+    """Collective. Make the rows of the first round, try the model, and see whether vectors travel.
+
+    One rank of each node goes before the others where torch is needed, so that a fault costs one
+    import of torch, not one on each rank.
+
+    Raises:
+        Fault: If rows, model, hardware or backend are not such that the run can begin.
+    """
+    own = made.hosted(comm.rank)
+    world.agree(comm, lambda: None if made.looks else made.rows(0, own))
+    inner = world.node(comm)
+    ranks = inner.allgather(comm.rank)
+
+    def attempt() -> None:
+        if inner.rank == 0:
+            from mpidl import trial
+
+            trial.fits(inner, made, stock, ranks)
+
+    with world.returned(inner.Free):
+        world.agree(comm, attempt)
+    _connect(comm, made, stock)
+
+
+def _connect(comm: Comm, made: Plan, stock: Stock) -> None:
+    """Collective. See whether the backend works between all ranks.
+
+    Raises:
+        Fault: If it does not.
+    """
+    from mpidl import accelerators, build
+    from mpidl.exchange import survey
+
+    if made.file.exchange.backend not in survey.HOME:
+        return
+    node = Node(comm)
+    wanted = made.file.training.accelerator
+    with world.returned(node.close):
+        hardware = world.agree(comm, lambda: accelerators.choose(node.inner, wanted))
+        wiring = build.wired(node, made, Lengths(*build.sizes(made, stock)), hardware)
+        survey.require(made.file.exchange.backend, survey.survey(wiring))
+
+
+def writer(made: Plan) -> bool:
+    """Whether the results file is written in parallel.
+
+    Raises:
+        Fault: If the run file asks for it and h5py cannot.
+    """
+    wanted = made.file.record.writer
+    able = wanted != "gather" and world.check_hdf5()
+    if wanted == "parallel" and not able:
+        raise Fault(
+            "record.writer = 'parallel': this h5py was built without MPI; 'auto' and 'gather' work."
+        )
+    return able

@@ -1,0 +1,99 @@
+"""What only torch can tell of a run before it begins: whether it fits hardware, memory and data."""
+
+from collections.abc import Sequence
+
+import torch
+
+from mpidl import accelerators, build, host, network
+from mpidl.exchange import survey
+from mpidl.faults import Fault, shown
+from mpidl.models import MODELS
+from mpidl.plan import Plan
+from mpidl.shards import Stock
+from mpidl.world import Comm
+
+FEW = 2
+"""Samples that a model is given."""
+
+
+def fits(node: Comm, plan: Plan, stock: Stock, ranks: Sequence[int]) -> None:
+    """Try the accelerator and the model, without memory for it, and its size.
+
+    Args:
+        node: The ranks of this node.
+        plan: The run.
+        stock: Its data.
+        ranks: Those of this node, this one first.
+
+    Raises:
+        Fault: If accelerator or backend are not there, or the model does not fit data, memory or
+            batching, or has nothing to learn or too few outputs.
+    """
+    place = accelerators.choose(node, plan.file.training.accelerator)
+    survey.foresee(plan.file.exchange.backend, place.type)
+    (size, _), there = build.sizes(plan, stock), accelerators.memory(place)
+    build.side_by_side(plan, stock, len(plan.hosted(ranks[0])), place)
+    share = ranks if place.type == "cpu" else ranks[:1]
+    devices = sum(len(plan.hosted(rank)) for rank in share)
+    needed = sum(plan.numbers(size, rank) for rank in share) * torch.float32.itemsize
+    if needed > there:
+        name, given = plan.file.model.name, MODELS.parameters(plan.file.model)
+        told = "".join(f", {key} = {shown(value)}" for key, value in given.items())
+        longest = network.longest(plan.file.network)
+        late = f", with what network.delay = {shown(plan.file.network.delay)} keeps" * (longest > 0)
+        raise Fault(
+            f"model.name = {name!r}{told}: has {size:,} parameters, for which {devices} devices "
+            f"need {needed / 1e9:,.0f} GB{late}; {host.name()} has {there / 1e9:,.0f} GB for its "
+            f"{place.type}."
+        )
+    _answers(plan, stock)
+
+
+def _answers(plan: Plan, stock: Stock) -> None:
+    """See whether a model takes the data, has something to learn, and answers with enough numbers.
+
+    It is given a few samples, once: without memory or, where it needs numbers, on the processor.
+
+    Raises:
+        Fault: If it does not.
+    """
+    told, outputs = f"model.name = {plan.file.model.name!r}:", stock.traits.shape.outputs
+    model = build.sketch(plan, stock)
+    if not any(weights.requires_grad for weights in model.parameters()):
+        raise Fault(f"{told} has no parameters that training could change.")
+    slots = [*model.parameters(), *(b for b in model.buffers() if b.is_floating_point())]
+    if other := next((slot.dtype for slot in slots if slot.dtype != torch.float32), None):
+        raise Fault(f"{told} has numbers of {other}: must be {torch.float32}.")
+    try:
+        made, targets = _pass(model, stock, "meta")
+    except Exception:  # whatever a model of one's own may raise here, and below
+        try:
+            made, targets = _pass(build.make_model(plan, stock, 0), stock, "cpu")
+        except Exception as error:
+            shape = "x".join(map(str, stock.traits.shape.inputs))
+            why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            raise Fault(f"{told} cannot be given samples of {shape}: {why}.") from None
+    if not isinstance(made, torch.Tensor) or not made.is_floating_point():
+        given = made.dtype if isinstance(made, torch.Tensor) else type(made).__name__
+        raise Fault(f"{told} gives {given}: must give a tensor of floating numbers.")
+    if made.shape[:-1] != targets.shape:
+        wanted = (*targets.shape, outputs)
+        raise Fault(
+            f"{told} gives the shape {tuple(made.shape)} for {len(targets)} samples: must be "
+            f"{wanted}."
+        )
+    if made.shape[-1] < outputs:
+        what = "tokens" if stock.traits.sequence else "classes"
+        raise Fault(
+            f"{told} answers with {made.shape[-1]} numbers: must be {outputs}, as the data have "
+            f"{outputs} {what}."
+        )
+
+
+def _pass(model: torch.nn.Module, stock: Stock, where: str) -> tuple[object, torch.Tensor]:
+    """What a model answers to a few samples, and what it should."""
+    inputs, labels = (array[:FEW] for array in stock.tests["iid"])
+    few = build.samples(stock, inputs, labels, torch.device(where))
+    given, targets = few.batch(slice(FEW))
+    with torch.no_grad():
+        return model.eval()(given), targets
