@@ -4,7 +4,7 @@ import ctypes
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -173,13 +173,55 @@ def _nap(seconds: float) -> None:
         ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, int(seconds * 1e9), 0, 0, 0)
 
 
+def crowd(affinities: Iterable[Collection[int]]) -> float:
+    """How many ranks there are to a core, where they are most.
+
+    Ranks that are bound to cores of their own are no crowd, however many they are; of those that
+    may use the same cores, or some of them, all must find room there.
+
+    Args:
+        affinities: The cores that each rank of a node may use.
+    """
+    ranks = [frozenset(own) for own in affinities]
+    places = {*ranks, frozenset().union(*ranks)}
+    return max(sum(own <= place for own in ranks) / len(place) for place in places)
+
+
+def beside(ranks: int) -> list[set[int]]:
+    """The cores of so many ranks of this node, before MPI knows them; none where nobody tells.
+
+    They are what this one's parent started, or, where each has a shell around it, its parent.
+    """
+    process = os.getppid()
+    for _ in range(2):
+        found = []
+        for child in _children(process):
+            with suppress(OSError):
+                found.append(os.sched_getaffinity(child))
+        if len(found) >= ranks:
+            return found
+        process = int((_told(process) or ["", "0"])[1])
+    return []
+
+
+def _children(process: int) -> list[int]:
+    """What a process has started."""
+    found = list[int]()
+    with suppress(OSError):
+        for path in Path(f"/proc/{process}/task").glob("*/children"):
+            found += map(int, path.read_text().split())
+    return found
+
+
 def advise() -> None:
     """Set what MPI and HDF5 read from the environment when they start."""
     # Where ranks outnumber cores, a waiting rank must give its core away.
-    crowd = (told(LOCAL_RANKS) or 1) / cores()
-    if crowd > 1:
+    ranks = told(LOCAL_RANKS) or 1
+    known = beside(ranks) if ranks > cores() else []
+    packed = crowd(known) if known else ranks / cores()
+    if packed > 1:
         os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
-        _nap(NAP * crowd)
+        _nap(NAP * packed)
     # MPI-IO takes no lock, readers do; without this a reader could stop the writer.
     os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
     # Of another library's mpiexec mpi4py warns on every rank; world() says it once.

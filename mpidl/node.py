@@ -64,9 +64,10 @@ class Node:
         if leads:
             self._gate[:] = 0
         self._address = self._gate.ctypes.data
-        used = {core for own in self.inner.allgather(host.affinity()) for core in own}
+        cores = self.inner.allgather(host.affinity())
+        used = {core for own in cores for core in own}
         self.share = max(1, min(host.cores(), len(used) // self.inner.size))
-        self._spins = 0 if self.inner.size > len(used) else SPINS
+        self._spins = 0 if host.crowd(cores) > 1 else SPINS
         self.inner.Barrier()
 
     @property

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mpidl
-from mpidl import cautions, graphs, hdf5, host, kernels, schema, world
+from mpidl import cautions, graphs, hdf5, host, kernels, schema, watchdog, world
 from mpidl.datasets.sources import SOURCES
 from mpidl.plan import Plan
 from mpidl.shards import Stock
@@ -94,10 +94,15 @@ def hosting(devices: int, ranks: int) -> str:
     return " on ".join(f"{count} {kind}{'s' if count > 1 else ''}" for count, kind in told)
 
 
+YIELDING = ("MPICH", "Intel MPI", "MVAPICH")
+"""Libraries that obey MPICH's variables."""
+
+
 def waiting() -> str:
-    """How MPI waits here: whether a waiting rank keeps its core."""
-    yields = os.environ.get("MPIR_CVAR_ENABLE_HEAVY_YIELD") == "1"
-    return "MPI gives its core away" if yields else "as MPI is installed"
+    """How the MPI that is there waits: whether a waiting rank keeps its core."""
+    name = world.vendor()
+    yields = os.environ.get("MPIR_CVAR_ENABLE_HEAVY_YIELD") == "1" and name in YIELDING
+    return f"{name} gives its core away" if yields else f"{name} does as it is installed"
 
 
 def notes(comm: Comm, plan: Plan, stock: Stock, exchange: "Exchange", parallel: bool) -> list[str]:
@@ -111,8 +116,8 @@ def notes(comm: Comm, plan: Plan, stock: Stock, exchange: "Exchange", parallel: 
         f"{type(exchange).__name__.lower()}{why}, "
         f"kernel {kernels.used()}, accelerator {exchange.device.type}; recording {how}",
     ]
-    if os.environ.get("MPIR_CVAR_ENABLE_HEAVY_YIELD") == "1":
-        lines.append("ranks outnumber cores: MPICH gives its core away while it waits")
+    if watchdog.on_duty is not None and watchdog.on_duty.crowded:
+        lines.append(f"ranks outnumber cores: while a rank waits, {waiting()}")
     lines += [*graphs.notes(plan.graph), *data(plan, stock), *sharing(plan)]
     return [*lines, *emulated(plan), *cautions.of(plan)]
 

@@ -44,11 +44,12 @@ class Watchdog:
         own: This rank's row.
         ranks: The number of each among all ranks.
         elsewhere: The names of other nodes.
-        crowd: How many ranks there are to a core.
+        crowd: How many ranks there are to a core, where they are most.
         abort: Ends the job with an exit code.
 
     Attributes:
         patience: Seconds that this rank waits for a late one.
+        crowded: Whether ranks outnumber cores.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Watchdog:
         self._table, self._own, self._ranks = table, own, list(ranks)
         self._elsewhere, self._abort = list(elsewhere), abort
         self._period = PERIOD * max(1.0, crowd / 4)
-        self.patience = PATIENCE
+        self.patience, self.crowded = PATIENCE, crowd > 1
         self._over = threading.Event()
         now = time.monotonic()
         self._say(process=os.getpid(), namespace=host.namespace(), since=now, beat=now)

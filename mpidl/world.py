@@ -59,6 +59,13 @@ def library() -> str:
     return " ".join(first.replace("Version:", "").split())
 
 
+def vendor() -> str:
+    """The name of the MPI library alone, such as ``MPICH``."""
+    from mpi4py import MPI
+
+    return MPI.get_vendor()[0]
+
+
 PATIENCE = 10.0
 """Seconds that a rank with a fault waits for the others, who should have the same fault."""
 
@@ -175,7 +182,7 @@ def _guard(comm: Comm) -> tuple[Watchdog, "MPI.Win"]:
         inner.rank,
         inner.allgather(comm.rank),
         sorted({*hosts} - {host.name()}),
-        inner.size / host.cores(),
+        host.crowd(inner.allgather(host.affinity())),
         comm.Abort,
     )
     inner.Barrier()
