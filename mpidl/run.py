@@ -1,6 +1,7 @@
 """The command: read the run file, build the parts in order, run the rounds, close the file."""
 
 import math
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -315,7 +316,8 @@ def claimed(comm: Comm, hold: claims.Hold, patient: bool, there: bool = False) -
     """
 
     def take() -> bool:
-        if comm.rank != 0 or (there and not hold.target.parent.is_dir()):
+        # Unlike pathlib's, this one says no where a name is too long.
+        if comm.rank != 0 or (there and not os.path.isdir(hold.target.parent)):
             return True
         return hold.take(patient, lambda told: print(told, flush=True))
 
