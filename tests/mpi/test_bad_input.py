@@ -371,7 +371,7 @@ XML = '<graphml><graph edgedefault="undirected">{}</graph></graphml>'
 GRAPHS = [
     ("", "Graph file {dir}/graph.txt: holds no graph."),
     ("0 1 0\n1 0 1\n0 1\n", "line 1 of the edge list has probability 0; leave the link out."),
-    ("0 1 0 1\n1 0 1\n", "line 2 has 3 numbers where the first has 4"),
+    ("0 1 0 1\n1 0 1\n", "line 2 has 3 entries"),
     ("0 1\n1 nan\n", "line 2, column 2 has 'nan' where a probability from 0 to 1 is needed."),
     ("0 1.5\n1 0\n", "line 1, column 2 has '1.5' where a probability"),
     ("0 x\n1 0\n", "line 1, column 2 has 'x' where a probability"),
@@ -381,12 +381,12 @@ GRAPHS = [
     ("# devices: 0\n", "'0' where a whole number from 1 to 100000 is needed."),
     ("# devices: 3\n0 3\n", "line 2 of the edge list has '3' where a whole number from 0 to 2"),
     (f"# directed\n0 {HUGE}\n", f"has '{HUGE}' where a whole number from 0 to 99999 is needed."),
-    ("# devices: 3\n0 1\n1 0\n", "line 3 of the edge list repeats the link of 1 and 0"),
+    ("# devices: 3\n0 1\n1 0\n", "falls apart into 2 components"),
     ("# published ood ranks: 7\n0 1\n1 0\n", "'7' where a whole number from 0 to 1 is needed."),
-    ("<graphml>", "is not valid GraphML."),
-    ("<!DOCTYPE lol><graphml/>", "GraphML with a document type is refused."),
+    ("<graphml>", "is not valid XML: no element found: line 1, column 9."),
+    ("<!DOCTYPE lol><graphml/>", "XML with a document type is refused."),
     (XML.format(""), "holds no graph."),
-    (XML.format('<node id="a"/><edge source="a" target="a"/>'), "links device 0 to itself."),
+    (XML.format('<node id="a"/><edge source="a" target="a"/>'), "links device 0 to itself;"),
     ("\ufffe\x00", "line 1, column 1 has "),
 ]
 """Graph files, and part of the one sentence that they are answered with."""
@@ -463,8 +463,12 @@ def told(text, **options):
 
 
 def files(folder):
-    """All below a folder with its size and time, so that nothing was made, moved or changed."""
-    return {p: (p.lstat().st_size, p.lstat().st_mtime_ns) for p in folder.rglob("*")}
+    """All below a folder, files with size and time, so that nothing was made, moved or changed.
+
+    The time of a folder tells of a claim that came and went, too.
+    """
+    found = {p: p.lstat() for p in folder.rglob("*")}
+    return {p: None if p.is_dir() else (s.st_size, s.st_mtime_ns) for p, s in found.items()}
 
 
 def sets(settings):
