@@ -68,6 +68,31 @@ def test_the_next_job_gets_what_this_one_was_submitted_with():
     )
 
 
+def test_a_job_that_pbs_runs_again_has_no_second_one_after_it(monkeypatch, tmp_path, capsys):
+    waits = {"MPIDL_CHAIN": 99}
+    jobs = {
+        "1.pbs": JOB | {"depend": "beforeany:7.pbs@here:8.pbs@here"},
+        "7.pbs": {"Variable_List": {"PBS_O_LANG": "C"}},
+        "8.pbs": {"Variable_List": waits},
+    }
+    given = []
+    monkeypatch.setattr(allocation, "described", jobs.__getitem__)
+    monkeypatch.setattr(allocation, "ask", lambda *words: given.append(words) or "9.pbs\n")
+    monkeypatch.setenv("PBS_JOBID", "1.pbs")
+    monkeypatch.delenv("MPIDL_CHAIN", raising=False)
+    monkeypatch.setenv("MPIDL_JOB", 'run a.toml --set name="a,b"')
+    site, results = sites.read("aurora"), tmp_path / "a.h5"
+    chain.again(site, "x.pbs", results)
+    assert not given
+    assert "the next job is 8.pbs" in capsys.readouterr().out
+    waits["MPIDL_CHAIN"] = 98
+    chain.again(site, "x.pbs", results)
+    (words,) = given
+    assert words[-5:-3] == ("-W", "depend=afterany:1.pbs")
+    assert f"MPIDL_JOB=@{tmp_path}/a.h5.job" in words[-2].split(",")
+    assert (tmp_path / "a.h5.job").read_text() == 'run a.toml --set name="a,b"\n'
+
+
 def test_commas_are_quoted_for_qsub():
     assert chain.quoted("MPIDL_VENV", "a b") == "a b"
     assert chain.quoted("MPIDL_VENV", "a,b") == '"a,b"'
