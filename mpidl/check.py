@@ -65,7 +65,7 @@ def report(plan: Plan, stock: Stock, found: dict[str, Any]) -> str:
         rounds, seconds = plan.file.training.rounds, found["simulated_seconds"]
         lines.append(f"{rounds} rounds take {_counted(seconds)} simulated seconds")
     lines += forecast.narrow(found) if plan.devices <= outlook.CLOSE else [forecast.BEYOND]
-    lines += [*_mixing(plan, found), *found["cautions"], *_costs(plan, found)]
+    lines += [*_mixing(plan, found), *found["cautions"], *_costs(plan, found), *found["advice"]]
     return "\n".join([*lines, "", inspect.cleandoc(found["run_file"])])
 
 

@@ -27,7 +27,7 @@ FLOAT = 4
 
 def of_run(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any]:
     """What a check tells, as plain values; ``together`` if all ranks are on one node."""
-    from mpidl import build
+    from mpidl import batching, build
 
     graph = plan.graph
     size, learned = build.sizes(plan, stock)
@@ -71,6 +71,7 @@ def of_run(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, An
             i: {int(j): float(w) for j, w in zip(*row, strict=True)} for i, row in rows.items()
         }
     found["cautions"] = cautions.of(plan)
+    found["advice"] = batching.advice(plan, stock)
     found["run_file"] = plan.file.text()
     return found
 

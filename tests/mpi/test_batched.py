@@ -43,3 +43,23 @@ def test_a_model_that_does_not_allow_it_is_told(parts, monkeypatch):
         cpu = torch.device("cpu")
         assert not build.side_by_side(serial.plan, serial.stock, 2, cpu)
         assert not build.side_by_side(serial.plan, serial.stock, 2, torch.device("meta"))
+
+
+LARGE = ("model.name=mlp", "model.hidden=[1000, 200]")
+
+
+@pytest.mark.parametrize(
+    ("settings", "devices", "told"),
+    [
+        ((), 10, "'yes' would shorten rounds here (10 devices a rank of a model of "),
+        (("training.batched=yes",), 10, None),
+        ((), 2, None),
+        (LARGE, 10, None),
+        ((*LARGE, "training.batched=yes"), 2, "'yes' makes rounds longer here (2 devices a rank"),
+    ],
+)
+def test_a_check_says_where_it_pays(comm, planned, checked, settings, devices, told):
+    found = checked(planned(f"topology.devices={devices * comm.size}", *settings), False)
+    if comm.rank == 0:
+        assert ("training.batched = '" in found) == (told is not None)
+        assert told is None or told in found

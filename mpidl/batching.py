@@ -1,0 +1,58 @@
+"""Where devices side by side (``training.batched``) pay on a processor.
+
+The rule was measured by ``tests/bench/batched.py``, whose table is in ``results/large.md``.
+"""
+
+import numpy as np
+from torch import nn
+
+from mpidl import accelerators, build
+from mpidl.plan import Plan
+from mpidl.shards import Stock
+
+FEW = 8
+"""Devices a rank from which on they pay."""
+
+SMALL = 40_000
+"""Parameters up to which they pay, where all of these are in linear layers."""
+
+LARGE = 100_000
+"""Parameters from which on they cost. Between the two it depends on the machine."""
+
+
+def pays(model: nn.Module, devices: int) -> bool | None:
+    """Whether so many devices of a rank take less time side by side; None where it is not clear.
+
+    Args:
+        model: Of one of them; its numbers are not read.
+        devices: How many a rank hosts.
+    """
+    size = sum(weights.numel() for weights in model.parameters())
+    learning = [part for part in model.modules() if list(part.parameters(recurse=False))]
+    convolves = any(isinstance(part, nn.modules.conv._ConvNd) for part in learning)
+    if convolves or size > LARGE:
+        return False
+    linear = all(isinstance(part, nn.Linear) for part in learning)
+    return True if linear and size <= SMALL and devices >= FEW else None
+
+
+def advice(plan: Plan, stock: Stock) -> list[str]:
+    """What to do about ``training.batched``, a sentence, where another one takes less time."""
+    wanted, hosted = plan.file.training.batched, int(np.bincount(plan.hosts).max())
+    if hosted < 2 or accelerators.chosen(plan.file.training.accelerator) != "cpu":
+        return []
+    model = build.sketch(plan, stock)
+    worth, size = pays(model, hosted), build.sizes(plan, stock)[0]
+    told = f"{hosted} devices a rank of a model of {size:,} parameters"
+    if worth and wanted != "yes":
+        return [
+            f"training.batched = 'yes' would shorten rounds here ({told}): a rank then trains its "
+            "devices at once, and curves differ by rounding from those of one after another"
+        ]
+    if worth is False and wanted == "yes":
+        return [
+            f"training.batched = 'yes' makes rounds longer here ({told}): on processors it pays "
+            f"for {FEW} devices a rank and more of models without convolutions of up to {SMALL:,} "
+            "parameters; 'no' takes less time"
+        ]
+    return []

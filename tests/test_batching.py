@@ -1,0 +1,27 @@
+"""Where devices side by side are said to pay."""
+
+import pytest
+from torch import nn
+
+from mpidl import batching
+
+
+def linear(inputs, outputs):
+    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, outputs), nn.ReLU())
+
+
+@pytest.mark.parametrize(
+    ("model", "devices", "want"),
+    [
+        (linear(64, 64), 8, True),
+        (linear(64, 64), 7, None),
+        (linear(399, 100), 5000, True),
+        (linear(400, 100), 5000, None),
+        (linear(998, 100), 8, None),
+        (linear(1000, 100), 8, False),
+        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 2)), 8, False),
+        (nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 10)), 8, None),
+    ],
+)
+def test_the_rule_follows_layers_parameters_and_devices(model, devices, want):
+    assert batching.pays(model, devices) is want
