@@ -319,7 +319,7 @@ def test_pajek_has_arcs_and_edges_and_vertices_of_one_label(written):
             read(written(content))
 
 
-@pytest.mark.parametrize("name", ["a.mtx", "a.npy", "csr.npz", "coo.npz"])
+@pytest.mark.parametrize("name", ["a.mtx", "a.npy", "csr.npz", "csc.npz", "coo.npz"])
 def test_in_matrices_of_scipy_rows_send_to_columns(tmp_path, name):
     matrix = np.array([[0, 1, 0], [0, 0, 0.5], [1, 0, 0]])
     file = tmp_path / name
@@ -340,7 +340,7 @@ def test_in_matrices_of_scipy_rows_send_to_columns(tmp_path, name):
     assert not notes(read(file))
     for wrong, words in (
         (np.eye(3), r"(row 0, column 0|line \d) .*links device 0 to itself"),
-        (2 * matrix, r"(row 0, column 1|line \d) .*has '2.*' where a probability"),
+        (2 * matrix, r"(row \d, column \d|line \d) .*has '2.*' where a probability"),
         (matrix[:2], "has the shape 2 x 3; an adjacency matrix is square"),
         (
             1j * matrix,
@@ -385,9 +385,17 @@ def test_matrices_are_read_without_pickle_and_within_bounds(tmp_path, written, m
     assert set(read(written(market)).edges) == {(0, 1), (1, 0), (1, 2), (2, 1)}
     outside = scipy.sparse.csr_array(np.eye(3)[::-1])
     outside.indices[1] = 2**30
+    for form in ("dia", "bsr"):
+        scipy.sparse.save_npz(tmp_path / "c.npz", scipy.sparse.eye_array(3, format=form))
+        with pytest.raises(Fault, match=f"of the form '{form}', which is not read; 'csr' "):
+            read(tmp_path / "c.npz")
     scipy.sparse.save_npz(tmp_path / "b.npz", outside)
     with pytest.raises(Fault, match=r"is not valid .npz: "):
         read(tmp_path / "b.npz")
+    csr = {"format": b"csr", "shape": [3, 3], "data": np.ones(1), "indices": [1]}
+    np.savez(tmp_path / "d.npz", **csr, indptr=[0, 2**40, 2**40, 2**40])
+    with pytest.raises(Fault, match=r"is not valid .npz: its indptr does not fit"):
+        read(tmp_path / "d.npz")
     monkeypatch.setattr("mpidl.graphs.files.matrices.BYTES", 10)
     with pytest.raises(Fault, match="bytes when it is unpacked; at most 10 are read"):
         read(tmp_path / "b.npz")

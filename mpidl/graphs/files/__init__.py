@@ -30,7 +30,8 @@ GraphML, GEXF, GML, Pajek, node-link JSON: nodes are numbered in the order of th
 names where these are 0..N-1. Of an edge its direction and its attribute ``probability`` count, as
 do the defaults of that; other attributes are ignored.
 
-MatrixMarket, ``.npy``, scipy's ``.npz``: ``A[i, j]`` is the probability of the link from i to j.
+MatrixMarket, ``.npy``, scipy's ``.npz`` (csr, csc, coo): ``A[i, j]`` is the probability of the link
+from i to j.
 
 Everywhere parallel links become one, of probability ``1 - product of (1 - p)``, and are refused
 where the file gives them different weights. Weights are not read: strategies weigh. Nodes that have

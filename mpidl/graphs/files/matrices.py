@@ -3,15 +3,21 @@
 ``A[i, j]`` is the probability of the link from i to j, as networkx and scipy have it.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import networkx as nx
 import numpy as np
-import scipy.sparse
+import numpy.typing as npt
 
 from mpidl.faults import Fault, printable
 from mpidl.graphs.files import entries
+
+Array = npt.NDArray[Any]
+
+Entries = tuple[int, tuple[Array, ...], Array]
+"""The size of a matrix, rows and columns of its entries, ``(2, E)``, and their values, ``(E,)``."""
 
 BYTES = 256 * 2**20
 """That a packed matrix may have when it is unpacked."""
@@ -34,17 +40,15 @@ def graph(path: Path, kind: str) -> nx.DiGraph:
         raise Fault(f"Graph file {path}: is not valid .{kind}: {told}.") from None
 
 
-def _graph(path: Path, found: Any) -> nx.DiGraph:
-    _check_type(path, found.dtype)
-    rows, columns, values = found.row, found.col, found.data
+def _graph(path: Path, found: Entries) -> nx.DiGraph:
+    size, (rows, columns), values = found
     links = entries.Links(path)
     entries.affordable(path, len(values))
     for i, j, value in zip(rows.tolist(), columns.tolist(), values.tolist(), strict=True):
         if value:
             where = f"row {i}, column {j} (from 0)"
             links.add((i, j), entries.probability(path, str(float(value)), where), where)
-    notes = [*links.notes(), *asymmetry(links.chances)]
-    return entries.graph(found.shape[0], links.chances, notes)
+    return entries.graph(size, links.chances, [*links.notes(), *asymmetry(links.chances)])
 
 
 def asymmetry(chances: entries.Chances) -> list[str]:
@@ -75,17 +79,20 @@ def _check_type(path: Path, dtype: np.dtype[Any]) -> None:
         raise Fault(f"Graph file {path}: is a matrix of {dtype}, not of probabilities.")
 
 
-def _dense(path: Path) -> Any:
+def _dense(path: Path) -> Entries:
     found = np.load(path, mmap_mode="r", allow_pickle=False)
     check_shape(path, found.shape)
     _check_type(path, found.dtype)
     entries.affordable(path, int(np.count_nonzero(found)))
     ends = np.nonzero(found)
-    return scipy.sparse.coo_array((found[ends].astype(float), ends), shape=found.shape)
+    return len(found), ends, found[ends]
 
 
-def _packed(path: Path) -> Any:
-    """A sparse matrix of scipy, after a look at how much is packed there."""
+def _packed(path: Path) -> Entries:
+    """A sparse matrix of scipy, after a look at how much is packed there.
+
+    scipy's own reader gives what it finds to C++, which a damaged file leads out of its memory.
+    """
     import zipfile
 
     with zipfile.ZipFile(path) as packed:
@@ -100,9 +107,29 @@ def _packed(path: Path) -> Any:
             f"Graph file {path}: has {unpacked:,} bytes when it is unpacked; at most {BYTES:,} are "
             "read."
         )
-    found = scipy.sparse.load_npz(path)
-    check_shape(path, found.shape)
-    if found.format in ("csr", "csc", "bsr"):
-        # Its constructor does not look whether all indices are within the matrix.
-        found.check_format(full_check=True)
-    return scipy.sparse.coo_array(found)
+    with np.load(path, allow_pickle=False) as found:
+        form, shape = bytes(found["format"].item()).decode(), found["shape"].tolist()
+        check_shape(path, tuple(shape))
+        _check_type(path, found["data"].dtype)
+        ends = _ends(path, form, shape[0], found)
+        if any(len(one) and not 0 <= one.min() <= one.max() < shape[0] for one in ends):
+            raise ValueError("an entry is outside the matrix")
+        return shape[0], ends, found["data"]
+
+
+def _ends(path: Path, form: str, size: int, found: Mapping[str, Array]) -> tuple[Array, ...]:
+    """Rows and columns of the entries of a sparse matrix."""
+    if form == "coo":
+        ends = found["coords"] if "coords" in found else (found["row"], found["col"])
+        return tuple(ends)
+    if form not in ("csr", "csc"):
+        raise Fault(
+            f"Graph file {path}: is a sparse matrix of the form {form!r}, which is not read; 'csr' "
+            "(matrix.tocsr()), 'csc' and 'coo' are."
+        )
+    across: Array = found["indices"]
+    many: Array = np.diff(found["indptr"].astype(np.int64))
+    if len(many) != size or many.min() < 0 or many.max() > size or many.sum() != len(across):
+        raise ValueError("its indptr does not fit")
+    along = np.repeat(np.arange(size), many)
+    return (along, across) if form == "csr" else (across, along)
