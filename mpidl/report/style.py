@@ -1,6 +1,7 @@
 """How figures look: one style file, and the same colour for the same thing everywhere.
 
-No colour stands alone: strategies also differ in markers, and variants of one in lines.
+No colour stands alone: strategies also differ in markers, variants of one in lines, and areas in
+hatches. Each colour has a contrast of 3 to 1 with white and with the page's dark paper.
 """
 
 import zlib
@@ -9,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
-from matplotlib.colors import Colormap, to_hex
-from matplotlib.typing import LineStyleType
+from matplotlib.colors import Colormap, to_hex, to_rgb
+from matplotlib.typing import ColorType, LineStyleType
 
 from mpidl.report.labels import JOINT
 
@@ -28,6 +29,9 @@ FAINT = to_hex(_PARAMETERS["grid.color"])
 PAPER = to_hex(_PARAMETERS["figure.facecolor"])
 """What lies under everything."""
 
+LEGIBLE = (0.135, 0.285)
+"""Luminances that have a contrast of 3 to 1 and more with white and with dark paper, 12161a."""
+
 HALF = 3.4
 """Width of half a page's column pair, in inches."""
 
@@ -40,9 +44,9 @@ KINDS = {"iid": "#64748b", "ood": "#c4277b"}
 PHASES = {
     "train": "#3b7dba",
     "weights": "#c46a8f",
-    "wait": "#b3b8c0",
-    "exchange": "#d9822b",
-    "mix": "#c4a72c",
+    "wait": "#8e9298",
+    "exchange": "#d17d29",
+    "mix": "#a99026",
     "evaluate": "#4d9a6a",
     "record": "#8e6bb0",
 }
@@ -51,38 +55,38 @@ PHASES = {
 STRATEGIES = {
     "unweighted": ("#7d7d7d", "o"),
     "weighted": ("#009e73", "s"),
-    "random": ("#d79b00", "^"),
+    "random": ("#bd8800", "^"),
     "federated": ("#8a63c9", "D"),
     "metropolis_hastings": ("#8c6239", "P"),
     "sinkhorn": ("#4d8f3a", "X"),
-    "given": ("#2b4f81", "2"),
-    "none": ("#a8a8a8", "x"),
+    "given": ("#496893", "2"),
+    "none": ("#919191", "x"),
     "degree": ("#0072b2", "v"),
     "betweenness": ("#d55e00", "<"),
-    "closeness": ("#45a9dc", ">"),
-    "eigenvector": ("#a3305f", "h"),
+    "closeness": ("#3f9ac9", ">"),
+    "eigenvector": ("#ab416c", "h"),
     "degree_similarity": ("#2f9aa0", "d"),
     "betweenness_similarity": ("#c77b5a", "p"),
     "trimmed_mean": ("#5f8a3a", "*"),
-    "median": ("#3d6b5c", "+"),
+    "median": ("#436f61", "+"),
     "krum": ("#b8476b", "H"),
-    "clipped_gossip": ("#4f5fae", "8"),
+    "clipped_gossip": ("#5261af", "8"),
 }
 """Colour and marker of each strategy, in the order in which figures show them."""
 
 ALGORITHMS = {
     "dsgd": ("#6b7280", "o"),
     "quasi_global_momentum": ("#b45309", "s"),
-    "exact_diffusion": ("#1d4ed8", "^"),
-    "gradient_tracking": ("#be185d", "v"),
+    "exact_diffusion": ("#305ddb", "^"),
+    "gradient_tracking": ("#c12365", "v"),
     "push_sum": ("#0f766e", "D"),
     "choco": ("#7c3aed", "P"),
-    "relay_sum": ("#65a30d", "h"),
-    "asynchronous": ("#b91c1c", "<"),
+    "relay_sum": ("#64a20d", "h"),
+    "asynchronous": ("#bf3131", "<"),
 }
 """The same of each algorithm, where these and not the strategies differ."""
 
-OTHERS = ("#5b7f2b", "#c05a9a", "#4a5fc1", "#9a8b2f", "#b0413e", "#3f8f8a", "#7b5a9e", "#6e7f95")
+OTHERS = ("#5b7f2b", "#c05a9a", "#4a5fc1", "#9a8b2f", "#b0423f", "#3f8f8a", "#7b5a9e", "#6e7f95")
 """Colours of strategies that are not known here."""
 
 _LOOKS = STRATEGIES | ALGORITHMS
@@ -96,6 +100,9 @@ LINES: tuple[LineStyleType, ...] = (
     (0, (8, 2)),
 )
 """The first is that of a plain name, the others are for variants of a strategy."""
+
+HATCHES = ("", "////", "....", "xxxx", "----", "||||", "\\\\\\\\", "++++", "oo")
+"""What tells bars and stacked areas apart where nobody sees their colours."""
 
 MARKERS = "osv^D<>Phdp*X"
 
@@ -120,9 +127,26 @@ def amounts() -> Colormap:
 
 
 def steps(count: int) -> list[str]:
-    """Colours for a few rounds, early to late, legible on white and on black."""
+    """Colours for a few rounds, early to late, legible on white and on dark paper."""
     colors = matplotlib.colormaps["plasma"]
-    return [to_hex(colors(0.25 + 0.5 * i / max(1, count - 1))) for i in range(count)]
+    return [_legible(colors(0.15 + 0.65 * i / max(1, count - 1))) for i in range(count)]
+
+
+def luminance(color: ColorType) -> float:
+    """Relative luminance, 0 to 1; source: WCAG 2.2, by which contrast is computed from it."""
+    parts = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color))
+    return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
+
+
+def _legible(color: ColorType) -> str:
+    """A colour, mixed with white or black until it has contrast with both papers."""
+    least, most = LEGIBLE
+    end = 1.0 if luminance(color) < least else 0.0
+    mixed = to_rgb(color)
+    while not least <= luminance(mixed) <= most:
+        red, green, blue = (0.98 * part + 0.02 * end for part in mixed)
+        mixed = red, green, blue
+    return to_hex(mixed)
 
 
 def base(strategy: str) -> str:

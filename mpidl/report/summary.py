@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl import graphs, reader, rows, schema
-from mpidl.report import cautions, measures
+from mpidl.report import cautions, lateness, measures
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -70,6 +70,7 @@ class Summary:
         graph: Its digest, see :func:`mpidl.graphs.digest`; of a file that does not tell it that of
             the links in it.
         warnings: What a reader must know, a sentence each.
+        late: When the last device learned what the sources know, which, and why so late.
     """
 
     path: Path
@@ -85,6 +86,7 @@ class Summary:
     edges: tuple[tuple[int, int], ...] = field(repr=False)
     graph: str
     warnings: tuple[str, ...]
+    late: str = ""
 
 
 def read(path: Path, threshold: float = THRESHOLD) -> Summary:
@@ -150,6 +152,7 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
         edges=edges,
         graph=str(told.get(schema.GRAPH_DIGEST) or _digest(run)),
         warnings=tuple(cautions.of(run)),
+        late=lateness.told(run, by_device, threshold),
     )
 
 

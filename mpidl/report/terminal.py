@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mpidl.faults import printable
+from mpidl.report import lateness
 from mpidl.report.collection import Collection
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -54,6 +55,8 @@ def show(collection: Collection, console: Console) -> None:
         console: Where to.
     """
     tell(warned(collection), console)
+    for sentence in lateness.answers(collection):
+        console.print(Text(printable(sentence)), soft_wrap=True)
     together = collection.runs["seed"].nunique() > 1 or len(collection.runs) > ROWS
     if together:
         console.print(_groups(collection))

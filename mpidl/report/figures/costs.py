@@ -50,16 +50,19 @@ def seconds(run: xr.Dataset) -> Picture | None:
 
 
 def _stack(axes: Axes, parts: dict[str, Array], first: int) -> None:
-    """Bars side by side without gaps, a colour for each phase, from the bottom up."""
+    """Bars side by side without gaps, a colour and a hatch for each phase, from the bottom up."""
     base = np.zeros(len(next(iter(parts.values()))))
     edges = np.arange(len(base) + 1) + first - 0.5
+    hatches = dict(zip(style.PHASES, style.HATCHES, strict=False))
     for phase, values in parts.items():
         axes.stairs(
             base + values,
             edges,
             baseline=base,
             fill=True,
-            color=style.PHASES[phase],
+            facecolor=style.PHASES[phase],
+            edgecolor=style.PAPER,
+            hatch=hatches[phase],
             linewidth=0,
             label=phase,
         )

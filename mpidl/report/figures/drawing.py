@@ -31,7 +31,7 @@ NUMBERED = 40
 BRIGHT = 0.55
 """Accuracy from which on a device is so bright that its number is black."""
 
-MARKS = {"attacker": ("s", "#dc2626", 2.3), "straggler": ("o", "#e08a1e", 2.0)}
+MARKS = {"attacker": ("s", "#dc2626", 2.3), "straggler": ("o", "#cf7f1b", 2.0)}
 """Outline, colour and area, in areas of a device, of what is marked."""
 
 
@@ -64,7 +64,7 @@ class Drawing:
                 PathPatch(
                     Path(own, [Path.MOVETO, Path.LINETO] * (len(own) // 2)),
                     linewidth=float(width) * thinner,
-                    edgecolor="#9aa1ab",
+                    edgecolor="#8b929c",
                     facecolor="none",
                     capstyle="butt",
                     clip_on=False,

@@ -19,10 +19,6 @@ from mpidl.report.figures.picture import Picture, blank
 
 Array = npt.NDArray[Any]
 
-HATCHES = ("", "////", "....", "xxxx", "----", "||||", "\\\\\\\\")
-"""What tells the bars of variants of a strategy apart."""
-
-
 OVER = {
     "round": ("curves", "rounds", ""),
     "seconds": (
@@ -123,7 +119,7 @@ def levels(collection: Collection) -> Picture | None:
             "edgecolor": style.PAPER,
             "linewidth": 0.0,
         }
-        hatch = HATCHES[style.variant(strategy, strategies, len(HATCHES))]
+        hatch = style.HATCHES[i % len(style.HATCHES)]
         handles[strategy] = axes.bar(x, heights, 0.92 * width, hatch=hatch, **look)
         axes.vlines(
             x, own[f"{measure}_low"], own[f"{measure}_high"], color=style.INK, linewidth=0.8

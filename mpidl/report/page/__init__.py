@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from mpidl import reader
 from mpidl.faults import Fault
-from mpidl.report import figures, statistics, style
+from mpidl.report import figures, lateness, statistics, style
 from mpidl.report.collection import Collection
 from mpidl.report.labels import Compared
 from mpidl.report.page import facts, table
@@ -136,6 +136,7 @@ def text(
     return _template().render(
         title=facts.title(collection),
         abstract=facts.abstract(collection),
+        late=lateness.answers(collection),
         made=facts.made(collection),
         compared=collection.compared,
         several=len(collection.summaries) > 1,
