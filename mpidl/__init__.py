@@ -8,7 +8,15 @@ if TYPE_CHECKING:
 
     from mpidl.archive import Study
 
-__version__ = "0.1.0"
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> str:
+        if name == "__version__":
+            from mpidl import version
+
+            return version.number()
+        raise AttributeError(f"module 'mpidl' has no attribute {name!r}")
 
 
 # Imported when called, as every rank of a run imports this file and none reads results.

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from mpidl.outcome import Outcome
 
@@ -73,8 +73,24 @@ def command(work: Callable[[], int]) -> int:
         return 128 + signal.SIGPIPE
 
 
+class _Version(argparse.Action):
+    """Prints version and commit; they are not looked for unless they are asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from mpidl import version
+
+        print(version.told())
+        parser.exit()
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose complaint is a :class:`Fault`, so that it is told once and in one way."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        if self.add_help:
+            told = "version and commit"
+            self.add_argument("--version", action=_Version, nargs=0, help=told)
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing on every rank."""

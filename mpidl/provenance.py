@@ -4,14 +4,12 @@ import datetime
 import os
 import platform
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import mpidl
-from mpidl import cautions, graphs, hdf5, host, kernels, schema, watchdog, world
+from mpidl import cautions, graphs, hdf5, host, kernels, schema, version, watchdog, world
 from mpidl.datasets.sources import SOURCES
 from mpidl.plan import Plan
 from mpidl.shards import Stock
@@ -23,22 +21,6 @@ if TYPE_CHECKING:
 
 NAMED = 8
 """Devices and outages that a sentence lists."""
-
-
-def commit() -> str:
-    """The git commit of the program, ``+`` if files changed since; empty outside a checkout."""
-    root = Path(__file__).parent.parent
-    if not (root / ".git").exists():
-        return ""
-    git = ["git", "-C", str(root)]
-    try:
-        found = subprocess.run(
-            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        )
-        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return found.stdout.strip() + ("+" if changed.stdout else "")
 
 
 def command() -> str:
@@ -58,8 +40,8 @@ def attributes(comm: Comm, plan: Plan, stock: Stock, backend: str) -> dict[str, 
     if hosts is None:
         return {}
     return {
-        "mpidl": mpidl.__version__,
-        "commit": commit(),
+        "mpidl": version.number(),
+        "commit": version.commit(),
         "run_file": plan.file.text(),
         schema.GRAPH_DIGEST: graphs.digest(plan.graph, plan.file.topology.link_probability),
         schema.DATA_DIGEST: stock.traits.content.digest,
@@ -83,7 +65,7 @@ def title(plan: Plan) -> str:
     """What a run is, on one line."""
     graph = plan.file.topology.file or f"{plan.file.topology.name} graph"
     return (
-        f"mpidl {mpidl.__version__}: {plan.file.name}, {graph}, {plan.file.algorithm.name} with "
+        f"mpidl {version.number()}: {plan.file.name}, {graph}, {plan.file.algorithm.name} with "
         f"{plan.file.strategy.name} weights, OOD data on {named(plan, plan.sources)}"
     )
 

@@ -31,6 +31,7 @@ from mpidl import (
     results,
     schema,
     shards,
+    version,
     walltime,
     watchdog,
     world,
@@ -98,6 +99,7 @@ def parser() -> Parser:
         help="all topologies, strategies, data sets, models, backends",
     )
     add("-h", "--help", action="store_true", help="this text")
+    add("--version", action="store_true", help="version and commit")
     return parser
 
 
@@ -105,23 +107,28 @@ def told(arguments: Sequence[str] | None) -> str:
     """The text where nothing but a text is asked for, which needs no MPI; else empty."""
     with suppress(Fault):
         options = parser().parse_args(arguments)
-        if options.help or options.list:
-            return parser().format_help() if options.help else check.listing(options.json)
+        if options.help:
+            return parser().format_help()
+        if options.version:
+            return f"{version.told()}\n"
+        if options.list:
+            return check.listing(options.json)
     return ""
 
 
 def prepare(arguments: Sequence[str]) -> None:
     """Import what ranks need; torch only if they get so far, so that a fault is told soon."""
+    if told(arguments):
+        return
     with suppress(Fault):
         options = parser().parse_args(arguments)
-        if not (options.help or options.list):
-            world.load()
-            ranks = host.launched()
-            made = plan.make(plan.read(options.file, options.set, ranks), ranks)
-            shards.foresee(made.file)
+        world.load()
+        ranks = host.launched()
+        made = plan.make(plan.read(options.file, options.set, ranks), ranks)
+        shards.foresee(made.file)
 
-            hdf5.load()
-            from mpidl import build, rounds  # noqa: F401
+        hdf5.load()
+        from mpidl import build, rounds  # noqa: F401
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

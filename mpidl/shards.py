@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import datasets, host, models, ood, placement, seeds, world
+from mpidl import datasets, host, models, ood, placement, seeds, shipped, world
 from mpidl.datasets.sources import SOURCES, look
 from mpidl.faults import Fault
 from mpidl.node import Shared
@@ -173,7 +173,9 @@ def foresee(file: RunFile) -> None:
 
 
 def _folder(file: RunFile) -> Path | None:
-    return Path(os.path.expanduser(file.data.dir)) if file.data.dir is not None else None
+    if file.data.dir is None:
+        return None
+    return shipped.find(Path(os.path.expanduser(file.data.dir)))
 
 
 def cut(

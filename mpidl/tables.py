@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError, create_model
 
+from mpidl import shipped
 from mpidl.faults import Fault, entry, shown
 from mpidl.registry import Registry, nearest
 
@@ -30,7 +31,7 @@ def read(source: Path | str, kind: str = "run file") -> Tables:
     """The tables in a TOML file, or in TOML text.
 
     Args:
-        source: The path of a file, or text.
+        source: The path of a file, which may be one that comes with the program, or text.
         kind: What it is called if something is wrong with it.
 
     Raises:
@@ -38,6 +39,7 @@ def read(source: Path | str, kind: str = "run file") -> Tables:
     """
     if isinstance(source, str):
         return _parse(source, "The text")
+    told, source = source, shipped.find(source)
     try:
         if source.exists() and not source.is_file():
             raise Fault(f"The {kind} {source} is not a regular file.")
@@ -45,7 +47,8 @@ def read(source: Path | str, kind: str = "run file") -> Tables:
             raise Fault(f"The {kind} {source} has {size:,} bytes; at most {BYTES:,} are read.")
         return _parse(source.read_text(encoding="utf-8-sig"), f"The {kind} {source}")
     except OSError as error:
-        raise Fault(f"Cannot read the {kind} {source}: {error.strerror}.") from None
+        more = shipped.sought(told) if isinstance(error, FileNotFoundError) else ""
+        raise Fault(f"Cannot read the {kind} {source}: {error.strerror}{more}.") from None
     except UnicodeDecodeError:
         raise Fault(f"The {kind} {source} is not UTF-8 text.") from None
 

@@ -34,7 +34,10 @@ def launch(folder, *arguments, ranks=4):
     ("arguments", "sentence"),
     [
         (["--rounds", "3"], "Unrecognized arguments: --rounds; see python -m mpidl.run --help."),
-        (["none.toml"], "Cannot read the run file none.toml: No such file or directory."),
+        (
+            ["none.toml"],
+            "Cannot read the run file none.toml: No such file or directory; looked for",
+        ),
         (["--set", "training.lr=nan"], "training.lr = nan: should be a finite number."),
         (["--set", "topology.devices=3"], "mpiexec started 4 ranks but the graph has 3 devices"),
         (["--set", "data.name=mnist", "--set", "data.dir=."], "mnist needs the file train-images"),

@@ -13,7 +13,7 @@ if __name__ == "__main__":
 
     start.fork_from_one("mpidl.bench.__main__")
 
-from mpidl import hdf5, host, kernels, provenance, world
+from mpidl import hdf5, host, kernels, provenance, version, world
 from mpidl.faults import Fault, Parser
 
 PARTS = ("start", "mix", "exchange", "round", "checkpoint")
@@ -44,14 +44,16 @@ def parser() -> Parser:
     add("--dir", type=Path, default=Path(), help="where checkpoints are written; the disk matters")
     add("--json", action="store_true", help="for programs")
     add("-h", "--help", action="store_true", help="this text")
+    add("--version", action="store_true", help="version and commit")
     return parser
 
 
 def told(arguments: Sequence[str] | None) -> str:
     """The text where nothing but a text is asked for, which needs no MPI; else empty."""
     with suppress(Fault):
-        if parser().parse_args(arguments).help:
-            return parser().format_help()
+        options = parser().parse_args(arguments)
+        if options.help or options.version:
+            return parser().format_help() if options.help else f"{version.told()}\n"
     return ""
 
 
@@ -116,7 +118,7 @@ def machine(ranks: int) -> dict[str, object]:
 
     return {
         "date": time.strftime("%Y-%m-%d %H:%M"),
-        "commit": provenance.commit()[:10] or "unknown",
+        "commit": version.commit()[:10] or "unknown",
         "ranks": ranks,
         "cores": host.cores(),
         "mpi": world.library(),

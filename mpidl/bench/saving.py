@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-import mpidl
-from mpidl import world
+from mpidl import version, world
 from mpidl.bench import clock
 from mpidl.checkpoint import Saver, Story
 from mpidl.runfile import Checkpoint
@@ -37,9 +36,7 @@ def measure(
 def _measure(comm: Comm, size: float, repetitions: int, where: Path) -> list[dict[str, Any]]:
     draw = np.random.default_rng(comm.rank)
     vector = draw.standard_normal(max(1, int(1e6 * size) // 4)).astype(np.float32)
-    story = Story(
-        run_file="", origin={}, started="", resumed=[], mpidl=mpidl.__version__, commit=""
-    )
+    story = Story(run_file="", origin={}, started="", resumed=[], mpidl=version.number(), commit="")
     with tempfile.TemporaryDirectory(dir=where) as own:
         folder = Path(comm.bcast(own))
         saver = Saver(comm, folder / "run.h5", Checkpoint(keep=1), story)

@@ -6,6 +6,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from mpidl import shipped
 from mpidl.datasets import idx
 from mpidl.faults import Fault
 
@@ -109,9 +110,10 @@ def locate(dataset: str, folder: Path | None, content: str) -> Path:
             f"{source.name}, the binary version."
         )
     more = ", or as torchvision or Kaggle lay it out" * (len(places) > 2)
+    where = "" if folder.exists() else shipped.sought(folder, "beside the run file")
     raise Fault(
         f"{dataset} needs the file {folder / places[0]} (or {places[1]}{more}), which is not "
-        f"there; 'python -m mpidl.datasets fetch {dataset} --to {folder}' downloads it."
+        f"there{where}; 'python -m mpidl.datasets fetch {dataset} --to {folder}' downloads it."
     )
 
 

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from mpidl import accelerators, host, tables
+from mpidl import accelerators, host, shipped, tables
 from mpidl.faults import Fault, shown
 from mpidl.registry import nearest
 from mpidl.runfile import Count, Rate, Section
 
-FOLDERS = (Path(__file__).parents[2] / "launch" / "sites", Path("launch") / "sites")
-"""Where site files lie: in the checkout of this program, or where the command is given."""
+SITES = Path("launch") / "sites"
+"""Where site files lie: in what comes with this program, and where the command is given."""
 
 CPUS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 
@@ -183,7 +183,8 @@ def read(name: str) -> Site:
     """
     path = Path(name)
     if path.suffix != ".toml":
-        known = {file.stem: file for folder in FOLDERS for file in folder.glob("*.toml")}
+        folders = (shipped.folder() / SITES, SITES)
+        known = {file.stem: file for folder in folders for file in folder.glob("*.toml")}
         if name not in known:
             raise Fault(
                 f"Unknown site {name!r}; {nearest(name, known)} A path of a file works too."

@@ -11,7 +11,7 @@ from typing import Any
 import networkx as nx
 import tomli_w
 
-from mpidl import graphs, plan, runfile, shards, tables
+from mpidl import graphs, plan, runfile, shards, shipped, tables
 from mpidl.ensemble import axes, sites
 from mpidl.ensemble.axes import File, Labels
 from mpidl.ensemble.sites import Shape, Site
@@ -73,7 +73,7 @@ def read(path: Path, overrides: Sequence[str] = (), ranks: int | None = None) ->
     Raises:
         Fault: With one sentence for everything that is wrong with the study, or its first runs.
     """
-    name = name_of(path)
+    name, path = name_of(path), shipped.find(path)
     path = path / "study.toml" if path.is_dir() else path
     file = axes.read(path)
     runs = tuple(_runs(_Maker(path.parent, file, overrides, ranks)))
@@ -84,7 +84,7 @@ def read(path: Path, overrides: Sequence[str] = (), ranks: int | None = None) ->
 
 def name_of(path: Path) -> str:
     """What a study is called: its folder, or its file if that is not named ``study.toml``."""
-    path = path.resolve()
+    path = shipped.find(path).resolve()
     if path.name == "study.toml":
         return path.parent.name
     return path.name if path.is_dir() else path.stem
@@ -142,7 +142,11 @@ class _Maker:
             runfile.lay_over(found, axes.filled(own, labels), plan.KINDS)
         runfile.override(found, self._overrides, plan.KINDS)
         read = runfile.validate({**found, "name": "run"}, plan.KINDS)
-        return self._checked(read, labels, ranks)
+        folders = [(self._folder / base).parent, self._folder]
+        # Not by where files lie here, so that a run is called the same everywhere.
+        name = "-".join([*(clean(labels[axis]) for axis in self.file.prefix), identity(read)])
+        placed = runfile.placed(replace(read, name=name), folders, self._overrides)
+        return self._checked(placed, labels, ranks)
 
     def _own(self, key: str, pieces: Sequence[Mapping[str, Any]]) -> Any:
         """What the last group that says so wants, else the study."""
@@ -161,8 +165,7 @@ class _Maker:
         limit = self._ranks or (len(graph) if wanted == "devices" else wanted)
         number = ranks_of(read, graph, limit)
         plan.make(read, number, graph)
-        name = "-".join([*(clean(labels[axis]) for axis in self.file.prefix), identity(read)])
-        return Run(replace(read, name=name), labels, number, len(graph))
+        return Run(read, labels, number, len(graph))
 
 
 def ranks_of(file: RunFile, graph: nx.DiGraph, most: int) -> int:

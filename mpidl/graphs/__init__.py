@@ -7,6 +7,7 @@ from pathlib import Path
 
 import networkx as nx
 
+from mpidl import shipped
 from mpidl.faults import Fault, shown
 from mpidl.graphs import changing, finite, matcha  # noqa: F401
 from mpidl.graphs.arrays import chances, components, diameter, ends, hops, symmetric
@@ -153,7 +154,7 @@ def _named(section: Topology, ranks: int) -> nx.Graph | Sequence:
 
 
 def _stored(section: Topology, file: str) -> nx.DiGraph:
-    graph = read(Path(file))
+    graph = read(shipped.find(Path(file)))
     if section.devices not in (None, len(graph)):
         raise Fault(
             f"topology.devices = {shown(section.devices)}: the graph file {file} has "

@@ -7,7 +7,7 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 
-from mpidl import seeds
+from mpidl import seeds, shipped
 from mpidl.faults import Fault, shown
 from mpidl.graphs.exact import leading, square
 from mpidl.graphs.families import TOPOLOGIES, Positive
@@ -62,8 +62,8 @@ def _base(devices: int, seed: int, base: str) -> nx.Graph:
         found = _by_default(devices, seed, base)
     elif base in TOPOLOGIES:
         raise changes
-    elif Path(base).is_file():
-        found = read(Path(base))
+    elif (path := shipped.find(Path(base))).is_file():
+        found = read(path)
     else:
         raise Fault(
             f"topology.base = {shown(base)}: must be a topology or a graph file; "

@@ -1,6 +1,6 @@
 """Everything that decides a result, read from TOML into validated, frozen settings."""
 
-from mpidl.runfile.reading import lay_over, override, read, validate
+from mpidl.runfile.reading import lay_over, override, placed, read, validate
 from mpidl.runfile.settings import (
     SECTIONS,
     UNTOLD,
@@ -37,6 +37,7 @@ __all__ = [
     "Training",
     "lay_over",
     "override",
+    "placed",
     "read",
     "validate",
 ]

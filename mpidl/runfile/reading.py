@@ -1,13 +1,18 @@
 """From TOML to a run file, validated."""
 
+import os
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mpidl import tables
+from mpidl import shipped, tables
 from mpidl.faults import Fault, shown
 from mpidl.registry import Registry, nearest
 from mpidl.runfile.settings import SECTIONS, RunFile, Topology
+
+PATHS = (("topology", "file"), ("topology", "base"), ("data", "dir"))
+"""Settings that are paths, by section and key."""
 
 NAME_BYTES = 200
 """Size up to which a name makes file names in the results folder that a file system takes."""
@@ -27,10 +32,43 @@ def read(
         Fault: With one sentence for every setting that is wrong.
     """
     found = tables.read(source)
-    if isinstance(source, Path):
-        found.setdefault("name", source.stem)
+    if isinstance(source, str):
+        override(found, overrides, kinds or {})
+        return validate(found, kinds or {})
+    found.setdefault("name", source.stem)
     override(found, overrides, kinds or {})
-    return validate(found, kinds or {})
+    return placed(validate(found, kinds or {}), [shipped.find(source).parent], overrides)
+
+
+def placed(file: RunFile, folders: Sequence[Path], overrides: Sequence[str] = ()) -> RunFile:
+    """A run file whose relative paths are told from the current folder.
+
+    What is beside the run file is meant first. What is not there is left as it is: it is looked
+    for in the current folder, and in what comes with the program, when it is opened.
+
+    Args:
+        file: As it was read.
+        folders: Where it lies; of a study the folders of its base file and of itself.
+        overrides: What the command line said; its paths are told from the current folder already.
+
+    Raises:
+        Fault: If the file of the graph is at none of these places.
+    """
+    own = {text.partition("=")[0].strip() for text in overrides}
+    for section, key in PATHS:
+        table = getattr(file, section)
+        told = getattr(table, key, None)
+        if not isinstance(told, str) or f"{section}.{key}" in own:
+            continue
+        if key == "base" and not Path(told).suffix:
+            continue  # a family of graphs
+        found = shipped.beside(told, *folders)
+        if found != told:
+            file = replace(file, **{section: table.model_copy(update={key: found})})
+        elif key == "file" and not os.path.exists(shipped.find(Path(told))):
+            where = shipped.sought(Path(told), f"beside the run file ({folders[0].absolute()})")
+            raise Fault(f"topology.file = {shown(told)}: there is no such file{where}.")
+    return file
 
 
 def override(found: tables.Tables, overrides: Sequence[str], kinds: Mapping[str, Registry]) -> None:

@@ -61,9 +61,9 @@ def read(name):
 
 
 @pytest.fixture(autouse=True)
-def _in_the_checkout(monkeypatch):
-    # Run files name graphs by a path from there.
-    monkeypatch.chdir(ROOT)
+def _in_some_folder(monkeypatch, tmp_path):
+    # Graphs that run files name are found from everywhere.
+    monkeypatch.chdir(tmp_path)
 
 
 def test_every_study_is_counted():

@@ -48,6 +48,7 @@ from typing import TextIO
 
 import networkx as nx
 
+from mpidl import shipped
 from mpidl.faults import Fault
 from mpidl.graphs.files import (
     entries,
@@ -149,7 +150,8 @@ def _readable(path: Path) -> Iterator[None]:
     except UnicodeDecodeError:
         raise Fault(f"Graph file {path}: is not UTF-8 text. {kinds.READ}") from None
     except OSError as error:
-        raise Fault(f"Cannot read the graph file {path}: {error.strerror}.") from None
+        more = shipped.sought(path) if isinstance(error, FileNotFoundError) else ""
+        raise Fault(f"Cannot read the graph file {path}: {error.strerror}{more}.") from None
     except ValueError as error:
         if isinstance(error, Fault):
             raise

@@ -1,0 +1,50 @@
+"""What comes with the program beside its code: sites, studies, run files, batch scripts, graphs.
+
+python -m mpidl.shipped prints the folder that has them in ``launch/`` and ``topologies/``.
+"""
+
+import os
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def folder() -> Path:
+    """The folder of ``launch/`` and ``topologies/``: the package, or the checkout around it."""
+    return PACKAGE if (PACKAGE / "launch").is_dir() else PACKAGE.parent
+
+
+def find(path: Path) -> Path:
+    """A path in the current folder, else in what comes with the program, else unchanged."""
+    own = folder() / path
+    return own if not os.path.exists(path) and os.path.exists(own) else path
+
+
+def beside(text: str, *folders: Path) -> str:
+    """A path as it is written in a file, told from here: in the first of some folders that has it.
+
+    Unchanged where it is in none of them; :func:`find` then goes on with it.
+    """
+    places = [] if Path(text).is_absolute() else [folder / text for folder in folders]
+    return next((str(place) for place in places if os.path.exists(place)), text)
+
+
+def sought(path: Path, first: str = "") -> str:
+    """Where a path was looked for, to be added to a sentence that says it is not there.
+
+    Args:
+        path: As the user wrote it; an absolute one was looked for nowhere else.
+        first: Where it was looked for before, such as beside a run file.
+    """
+    if path.is_absolute():
+        return ""
+    places = [first] if first else []
+    places.append(f"in the current folder ({Path.cwd()})")
+    if Path.cwd() != folder():
+        places.append(f"in what comes with mpidl ({folder()})")
+    *most, last = places
+    return f"; looked for {', '.join(most)}{' and ' if most else ''}{last}"
+
+
+if __name__ == "__main__":
+    print(folder())

@@ -1,0 +1,120 @@
+"""Which mpidl this is, of a checkout, an installed copy and a copy that nobody installed."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import mpidl
+from mpidl import version
+from mpidl.ensemble.__main__ import parser as ensemble
+from mpidl.run import parser, told
+
+ROOT = Path(mpidl.__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """As ``installed(version)``: this package is an installed copy of that version."""
+
+    def install(number: str) -> None:
+        folder = tmp_path / f"mpidl-{number}.dist-info"
+        folder.mkdir()
+        text = f"Metadata-Version: 2.1\nName: mpidl\nVersion: {number}\n"
+        (folder / "METADATA").write_text(text)
+        monkeypatch.setattr(version, "PACKAGE", tmp_path / "mpidl")
+        monkeypatch.syspath_prepend(tmp_path)
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("built", "number", "commit"),
+    [
+        ("0.2.dev7+g2379841c1", "0.2.dev7", "2379841c1"),
+        ("0.2.dev7+g2379841c1.d20261129", "0.2.dev7", "2379841c1+"),
+        ("0.2", "0.2", ""),
+        ("0.2+local", "0.2", ""),
+    ],
+)
+def test_an_installed_copy_knows_its_commit(installed, built, number, commit):
+    installed(built)
+    assert (version.number(), version.commit()) == (number, commit)
+    assert mpidl.__version__ == number
+    assert version.told() == f"mpidl {number}, commit {commit or 'unknown'}"
+
+
+def test_an_installation_elsewhere_is_another_one(installed, tmp_path, monkeypatch):
+    installed("7.7+gabcdef0")
+    monkeypatch.setattr(version, "PACKAGE", tmp_path / "elsewhere" / "mpidl")
+    assert version.number() == "unknown"
+    assert version.commit() == ""
+
+
+def test_an_editable_installation_is_that_of_its_checkout(tmp_path, installed, monkeypatch):
+    installed("0.3.dev1+gabcdef0")
+    told = f'{{"url": "file://{tmp_path}/check%20out", "dir_info": {{"editable": true}}}}'
+    (tmp_path / "mpidl-0.3.dev1+gabcdef0.dist-info" / "direct_url.json").write_text(told)
+    monkeypatch.setattr(version, "PACKAGE", tmp_path / "check out" / "mpidl")
+    assert version.number() == "0.3.dev1"
+
+
+def test_a_checkout_has_the_commit_that_git_tells(tmp_path, monkeypatch):
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    monkeypatch.setattr(version, "PACKAGE", tmp_path / "mpidl")
+    assert version.commit() == head.stdout.strip()
+    (tmp_path / "pyproject.toml").write_text('[tool.setuptools_scm]\nfallback_version = "0.9"\n')
+    assert version.commit() == head.stdout.strip() + "+"
+    assert version.number() == "0.9"
+
+
+def test_commands_tell_it(capsys):
+    assert told(parser().parse_args(["--version"])) == f"{version.told()}\n"
+    with pytest.raises(SystemExit) as end:
+        ensemble().parse_args(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"{version.told()}\n"
+
+
+def build(folder: Path) -> zipfile.ZipFile:
+    """The wheel of a source folder, without the native kernel."""
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-build-isolation", "--no-deps"]
+    words = [*pip, "-C", "wheel.cmake=false", "-w", str(folder / "wheel"), str(folder)]
+    subprocess.run(words, check=True, capture_output=True, text=True)
+    [path] = (folder / "wheel").glob("mpidl-*.whl")
+    return zipfile.ZipFile(path)
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A fresh clone of this checkout."""
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(tmp_path / "clone")], check=True)
+    return tmp_path / "clone"
+
+
+@pytest.mark.slow
+def test_a_wheel_brings_sites_studies_graphs_and_scripts_and_its_commit(clone):
+    tell = ["git", "-C", str(clone)]
+    head, files = (
+        subprocess.run([*tell, *words], check=True, capture_output=True, text=True).stdout
+        for words in (["rev-parse", "HEAD"], ["ls-files", "launch", "topologies"])
+    )
+    with build(clone) as wheel:
+        names = set(wheel.namelist())
+    wanted = {f"mpidl/{name}" for name in files.split() if name != "launch/local"}
+    assert len(wanted) > 80
+    assert wanted <= names
+    [record] = [name for name in names if name.endswith(".dist-info/RECORD")]
+    assert head.startswith(record.partition("+g")[2].partition(".")[0])
+
+
+@pytest.mark.slow
+def test_a_copy_without_git_is_built_too(clone):
+    subprocess.run(["rm", "-rf", str(clone / ".git")], check=True)
+    with build(clone) as wheel:
+        assert "mpidl-0.1.0.dev0.dist-info/METADATA" in wheel.namelist()
