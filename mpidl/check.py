@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from mpidl import facts, forecast, graphs, network, outlook, provenance, world
-from mpidl.plan import KINDS, Plan
-from mpidl.registry import Registry
+from mpidl.plan import Plan
 from mpidl.shards import Stock
 from mpidl.world import Comm
 
@@ -18,25 +17,6 @@ NONE = 1e-12
 
 NAME = 24
 """Characters of a device's name in a table."""
-
-
-def listing(as_json: bool) -> str:
-    """Every name of every kind with its parameters and one line each."""
-    kinds = {section: registry.describe() for section, registry in KINDS.items()}
-    if as_json:
-        return json.dumps(kinds, indent=2, default=str) + "\n"
-    lines = []
-    for section, registry in KINDS.items():
-        lines.append(f"[{section}] {_namer(registry)}")
-        for name, (told, parameters) in kinds[section].items():
-            given = ", ".join(f"{k} = {json.dumps(v, default=str)}" for k, v in parameters.items())
-            lines.append(f"  {name:24} {told}" + (f"\n{'':27}{given}" if given else ""))
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _namer(registry: Registry) -> str:
-    return "backend" if registry.kind == "exchange backend" else "name"
 
 
 def check(comm: Comm, plan: Plan, stock: Stock, as_json: bool) -> int:

@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from mpidl import (
     ends,
     hdf5,
     host,
+    listing,
     plan,
     provenance,
     rehearsal,
@@ -95,33 +97,36 @@ def parser() -> Parser:
     add("--json", action="store_true", help="with --check or --list: for programs")
     add(
         "--list",
-        action="store_true",
-        help="all topologies, strategies, data sets, models, backends",
+        nargs="?",
+        const="",
+        metavar="SECTION",
+        help="all topologies, strategies, data sets, models, backends; or every setting of a "
+        "section of the run file",
     )
     add("-h", "--help", action="store_true", help="this text")
     add("--version", action="store_true", help="version and commit")
     return parser
 
 
-def told(arguments: Sequence[str] | None) -> str:
-    """The text where nothing but a text is asked for, which needs no MPI; else empty."""
-    with suppress(Fault):
-        options = parser().parse_args(arguments)
-        if options.help:
-            return parser().format_help()
-        if options.version:
-            return f"{version.told()}\n"
-        if options.list:
-            return check.listing(options.json)
-    return ""
+def told(options: Namespace) -> str:
+    """The text where nothing but a text is asked for, which needs no MPI; else empty.
+
+    Raises:
+        Fault: If there is none of what is asked for.
+    """
+    if options.help:
+        return parser().format_help()
+    if options.version:
+        return f"{version.told()}\n"
+    return "" if options.list is None else listing.text(options.list, options.json)
 
 
 def prepare(arguments: Sequence[str]) -> None:
     """Import what ranks need; torch only if they get so far, so that a fault is told soon."""
-    if told(arguments):
-        return
     with suppress(Fault):
         options = parser().parse_args(arguments)
+        if told(options):
+            return
         world.load()
         ranks = host.launched()
         made = plan.make(plan.read(options.file, options.set, ranks), ranks)
@@ -141,13 +146,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     A program that calls it, from any of its threads and as often as it likes, finds its process as
     it was: signal handlers, communicators, torch's threads and random states.
     """
-    if text := told(arguments):
+    try:
+        options = parser().parse_args(arguments)
+        text = told(options)
+    except Fault as fault:
+        world.refuse(fault)
+    if text:
         if host.leads():
             print(text, end="")
         return 0
     # MPI may have taken signals for itself when it started.
     with world.world() as comm, ends.listening(*ends.WARNINGS):
-        options = parser().parse_args(arguments)
         if options.patience is not None and watchdog.on_duty is not None:
             watchdog.on_duty.patience = patience(options.patience)
         given = options.walltime

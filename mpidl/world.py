@@ -98,7 +98,7 @@ def world() -> Iterator[Comm]:
     try:
         load()
     except Fault as fault:
-        _tell_once(fault)
+        refuse(fault)
     with _mpi(), _world() as comm:
         yield comm
 
@@ -128,7 +128,7 @@ def _world() -> Iterator[Comm]:
         comm = MPI.COMM_WORLD.Dup()
         forget_names(comm)
     except Fault as fault:
-        _tell_once(fault)
+        refuse(fault)
     guard, window = _guard(comm)
     try:
         yield comm
@@ -157,8 +157,8 @@ def _return(comm: Comm, window: "MPI.Win") -> None:
     comm.Free()
 
 
-def _tell_once(fault: Fault) -> NoReturn:
-    """Tell a fault where ranks cannot reach each other, and end."""
+def refuse(fault: Fault) -> NoReturn:
+    """Tell a fault from the first rank, where ranks cannot reach each other, and end."""
     if host.leads():
         tell(fault)
     sys.exit(Outcome.REFUSED.code)

@@ -21,9 +21,9 @@ PARTS = ("start", "mix", "exchange", "round", "checkpoint")
 
 def prepare(arguments: Sequence[str]) -> None:
     """Import what the ranks need; see :func:`mpidl.start.fork_from_one`."""
-    if told(arguments):
-        return
     with suppress(Fault):
+        if told(parser().parse_args(arguments)):
+            return
         world.load()
         hdf5.load()
         from mpidl import build  # noqa: F401
@@ -48,18 +48,20 @@ def parser() -> Parser:
     return parser
 
 
-def told(arguments: Sequence[str] | None) -> str:
+def told(options: Namespace) -> str:
     """The text where nothing but a text is asked for, which needs no MPI; else empty."""
-    with suppress(Fault):
-        options = parser().parse_args(arguments)
-        if options.help or options.version:
-            return parser().format_help() if options.help else f"{version.told()}\n"
-    return ""
+    if options.help:
+        return parser().format_help()
+    return f"{version.told()}\n" if options.version else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Collective. Run the command; the exit code is 0, or 2 for a user's fault."""
-    if text := told(arguments):
+    try:
+        options = parser().parse_args(arguments)
+    except Fault as fault:
+        world.refuse(fault)
+    if text := told(options):
         if host.leads():
             print(text, end="")
         return 0
@@ -67,7 +69,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from mpidl.bench import begin, exchange, kernel, loop, saving
 
         ready = time.time()
-        options = parser().parse_args(arguments)
         wanted = check(options)
         found: dict[str, object] = {"machine": machine(comm.size)}
         lines = [" ".join(f"{key} {value};" for key, value in machine(comm.size).items())]
