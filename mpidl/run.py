@@ -24,11 +24,13 @@ from mpidl import (
     checkpoint,
     claims,
     ends,
+    graphs,
     hdf5,
     host,
     listing,
     plan,
     provenance,
+    reader,
     rehearsal,
     results,
     schema,
@@ -362,6 +364,13 @@ def over(made: Plan, path: Path) -> bool:
         raise Fault(
             f"{path} holds another completed run; give the run file that it was made with, "
             "another --out or another name."
+        )
+    stored, topology = reader.settings(path)[0], made.file.topology
+    digest = graphs.digest(made.graph, topology.link_probability)
+    if topology.file is not None and stored.get(schema.GRAPH_DIGEST, digest) != digest:
+        raise Fault(
+            f"{path} holds a completed run on another graph: topology.file = {topology.file!r} has "
+            "other links now; give another --out or another name."
         )
     return rounds >= made.file.training.rounds
 

@@ -7,7 +7,7 @@ import networkx as nx
 import pytest
 
 import mpidl
-from mpidl import graphs, provenance, schema, shards, world
+from mpidl import graphs, provenance, run, schema, shards, world
 from mpidl.datasets import identity
 from mpidl.faults import Fault
 
@@ -44,6 +44,25 @@ def test_results_tell_the_names_of_nodes(comm, parts, shared_path):
         assert found["name"].to_numpy().tolist() == names
         assert found["name"].dims == ("device",)
         assert mpidl.open(made.path)["edges"].sizes["edge"] == 2 * (len(names) - 1)
+
+
+def test_nothing_is_resumed_on_a_graph_whose_file_has_changed(comm, planned, program, shared_path):
+    graph = shared_path / "graph.edges"
+
+    def written(shape):
+        links = nx.to_edgelist(shape(comm.size + 2))
+        if comm.rank == 0:
+            graph.write_text("".join(f"{i} {j}\n" for i, j, _ in links))
+        comm.Barrier()
+        return planned(f"topology.file={graph}")
+
+    chain, path = written(nx.path_graph), shared_path / "run.h5"
+    program(f"topology.file={graph}")
+    # The star has as many devices and links.
+    star = written(lambda devices: nx.star_graph(devices - 1))
+    assert run.finished(comm, chain, path, "")
+    with pytest.raises(Fault, match=r"run\.h5 holds a completed run on another graph: topology"):
+        run.finished(comm, star, path, "")
 
 
 def test_subsets_do_not_change_the_digest(comm, planned):
