@@ -375,6 +375,24 @@ def over(made: Plan, path: Path) -> bool:
     return rounds >= made.file.training.rounds
 
 
+def check_fresh(made: Plan, path: Path, leads: bool) -> None:
+    """Say on one rank whether a run that finds no checkpoint may begin.
+
+    Raises:
+        Fault: If its results file holds all of an earlier run with fewer rounds.
+    """
+    rounds, completed = 0, False
+    with suppress(Fault):
+        if leads:
+            _, rounds, completed = results.told(path)
+    if completed:
+        raise Fault(
+            f"{path} holds the completed run of {rounds} rounds, and no checkpoint of its end is "
+            f"left, from which it could go on to training.rounds = {made.file.training.rounds}: "
+            "checkpoint.final = true keeps one; --overwrite in place of --resume begins anew."
+        )
+
+
 def resumed(comm: Comm, made: Plan, path: Path, where: str) -> Found | None:
     """Collective. The checkpoint with which the run goes on; None where it has to begin.
 
@@ -393,6 +411,7 @@ def resumed(comm: Comm, made: Plan, path: Path, where: str) -> Found | None:
     if found is None:
         if where:
             raise Fault(f"--resume {where}: holds no whole checkpoint of {made.file.name!r}.")
+        world.agree(comm, lambda: check_fresh(made, path, leads))
         if leads:
             told = f"no whole checkpoint in {checkpoint.folder(path)}; the run begins"
             print(told, flush=True)

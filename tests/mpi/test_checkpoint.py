@@ -91,6 +91,22 @@ def start(comm, shared_path, planned):
     return go
 
 
+def test_a_completed_run_without_its_last_state_cannot_go_on_and_says_so(
+    comm, start, shared_path, read, capsys
+):
+    path = shared_path / "done" / "run.h5"
+    assert start("done", "checkpoint.final=false", rounds=2) == 0
+    capsys.readouterr()
+    with pytest.raises(Fault) as fault:
+        start("done", resume="", rounds=3)
+    (sentence,) = fault.value.sentences
+    assert sentence.startswith(f"{path} holds the completed run of 2 rounds, and no checkpoint")
+    assert "training.rounds = 3: checkpoint.final = true keeps one" in sentence
+    assert capsys.readouterr().out == ""
+    comm.Barrier()
+    assert read(path)["rounds_done"] == 2
+
+
 @pytest.mark.parametrize("who", ["first", "last"])
 def test_a_rank_that_is_asked_while_it_starts_stops_all_and_touches_nothing(
     comm, start, shared_path, monkeypatch, who
