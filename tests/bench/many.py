@@ -7,12 +7,14 @@ of the largest process; that of a device is what 9,000 devices more take of it, 
 hosts half of them.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from itertools import pairwise
+from pathlib import Path
+
+import soak
 
 GRAPH = ["topology.name=barabasi_albert", "topology.m=2", "training.rounds=3"]
 CASES = {
@@ -35,18 +37,27 @@ def measure(settings: list[str]) -> tuple[float, float, float, float]:
         begun = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
-        stamps = [
-            time.perf_counter()
-            for line in process.stdout
-            if line.startswith(("mpidl", "round ")) or " on 2 ranks" in line
-        ]
-        _, status, usage = os.wait4(process.pid, 0)
+        stamps, peak = [], 0.0
+        for line in process.stdout:
+            if line.startswith(("mpidl", "round ")) or " on 2 ranks" in line:
+                stamps.append(time.perf_counter())
+                peak = max(peak, *map(resident, soak.children(process.pid)))
+        process.wait()
         ended = time.perf_counter()
-    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode or len(stamps) != 5:
         raise SystemExit(f"exit code {process.returncode}, {len(stamps)} lines: {command}")
     took = [after - before for before, after in pairwise(stamps)]
-    return ended - begun, took[0], max(took[1:]), usage.ru_maxrss / 1e3 * 1.024
+    return ended - begun, took[0], max(took[1:]), peak
+
+
+def resident(process: int) -> float:
+    """The most MB that a process has had in memory."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0.0
+    told = (line.split() for line in status.splitlines() if line.startswith("VmHWM"))
+    return max((int(words[1]) for words in told), default=0) / 1e3 * 1.024
 
 
 if __name__ == "__main__":
