@@ -3,11 +3,13 @@
 import inspect
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from mpidl.graphs import Neighborhood
+from mpidl.registry import Builder
 from mpidl.runfile import Schedule, Strategy
 from mpidl.strategies import robust, rows, similarity, sinkhorn
 from mpidl.strategies.inbox import Inbox, Look
@@ -48,9 +50,15 @@ def temperature(strategy: Strategy, schedule: Schedule, round: int) -> float:
     return 1.0 / coefficient if coefficient else math.inf
 
 
+@cache
+def _signature(strategy: Builder) -> inspect.Signature:
+    # It is asked for each device in each round.
+    return inspect.signature(strategy)
+
+
 def looks(name: str) -> bool:
     """Whether a strategy looks at the inbox: a second argument before the ``/`` asks for it."""
-    given = inspect.signature(STRATEGIES[name]).parameters.values()
+    given = _signature(STRATEGIES[name]).parameters.values()
     return sum(argument.kind is argument.POSITIONAL_ONLY for argument in given) > 1
 
 
@@ -59,7 +67,7 @@ def combines(name: str) -> bool:
 
     ``Tensor`` and ``torch.Tensor``, themselves or as text.
     """
-    told = inspect.signature(STRATEGIES[name]).return_annotation
+    told = _signature(STRATEGIES[name]).return_annotation
     if isinstance(told, str):
         # Where annotations are postponed, what was text before is text within text.
         return told.strip("'\" ").rpartition(".")[2] == "Tensor"
