@@ -185,13 +185,18 @@ class Hold:
         for _ in range(2):
             try:
                 handle = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-                with open(handle, "w", encoding="utf-8") as file:
-                    file.write(text)
             except FileExistsError:
                 if holder := self._holder():
                     return holder
                 continue
             except OSError:
+                return ""
+            try:
+                with open(handle, "w", encoding="utf-8") as file:
+                    file.write(text)
+            except OSError:
+                # A disk that is full: half a claim would keep others away.
+                self._path.unlink(missing_ok=True)
                 return ""
             self._text = text
             self._thread = threading.Thread(target=self._renew, name="claim", daemon=True)

@@ -151,7 +151,9 @@ def _world() -> Iterator[Comm]:
 
 
 def _return(comm: Comm, window: "MPI.Win") -> None:
-    """Collective. Give back what the job was watched with."""
+    """Collective. Give back what a fault left, and what the job was watched with."""
+    while _left:
+        _left.pop(0)()
     watchdog.on_duty = None
     window.Free()
     comm.Free()
@@ -285,16 +287,21 @@ def agree(comm: Comm, action: Callable[[], T]) -> T:
     return result  # type: ignore[return-value]
 
 
+_left: list[Callable[[], None]] = []
+"""What a fault left to be given back, in that order."""
+
+
 @contextmanager
 def returned(close: Callable[[], None]) -> Iterator[None]:
-    """Collective. Give something back at the end, and after a fault, which every rank raises.
+    """Collective. Give something back at the end.
 
-    After any other error nothing is given back: the other ranks may not come, and the job ends.
+    After a fault that waits until all ranks are seen to have it, as one alone would wait for ever;
+    after any other error nothing is given back, as the job ends.
     """
     try:
         yield
     except Fault:
-        close()
+        _left.append(close)
         raise
     close()
 

@@ -163,8 +163,11 @@ def test_a_claim_that_another_took_over_is_left_to_him(target, other):
 
 
 def test_where_no_claim_can_be_made_there_is_none(target, monkeypatch):
-    def refuse(*given):
+    def refuse(*given, **more):
         raise PermissionError(13, "no")
 
     monkeypatch.setattr(os, "open", refuse)
+    assert take(target) == (True, [])
+    monkeypatch.undo()
+    monkeypatch.setattr(claims, "open", refuse, raising=False)
     assert take(target) == (True, [])

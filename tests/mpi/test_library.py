@@ -87,7 +87,7 @@ def test_many_calls_take_no_more_handles_than_one(comm, call):
     assert call("--set=training.lr=-1") == 2
     assert call() == 2
     assert call("--overwrite", "--set=data.train_samples=100000") == 2
-    assert call("--check") == 0
+    assert call("--overwrite", "--check") == 0
     assert state() == before
     assert handles() == taken
 
