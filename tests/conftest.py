@@ -99,6 +99,11 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return [f"{MPI.COMM_WORLD.size} MPI rank(s), {' '.join(first.split())}", which]
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes give a case no name: a gzip file has its second in it, and workers must agree."""
+    return argname if isinstance(val, bytes) else None
+
+
 def _all(config: pytest.Config) -> bool:
     """Whether nothing is left out: it was asked for, or tests are called by their names."""
     return config.option.all or any("::" in word for word in config.args)

@@ -31,11 +31,11 @@ def slow_but(cases: Iterable[Any], *quick: Any) -> list[ParameterSet]:
 
 
 def number() -> int:
-    """That of the commit; 0 where git knows none."""
-    words = ["git", "rev-parse", "HEAD"]
+    """How many commits there are, so that each turns the deal by one; 0 where git knows none."""
+    words = ["git", "rev-list", "--count", "HEAD"]
     try:
         told = subprocess.run(words, cwd=HERE, capture_output=True, text=True, check=False)
-        return int(told.stdout, 16) % DEALS
+        return int(told.stdout) % DEALS
     except (OSError, ValueError):
         return 0
 
