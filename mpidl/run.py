@@ -24,15 +24,14 @@ from mpidl import (
     checkpoint,
     claims,
     ends,
-    graphs,
     hdf5,
     host,
     listing,
     plan,
     provenance,
-    reader,
     rehearsal,
     results,
+    resuming,
     schema,
     shards,
     version,
@@ -173,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.check:
             # There is nothing to save.
             with ends.unheard(*ends.WARNINGS):
-                if finished(comm, made, path, options.resume):
+                if resuming.finished(comm, made, path, options.resume):
                     return Outcome.COMPLETED.code
                 with begin(comm, made, path, options.overwrite, options.resume) as start:
                     return check.check(comm, made, start.stock, options.json)
@@ -196,21 +195,6 @@ class Start:
     stock: Stock
 
 
-def finished(comm: Comm, made: Plan, path: Path, resume: str | None) -> bool:
-    """Collective. Whether there is nothing left that could be resumed; says so.
-
-    Raises:
-        Fault: If the results file holds all of another run.
-    """
-    if resume is None:
-        return False
-    leads = comm.rank == 0
-    done: bool = comm.bcast(world.agree(comm, lambda: leads and over(made, path)))
-    if done and leads:
-        print(f"nothing is left to do: the completed run is in {path}", flush=True)
-    return done
-
-
 @contextmanager
 def begin(
     comm: Comm, made: Plan, path: Path, overwrite: bool, resume: str | None
@@ -224,7 +208,7 @@ def begin(
     """
     leads = comm.rank == 0
     parallel = world.agree(comm, lambda: rehearsal.writer(made))
-    found = None if resume is None else resumed(comm, made, path, resume)
+    found = None if resume is None else resuming.resumed(comm, made, path, resume)
     stock = shards.provide(comm, made)
     size = schema.series_bytes(made.sizes(len(stock.traits.classes)))
     replaces = overwrite or found is not None
@@ -266,7 +250,7 @@ def _run(
     limit: float | None,
 ) -> int:
     path, leads = hold.target, comm.rank == 0
-    if finished(comm, made, path, resume):
+    if resuming.finished(comm, made, path, resume):
         if leads:
             # It may have been killed before it could do this.
             checkpoint.discard(path, made.file.checkpoint.final)
@@ -346,88 +330,6 @@ def wanted(comm: Comm) -> Outcome | None:
     """Collective. How all ranks end, where some were asked to stop while the run started."""
     own = ends.wish()
     return asked(comm.allgather(0 if own is None else own.code))
-
-
-def over(made: Plan, path: Path) -> bool:
-    """Whether a results file holds all of this run.
-
-    Raises:
-        Fault: If it holds all of another one.
-    """
-    try:
-        text, rounds, completed = results.told(path)
-    except Fault:
-        return False
-    if not (completed and results.sound(path)):
-        return False
-    if plan.differences(text, made.file):
-        raise Fault(
-            f"{path} holds another completed run; give the run file that it was made with, "
-            "another --out or another name."
-        )
-    stored, topology = reader.settings(path)[0], made.file.topology
-    digest = graphs.digest(made.graph, topology.link_probability)
-    if topology.file is not None and stored.get(schema.GRAPH_DIGEST, digest) != digest:
-        raise Fault(
-            f"{path} holds a completed run on another graph: topology.file = {topology.file!r} has "
-            "other links now; give another --out or another name."
-        )
-    return rounds >= made.file.training.rounds
-
-
-def check_fresh(made: Plan, path: Path, leads: bool) -> None:
-    """Say on one rank whether a run that finds no checkpoint may begin.
-
-    Raises:
-        Fault: If its results file holds all of an earlier run with fewer rounds.
-    """
-    rounds, completed = 0, False
-    with suppress(Fault):
-        if leads:
-            _, rounds, completed = results.told(path)
-    if completed:
-        raise Fault(
-            f"{path} holds the completed run of {rounds} rounds, and no checkpoint of its end is "
-            f"left, from which it could go on to training.rounds = {made.file.training.rounds}: "
-            "checkpoint.final = true keeps one; --overwrite in place of --resume begins anew."
-        )
-
-
-def resumed(comm: Comm, made: Plan, path: Path, where: str) -> Found | None:
-    """Collective. The checkpoint with which the run goes on; None where it has to begin.
-
-    Args:
-        comm: All ranks.
-        made: The run.
-        path: Its results file.
-        where: The folder that was named; empty where none was.
-
-    Raises:
-        Fault: If a folder was named that has none, or if the newest is of another run.
-    """
-    leads, own = comm.rank == 0, made.hosted(comm.rank)
-    folder = world.agree(comm, lambda: checkpoint.folder_in(where, path) if leads else None)
-    found = checkpoint.find(comm, comm.bcast(folder), own, made.devices)
-    if found is None:
-        if where:
-            raise Fault(f"--resume {where}: holds no whole checkpoint of {made.file.name!r}.")
-        world.agree(comm, lambda: check_fresh(made, path, leads))
-        if leads:
-            told = f"no whole checkpoint in {checkpoint.folder(path)}; the run begins"
-            print(told, flush=True)
-        return None
-    rounds = made.file.training.rounds
-    faults = [
-        f"{now}: the run in {found.path} has {before}; give the run file that it was made with."
-        for now, before in plan.differences(found.head.story.run_file, made.file)
-    ]
-    if found.head.round > rounds:
-        faults.append(
-            f"training.rounds = {rounds}: {found.path} has {found.head.round} rounds already."
-        )
-    if faults:
-        raise Fault(*faults)
-    return found
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import networkx as nx
 import pytest
 
 import mpidl
-from mpidl import graphs, provenance, run, schema, shards, world
+from mpidl import graphs, provenance, resuming, schema, shards, world
 from mpidl.datasets import identity
 from mpidl.faults import Fault
 
@@ -60,9 +60,9 @@ def test_nothing_is_resumed_on_a_graph_whose_file_has_changed(comm, planned, pro
     program(f"topology.file={graph}")
     # The star has as many devices and links.
     star = written(lambda devices: nx.star_graph(devices - 1))
-    assert run.finished(comm, chain, path, "")
+    assert resuming.finished(comm, chain, path, "")
     with pytest.raises(Fault, match=r"run\.h5 holds a completed run on another graph: topology"):
-        run.finished(comm, star, path, "")
+        resuming.finished(comm, star, path, "")
 
 
 def test_subsets_do_not_change_the_digest(comm, planned):
