@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
 
-from mpidl import hdf5, host, watchdog
+from mpidl import hdf5, host, importer, watchdog
 from mpidl.faults import Fault, tell
 from mpidl.outcome import Outcome
 from mpidl.watchdog import Watchdog
@@ -41,6 +41,10 @@ def load() -> None:
         Fault: If there is no MPI to be loaded.
     """
     try:
+        import mpi4py
+
+        # At the end of a forked rank nobody would end what an import has started.
+        mpi4py.rc.initialize = mpi4py.rc.initialize and not importer.forked
         from mpi4py import MPI  # noqa: F401
     except (ImportError, RuntimeError) as error:
         *_, told = str(error).strip().splitlines()[:2]
@@ -98,14 +102,14 @@ def world() -> Iterator[Comm]:
     try:
         load()
     except Fault as fault:
-        refuse(fault)
+        _end(fault)
     with _mpi(), _world() as comm:
         yield comm
 
 
 @contextmanager
 def _mpi() -> Iterator[None]:
-    """Start and end MPI in a process forked from one that imported this module without it."""
+    """Start and end MPI in a rank that was forked, where its import starts none."""
     from mpi4py import MPI
 
     if MPI.Is_initialized():
@@ -128,7 +132,7 @@ def _world() -> Iterator[Comm]:
         comm = MPI.COMM_WORLD.Dup()
         forget_names(comm)
     except Fault as fault:
-        refuse(fault)
+        _end(fault)
     guard, window = _guard(comm)
     try:
         yield comm
@@ -160,6 +164,20 @@ def _return(comm: Comm, window: "MPI.Win") -> None:
 
 
 def refuse(fault: Fault) -> NoReturn:
+    """Collective. Tell a fault that every rank has without MPI, once, and end.
+
+    Where MPI can be loaded all end together: a launcher may kill ranks that are late to end, and
+    end with their exit code.
+    """
+    try:
+        load()
+    except Fault:
+        _end(fault)
+    with world():
+        raise fault
+
+
+def _end(fault: Fault) -> NoReturn:
     """Tell a fault from the first rank, where ranks cannot reach each other, and end."""
     if host.leads():
         tell(fault)
