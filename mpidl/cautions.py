@@ -81,7 +81,8 @@ def _masses(plan: Plan) -> list[str]:
     if plan.file.algorithm.name != "push_sum" or not plan.steady or not plan.dense:
         return []
     mass = plan.devices * graphs.stationary(plan.matrix().T)
-    least, most = int(mass.argmin()), float(mass.max())
+    # The first of those that are alike but for rounding, so that all machines say the same.
+    least, most = int(np.argmax(mass < mass.min() + EVEN)), float(mass.max())
     if most - mass[least] < EVEN:
         return ["push_sum: all masses are 1 in the long run"]
     line = f"push_sum: masses are {mass[least]:.3g} (device {least}) to {most:.3g} in the long run"

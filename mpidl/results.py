@@ -57,6 +57,17 @@ def told(path: Path) -> tuple[str, int, bool]:
         return text, done, bool(careful.number(file, schema.COMPLETED))
 
 
+def graph(path: Path) -> str | None:
+    """The digest of the graph that a results file has; None where it does not say.
+
+    Raises:
+        Fault: If it cannot be read, or is none.
+    """
+    with careful.opened(path) as file:
+        known = [name for name in (schema.GRAPH_DIGEST,) if name in file.attrs]
+        return careful.attributes(file, known).get(schema.GRAPH_DIGEST)
+
+
 def completed(path: Path) -> bool:
     """Whether a file is a results file whose run came to its end."""
     try:

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
-from mpidl import checkpoint, graphs, plan, reader, results, schema, world
+from mpidl import checkpoint, graphs, plan, results, world
 from mpidl.checkpoint import Found
 from mpidl.faults import Fault
 from mpidl.plan import Plan
@@ -42,9 +42,9 @@ def over(made: Plan, path: Path) -> bool:
             f"{path} holds another completed run; give the run file that it was made with, "
             "another --out or another name."
         )
-    stored, topology = reader.settings(path)[0], made.file.topology
+    topology = made.file.topology
     digest = graphs.digest(made.graph, topology.link_probability)
-    if topology.file is not None and stored.get(schema.GRAPH_DIGEST, digest) != digest:
+    if topology.file is not None and results.graph(path) not in (None, digest):
         raise Fault(
             f"{path} holds a completed run on another graph: topology.file = {topology.file!r} has "
             "other links now; give another --out or another name."

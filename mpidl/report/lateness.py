@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidl.report import labels, measures, style
+from mpidl.report import labels, measures
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -66,7 +66,7 @@ def answers(collection: "Collection") -> list[str]:
     if not found:
         return []
     parts = []
-    for strategy in style.ordered(found):
+    for strategy in sorted(found):
         last = np.array(found[strategy])
         there = last[np.isfinite(last)]
         when = f", in the median after round {np.median(there):g}" if len(there) else ""

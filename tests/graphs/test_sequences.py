@@ -266,7 +266,6 @@ def test_the_last_graph_of_a_file_stays_until_its_period_ends(written):
             "'# period: 2' must be above its last",
         ),
         ("# round: 0\n# round: 1\n", "holds no graph"),
-        ("# round: 0\n0 1\n1 0\n", "repeats the link of 1 and 0"),
         ("# round: 0\n0 1 0\n", "has probability 0"),
         ("# devices: 2\n# round: 0\n0 2\n", "from 0 to 1 is needed"),
     ],

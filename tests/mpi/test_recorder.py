@@ -228,8 +228,9 @@ def test_every_variable_has_its_unit_text_size_and_named_axes(comm, program, sha
 
 
 def usual(variables):
-    """Those that are recorded whatever the algorithm."""
-    return {key: variable for key, variable in variables.items() if key not in schema.SPECIAL}
+    """Those that are recorded whatever the algorithm, and where devices have no names."""
+    special = {*schema.SPECIAL, "name"}
+    return {key: variable for key, variable in variables.items() if key not in special}
 
 
 def open_with_xarray(path, group, devices, values):
