@@ -347,7 +347,7 @@ RUN_FILES = [
     (b"name = 5\n", ["name = 5: must be a file name of 1 to 200 bytes"]),
     (b'name = "a\\u0000b"\n', [r"name = 'a\x00b': must be a file name"]),
     (b'"tra\\nining" = 3\n', [r"Unknown section [tra\nining]; did you mean 'training'?"]),
-    (b'[topology]\nfile = "a\\u0000b"\n', [r"Cannot read the graph file 'a\x00b': embedded null"]),
+    (b'[topology]\nfile = "a\\u0000b"\n', [r"topology.file = 'a\x00b': there is no such file"]),
     (
         b'topology.name = "star"\n[data]\nname = "mnist"\ndir = "a\\u0000b"\n',
         [r"mnist needs the file a\x00b/train-images"],
