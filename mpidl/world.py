@@ -43,8 +43,9 @@ def load() -> None:
     try:
         import mpi4py
 
-        # At the end of a forked rank nobody would end what an import has started.
-        mpi4py.rc.initialize = mpi4py.rc.initialize and not importer.forked
+        if importer.forked:
+            # At the end of such a rank nobody would end what an import has started.
+            mpi4py.rc.initialize = False
         from mpi4py import MPI  # noqa: F401
     except (ImportError, RuntimeError) as error:
         *_, told = str(error).strip().splitlines()[:2]
