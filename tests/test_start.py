@@ -32,7 +32,9 @@ def prepare(arguments):
 
 BEGIN = """
 import json, os, signal, sys
-from mpidl import importer, start
+from mpidl import ends, importer, start
+# As mpidl.run does: a rank may be quicker than its stand-in.
+ends.listen(*ends.WARNINGS)
 start.fork_from_one("imported")
 rank = int(os.environ["PMI_RANK"])
 """
