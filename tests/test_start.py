@@ -32,9 +32,7 @@ def prepare(arguments):
 
 BEGIN = """
 import json, os, signal, sys
-from mpidl import ends, importer, start
-# As mpidl.run does: a rank may be quicker than its stand-in.
-ends.listen(*ends.WARNINGS)
+from mpidl import importer, start
 start.fork_from_one("imported")
 rank = int(os.environ["PMI_RANK"])
 """
@@ -56,13 +54,13 @@ start.end_with(main)
 
 @pytest.fixture
 def launch(tmp_path):
-    """``launch(script, *before, fork=1, then="pass", text="")``: a job's code, lines, errors."""
+    """As ``launch(script, *before, fork, then, text, first)``: a job's code, lines, errors."""
 
-    def start_job(script, *before, fork=1, then="pass", text=""):
+    def start_job(script, *before, fork=1, then="pass", text="", first=""):
         (tmp_path / "imported.py").write_text(IMPORTED.format(then=then))
         environment = host.unlaunched(os.environ)
         environment |= {"PYTHONPATH": str(tmp_path), start.SWITCH: str(fork)}
-        command = [sys.executable, "-c", BEGIN + script]
+        command = [sys.executable, "-c", first + BEGIN + script]
         parts = before or (("-n", "3"),)
         line = [MPIEXEC]
         for number, part in enumerate(parts):
@@ -157,5 +155,7 @@ if rank == 1:
 while rank == 1 or not found.exists():
     time.sleep(0.01)
 """
-    code, lines, err = launch(script)
+    # As mpidl.run does: a rank may be quicker than its stand-in.
+    first = "from mpidl import ends\nends.listen(*ends.WARNINGS)\n"
+    code, lines, err = launch(script, first=first)
     assert (code, lines, err) == (0, ["got it"], "")
