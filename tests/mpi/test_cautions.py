@@ -114,10 +114,9 @@ def test_rules_are_not_trusted_in_small_neighborhoods(planned, settings, sentenc
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        # A leaf gives the center 1/2 and keeps 1/2; the center gives 1/8 each, so 4 m_leaf = m. The
-        # steps are 1.375 times as long, which rounds up or down.
-        (("strategy.name=unweighted",), "masses are 0.727 (device 1) to 2.91 in the long run, and "
-         "steps are divided by them: up to 1.3"),
+        # A leaf gives the center 1/2 and keeps 1/2; the center gives 1/9 each, so 4.5 m_leaf = m.
+        (("topology.devices=9", "strategy.name=unweighted"), "masses are 0.72 (device 1) to 3.24 "
+         "in the long run, and steps are divided by them: up to 1.39 times as long"),
         (("strategy.name=unweighted", "algorithm.steps=by_mass"), "by which steps count"),
         (("strategy.name=degree",), "as long; take a smaller training.lr, or algorithm.steps"),
         ((MH,), "push_sum: all masses are 1 in the long run"),
