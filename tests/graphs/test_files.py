@@ -13,16 +13,6 @@ from mpidl.graphs import read
 BOTH = {(0, 1), (1, 0), (1, 2), (2, 1)}
 
 
-@pytest.fixture
-def written(tmp_path):
-    def write(content, name="graph.txt"):
-        file = tmp_path / name
-        file.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return file
-
-    return write
-
-
 @pytest.mark.parametrize(
     "content",
     [

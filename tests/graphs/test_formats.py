@@ -17,16 +17,6 @@ from mpidl.runfile import Topology
 RING = {(i, (i + 1) % 4) for i in range(4)} | {((i + 1) % 4, i) for i in range(4)}
 
 
-@pytest.fixture
-def written(tmp_path):
-    def write(content, name="graph.txt"):
-        file = tmp_path / name
-        file.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return file
-
-    return write
-
-
 def chances(graph):
     return nx.get_edge_attributes(graph, "probability")
 
