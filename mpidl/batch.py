@@ -1,7 +1,6 @@
 """The devices of one rank side by side: one model whose every weight has a row for each of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import accumulate, pairwise
 
@@ -59,7 +58,9 @@ class Stack:
             made: Tensor = functional_call(self.model, slots, (given,))
             return made
 
-        with _attention(inputs.device):
+        # No other attention goes under vmap: the processor's has no rule for it, and CUDA's keep
+        # nothing for the backward pass, as there no query seems to need a gradient.
+        with sdpa_kernel(SDPBackend.MATH):
             outputs: Tensor = vmap(apply, in_dims=(0, 0 if own else None))(slots, inputs)
         if self._buffers and self.model.training:
             rest.copy_(torch.cat([slots[key].flatten(1) for key in self._buffers], dim=1))
@@ -68,11 +69,6 @@ class Stack:
     @property
     def _weights(self) -> list[str]:
         return list(self._shapes)[: len(self._shapes) - len(self._buffers)]
-
-
-def _attention(hardware: torch.device) -> AbstractContextManager[object]:
-    # The processor's own attention has no rule for vmap and would run row by row.
-    return sdpa_kernel(SDPBackend.MATH) if hardware.type == "cpu" else nullcontext()
 
 
 def obstacle(model: nn.Module, samples: Samples) -> str | None:

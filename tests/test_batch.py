@@ -198,6 +198,24 @@ def test_no_model_of_the_house_stands_in_the_way(kind):
     assert batch.obstacle(model, few) is None
 
 
+class Attentive(nn.Linear):
+    """Notes which kinds of CUDA's attention torch would take."""
+
+    def forward(self, inputs):  # noqa: D102
+        cuda = torch.backends.cuda
+        self.kinds = cuda.mem_efficient_sdp_enabled(), cuda.cudnn_sdp_enabled()
+        return super().forward(inputs)
+
+
+def test_attention_side_by_side_is_none_that_keeps_nothing_for_its_backward():
+    """They look whether a query needs a gradient, and under vmap none seems to."""
+    with torch.device("meta"):
+        model = Attentive(4, 5)
+        few = Samples(torch.empty(2, 4), torch.empty(2, dtype=torch.int64))
+    assert batch.obstacle(model, few) is None
+    assert model.kinds == (False, False)
+
+
 @pytest.mark.parametrize(
     ("make", "told"),
     [
