@@ -1,5 +1,6 @@
 """Topologies that change: what each round has, how all of it is one graph, and files of them."""
 
+from functools import partial
 from itertools import pairwise
 
 import networkx as nx
@@ -214,13 +215,9 @@ def test_a_device_without_links_in_a_round_has_a_centrality(name):
 
 
 @pytest.fixture
-def written(tmp_path):
-    def write(text):
-        path = tmp_path / "graphs.edges"
-        path.write_text(text)
-        return path
-
-    return write
+def written(written):
+    """The shared one, for files that their name calls edge lists."""
+    return partial(written, name="graphs.edges")
 
 
 def test_a_file_has_a_graph_for_each_round(written):
