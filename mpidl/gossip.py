@@ -68,7 +68,8 @@ class Gossip:
         self._states = {number: self._state(number, vector) for number, vector in own}
         self._mailbox = Mailbox(plan, exchange, some.size)
         self._mixtures: dict[int, Tensor] = {}
-        self._average = Average(comm, plan.hosts, self._size, some.vector.dtype)
+        kind = exchange.device.type
+        self._average = Average(comm, plan.hosts, self._size, some.vector.dtype, kind)
 
     def _state(self, number: int, vector: Tensor) -> State:
         device = self._devices[number]

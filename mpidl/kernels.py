@@ -24,6 +24,12 @@ NAME = "torch" if _native is None else "native"
 TILE: int = getattr(_native, "TILE", 4096)
 """Columns whose squared distances are summed together, whoever mixes them."""
 
+LANES = 16
+"""Sums of which a tile's squared distance is made, column by column in turn."""
+
+ROOM = 256 << 20
+"""Bytes of accelerator memory that squared distances take at a time."""
+
 BLOCK = 1 << 15
 """Columns that torch mixes at a time, so that vectors stay in the cache."""
 
@@ -179,22 +185,55 @@ def _apart(vector: "Tensor", mean: "Tensor") -> float:
     return float(torch.linalg.vector_norm(vector - mean, dtype=torch.float64)) ** 2
 
 
-def apart(vector: "Tensor", mean: "Tensor") -> float:
-    """``||x - mean||_2``, tile by tile as a measured :class:`Mixture` adds it, whoever asks.
+def apart(vectors: Sequence["Tensor"], mean: "Tensor") -> list[float]:
+    """``||x - mean||_2`` of each x, tile by tile as a measured :class:`Mixture` adds it.
+
+    On accelerators additions are those of the native kernel, in its order, so bits are the same.
 
     Args:
-        vector: x, ``(P,)``, contiguous.
-        mean: ``(P,)``, contiguous, of the type in which such vectors are summed.
+        vectors: Each ``(P,)``, contiguous, of one type.
+        mean: ``(P,)``, contiguous, of the type in which such vectors are summed, where they lie.
     """
+    if mean.device.type != "cpu":
+        found: list[float] = np.sqrt(_tiles_there(vectors, mean).sum(axis=1)).tolist()
+        return found
+    return [_apart_here(vector, mean) for vector in vectors]
+
+
+def _apart_here(vector: "Tensor", mean: "Tensor") -> float:
     tiles = np.zeros(-(-len(vector) // TILE))
     native = getattr(_native, f"apart_{str(vector.dtype).rpartition('.')[2]}", None)
-    if native is not None and vector.device.type == mean.device.type == "cpu":
+    if native is not None:
         native(vector.data_ptr(), mean.data_ptr(), len(vector), tiles.ctypes.data)
     else:
         for tile in range(len(tiles)):
             part = slice(tile * TILE, (tile + 1) * TILE)
             tiles[tile] = _apart(vector[part], mean[part])
     return float(np.sqrt(tiles.sum()))
+
+
+def _tiles_there(vectors: Sequence["Tensor"], mean: "Tensor") -> Array:
+    """The squared distances of some vectors from their mean by tile, ``(D, tiles)``."""
+    fit = max(1, ROOM // (8 * TILE * len(vectors)))
+    parts = [slice(at, at + fit * TILE) for at in range(0, len(mean), fit * TILE)]
+    return np.concatenate([_squares_there([v[p] for v in vectors], mean[p]) for p in parts], axis=1)
+
+
+def _squares_there(vectors: Sequence["Tensor"], mean: "Tensor") -> Array:
+    import torch
+
+    size, tiles = len(mean), -(-len(mean) // TILE)
+    squares = mean.new_zeros(len(vectors), tiles * TILE, dtype=torch.float64)
+    for row, vector in zip(squares, vectors, strict=True):
+        row[:size] = vector.to(mean.dtype) - mean
+    steps = squares.square_().view(len(vectors), tiles, -1, LANES)
+    sums = steps[:, :, 0].clone()
+    for step in range(1, steps.shape[2]):
+        sums += steps[:, :, step]
+    found = sums[..., 0].clone()
+    for lane in range(1, LANES):
+        found += sums[..., lane]
+    return found.cpu().numpy()
 
 
 def mix(weights: Array, members: Sequence["Tensor"], out: "Tensor") -> None:

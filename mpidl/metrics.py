@@ -14,6 +14,6 @@ def consensus_distance(vectors: Mapping[int, "Tensor"], mean: "Tensor") -> list[
 
     Args:
         vectors: For each own device its vector, ``(P,)``.
-        mean: The mean over all devices, ``(P,)``.
+        mean: The mean over all devices, ``(P,)``, where the vectors lie.
     """
-    return [kernels.apart(vector.cpu(), mean) for vector in vectors.values()]
+    return kernels.apart(list(vectors.values()), mean)

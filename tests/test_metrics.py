@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import metrics
+from mpidl import kernels, metrics
 
 
 def test_consensus_distance_is_the_norm_of_the_difference():
@@ -23,3 +23,14 @@ def test_consensus_distance_leaves_the_vectors():
     vectors = {0: torch.tensor([1.0, 2.0])}
     metrics.consensus_distance(vectors, torch.tensor([5.0, 5.0]))
     assert vectors[0].tolist() == [1.0, 2.0]
+
+
+@pytest.mark.skipif(kernels._native is None, reason="built without the native kernel")
+@pytest.mark.parametrize("number", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("size", [1, 17, 4095, 4096, 3 * 4096 + 1001])
+def test_an_accelerator_adds_as_the_native_kernel_does(monkeypatch, size, number):
+    monkeypatch.setattr(kernels, "ROOM", 3 * 2 * kernels.TILE * 8)
+    vectors = list(torch.randn(3, size).to(number))
+    mean = torch.randn(size, dtype=torch.promote_types(number, torch.float32))
+    there = np.sqrt(kernels._tiles_there(vectors, mean).sum(axis=1))
+    assert there.tolist() == kernels.apart(vectors, mean)

@@ -1,7 +1,7 @@
 """The mean of all devices' vectors, the same bits however devices are hosted."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mpi4py import MPI
 
@@ -17,17 +17,24 @@ COLUMNS = 1 << 18
 
 
 class Average:
-    """Collective. Mean over devices, by columns: all-reduce as reduce-scatter and all-gather.
+    """Collective. Mean over devices: products rounded, then added in the order of the devices.
 
-    ``MPI_Allreduce`` adds in an order that depends on the number of ranks. Here every rank takes a
-    slice of the columns of all devices, adds them in the order of the devices, and gives the sums
-    to all: the traffic of an all-reduce, and a result that hosting does not change.
+    ``MPI_Allreduce`` adds in an order that depends on the number of ranks; sums of each rank's own
+    vectors, added up, would too. So, of the ways that keep the bits whatever the hosting:
+
+    - One rank adds its vectors where they lie.
+    - Each rank takes a slice of the columns of all devices, adds them, and gives the sums to all:
+      an all-reduce as reduce-scatter and all-gather.
+    - On accelerators whose ranks host several devices each, in blocks, sums go from rank to rank:
+      each adds its own vectors, where they lie, to those of the ranks before it. Of its vectors
+      none leaves the accelerator, and while one rank adds some columns, others add other ones.
 
     Args:
         comm: All ranks.
         hosts: Device to rank, ``(N,)``.
         size: P, the length of a vector.
         dtype: Of the vectors. Numbers of 16 bits are sent and summed as float32.
+        kind: Of the hardware in whose memory they lie, on every rank.
     """
 
     def __init__(
@@ -36,6 +43,7 @@ class Average:
         hosts: npt.NDArray[np.int64],
         size: int,
         dtype: torch.dtype = torch.float32,
+        kind: str = "cpu",
     ) -> None:
         self._comm, self._size = comm, size
         self._dtype = torch.promote_types(dtype, torch.float32)
@@ -43,20 +51,32 @@ class Average:
         self._order = np.argsort(np.argsort(hosts, kind="stable"), kind="stable")
         self._hosted = np.bincount(hosts, minlength=comm.size)
         self._uniform = np.full(len(hosts), 1 / len(hosts))
+        blocks = bool((np.diff(hosts) >= 0).all()) and self._hosted.min() > 0
+        self._passes = kind != "cpu" and blocks and self._hosted.max() > 1
 
     def __call__(self, vectors: Mapping[int, Tensor]) -> Tensor:
-        """Collective. The mean of all devices' vectors, ``(P,)``, in host memory.
+        """Collective. The mean of all devices' vectors, ``(P,)``, where own ones lie.
 
         Args:
             vectors: For each own device, ascending, its vector ``(P,)``.
         """
+        own = [vector.to(self._dtype) for vector in vectors.values()]
+        if self._comm.size == 1:
+            mean = torch.empty_like(own[0])
+            kernels.mix(self._uniform, own, out=mean)
+            return mean
         mean = torch.empty(self._size, dtype=self._dtype)
-        own = [vector.to("cpu", self._dtype) for vector in vectors.values()]
+        if self._passes:
+            self._pass_on(own, mean)
+        else:
+            self._exchange([vector.cpu() for vector in own], mean)
+        return mean.to(own[0].device)
+
+    def _exchange(self, own: Sequence[Tensor], mean: Tensor) -> None:
         step = COLUMNS * self._comm.size
         for start in range(0, self._size, step):
             stop = min(start + step, self._size)
             self._columns([v[start:stop] for v in own], mean[start:stop])
-        return mean
 
     def _columns(self, own: list[Tensor], out: Tensor) -> None:
         ranks, rank = self._comm.size, self._comm.rank
@@ -70,3 +90,23 @@ class Average:
         mine = torch.empty(int(widths[rank]), dtype=self._dtype)
         kernels.mix(self._uniform, [rows[i] for i in self._order], out=mine)
         self._comm.Allgatherv([mine, self._kind], [out, widths, self._kind])
+
+    def _pass_on(self, own: Sequence[Tensor], mean: Tensor) -> None:
+        rank, last = self._comm.rank, self._comm.size - 1
+        sending = MPI.REQUEST_NULL
+        for start in range(0, self._size, COLUMNS):
+            part = slice(start, start + COLUMNS)
+            members, weights = [vector[part] for vector in own], self._uniform[: len(own)]
+            if rank > 0:
+                self._comm.Recv([mean[part], self._kind], rank - 1)
+                # Times one, the sums so far stay what they are.
+                members.insert(0, mean[part].to(own[0].device))
+                weights = np.concatenate([[1.0], weights])
+            sums = torch.empty_like(members[0])
+            kernels.mix(weights, members, out=sums)
+            mean[part] = sums.cpu()
+            sending.Wait()
+            if rank < last:
+                sending = self._comm.Isend([mean[part], self._kind], rank + 1)
+        sending.Wait()
+        self._comm.Bcast([mean, self._kind], last)

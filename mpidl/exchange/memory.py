@@ -138,7 +138,8 @@ class Buffers:
         self.buffers = self._allocate()
         self.phase = 0
         self._vectors = [self._own(rows) for rows in self.buffers]
-        self._average = Average(wiring.comm, wiring.hosts, self.size, self.dtype)
+        kind = self.device.type
+        self._average = Average(wiring.comm, wiring.hosts, self.size, self.dtype, kind)
         self._uniform = wiring.uniform
         self._slots = slots_of(wiring, own)
         self._weights: Row = np.full(self._slots.size, 1 / len(wiring.hosts))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mpidl import facts, kernels, placement, plan, strategies
-from mpidl.exchange import BACKENDS, Wiring
+from mpidl.exchange import BACKENDS, Wiring, average
 from mpidl.exchange.average import Average
 from mpidl.exchange.slab import Shared
 from mpidl.exchange.survey import HOME
@@ -174,23 +174,40 @@ def test_what_a_dropped_link_brought_is_not_read(comm, backend):
 
 
 @pytest.mark.parametrize("size", [1, 2, 1001])
-@pytest.mark.parametrize("hosting", ["blocks", "round_robin"])
-def test_average_is_the_mean_in_the_same_bits_for_any_hosting(comm, size, hosting):
+@pytest.mark.parametrize(
+    ("hosting", "kind"), [("blocks", "cpu"), ("round_robin", "cpu"), ("blocks", "accelerator")]
+)
+def test_average_is_the_mean_in_the_same_bits_for_any_hosting(
+    comm, size, hosting, kind, monkeypatch
+):
+    monkeypatch.setattr(average, "COLUMNS", 200)
     devices = 2 * comm.size + 1
     x = start(devices, size)
     hosts = placement.hosts(hosting, devices, comm.size)
     own = {int(i): torch.from_numpy(x[i]) for i in np.flatnonzero(hosts == comm.rank)}
-    alone = SimpleNamespace(size=1, rank=0, Alltoallv=_copy, Allgatherv=_copy)
-    want = Average(alone, np.zeros(devices, np.int64), size)(
+    # One rank says nothing to anybody: it has no more than a size.
+    want = Average(SimpleNamespace(size=1), np.zeros(devices, np.int64), size)(
         {i: torch.from_numpy(x[i]) for i in range(devices)}
     )
-    found = Average(comm, hosts, size)(own)
+    spy = Spy(comm)
+    found = Average(spy, hosts, size, kind=kind)(own)
     np.testing.assert_array_equal(found, want)
     np.testing.assert_allclose(found, x.mean(0), rtol=1e-5, atol=1e-6)
+    if comm.size == 1:
+        assert spy.asked == {"size"}
+    else:
+        assert ("Alltoallv" in spy.asked) == (kind == "cpu")
 
 
-def _copy(source, target):
-    target[0].copy_(source[0])
+class Spy:
+    """A communicator that remembers what it was asked for."""
+
+    def __init__(self, comm):
+        self._comm, self.asked = comm, set()
+
+    def __getattr__(self, name):
+        self.asked.add(name)
+        return getattr(self._comm, name)
 
 
 @pytest.mark.parametrize("backend", MESSAGES)
