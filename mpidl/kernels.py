@@ -116,8 +116,8 @@ class Mixture:
         )
 
     def forgo_native(self) -> None:
-        """Mix with torch although the native kernel is there, to compare the two."""
-        self._native = None
+        """Mix with torch although a kernel of mpidl's own is there, to compare the two."""
+        self._native = self._fused = None
 
     def _by_torch(self, weights: Array, squares: Array | None) -> None:
         on_cpu = self._outs[0].device.type == "cpu"

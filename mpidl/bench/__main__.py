@@ -7,16 +7,23 @@ from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     from mpidl import start
 
     start.fork_from_one("mpidl.bench.__main__")
 
-from mpidl import hdf5, host, kernels, provenance, version, world
+from mpidl import accelerators, hdf5, host, kernels, provenance, version, world
 from mpidl.faults import Fault, Parser
+from mpidl.world import Comm
+
+if TYPE_CHECKING:
+    import torch
 
 PARTS = ("start", "mix", "exchange", "round", "checkpoint")
+
+KINDS = ("auto", "cpu", "cuda", "xpu")
 
 
 def prepare(arguments: Sequence[str]) -> None:
@@ -42,6 +49,7 @@ def parser() -> Parser:
     add("--megabytes", type=float, nargs="+", default=[1.0, 20.0, 80.0], help="sizes of a vector")
     add("--repetitions", type=int, default=8, help="how often each way is timed")
     add("--dir", type=Path, default=Path(), help="where checkpoints are written; the disk matters")
+    add("--accelerator", default="auto", help=f"{', '.join(KINDS)}: what holds the vectors")
     add("--json", action="store_true", help="for programs")
     add("-h", "--help", action="store_true", help="this text")
     add("--version", action="store_true", help="version and commit")
@@ -70,22 +78,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         ready = time.time()
         wanted = check(options)
-        found: dict[str, object] = {"machine": machine(comm.size)}
-        lines = [" ".join(f"{key} {value};" for key, value in machine(comm.size).items())]
+        hardware, woke = wake(comm, options.accelerator)
+        here = machine(comm.size, hardware)
+        found: dict[str, object] = {"machine": here}
+        lines = [" ".join(f"{key} {value};" for key, value in here.items())]
         if "start" in wanted:
-            first = begin.measure(comm, ready)
+            first = begin.measure(comm, ready, hardware=hardware, woke=woke)
             found["start"], lines = first, [*lines, *begin.told(first)]
         if "mix" in wanted:
-            mixed = kernel.measure(comm, options.megabytes, options.repetitions)
+            mixed = kernel.measure(comm, options.megabytes, options.repetitions, hardware)
             found["mix"], lines = mixed, [*lines, *kernel.told(mixed)]
         if "exchange" in wanted:
-            ways = exchange.measure(comm, options.megabytes, options.repetitions)
+            ways = exchange.measure(comm, options.megabytes, options.repetitions, hardware)
             found["exchange"], lines = ways, [*lines, *exchange.told(ways)]
         if "round" in wanted:
-            turn = loop.measure(comm, 10 * options.repetitions)
+            turn = loop.measure(comm, 10 * options.repetitions, hardware)
             found["round"], lines = turn, [*lines, *loop.told(turn)]
         if "checkpoint" in wanted:
-            saved = saving.measure(comm, options.megabytes, options.repetitions, options.dir)
+            sizes, count = options.megabytes, options.repetitions
+            saved = saving.measure(comm, sizes, count, options.dir, hardware)
             found["checkpoint"], lines = saved, [*lines, *saving.told(saved)]
         if comm.rank == 0:
             print(json.dumps(found, indent=2) if options.json else "\n".join(lines), flush=True)
@@ -108,16 +119,35 @@ def check(options: Namespace) -> set[str]:
             raise Fault(f"--megabytes {size:g}: must be above 0 and at most 1,000,000.")
     if not 1 <= repetitions <= 10**6:
         raise Fault(f"--repetitions {repetitions}: must be from 1 to 1,000,000.")
+    if options.accelerator not in KINDS:
+        raise Fault(f"--accelerator {options.accelerator!r}: must be one of {', '.join(KINDS)}.")
     if not os.access(options.dir, os.W_OK | os.X_OK):
         raise Fault(f"--dir {options.dir}: must be a folder that can be written.")
     return set(PARTS) if not parts or "all" in parts else set(parts)
 
 
-def machine(ranks: int) -> dict[str, object]:
+def wake(comm: Comm, wanted: str) -> tuple["torch.device", float]:
+    """Collective. The hardware of this rank, and the seconds until it had taken a number.
+
+    Raises:
+        Fault: If the wanted kind is not there.
+    """
+    import torch
+
+    inner = world.node(comm)
+    began = time.monotonic()
+    hardware = world.agree(comm, lambda: accelerators.choose(inner, wanted))
+    torch.ones(1, device=hardware)
+    accelerators.settle(hardware)
+    inner.Free()
+    return hardware, time.monotonic() - began
+
+
+def machine(ranks: int, hardware: "torch.device") -> dict[str, object]:
     """Where and on what the times were taken."""
     import torch
 
-    return {
+    found: dict[str, object] = {
         "date": time.strftime("%Y-%m-%d %H:%M"),
         "commit": version.commit()[:10] or "unknown",
         "ranks": ranks,
@@ -128,6 +158,16 @@ def machine(ranks: int) -> dict[str, object]:
         "kernel": kernels.NAME,
         "last cache": f"{kernels.CACHE >> 20} MB",
     }
+    if hardware.type != "cpu":
+        module = getattr(torch, hardware.type)
+        name = module.get_device_properties(hardware).name
+        # A mixture tries the kernel.
+        kernels.Mixture([[torch.ones(1, device=hardware)]], [torch.ones(1, device=hardware)])
+        found |= {
+            "kernel": kernels.used(),
+            "accelerator": f"{name}, {hardware.type}, {module.device_count()} for the node's ranks",
+        }
+    return found
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mpidl import graphs, host, plan
+from mpidl.bench.clock import CPU, Times, rounds
 from mpidl.node import Node
 from mpidl.progress import LAUNCHERS
 from mpidl.world import Comm
@@ -16,13 +19,21 @@ DEVICES = (33, 1000)
 """Sizes of the graphs whose set-up is timed."""
 
 
-def measure(comm: Comm, ready: float, megabytes: float = 20.0) -> dict[str, Any]:
+def measure(
+    comm: Comm,
+    ready: float,
+    megabytes: float = 20.0,
+    hardware: torch.device = CPU,
+    woke: float = 0.0,
+) -> dict[str, Any]:
     """Collective. Seconds since the launcher began, memory, cores and links of the ranks.
 
     Args:
         comm: All ranks.
         ready: When this rank had all modules and MPI, by the clock of the system.
         megabytes: Of the messages with which links are timed.
+        hardware: Of this rank.
+        woke: Seconds until this rank's accelerator had taken its first number.
     """
     node = Node(comm)
     began = comm.allreduce(launched(), op=_least)
@@ -38,6 +49,9 @@ def measure(comm: Comm, ready: float, megabytes: float = 20.0) -> dict[str, Any]
     # Who waited inside MPI would take the core of those that are timed.
     node.meet()
     found["links"] = links(node, megabytes)
+    if hardware.type != "cpu":
+        found["woke"] = comm.allreduce(woke, op=_most)
+        found["links"] |= lifts(node, megabytes, hardware)
     node.close()
     return found
 
@@ -116,6 +130,21 @@ def links(node: Node, megabytes: float) -> dict[str, float]:
     return found
 
 
+def lifts(node: Node, megabytes: float, hardware: torch.device) -> dict[str, float]:
+    """Collective. Gigabytes a second of all ranks' copies to their accelerators, and of those back.
+
+    From and to pinned memory, all ranks at once, as the staging of vectors does it.
+    """
+    here = torch.zeros(int(megabytes * 1e6), dtype=torch.uint8, pin_memory=True)
+    there = here.to(hardware)
+    ways = {"to accelerators": (there, here), "from accelerators": (here, there)}
+    amount = node.comm.size * len(here) / 1e9
+    return {
+        name: amount / Times.of(rounds(node, partial(to.copy_, of), 5, hardware=hardware)).median
+        for name, (to, of) in ways.items()
+    }
+
+
 def told(found: dict[str, Any]) -> list[str]:
     """The findings as lines."""
     memory = found["private_megabytes"]
@@ -123,11 +152,18 @@ def told(found: dict[str, Any]) -> list[str]:
         f"start: all ranks had MPI and torch after {found['seconds']:.1f} s; private memory "
         f"{min(memory):.0f} to {max(memory):.0f} MB a rank, {sum(memory) / 1e3:.2f} GB in all"
     ]
+    if "woke" in found:
+        lines.append(
+            f"  the slowest rank's accelerator took its first number in {found['woke']:.1f} s"
+        )
     lines += [
         f"  graph of {devices} devices with its weights: {1e3 * seconds:.0f} ms"
         for devices, seconds in found["graphs"].items()
     ]
-    lines += [f"  messages {name}: {speed:.2f} GB/s" for name, speed in found["links"].items()]
+    lines += [
+        f"  {'copies' if 'accelerators' in name else 'messages'} {name}: {speed:.2f} GB/s"
+        for name, speed in found["links"].items()
+    ]
     by_node: dict[str, list[list[int]]] = {}
     for name, cores in found["binding"]:
         by_node.setdefault(name, []).append(cores)

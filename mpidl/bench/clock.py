@@ -6,8 +6,13 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from mpidl.accelerators import settle
 from mpidl.node import Node
+
+CPU = torch.device("cpu")
+"""Where nothing has to be waited for."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +44,25 @@ class Times:
         return asdict(self)
 
 
-def rounds(node: Node, action: Callable[[], None], repetitions: int, warm: int = 2) -> list[float]:
+def rounds(
+    node: Node,
+    action: Callable[[], object],
+    repetitions: int,
+    warm: int = 2,
+    hardware: torch.device = CPU,
+) -> list[float]:
     """Collective. Seconds of each repetition, from the first rank begun to the last ended.
 
-    Clocks of different nodes differ; there it is the longest time of any rank.
+    An accelerator has done what it was asked for whenever a clock is read. Clocks of different
+    nodes differ; there it is the longest time of any rank.
     """
     stamps = np.empty((repetitions, 2))
     for turn in range(-warm, repetitions):
+        settle(hardware)
         node.meet()
         began = time.monotonic()
         action()
+        settle(hardware)
         if turn >= 0:
             stamps[turn] = began, time.monotonic()
     node.meet()

@@ -20,8 +20,17 @@ LEFT_OUT = ("auto", "allreduce")
 """Backends that are another one, or do not mix by a graph."""
 
 
-def measure(comm: Comm, megabytes: list[float], repetitions: int) -> list[dict[str, Any]]:
-    """Collective. Seconds of a round by each way for each size of vector, on BA(ranks, 2)."""
+def measure(
+    comm: Comm, megabytes: list[float], repetitions: int, hardware: torch.device = clock.CPU
+) -> list[dict[str, Any]]:
+    """Collective. Seconds of a round by each way for each size of vector, on BA(ranks, 2).
+
+    Args:
+        comm: All ranks.
+        megabytes: Of the vector of a rank.
+        repetitions: How often each way is timed in one of its turns.
+        hardware: Of this rank; its memory holds the vector.
+    """
     graph = topology(comm.size)
     found = []
     torch.set_num_threads(1)
@@ -29,8 +38,9 @@ def measure(comm: Comm, megabytes: list[float], repetitions: int) -> list[dict[s
         numbers = max(1, int(size * 1e6 / 4))
         taken: dict[str, list[float]] = {}
         for _ in range(PASSES):
-            for name, way in ways(comm).items():
-                taken.setdefault(name, []).extend(once(comm, way, graph, numbers, repetitions))
+            for name, way in ways(comm, hardware).items():
+                seconds = once(comm, way, graph, numbers, repetitions, hardware)
+                taken.setdefault(name, []).extend(seconds)
         times = {name: clock.Times.of(seconds) for name, seconds in taken.items()}
         limit = times["copy limit"].median
         gathered = times["Neighbor_allgather + sum"].median
@@ -38,6 +48,7 @@ def measure(comm: Comm, megabytes: list[float], repetitions: int) -> list[dict[s
             {
                 "way": name,
                 "megabytes": size,
+                **({} if hardware.type == "cpu" else {"memory": hardware.type}),
                 **one.plain(),
                 "told": one.told(),
                 "of_copy_limit": one.median / limit,
@@ -55,20 +66,20 @@ def topology(ranks: int) -> nx.DiGraph:
     return graph.to_directed()
 
 
-def ways(comm: Comm) -> dict[str, Build]:
+def ways(comm: Comm, hardware: torch.device = clock.CPU) -> dict[str, Build]:
     """Collective. The ways that work on these ranks, by name."""
     found = dict(plain.WAYS)
     for name in BACKENDS:
-        if name not in LEFT_OUT and works(comm, name):
+        if name not in LEFT_OUT and works(comm, name, hardware):
             found[f"mpidl {name}"] = plain.backend(name)
     return found
 
 
-def works(comm: Comm, name: str) -> bool:
-    """Collective. Whether a backend can be built here, on CPU memory."""
-    node = Node(comm)
+def works(comm: Comm, name: str, hardware: torch.device) -> bool:
+    """Collective. Whether a backend can be built here, for vectors in such memory."""
+    node, graph = Node(comm), topology(comm.size)
     try:
-        world.agree(comm, lambda: plain.backend(name)(node, topology(comm.size), 1)).close()
+        world.agree(comm, lambda: plain.backend(name)(node, graph, 1, hardware)).close()
     except Fault:
         return False
     finally:
@@ -76,11 +87,18 @@ def works(comm: Comm, name: str) -> bool:
     return True
 
 
-def once(comm: Comm, way: Build, graph: nx.DiGraph, size: int, repetitions: int) -> list[float]:
+def once(
+    comm: Comm,
+    way: Build,
+    graph: nx.DiGraph,
+    size: int,
+    repetitions: int,
+    hardware: torch.device,
+) -> list[float]:
     """Collective. Build one way, time it, and give its memory back."""
     node = Node(comm)
-    made = way(node, graph, size)
-    seconds = clock.rounds(node, made.turn, repetitions)
+    made = way(node, graph, size, hardware)
+    seconds = clock.rounds(node, made.turn, repetitions, hardware=hardware)
     made.close()
     del made
     node.close()
@@ -89,7 +107,9 @@ def once(comm: Comm, way: Build, graph: nx.DiGraph, size: int, repetitions: int)
 
 def told(found: list[dict[str, Any]]) -> list[str]:
     """The table as lines."""
-    lines = ["exchange, a vector per rank: ms a round, median [quartiles]"]
+    memory = found[0].get("memory") if found else None
+    where = f" in {memory} memory, obvious ways through the host's" if memory else ""
+    lines = [f"exchange, a vector per rank{where}: ms a round, median [quartiles]"]
     lines.append(f"  {'MB':>6}  {'way':26} {'ms':>24} {'x copy':>7} {'allgather takes x':>18}")
     lines += [
         f"  {row['megabytes']:6g}  {row['way']:26} {row['told']:>24} "

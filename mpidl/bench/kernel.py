@@ -23,23 +23,32 @@ COLUMNS = 1 << 14
 TYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
-def measure(comm: Comm, megabytes: list[float], repetitions: int) -> list[dict[str, Any]]:
-    """Collective. Seconds of one rank's mixing in each way, while the other ranks sleep."""
+def measure(
+    comm: Comm, megabytes: list[float], repetitions: int, hardware: torch.device = clock.CPU
+) -> list[dict[str, Any]]:
+    """Collective. Seconds of one rank's mixing in each way, while the other ranks sleep.
+
+    Args:
+        comm: All ranks.
+        megabytes: Of each of the vectors.
+        repetitions: How often each way is timed.
+        hardware: Of this rank.
+    """
     torch.set_num_threads(1)
     node, found = Node(comm), []
     for size in megabytes:
-        rows = candidates(size) if comm.rank == 0 else {}
+        rows = candidates(size, hardware) if comm.rank == 0 else {}
         limit = 0.0
         for name in comm.bcast(list(rows)):
-            taken = clock.rounds(
-                node, rows[name].mix if name in rows else _idle, repetitions, warm=1
-            )
+            mix = rows[name].mix if name in rows else _idle
+            taken = clock.rounds(node, mix, repetitions, warm=1, hardware=hardware)
             times = clock.Times.of(taken)
             limit = limit or times.median
             found.append(
                 {
                     "kernel": name,
                     "megabytes": size,
+                    **({} if hardware.type == "cpu" else {"memory": hardware.type}),
                     **times.plain(),
                     "told": times.told(),
                     "of_copy": times.median / limit,
@@ -57,27 +66,44 @@ def _idle() -> None:
 class Candidate:
     """One way to mix the vectors ``x`` into ``out``, ``(VECTORS, P)`` both."""
 
-    mix: Callable[[], None]
+    mix: Callable[[], object]
     x: Tensor
     out: Tensor
 
 
-def candidates(megabytes: float) -> dict[str, Candidate]:
-    """Each way to mix; the first only copies."""
+def candidates(megabytes: float, hardware: torch.device = clock.CPU) -> dict[str, Candidate]:
+    """Each way to mix vectors of so many megabytes; the first only copies."""
     graph = topology(VECTORS)
     members = [[i, *sorted(graph.predecessors(i))] for i in range(VECTORS)]
-    weights = np.concatenate([np.full(len(row), 1 / len(row)) for row in members])
     size = max(1, int(megabytes * 1e6 / 4))
-    x, out = torch.rand(VECTORS, size), torch.zeros(VECTORS, size)
+    x, out = torch.rand(VECTORS, size).to(hardware), torch.zeros(VECTORS, size, device=hardware)
+    return (_here if hardware.type == "cpu" else _there)(members, x, out)
+
+
+def _mixture(members: list[list[int]], x: Tensor, out: Tensor, own: bool = True) -> Candidate:
+    """By a kernel of mpidl's own where there is one, or by torch."""
+    weights = np.concatenate([np.full(len(row), 1 / len(row)) for row in members])
+    made = kernels.Mixture([[x[j] for j in row] for row in members], list(out))
+    if not own:
+        made.forgo_native()
+    return Candidate(lambda: made(weights), x, out)
+
+
+def _typed(members: list[list[int]], x: Tensor, out: Tensor) -> dict[torch.dtype, Candidate]:
+    return {dtype: _mixture(members, x.to(dtype), out.to(dtype)) for dtype in TYPES}
+
+
+def _matrix(members: list[list[int]]) -> Tensor:
+    """W, ``(VECTORS, VECTORS)``."""
     matrix = torch.zeros(VECTORS, VECTORS)
     for i, row in enumerate(members):
         matrix[i, row] = 1 / len(row)
+    return matrix
 
-    def mixture(native: bool, x: Tensor, out: Tensor) -> Candidate:
-        made = kernels.Mixture([[x[j] for j in row] for row in members], list(out))
-        if not native:
-            made.forgo_native()
-        return Candidate(lambda: made(weights), x, out)
+
+def _here(members: list[list[int]], x: Tensor, out: Tensor) -> dict[str, Candidate]:
+    """The ways to mix in host memory."""
+    matrix, size = _matrix(members), x.shape[1]
 
     def by_numpy() -> None:
         a, b = x.numpy(), out.numpy()
@@ -91,21 +117,39 @@ def candidates(megabytes: float) -> dict[str, Candidate]:
             part = slice(start, start + COLUMNS)
             out[:, part] = matrix @ x[:, part]
 
-    copy = Candidate(lambda: np.copyto(out.numpy(), x.numpy()), x, out)
-    found = {"copy": copy}
+    found = {"copy": Candidate(lambda: np.copyto(out.numpy(), x.numpy()), x, out)}
     if kernels.NAME == "native":
-        for dtype in TYPES:
-            short = str(dtype).removeprefix("torch.")
-            found[f"native {short}"] = mixture(True, x.to(dtype), out.to(dtype))
-    found["torch by blocks"] = mixture(False, x, out)
+        for dtype, made in _typed(members, x, out).items():
+            found[f"native {_short(dtype)}"] = made
+    found["torch by blocks"] = _mixture(members, x, out, own=False)
     found["BLAS by blocks"] = Candidate(by_blas, x, out)
     found["numpy row by row"] = Candidate(by_numpy, x, out)
     return found
 
 
+def _there(members: list[list[int]], x: Tensor, out: Tensor) -> dict[str, Candidate]:
+    """The ways to mix in the memory of an accelerator."""
+    matrix = _matrix(members).to(x.device)
+    found = {"copy": Candidate(lambda: out.copy_(x), x, out)}
+    for dtype, made in _typed(members, x, out).items():
+        # Triton, or torch where that fails, which is known when a mixture is made.
+        found[f"{kernels.used().split()[0]} {_short(dtype)}"] = made
+    found["torch row by row"] = _mixture(members, x, out, own=False)
+    found["matrix product"] = Candidate(lambda: torch.mm(matrix, x, out=out), x, out)
+    return found
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
 def told(found: list[dict[str, Any]]) -> list[str]:
     """The table as lines."""
-    lines = [f"mix, {VECTORS} vectors by BA({VECTORS}, 2) on one rank: ms, median [quartiles]"]
+    memory = found[0].get("memory") if found else None
+    where = f" in {memory} memory" if memory else ""
+    lines = [
+        f"mix, {VECTORS} vectors{where} by BA({VECTORS}, 2) on one rank: ms, median [quartiles]"
+    ]
     lines.append(f"  {'MB':>6}  {'kernel':20} {'ms':>24} {'x copy':>7}")
     lines += [
         f"  {row['megabytes']:6g}  {row['kernel']:20} {row['told']:>24} {row['of_copy']:7.2f}"

@@ -9,8 +9,10 @@ from typing import Any
 from mpi4py import MPI
 
 import numpy as np
+import torch
 
 from mpidl import build, host, plan, rounds, shards, world
+from mpidl.accelerators import settle
 from mpidl.bench import clock
 from mpidl.rows import Table
 from mpidl.world import Comm
@@ -23,20 +25,24 @@ WORK = ("train", "mix", "evaluate")
 """Phases of a round that are not overhead."""
 
 
-def measure(comm: Comm, repetitions: int) -> dict[str, Any]:
+def measure(comm: Comm, repetitions: int, hardware: torch.device = clock.CPU) -> dict[str, Any]:
     """Collective. Seconds of a round on all ranks, and with all devices on the first rank alone.
 
-    The work of a round is what its ranks take of their cores to train, mix and evaluate.
+    The work of a round is what its ranks take of their cores to train, mix and evaluate; on an
+    accelerator what the slowest of them takes of its time.
     """
     settings = [*SETTINGS, f"training.rounds={repetitions + 2}", f"topology.devices={comm.size}"]
-    taken, worked = _rounds(comm, settings)
-    alone = _rounds(MPI.COMM_SELF, settings)[0] if comm.rank == 0 else None
+    settings.append(f"training.accelerator={hardware.type}")
+    taken, worked = _rounds(comm, settings, hardware)
+    alone = _rounds(MPI.COMM_SELF, settings, hardware)[0] if comm.rank == 0 else None
     world.gathered(comm)
     spread, single = clock.Times.of(taken), clock.Times.of(comm.bcast(alone))
-    cores, work = min(comm.size, host.cores()), float(np.median(worked))
+    there = hardware.type != "cpu"
+    cores, work = 1 if there else min(comm.size, host.cores()), float(np.median(worked))
     return {
         "ranks": comm.size,
-        "cores": cores,
+        **({"accelerator": hardware.type} if there else {}),
+        "cores": host.cores() if there else cores,
         "round": spread.plain(),
         "one_process": single.plain(),
         "work": work,
@@ -44,21 +50,28 @@ def measure(comm: Comm, repetitions: int) -> dict[str, Any]:
     }
 
 
-def _rounds(comm: Comm, settings: list[str]) -> tuple[list[float], list[float]]:
-    """Collective. Seconds of each round but the first, and those of all ranks' work in it."""
+def _rounds(
+    comm: Comm, settings: list[str], hardware: torch.device
+) -> tuple[list[float], list[float]]:
+    """Collective. Seconds of each round but the first, and those of the ranks' work in it."""
+    # A core that waits for an accelerator works no less than one that computes.
+    timer, joined = (
+        (time.thread_time, np.sum) if hardware.type == "cpu" else (time.perf_counter, np.max)
+    )
     made = plan.make(plan.read(None, settings, comm.size), comm.size)
     stock = shards.provide(comm, made)
     stamps: list[float] = []
     worked: list[float] = []
 
     def watch(round_: int, values: Table) -> None:
+        settle(hardware)
         stamps.append(time.monotonic())
-        worked.append(sum(float(values[f"seconds_{phase}"].sum()) for phase in WORK))
+        worked.append(float(joined(sum(values[f"seconds_{phase}"] for phase in WORK))))
 
     with tempfile.TemporaryDirectory() as folder:
         path = comm.bcast(Path(folder) / "bench.h5")
         with build.parts(comm, made, stock, path, world.check_hdf5()) as parts:
-            rounds.run_rounds(replace(parts, timer=time.thread_time), watch, lambda _: None)
+            rounds.run_rounds(replace(parts, timer=timer), watch, lambda _: None)
             parts.recorder.close(completed=True)
     return [float(seconds) for seconds in np.diff(stamps)], worked[1:]
 
@@ -66,10 +79,21 @@ def _rounds(comm: Comm, settings: list[str]) -> tuple[list[float], list[float]]:
 def told(found: dict[str, Any]) -> list[str]:
     """The comparison as lines."""
     spread, single = clock.Times(**found["round"]), clock.Times(**found["one_process"])
+    work, rest = (f"{1e3 * found[key]:.2f} ms" for key in ("work", "overhead"))
+    if kind := found.get("accelerator"):
+        last = (
+            f"the slowest rank's time to train, mix and evaluate {work}; beyond it {rest} a round"
+        )
+    else:
+        last = (
+            f"cores' time to train, mix and evaluate {work}; beyond it on "
+            f"{found['cores']} cores {rest} a round"
+        )
+    where = f" on {kind}" if kind else ""
     return [
-        f"round of {found['ranks']} devices with one step of 8 samples: ms, median [quartiles]",
+        f"round of {found['ranks']} devices with one step of 8 samples{where}: "
+        "ms, median [quartiles]",
         f"  a rank per device, {found['cores']} cores   {spread.told():>24}",
         f"  the same in one process    {single.told():>24}",
-        f"  cores' time to train, mix and evaluate {1e3 * found['work']:.2f} ms; beyond it on "
-        f"{found['cores']} cores {1e3 * found['overhead']:.2f} ms a round",
+        f"  {last}",
     ]

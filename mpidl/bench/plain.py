@@ -1,4 +1,8 @@
-"""The obvious ways to gossip, with which the backends are compared; one device per rank."""
+"""The obvious ways to gossip, with which the backends are compared; one device per rank.
+
+Vectors lie in the memory of some hardware; the obvious ways send from host memory, so that those of
+an accelerator are copied there and back.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,22 +22,21 @@ from mpidl.node import Node
 class Way:
     """One way to gossip: a round, what gives memory back, and this rank's vector ``(P,)``."""
 
-    turn: Callable[[], None]
+    turn: Callable[[], object]
     close: Callable[[], None]
     vector: Callable[[], Tensor]
 
 
-Build = Callable[[Node, nx.DiGraph, int], Way]
+Build = Callable[[Node, nx.DiGraph, int, torch.device], Way]
 """Collective. A way to gossip on a graph with a device per rank and vectors of so many numbers."""
 
 
 def backend(name: str) -> Build:
     """Collective. A backend of mpidl in a round of arriving, sharing and mixing."""
 
-    def build(node: Node, graph: nx.DiGraph, size: int) -> Way:
-        device = torch.device("cpu")
+    def build(node: Node, graph: nx.DiGraph, size: int, hardware: torch.device) -> Way:
         hosts = np.arange(node.comm.size)
-        exchange = BACKENDS[name](Wiring(node, hosts, graph, size, device, torch.float32))
+        exchange = BACKENDS[name](Wiring(node, hosts, graph, size, hardware, torch.float32))
         own = node.comm.rank
         exchange.vectors[own].fill_(own + 1)
         members = [own, *sorted(graph.predecessors(own))]
@@ -49,38 +52,44 @@ def backend(name: str) -> Build:
     return build
 
 
-def allgather(node: Node, graph: nx.DiGraph, size: int) -> Way:
+def allgather(node: Node, graph: nx.DiGraph, size: int, hardware: torch.device) -> Way:
     """Collective. ``MPI_Neighbor_allgather``, a copy of each neighbor, then the sum by torch."""
-    own, sources, inbox, out = _memory(node, graph, size)
+    memory = Memory(node, graph, size, hardware)
+    sources, sent, inbox = memory.sources, memory.sent, memory.inbox
     targets = sorted(graph.successors(node.comm.rank))
     comm = node.comm.Create_dist_graph_adjacent(sources, targets, reorder=False)
 
     def turn() -> None:
-        comm.Neighbor_allgather([own, size, MPI.FLOAT], [inbox, size, MPI.FLOAT])
-        _sum(own, inbox[: len(sources)], out)
-        own.copy_(out)
+        memory.lower()
+        comm.Neighbor_allgather([sent, size, MPI.FLOAT], [inbox, size, MPI.FLOAT])
+        memory.sum()
 
-    return Way(turn, comm.Free, lambda: own)
+    return Way(turn, comm.Free, lambda: memory.own)
 
 
-def point_to_point(node: Node, graph: nx.DiGraph, size: int) -> Way:
+def point_to_point(node: Node, graph: nx.DiGraph, size: int, hardware: torch.device) -> Way:
     """Collective. ``MPI_Irecv`` and ``MPI_Isend`` for each neighbor, then the sum by torch."""
-    own, sources, inbox, out = _memory(node, graph, size)
+    memory = Memory(node, graph, size, hardware)
+    sources, sent, inbox = memory.sources, memory.sent, memory.inbox
     targets = sorted(graph.successors(node.comm.rank))
     comm = node.comm.Dup()
 
     def turn() -> None:
+        memory.lower()
         requests = [comm.Irecv([inbox[i], size, MPI.FLOAT], j) for i, j in enumerate(sources)]
-        requests += [comm.Isend([own, size, MPI.FLOAT], j) for j in targets]
+        requests += [comm.Isend([sent, size, MPI.FLOAT], j) for j in targets]
         MPI.Request.Waitall(requests)
-        _sum(own, inbox[: len(sources)], out)
-        own.copy_(out)
+        memory.sum()
 
-    return Way(turn, comm.Free, lambda: own)
+    return Way(turn, comm.Free, lambda: memory.own)
 
 
-def copy(node: Node, graph: nx.DiGraph, size: int) -> Way:
+def copy(node: Node, graph: nx.DiGraph, size: int, hardware: torch.device) -> Way:
     """Collective. The limit: each rank reads its vector once and writes it once."""
+    if hardware.type != "cpu":
+        there = torch.full((size,), float(node.comm.rank + 1), device=hardware)
+        beside = torch.zeros_like(there)
+        return Way(lambda: beside.copy_(there), lambda: None, lambda: beside)
     own, out = np.full(size, node.comm.rank + 1, np.float32), np.zeros(size, np.float32)
 
     def turn() -> None:
@@ -89,18 +98,46 @@ def copy(node: Node, graph: nx.DiGraph, size: int) -> Way:
     return Way(turn, lambda: None, lambda: torch.from_numpy(out))
 
 
-def _memory(node: Node, graph: nx.DiGraph, size: int) -> tuple[Tensor, list[int], Tensor, Tensor]:
-    sources = sorted(graph.predecessors(node.comm.rank))
-    own = torch.full((size,), float(node.comm.rank + 1))
-    # MPI takes no empty memory, even from nobody.
-    return own, sources, torch.zeros(max(1, len(sources)), size), torch.zeros(size)
+class Memory:
+    """What the obvious ways send, receive and sum; of an accelerator's, a copy on the host too.
 
+    Args:
+        node: The ranks of this node.
+        graph: Whose vector a rank receives.
+        size: P.
+        hardware: Where the vectors lie.
 
-def _sum(own: Tensor, inbox: Tensor, out: Tensor) -> None:
-    weight = 1 / (len(inbox) + 1)
-    torch.mul(own, weight, out=out)
-    for vector in inbox:
-        out.add_(vector, alpha=weight)
+    Attributes:
+        own: This rank's vector, ``(P,)``.
+        sources: The ranks that it hears, ascending.
+        sent: Its vector as MPI takes it, in host memory; the same memory where it lies there.
+        inbox: What arrives, ``(K, P)``, K at least 1.
+    """
+
+    def __init__(self, node: Node, graph: nx.DiGraph, size: int, hardware: torch.device) -> None:
+        self.sources = sorted(graph.predecessors(node.comm.rank))
+        self.own = torch.full((size,), float(node.comm.rank + 1), device=hardware)
+        # MPI takes no empty memory, even from nobody.
+        self.inbox = torch.zeros(max(1, len(self.sources)), size)
+        self._here = hardware.type == "cpu"
+        self.sent = self.own if self._here else torch.zeros(size)
+        self._inbox = self.inbox if self._here else self.inbox.to(hardware)
+        self._out = torch.zeros_like(self.own)
+
+    def lower(self) -> None:
+        """Bring the own vector to where MPI takes it."""
+        if not self._here:
+            self.sent.copy_(self.own)
+
+    def sum(self) -> None:
+        """Replace the own vector by the mean of itself and what has arrived."""
+        if not self._here:
+            self._inbox.copy_(self.inbox)
+        weight = 1 / (len(self.sources) + 1)
+        torch.mul(self.own, weight, out=self._out)
+        for vector in self._inbox[: len(self.sources)]:
+            self._out.add_(vector, alpha=weight)
+        self.own.copy_(self._out)
 
 
 WAYS: dict[str, Build] = {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mpidl import version, world
 from mpidl.bench import clock
@@ -20,7 +21,11 @@ PLAIN = "a file for each rank"
 
 
 def measure(
-    comm: Comm, megabytes: Sequence[float], repetitions: int, where: Path
+    comm: Comm,
+    megabytes: Sequence[float],
+    repetitions: int,
+    where: Path,
+    hardware: torch.device = clock.CPU,
 ) -> list[dict[str, Any]]:
     """Collective. Seconds of each way to save so many megabytes of each rank, taking turns.
 
@@ -29,13 +34,17 @@ def measure(
         megabytes: Of one rank.
         repetitions: How often each way is timed.
         where: A folder on the disk that is meant.
+        hardware: In whose memory the state lies.
     """
-    return [row for size in megabytes for row in _measure(comm, size, repetitions, where)]
+    return [row for size in megabytes for row in _measure(comm, size, repetitions, where, hardware)]
 
 
-def _measure(comm: Comm, size: float, repetitions: int, where: Path) -> list[dict[str, Any]]:
+def _measure(
+    comm: Comm, size: float, repetitions: int, where: Path, hardware: torch.device
+) -> list[dict[str, Any]]:
     draw = np.random.default_rng(comm.rank)
-    vector = draw.standard_normal(max(1, int(1e6 * size) // 4)).astype(np.float32)
+    numbers = draw.standard_normal(max(1, int(1e6 * size) // 4)).astype(np.float32)
+    state = torch.from_numpy(numbers).to(hardware)
     story = Story(run_file="", origin={}, started="", resumed=[], mpidl=version.number(), commit="")
     with tempfile.TemporaryDirectory(dir=where) as own:
         folder = Path(comm.bcast(own))
@@ -43,7 +52,7 @@ def _measure(comm: Comm, size: float, repetitions: int, where: Path) -> list[dic
         done = 0
 
         def copy() -> dict[int, dict[str, np.ndarray[Any, Any]]]:
-            return {comm.rank: {"vector": np.array(vector)}}
+            return {comm.rank: {"vector": state.to("cpu", copy=True).numpy()}}
 
         def save() -> None:
             nonlocal done
@@ -56,7 +65,7 @@ def _measure(comm: Comm, size: float, repetitions: int, where: Path) -> list[dic
             saver.begin(done, copy)
 
         def plain() -> None:
-            _write(folder / f"{comm.rank}", vector)
+            _write(folder / f"{comm.rank}", state.cpu().numpy())
             world.gathered(comm)
 
         ways: dict[str, tuple[Callable[[], None], Callable[[], Any]]] = {

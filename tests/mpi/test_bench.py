@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from mpidl import kernels
 from mpidl.bench import __main__ as bench
@@ -31,7 +32,7 @@ def test_every_way_does_the_same_sums(comm, name):
     """Except the copy, which only copies: the vector of rank r starts as r + 1."""
     graph = exchange.topology(comm.size)
     node = Node(comm)
-    way = (plain.WAYS.get(name) or plain.backend(name))(node, graph, 7)
+    way = (plain.WAYS.get(name) or plain.backend(name))(node, graph, 7, clock.CPU)
     way.turn()
     members = [comm.rank, *graph.predecessors(comm.rank)]
     mean = np.mean([member + 1 for member in members])
@@ -50,10 +51,16 @@ def test_every_kernel_is_timed(comm):
     assert len(kernel.told(found)) == len(found) + 2
 
 
-def test_every_kernel_gives_the_same_mixture(comm):
+@pytest.mark.parametrize("there", [False, True])
+def test_every_kernel_gives_the_same_mixture(comm, monkeypatch, there):
+    """The ways of accelerators too, which work on any memory."""
+    if there:
+        monkeypatch.setattr(kernel, "_here", kernel._there)
     if comm.rank == 0:
         graph = exchange.topology(kernel.VECTORS)
-        for name, one in kernel.candidates(0.01).items():
+        found = kernel.candidates(0.01)
+        assert ("matrix product" in found) == there
+        for name, one in found.items():
             one.mix()
             x, out = one.x, one.out
             if name == "copy":
@@ -102,6 +109,31 @@ def test_seconds_of_repetitions(comm):
     assert times.told() == "3000 [2000, 4000]"
 
 
+def test_an_accelerator_is_done_whenever_a_clock_is_read(comm, monkeypatch):
+    node, told = Node(comm), []
+    monkeypatch.setattr(clock, "settle", lambda hardware: told.append(hardware))
+    monkeypatch.setattr(clock.time, "monotonic", lambda: told.append("clock") or 0.0)
+    one = torch.device("cuda", 3)
+    clock.rounds(node, lambda: told.append("work"), repetitions=2, warm=0, hardware=one)
+    assert told == 2 * [one, "clock", "work", one, "clock"]
+    node.close()
+
+
+def test_tables_name_the_memory_only_of_accelerators():
+    times = clock.Times.of([0.001]).plain()
+    of = {**times, "told": "1", "megabytes": 1.0, "kernel": "copy", "of_copy": 1.0}
+    assert kernel.told([of])[0].startswith("mix, 16 vectors by BA(16, 2)")
+    assert kernel.told([{**of, "memory": "cuda"}])[0].startswith("mix, 16 vectors in cuda memory")
+    turn = {"round": times, "one_process": times, "work": 0.002, "overhead": 0.001, "cores": 2}
+    here, there = (
+        "\n".join(loop.told({"ranks": 4, **turn, **a})) for a in ({}, {"accelerator": "xpu"})
+    )
+    assert "cores' time" in here
+    assert "8 samples: ms" in here
+    assert "the slowest rank's time" in there
+    assert "8 samples on xpu: ms" in there
+
+
 def test_the_command_prints_json_on_one_rank(comm, capsys):
     arguments = ["exchange", "start", "--megabytes", "0.001", "--repetitions", "1", "--json"]
     assert bench.main(arguments) == 0
@@ -125,6 +157,10 @@ def test_the_command_prints_json_on_one_rank(comm, capsys):
         (["mix", "--megabytes", "-1"], "--megabytes -1: must be above 0 and at most 1,000,000."),
         (["mix", "--megabytes", "nan"], "--megabytes nan: must be above 0"),
         (["mix", "--repetitions", "0"], "--repetitions 0: must be from 1 to 1,000,000."),
+        (
+            ["mix", "--accelerator", "tpu"],
+            "--accelerator 'tpu': must be one of auto, cpu, cuda, xpu.",
+        ),
         (["--fast"], "see python -m mpidl.bench --help."),
     ],
 )
