@@ -1,6 +1,7 @@
 """The hardware a rank computes on: chosen by its place on the node, and how much it holds."""
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mpidl.faults import Fault
@@ -69,6 +70,32 @@ def settle(device: "torch.device") -> None:
         import torch
 
         getattr(torch, device.type).current_stream().synchronize()
+
+
+def grown(device: "torch.device", do: Callable[[], None]) -> int:
+    """Do something; the bytes by which an accelerator's memory in use grew meanwhile, at most.
+
+    Those of a processor are not counted: 0.
+    """
+    if device.type == "cpu":
+        do()
+        return 0
+    import torch
+
+    module = getattr(torch, device.type)
+    module.reset_peak_memory_stats(device)
+    before = int(module.memory_allocated(device))
+    do()
+    return int(module.max_memory_allocated(device)) - before
+
+
+def free(device: "torch.device") -> int:
+    """Bytes of an accelerator's memory that torch holds unused, or may still take."""
+    import torch
+
+    module = getattr(torch, device.type)
+    unused = module.memory_reserved(device) - module.memory_allocated(device)
+    return int(module.mem_get_info(device)[0] + unused)
 
 
 def memory(device: "torch.device") -> int:

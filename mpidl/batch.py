@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from mpidl import accelerators
 from mpidl.device import Device, Samples, precision
 from mpidl.optimizers import RowOptimizer
 from mpidl.runfile import Evaluation, Training
@@ -102,10 +104,13 @@ class Batch:
     Args:
         devices: By number; their models are equal but for their parameters.
         training: The local step.
+        sharing: How many ranks compute on the same accelerator.
     """
 
-    def __init__(self, devices: Mapping[int, Device], training: Training) -> None:
-        self._devices, self._training = dict(devices), training
+    def __init__(self, devices: Mapping[int, Device], training: Training, sharing: int = 1) -> None:
+        self._devices, self._training, self._sharing = dict(devices), training, sharing
+        # Bytes of accelerator memory that evaluating one more sample takes, once they are known.
+        self._taken = 0
         self._rows = {number: row for row, number in enumerate(devices)}
         some = next(iter(devices.values()))
         self._hardware, self._stack = some.hardware, Stack(some.model)
@@ -234,12 +239,29 @@ class Batch:
         weights, rest = self._split(self._matrix())
         self._stack.model.eval()
         tally = Tally(len(weights), classes, self._hardware)
-        # No more at once than in a step, or than one device alone would take.
-        share = max(self._training.batch_size, evaluation.batch_size // len(weights))
-        size = min(evaluation.batch_size, share)
+
+        def count(place: slice) -> None:
+            inputs, targets = samples.batch(place)
+            logits = self._stack(weights, rest, inputs, own=False)
+            tally.add(logits, targets, samples.labels[place])
+
+        start = 0
         with torch.no_grad(), precision(self._training, self._hardware):
-            for start in range(0, len(samples), size):
-                inputs, targets = samples.batch(slice(start, start + size))
-                logits = self._stack(weights, rest, inputs, own=False)
-                tally.add(logits, targets, samples.labels[start : start + size])
+            while start < len(samples):
+                size = self._at_once(evaluation)
+                place = slice(start, min(start + size, len(samples)))
+                grown = accelerators.grown(self._hardware, partial(count, place))
+                self._taken = max(self._taken, grown // (place.stop - start))
+                start = place.stop
         return dict(zip(self._rows, tally.scores(len(samples), evaluation), strict=True))
+
+    def _at_once(self, evaluation: Evaluation) -> int:
+        """How many samples are evaluated together.
+
+        On processors, and until it is known what memory they take: no more than in a step, or than
+        one device alone would take. Then all that the run file allows, in half of what is free.
+        """
+        share = max(self._training.batch_size, evaluation.batch_size // len(self._rows))
+        if self._taken:
+            share = max(1, accelerators.free(self._hardware) // (2 * self._sharing * self._taken))
+        return min(evaluation.batch_size, share)

@@ -15,7 +15,7 @@ from mpidl.batch import Batch, obstacle
 from mpidl.checkpoint import Found, Saver, Story
 from mpidl.contents import lay_out
 from mpidl.device import Device, Samples, seed_torch
-from mpidl.exchange import BACKENDS, Wiring
+from mpidl.exchange import BACKENDS, Wiring, survey
 from mpidl.faults import Fault
 from mpidl.gossip import Gossip, Learner
 from mpidl.models import MODELS
@@ -82,7 +82,8 @@ def _build(
     lend(world.returned(exchange.close))
     gossip = Gossip(comm, plan, devices, exchange)
     together = world.agree(comm, lambda: side_by_side(plan, stock, len(devices), hardware))
-    batch = Batch(devices, training) if together else None
+    sharing = survey.sharing(node, hardware)
+    batch = Batch(devices, training, sharing) if together else None
     snapshot = Snapshot(devices, batch, gossip, stock.shards)
     columns = width(classes := len(stock.traits.classes))
     if found is not None:

@@ -165,6 +165,37 @@ def test_vectors_that_lie_apart_are_trained_too():
     assert found.loss == pytest.approx(alone[2].evaluate(test, 5, Evaluation()).loss, rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("free", "pieces"),
+    # A sample takes ten bytes, and half of what is free is taken by two ranks.
+    [(1 << 40, [10, 30, 30, 5]), (40 * 21, [10, 21, 21, 21, 2]), (1, [10] + 65 * [1])],
+)
+def test_where_memory_is_measured_it_bounds_what_is_evaluated_at_once(monkeypatch, free, pieces):
+    training, test = Training(batch_size=4), samples("mlp", 75, 99)
+    stacked = batch.Batch(hosted("mlp", training, [3, 3, 3], torch.float32), training, sharing=2)
+    evaluation = Evaluation(batch_size=30)
+    want, seen = stacked.evaluate(test, 5, evaluation), []
+
+    def grown(_, do):
+        do()
+        return 10 * seen[-1]
+
+    class Seen(type(stacked._stack)):
+        def __call__(self, weights, rest, inputs, own=True):
+            seen.append(len(inputs))
+            return super().__call__(weights, rest, inputs, own)
+
+    monkeypatch.setattr(batch.accelerators, "grown", grown)
+    monkeypatch.setattr(batch.accelerators, "free", lambda _: free)
+    stacked._stack = Seen(stacked._stack.model)
+    for first in (True, False):
+        found = stacked.evaluate(test, 5, evaluation)
+        bound, rest = pieces[1], 75 % pieces[1]
+        assert seen == (pieces if first else [bound] * (75 // bound) + [rest] * (rest > 0))
+        assert all(found[n].loss == pytest.approx(want[n].loss, rel=1e-5) for n in want)
+        seen.clear()
+
+
 def test_new_memory_is_found():
     alone, together, stacked, _ = both("mlp", {}, (5, 9))
     matrix = torch.stack([device.vector for device in together.values()])

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mpidl.exchange.trips import trips
 from mpidl.faults import Fault
-from mpidl.node import SHARED, room
+from mpidl.node import SHARED, Node, room
 
 if TYPE_CHECKING:
     import torch
@@ -188,6 +188,12 @@ def survey(wiring: "Wiring") -> Facts:
         needed=needed,
         room=room,
     )
+
+
+def sharing(node: Node, device: "torch.device") -> int:
+    """Collective. How many ranks compute on this rank's accelerator; 1 on processors."""
+    there = node.inner.allgather(_identity(device))
+    return 1 if device.type == "cpu" else there.count(_identity(device))
 
 
 def _room(wiring: "Wiring") -> tuple[int, int]:
