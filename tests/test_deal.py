@@ -20,10 +20,16 @@ def test_each_case_has_one_number_of_ranks_and_one_has_all(number, cases, among)
         assert dealt in whole or (len(dealt) == 1 and dealt < set(among))
 
 
-@given(number=NUMBERS, cases=st.integers(1, 12), data=st.data())
-def test_deals_in_a_row_try_a_case_under_each_number(number, cases, data):
+@given(number=NUMBERS, case=st.integers(0, 12), cases=st.integers(1, 12))
+def test_without_a_representative_each_case_has_one_number(number, case, cases):
+    assert len(deal.worlds(number, case, cases, stands=False)) == 1
+
+
+@given(number=NUMBERS, cases=st.integers(1, 12), stands=st.booleans(), data=st.data())
+def test_deals_in_a_row_try_a_case_under_each_number(number, cases, stands, data):
     case = data.draw(st.integers(0, cases - 1))
-    tried = [deal.worlds(number + turn, case, cases) for turn in range(len(deal.WORLDS))]
+    turns = range(len(deal.WORLDS))
+    tried = [deal.worlds(number + turn, case, cases, stands=stands) for turn in turns]
     assert set.union(*tried) == set(deal.WORLDS)
 
 
@@ -36,7 +42,7 @@ class Item:
         self.get_closest_marker = {mark.name: mark for mark in markers}.get
 
 
-SHARED, OWN = "mpi/test_a.py", "test_a.py"
+SHARED, OWN, WHOLE = "mpi/test_a.py", "test_a.py", "mpi/test_e.py"
 
 ITEMS = [
     *(Item(SHARED, f"test_a[{case}]") for case in range(7)),
@@ -44,6 +50,7 @@ ITEMS = [
     Item(SHARED, "test_c[0]", pytest.mark.slow.mark),
     Item(OWN, "test_a[0]"),
     Item(OWN, "test_a[1]"),
+    *(Item(WHOLE, name, pytest.mark.dealt.mark) for name in ("test_e", "test_f", "test_g[0]")),
     *(Item("mpi/test_d.py", f"test_d[{case}]", pytest.mark.ranks(1, 4).mark) for case in range(4)),
 ]
 
@@ -66,6 +73,7 @@ def test_what_a_deal_leaves_out_is_tried_under_another_number_or_slow(number):
     for case in range(7):
         assert names(tried, SHARED).count(f"test_a[{case}]") == (5 if case == number % 7 else 1)
     assert len(names(tried, "mpi/test_d.py")) == 3 + 5
+    assert sorted(names(tried, WHOLE)) == ["test_e", "test_f", "test_g[0]"]
 
 
 def test_a_number_of_ranks_that_is_not_dealt_has_all_but_slow_ones():
@@ -78,7 +86,7 @@ def test_an_order_is_that_of_its_deal_and_files_stay_together():
     first, again, other = (deal.shuffled(ITEMS, number) for number in (1, 1, 2))
     assert first == again != other
     assert {*first} == {*ITEMS}
-    assert len([*groupby(first, key=lambda one: one.path)]) == 3
+    assert len([*groupby(first, key=lambda one: one.path)]) == 4
 
 
 def test_the_number_is_that_of_the_commit_or_none(monkeypatch, tmp_path):

@@ -94,6 +94,7 @@ def series(path):
         return {key: file[f"series/{key}"][()] for key in keys}, dict(file.attrs)
 
 
+@pytest.mark.slow
 def test_a_run_on_two_hosts_gives_the_bits_of_one(hosts, tmp_path):
     settings = ["topology.devices=9", "training.rounds=3", "data.train_samples=300"]
     overrides = [part for setting in settings for part in ("--set", setting)]

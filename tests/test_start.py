@@ -112,7 +112,14 @@ def test_ranks_keep_the_cores_they_are_bound_to(told):
 
 @pytest.mark.parametrize(
     ("fork", "then"),
-    [(0, "pass"), (1, "raise RuntimeError"), (1, "os.kill(os.getpid(), 9)"), (1, "os._exit(0)")],
+    [
+        (0, "pass"),
+        (1, "os.kill(os.getpid(), 9)"),
+        *(
+            pytest.param(1, end, marks=pytest.mark.slow)
+            for end in ("raise RuntimeError", "os._exit(0)")
+        ),
+    ],
 )
 def test_without_an_importer_each_process_is_a_rank(told, fork, then):
     ranks = told(fork=fork, then=then)

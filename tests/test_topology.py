@@ -44,7 +44,8 @@ def test_a_family(capsys):
 
 
 @pytest.mark.parametrize("name", sorted(graphs.TOPOLOGIES))
-def test_every_family_is_told(capsys, name):
+def test_every_family_is_told(capsys, monkeypatch, name):
+    monkeypatch.setattr("mpidl.outlook.ROUNDS", 50)
     assert topology.main([name, "--set", "topology.allow_disconnected=true"]) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"{name} graph of {topology.DEVICES} devices, ")
@@ -99,7 +100,8 @@ def test_a_strategy_that_the_graph_refuses_is_left_out_with_its_sentence(capsys,
         ("schedule.name=exponential", True),
     ],
 )
-def test_weights_that_change_are_told(capsys, setting, changes):
+def test_weights_that_change_are_told(capsys, monkeypatch, setting, changes):
+    monkeypatch.setattr("mpidl.outlook.ROUNDS", 50)
     allowed = "topology.allow_disconnected=true"
     assert topology.main(["ring", "--set", setting, "--set", allowed]) == 0
     assert ("W is not the same in every round" in capsys.readouterr().out) == changes
@@ -112,13 +114,14 @@ def test_what_is_left_out_for_one_reason_is_one_line(capsys):
     assert line.endswith("betweenness_similarity: weights follow from the vectors that arrive")
 
 
-def test_what_does_not_arrive_while_w_changes_is_not_called_never(capsys):
+def test_what_does_not_arrive_while_w_changes_is_not_called_never(capsys, monkeypatch):
+    monkeypatch.setattr("mpidl.outlook.ROUNDS", 50)
     settings = "topology.link_probability=0.9", "strategy.name=none"
     assert topology.main(["ring", *[x for one in settings for x in ("--set", one)]]) == 0
     said = capsys.readouterr().out
     assert "never" not in said.replace(". never,", "")
-    assert re.search(r"none +0.0000 +- +nobody +>200 +>200 +- +-\n", said)
-    assert "from no device does knowledge reach all others in the 200 rounds" in said
+    assert re.search(r"none +0.0000 +- +nobody +>50 +>50 +- +-\n", said)
+    assert "from no device does knowledge reach all others in the 50 rounds" in said
 
 
 def test_rounds_that_a_changing_graph_has_are_told(capsys):

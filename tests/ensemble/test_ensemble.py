@@ -12,7 +12,6 @@ import pytest
 
 from mpidl.ensemble import keeper
 from mpidl.ensemble.folder import Folder
-from tests.deal import slow_but
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -121,7 +120,8 @@ def test_a_failed_run_is_tried_again_and_then_told_while_others_go_on(
     assert table(folder).count("\n") == 4
 
 
-@pytest.mark.parametrize("number", slow_but([signal.SIGTERM, signal.SIGINT], signal.SIGTERM))
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_all_stops_runs_after_their_round(four, tmp_path, begin, number):
     folder = Folder(tmp_path / "results/four")
     process = begin(four, "--site", "local", "--set", "training.rounds=100000")

@@ -133,6 +133,7 @@ def test_the_testbeds_twin_differs_by_its_switches_only():
         assert b.strategy.name != "random" or b.strategy.draw == "frozen"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_largest_study_takes_little_memory():
     done = subprocess.run(

@@ -100,7 +100,8 @@ def flip_used(path):
     flip_at(path, (slab.start + slab.end(1)) // 2)
 
 
-@pytest.mark.parametrize("how", slow_but(CHECKPOINTS, "a bit of its arrays is flipped"))
+@pytest.mark.slow
+@pytest.mark.parametrize("how", CHECKPOINTS)
 def test_a_damaged_checkpoint_is_told_and_the_one_before_it_taken(
     tmp_path, killed, resumed, table, how
 ):

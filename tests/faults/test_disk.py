@@ -10,7 +10,6 @@ from mpi4py import MPI
 
 import pytest
 
-from tests.deal import slow_but
 from tests.faults import jobs
 from tests.faults.conftest import fill
 from tests.faults.jobs import Job, at
@@ -110,8 +109,9 @@ TAKEN = (
 )
 
 
-@pytest.mark.parametrize("what", slow_but(TAKEN, "results folder removed"))
-@pytest.mark.parametrize("writer", slow_but(["parallel", "gather"], "parallel"))
+@pytest.mark.slow
+@pytest.mark.parametrize("what", TAKEN)
+@pytest.mark.parametrize("writer", ["parallel", "gather"])
 def test_files_that_are_taken_away_in_mid_run(tmp_path, reference, resumed, table, what, writer):
     settings = (*jobs.SAVED, f"record.writer={writer}")
     job = Job(tmp_path, 4, settings, at("mpidl.device:Device.train", 3, 7, tmp_path))

@@ -14,7 +14,6 @@ from mpi4py import MPI
 import numpy as np
 import pytest
 
-from tests.deal import slow_but
 from tests.faults import jobs
 from tests.faults.jobs import BANNER, KILLED, MPIEXEC, RUN, SMALL, STARTING, Job, roles
 
@@ -95,6 +94,7 @@ def test_a_failing_rank_ends_the_job_with_its_traceback(tmp_path, where, ranks, 
     assert (rounds_done, completed) == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_users_fault_on_one_rank_only_ends_the_job_too(tmp_path):
     """Faults should be agreed on by all ranks; where the program forgets, nobody waits for ever."""
     job = started(tmp_path, 2, 50, ["-c", FAILING, "fault"])
@@ -128,6 +128,7 @@ def listens(process):
     return bool(int(caught, 16) >> (signal.SIGUSR1 - 1) & 1)
 
 
+@pytest.mark.slow
 def test_a_request_during_the_start_is_remembered(tmp_path):
     job = started(tmp_path, 2, 5000)
 
@@ -163,7 +164,7 @@ def test_a_closed_terminal_lets_the_run_save_its_state(tmp_path):
         pytest.param(0, "a rank", marks=pytest.mark.slow),
         (1, "a rank"),
         pytest.param(1, "a stand-in", marks=pytest.mark.slow),
-        (1, "the importer"),
+        pytest.param(1, "the importer", marks=pytest.mark.slow),
         pytest.param(1, "the importer's parent", marks=pytest.mark.slow),
     ],
 )
@@ -180,7 +181,8 @@ def test_a_killed_process_ends_the_job_and_the_file_is_readable(tmp_path, fork, 
         assert np.isfinite(values[:rounds_done]).all()
 
 
-@pytest.mark.parametrize("backend", slow_but(["shared", "mpi"], "shared"))
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["shared", "mpi"])
 def test_a_rank_killed_while_others_wait_for_it_ends_the_job_and_leaves_no_memory(
     tmp_path, backend
 ):

@@ -5,6 +5,8 @@ import pytest
 
 from mpidl.algorithms import ALGORITHMS
 
+pytestmark = pytest.mark.dealt
+
 BACKENDS = ("shared", "mpi", "gloo")
 SETTINGS = {"relay_sum": ("topology.name=binary_tree", "strategy.name=unweighted")}
 DOUBLY = ("topology.name=ring", "strategy.name=metropolis_hastings")

@@ -7,6 +7,8 @@ import torch
 from mpidl import build
 from mpidl.faults import Fault
 
+pytestmark = pytest.mark.dealt
+
 SETTINGS = ("topology.devices=6", "training.rounds=3", "training.participation=0.8")
 
 

@@ -11,6 +11,8 @@ from mpidl.bench import __main__ as bench
 from mpidl.bench import begin, clock, exchange, kernel, loop, plain
 from mpidl.node import Node
 
+pytestmark = pytest.mark.dealt
+
 
 def test_every_way_is_timed_for_every_size(comm):
     found = exchange.measure(comm, [0.001, 0.05], repetitions=2)

@@ -17,6 +17,8 @@ from mpidl.faults import Fault
 from mpidl.node import Node
 from tests.mpi.dense import dense, mixed, once, start
 
+pytestmark = pytest.mark.dealt
+
 CPU = torch.device("cpu")
 
 MESSAGES = sorted({name for name in BACKENDS if HOME.get(name, "cpu") == "cpu"} - {"allreduce"})

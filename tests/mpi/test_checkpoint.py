@@ -15,6 +15,8 @@ from mpidl import checkpoint, ends, plan, run
 from mpidl.faults import Fault
 from mpidl.outcome import Outcome
 
+pytestmark = pytest.mark.dealt
+
 ROUNDS, STOP = 7, 4
 ASIDE = ("rows", "checksums")
 """Of a checkpoint: rows have times, and checksums follow from rows."""

@@ -11,6 +11,8 @@ from mpidl import graphs, provenance, resuming, schema, shards, world
 from mpidl.datasets import identity
 from mpidl.faults import Fault
 
+pytestmark = pytest.mark.dealt
+
 
 @pytest.fixture
 def other(monkeypatch):

@@ -6,6 +6,8 @@ import pytest
 from mpidl import seeds
 from tests.mpi.dense import followed
 
+pytestmark = pytest.mark.dealt
+
 SMALL = ("training.rounds=5", "training.steps=1", "training.batch_size=16")
 LATE = ("network.delay=[0, 3]", "topology.link_probability=0.7")
 

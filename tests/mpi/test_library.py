@@ -12,6 +12,8 @@ import torch
 
 from mpidl import ends, run, watchdog
 
+pytestmark = pytest.mark.dealt
+
 SMALL = [
     f"--set={setting}"
     for setting in (

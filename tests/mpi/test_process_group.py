@@ -20,6 +20,8 @@ from mpidl.exchange.windows import Ipc, neighbors
 from mpidl.faults import Fault
 from mpidl.node import Node
 
+pytestmark = pytest.mark.dealt
+
 CPU = torch.device("cpu")
 
 GRAPHS = {

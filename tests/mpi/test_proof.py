@@ -5,6 +5,8 @@ import pytest
 from tests.deal import slow_but
 from tests.proof.table import CHECKS
 
+pytestmark = pytest.mark.dealt
+
 RANKS = (1, 2, 4, 8)
 """Of the table, results/algorithms.md; on others it would take minutes and say the same."""
 

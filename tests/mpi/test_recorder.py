@@ -11,6 +11,8 @@ from mpidl import placement, recorder, results, run, schema
 from mpidl.node import Node
 from mpidl.runfile import Record
 
+pytestmark = pytest.mark.dealt
+
 ROUNDS, CLASSES = 7, 3
 WRITERS = ["parallel", "gather"] if h5py.get_config().mpi else ["gather"]
 

@@ -13,6 +13,8 @@ from mpidl.faults import Fault
 from mpidl.outcome import Outcome
 from mpidl.plan import KINDS
 
+pytestmark = pytest.mark.dealt
+
 SCORES = [f"{kind}_{what}" for kind in ("iid", "ood") for what in ("loss", "accuracy")]
 
 

@@ -36,10 +36,11 @@ SELECT = {"aurora": "select={}", "polaris": "select={}:system=polaris"}
             "-n 3 --ppn 3 --hosts {host}.aurora0.alcf.anl.gov --cpu-bind list:1-8:9-16:17-24",
             ["CCL_PROCESS_LAUNCHER=pmix", "HDF5_USE_FILE_LOCKING=FALSE"],
         ),
-        (
+        pytest.param(
             "polaris",
             "-n 3 --ppn 3 --hosts {host}.polaris0.alcf.anl.gov --cpu-bind list:24-31:16-23:8-15",
             ["MPICH_GPU_SUPPORT_ENABLED=1", "FI_CXI_DISABLE_HOST_REGISTER=1"],
+            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -59,6 +60,7 @@ def test_a_run_comes_to_its_results(pbs, site, cores, variables):
     assert "GDR_LEVEL" not in log
 
 
+@pytest.mark.slow
 def test_an_ensemble_fills_slots_of_two_nodes(pbs):
     pytest.importorskip("parsl")
     queue = pbs("aurora")
