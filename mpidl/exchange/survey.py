@@ -3,7 +3,7 @@
 import importlib.util
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import networkx as nx
@@ -39,6 +39,8 @@ class Facts:
         nodes: How many nodes the ranks are on.
         crowded: Whether several ranks share an accelerator.
         reach: Whether every rank can read the memory of all accelerators of its node.
+        unmapped: What failed when ranks tried to map each other's accelerator memory; empty where
+            nothing did, or there was no reason to try.
         groups: The backends of torch.distributed that every rank has.
         travel: Whether any rank reads a vector of another one.
         uniform: Whether every device takes the mean of all in every round.
@@ -52,6 +54,7 @@ class Facts:
     nodes: int = 1
     crowded: bool = False
     reach: bool = False
+    unmapped: str = ""
     groups: frozenset[str] = frozenset()
     travel: bool = True
     uniform: bool = False
@@ -81,6 +84,8 @@ def obstacle(name: str, facts: Facts) -> str | None:
         return f"reads GPUs of one node, and the ranks are on {facts.nodes}"
     if name == "ipc" and not facts.reach:
         return "reads other GPUs' memory, which the GPUs here, or those that ranks see, cannot"
+    if name == "ipc" and facts.unmapped:
+        return f"maps the memory of other ranks, which fails here: {facts.unmapped}"
     if name == "allreduce" and not facts.uniform:
         return "gives every device the mean of all, which the run does not want"
     return None
@@ -134,16 +139,18 @@ def choose(facts: Facts) -> tuple[str, str]:
         return "mpi", "no rank reads a vector of another"
     if obstacle("ipc", facts) is None:
         return "ipc", "GPUs share a node" if not facts.crowded else "ranks share a GPU"
+    # Where it was tried, a reader should know why the fastest way is not taken.
+    but = f"; ipc {obstacle('ipc', facts)}" if facts.unmapped else ""
     if facts.crowded:
-        return "mpi", "ranks share an accelerator"
+        return "mpi", f"ranks share an accelerator{but}"
     if facts.kinds == {"xpu"} and facts.nodes > 1:
         # Messages of torch over oneCCL between nodes were broken on Aurora until early 2026.
         return "mpi", "it is the one proven on XPUs of several nodes"
     group = {"cuda": ["nccl"], "xpu": ["xccl", "ccl"]}[min(facts.kinds)]
     for name in group:
         if obstacle(name, facts) is None:
-            return name, "each rank has an accelerator of its own"
-    return "mpi", f"{group[0]} {obstacle(group[0], facts)}"
+            return name, f"each rank has an accelerator of its own{but}"
+    return "mpi", f"{group[0]} {obstacle(group[0], facts)}{but}"
 
 
 def dense(graph: nx.DiGraph, hosts: Hosts, ranks: int) -> bool:
@@ -175,7 +182,7 @@ def survey(wiring: "Wiring") -> Facts:
         here = [identity for number, identity in places if number == own[0]]
         reach = bool(comm.allreduce(device.type == "cuda" and _reaches(device, here), MPI.LAND))
     hosts = wiring.hosts
-    return Facts(
+    facts = Facts(
         kinds=frozenset(kinds),
         nodes=node.count,
         crowded=device.type != "cpu" and max(Counter(places).values()) > 1,
@@ -188,6 +195,11 @@ def survey(wiring: "Wiring") -> Facts:
         needed=needed,
         room=room,
     )
+    if facts.travel and obstacle("ipc", facts) is None:
+        from mpidl.exchange.windows import hindrance
+
+        return replace(facts, unmapped=hindrance(wiring))
+    return facts
 
 
 def sharing(node: Node, device: "torch.device") -> int:

@@ -1,7 +1,6 @@
 """A window of GPUs: ranks of one node mix from where their neighbors' vectors lie."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from mpi4py import MPI
 
@@ -11,13 +10,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mpidl.exchange import Wiring
+from mpidl.accelerators import settle
+from mpidl.exchange import Wiring, handles
 from mpidl.exchange.memory import Buffers
 from mpidl.exchange.trips import ranks_served
 from mpidl.faults import Fault
 
-Handle = tuple[Any, ...]
-"""What another process needs to map memory of this one."""
+PROBE = 1 << 20
+"""Bytes that are mapped to see whether memory can be mapped at all."""
 
 
 class Ipc(Buffers):
@@ -37,10 +37,14 @@ class Ipc(Buffers):
         maps, mapped_by = neighbors(wiring.graph, hosts, comm.rank)
         # torch counts who has a handle, so each reader gets one of its own.
         given = comm.alltoall(
-            [self._handle() if other in mapped_by else None for other in range(comm.size)]
+            [
+                handles.export(self._memory) if other in mapped_by else None
+                for other in range(comm.size)
+            ]
         )
         self._foreign = {
-            other: self._map(given[other], len(devices)) for other, devices in maps.items()
+            other: self._laid_out(handles.opened(given[other], self.device), len(devices))
+            for other, devices in maps.items()
         }
         self._where = {
             device: (other, row)
@@ -61,23 +65,8 @@ class Ipc(Buffers):
         self._memory = torch.zeros(shape, dtype=self.dtype, device=self.device)
         return list(self._memory)
 
-    def _handle(self) -> Handle:
-        """A handle of own memory for one reader."""
-        # The number of a GPU is another in each process, and nobody waits for the event: a rank
-        # shares only what it has waited for itself.
-        _, *handle, _ = self._memory.untyped_storage()._share_cuda_()  # type: ignore[no-untyped-call]
-        return tuple(handle)
-
-    def _map(self, handle: Handle, devices: int) -> Tensor:
-        """The memory of another rank, ``(2, devices, stride)``.
-
-        It is mapped for the own GPU, which then reads it over the link to the other one, and so
-        counts as memory of the own GPU in all that torch and Triton do.
-        """
-        storage = torch.UntypedStorage._new_shared_cuda(self.device.index, *handle, False)
-        return self._laid_out(storage, devices)
-
     def _laid_out(self, storage: torch.UntypedStorage, devices: int) -> Tensor:
+        """The memory of another rank, ``(2, devices, stride)``."""
         shape = 2, devices, self.stride
         stride = devices * self.stride, self.stride, 1
         return torch.empty(0, dtype=self.dtype, device=self.device).set_(storage, 0, shape, stride)
@@ -116,10 +105,53 @@ class Ipc(Buffers):
         self.node.meet()
 
     def close(self) -> None:
-        """Collective. Let go of others' memory before they free it."""
+        """Collective. Let go of others' memory before they free it; own vectors are gone then."""
         self._mixtures.clear()
         self._foreign.clear()
         self._meet()
+        handles.release(self._memory)
+
+
+def hindrance(wiring: Wiring) -> str:
+    """Collective. Why ranks cannot map each other's memory, as the first of them tells it.
+
+    Empty where they can: each rank exports a little to those that would map its vectors, and they
+    compare it. Whatever fails, on whichever rank, all of them go on together.
+    """
+    comm, device = wiring.comm, wiring.device
+    maps, mapped_by = neighbors(wiring.graph, wiring.hosts, comm.rank)
+    memory, told = None, ""
+    given: list[handles.Handle | None] = [None] * comm.size
+    try:
+        memory = torch.full((PROBE,), _mark(0, comm.rank), dtype=torch.uint8, device=device)
+        settle(device)
+        for other in mapped_by:
+            given[other] = handles.export(memory)
+    except Exception as error:  # whatever torch, CUDA or the system may raise here, and below
+        told = _first_line(error)
+    taken = comm.alltoall(given)
+    try:
+        for other in maps:
+            if taken[other] is not None and not _shows(taken[other], other, device):
+                told = told or f"what rank {other} wrote is not what is seen of it"
+    except Exception as error:
+        told = told or _first_line(error)
+    # When this has arrived from all ranks nobody maps anything any more.
+    reasons = comm.allgather(told)
+    if memory is not None:
+        handles.release(memory)
+    return next(filter(None, reasons), "")
+
+
+def _shows(handle: handles.Handle, owner: int, device: torch.device) -> bool:
+    """Whether the memory behind a handle is that which its owner wrote for :func:`hindrance`."""
+    storage = handles.opened(handle, device)
+    seen = torch.empty(0, dtype=torch.uint8, device=device).set_(storage, 0, (PROBE,), (1,))
+    return bool((seen == _mark(0, owner)).all())
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def neighbors(

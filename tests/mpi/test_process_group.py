@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from mpidl import gossip, placement, plan
-from mpidl.exchange import BACKENDS, Wiring, rendezvous, routes, survey
+from mpidl.exchange import BACKENDS, Wiring, handles, rendezvous, routes, survey, windows
 from mpidl.exchange.process_group import Ccl, Gloo, Lane
 from mpidl.exchange.survey import Facts, choose, obstacle
 from mpidl.exchange.windows import Ipc, neighbors
@@ -305,43 +305,72 @@ def test_mixing_waits_for_its_chunk_and_messages_for_the_training(monkeypatch):
 # The window of GPUs ------------------------------------------------------------------------------
 
 
-class Files(Ipc):
-    """The window over host memory that has a file's name, instead of a GPU's that has a handle."""
-
-    def _handle(self):
-        return self._memory.untyped_storage()._share_filename_cpu_()
-
-    def _map(self, handle, devices):
-        return self._laid_out(torch.UntypedStorage._new_shared_filename_cpu(*handle), devices)
-
-
-class Strangers(Files):
-    """A window in which everybody sees something else."""
-
-    def _map(self, handle, devices):
-        return super()._map(handle, devices).clone()
+@pytest.fixture
+def files(monkeypatch):
+    """Host memory that has a file's name, instead of a GPU's that has a handle."""
+    monkeypatch.setattr(handles, "export", lambda m: m.untyped_storage()._share_filename_cpu_())
+    opened = torch.UntypedStorage._new_shared_filename_cpu
+    monkeypatch.setattr(handles, "opened", lambda handle, _: opened(*handle))
 
 
 @pytest.mark.parametrize("hosting", ["blocks", "round_robin"])
 @pytest.mark.parametrize("graph", GRAPHS)
-def test_a_window_gives_the_bits_of_shared_memory(comm, graph, hosting):
+def test_a_window_gives_the_bits_of_shared_memory(comm, files, graph, hosting):
     made = make(comm, 2 * comm.size + 1, GRAPHS[graph], f"placement.hosts={hosting}")
     for size in (1, 1000):
-        found = run(comm, made, size, Files)
+        found = run(comm, made, size, Ipc)
         assert_same(found, run(comm, made, size, BACKENDS["shared"]))
 
 
-def test_a_window_opens_the_inboxes_of_shared_memory(comm):
+def test_a_window_opens_the_inboxes_of_shared_memory(comm, files):
     made = make(comm, comm.size + 2, "strategy.name=degree_similarity")
-    found = run(comm, made, 100, Files)
+    found = run(comm, made, 100, Ipc)
     assert_same(found, run(comm, made, 100, BACKENDS["shared"]))
 
 
-def test_a_window_that_shows_something_else_is_refused(comm):
+def something_else(opened):
+    """Of the memory of others a copy, made before they have written anything."""
+    return lambda handle, device: opened(handle, device).clone()
+
+
+def test_a_window_that_shows_something_else_is_refused(comm, files, monkeypatch):
     if comm.size < 2:
         pytest.skip("one rank maps nothing")
+    monkeypatch.setattr(handles, "opened", something_else(handles.opened))
     with pytest.raises(Fault, match=r"holds other numbers than they wrote; 'mpi' works\."):
-        run(comm, make(comm, comm.size), 3, Strangers)
+        run(comm, make(comm, comm.size), 3, Ipc)
+
+
+def refused(*_):
+    """What the system says where one process may not see into another."""
+    raise RuntimeError("pidfd_getfd: Operation not permitted\nand where torch was then")
+
+
+@pytest.mark.parametrize("name", ["export", "opened"])
+def test_memory_that_cannot_be_mapped_is_found_out_by_all(comm, files, monkeypatch, name):
+    """One rank fails, in its export or its mapping, and nobody waits for it."""
+    node = Node(comm)
+    made = make(comm, comm.size + 1, "topology.name=complete")
+    wiring = Wiring(node, made.hosts, made.mixing_graph, 3, CPU, torch.float32)
+    assert windows.hindrance(wiring) == ""
+    if comm.rank == comm.size - 1:
+        monkeypatch.setattr(handles, name, refused)
+    told = "pidfd_getfd: Operation not permitted" if comm.size > 1 else ""
+    assert windows.hindrance(wiring) == told
+    node.close()
+
+
+def test_memory_that_shows_something_else_is_found_out(comm, files, monkeypatch):
+    if comm.size < 2:
+        pytest.skip("one rank maps nothing")
+    if comm.rank == 1:
+        opened = handles.opened
+        monkeypatch.setattr(handles, "opened", lambda *given: opened(*given).clone().fill_(0))
+    node = Node(comm)
+    made = make(comm, comm.size, "topology.name=complete")
+    wiring = Wiring(node, made.hosts, made.mixing_graph, 3, CPU, torch.float32)
+    assert windows.hindrance(wiring) == "what rank 0 wrote is not what is seen of it"
+    node.close()
 
 
 def test_who_maps_whom():
@@ -379,6 +408,12 @@ CHOICES = [
     (dict(CUDA, travel=False, reach=True), "mpi", "no rank reads a vector of another"),
     (dict(CUDA, reach=True), "ipc", "GPUs share a node"),
     (dict(CUDA, reach=True, crowded=True), "ipc", "ranks share a GPU"),
+    (
+        dict(CUDA, reach=True, unmapped="no luck"),
+        "nccl",
+        "of its own; ipc maps the memory of other ranks, which fails here: no luck",
+    ),
+    (dict(CUDA, reach=True, crowded=True, unmapped="no"), "mpi", "an accelerator; ipc maps the"),
     (dict(CUDA, reach=True, nodes=2), "nccl", "each rank has an accelerator of its own"),
     (dict(CUDA), "nccl", "each rank has an accelerator of its own"),
     (dict(CUDA, crowded=True, nodes=2, reach=True), "mpi", "ranks share an accelerator"),
@@ -413,6 +448,11 @@ def test_what_auto_takes_and_why(facts, name, reason):
         ("shared", XPU, "carries vectors in cpu memory, and here they are in xpu memory"),
         ("ipc", dict(CUDA, nodes=3), "reads GPUs of one node, and the ranks are on 3"),
         ("ipc", CUDA, "reads other GPUs' memory, which the GPUs here, or those that ranks see"),
+        (
+            "ipc",
+            dict(CUDA, reach=True, unmapped="pidfd_getfd: Operation not permitted"),
+            "maps the memory of other ranks, which fails here: pidfd_getfd: Operation not",
+        ),
         ("xccl", dict(XPU, groups=frozenset({"ccl"})), "is not in the torch of every rank"),
     ],
 )
