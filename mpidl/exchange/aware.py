@@ -34,6 +34,11 @@ def trusts(wiring: Wiring) -> bool:
     return works
 
 
+def direct(wiring: Wiring) -> bool:
+    """Collective. Whether MPI gets vectors where they lie: in host memory, or as trusted."""
+    return wiring.device.type == "cpu" or trusts(wiring)
+
+
 def delivers(comm: Comm, device: torch.device) -> bool:
     """Collective. Whether messages between the ranks' accelerators arrive as they were sent."""
     right = True

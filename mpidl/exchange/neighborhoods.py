@@ -1,5 +1,7 @@
 """Neighborhood collectives of MPI on a distributed-graph communicator."""
 
+import itertools
+
 from mpi4py import MPI
 
 import torch
@@ -7,9 +9,9 @@ from torch import Tensor
 
 from mpidl.accelerators import settle
 from mpidl.exchange import Wiring
-from mpidl.exchange.aware import trusts
+from mpidl.exchange.aware import direct
 from mpidl.exchange.memory import Buffers
-from mpidl.exchange.trips import ranks_served
+from mpidl.exchange.trips import ranks_served, trips
 
 WORDS = {2: MPI.UINT16_T, 4: MPI.UINT32_T, 8: MPI.UINT64_T}
 """Vectors travel as they lie in memory: their numbers are not MPI's concern."""
@@ -19,7 +21,9 @@ class Neighborhoods(Buffers):
     """Collective. Each round one ``MPI_Neighbor_alltoallw`` moves every vector that is wanted.
 
     Datatypes pick the rows that a neighboring rank wants out of the buffer, so nothing is packed,
-    and a message may exceed 2^31 bytes because its count is always one.
+    and a message may exceed 2^31 bytes because its count is always one. Where MPI does not take an
+    accelerator's memory, the rows that leave go through the host's, and no others. Where no rank
+    wants any, nothing is done.
     """
 
     def __init__(self, wiring: Wiring) -> None:
@@ -32,24 +36,28 @@ class Neighborhoods(Buffers):
         self._inbox = torch.zeros(len(arrivals), self.stride, dtype=self.dtype, device=self.device)
         inbox = {source: self._inbox[i, : self.size] for i, source in enumerate(arrivals)}
         self._prepare([inbox, inbox])
-        self._direct = self.device.type == "cpu" or trusts(wiring)
-        self._staged = [] if self._direct else [pinned(t) for t in (self.buffers[0], self._inbox)]
+        self._direct = direct(wiring)
+        leaving = sorted({*itertools.chain.from_iterable(send.values())})
+        self._leaving = [self._row[device] for device in leaving]
+        place_of = self._row if self._direct else {d: i for i, d in enumerate(leaving)}
+        out = self.buffers[0][: len(leaving)]
+        self._staged = [] if self._direct else [pinned(out), pinned(self._inbox)]
 
         itemsize = self.dtype.itemsize
         row = WORDS[itemsize].Create_contiguous(self.size)
         padded = row.Create_resized(0, self.stride * itemsize)
         place = {source: i for i, source in enumerate(arrivals)}
-        position = {number: i for i, number in enumerate(self.own)}
         self._types = [row, padded]
         incoming = [
             self._select(padded, [place[d] for d in devices]) for devices in receive.values()
         ]
         outgoing = [
-            self._select(padded, [position[d] for d in devices]) for devices in send.values()
+            self._select(padded, [place_of[d] for d in devices]) for devices in send.values()
         ]
         self._incoming, self._outgoing = _counts(incoming), _counts(outgoing)
+        self._travels = len(trips(wiring.graph, wiring.hosts)) > 0
         count = len(self.buffers) if self._direct else 1
-        self._requests = [self._persistent(phase) for phase in range(count)]
+        self._requests = [self._persistent(phase) for phase in range(count * self._travels)]
 
     def _select(self, row: MPI.Datatype, positions: list[int]) -> MPI.Datatype:
         chosen = row.Create_indexed_block(1, positions).Commit()
@@ -68,8 +76,11 @@ class Neighborhoods(Buffers):
 
     def _start(self) -> MPI.Request:
         """Begin to move the vectors of this phase."""
+        if not self._travels:
+            return MPI.REQUEST_NULL
         if not self._direct:
-            self._staged[0].copy_(self.buffers[self.phase])
+            for place, row in zip(self._staged[0], self._leaving, strict=True):
+                place.copy_(self.buffers[self.phase][row], non_blocking=True)
         settle(self.device)
         phase = self.phase if self._direct else 0
         request = self._requests[phase]
@@ -81,7 +92,7 @@ class Neighborhoods(Buffers):
     def _finish(self, request: MPI.Request) -> None:
         """Wait until the vectors of neighbors have arrived."""
         request.Wait()
-        if not self._direct:
+        if not self._direct and len(self._inbox):
             self._inbox.copy_(self._staged[1])
 
     def share(self) -> None:

@@ -1,5 +1,7 @@
 """Point-to-point messages between ranks, for links that are others in each round."""
 
+import itertools
+
 from mpi4py import MPI
 
 import networkx as nx
@@ -9,7 +11,7 @@ from torch import Tensor
 
 from mpidl.accelerators import settle
 from mpidl.exchange import Wiring
-from mpidl.exchange.aware import trusts
+from mpidl.exchange.aware import direct
 from mpidl.exchange.memory import Buffers, Slots, members_of
 from mpidl.exchange.neighborhoods import WORDS, as_bytes, pinned
 from mpidl.exchange.trips import ranks_served
@@ -24,17 +26,18 @@ class Pairs(Buffers):
     has brought, not for all that may come in some round: where pairs are drawn anew each round
     those are the vectors of all devices. So messages are no persistent ones, which belong to one
     place in memory; making them new takes microseconds. Without the links of a round all
-    vectors travel that are read in some round.
+    vectors travel that are read in some round. Where MPI does not take an accelerator's memory,
+    what leaves goes through the host's, and nothing else.
     """
 
     def __init__(self, wiring: Wiring) -> None:
         super().__init__(wiring)
         self._comm = wiring.comm.Dup()
         self._every = wiring.graph
-        self._direct = self.device.type == "cpu" or trusts(wiring)
-        self._staged = [] if self._direct else [pinned(self.buffers[0])]
+        self._direct = direct(wiring)
         self._inbox: list[Tensor] = []
         self._landing: list[Tensor] = []
+        self._staged: list[Tensor] = []
         self._vector = WORDS[self.dtype.itemsize].Create_contiguous(self.size).Commit()
 
     def _follow(self, links: nx.DiGraph | None) -> None:
@@ -60,11 +63,7 @@ class Pairs(Buffers):
 
     def share(self) -> None:
         """Collective. Move every vector that another rank reads in this round."""
-        out = self.buffers[self.phase]
-        if not self._direct:
-            out = self._staged[0].copy_(out)
-            settle(self.device)
-        vectors = dict(zip(self.own, out, strict=True))
+        vectors = self._departing()
         requests = [
             self._comm.Irecv(self._message(self._landing[self._place[source]]), other)
             for other, sources in self._receive.items()
@@ -79,6 +78,21 @@ class Pairs(Buffers):
         if not self._direct:
             for place in self._place.values():
                 self._inbox[place].copy_(self._landing[place])
+
+    def _departing(self) -> dict[int, Tensor]:
+        """The own vectors that another rank reads in this round, as MPI gets them."""
+        rows = self.buffers[self.phase]
+        leaving = sorted({*itertools.chain.from_iterable(self._send.values())})
+        found = {device: rows[self._row[device]] for device in leaving}
+        if self._direct or not leaving:
+            return found
+        for _ in range(len(self._staged), len(leaving)):
+            self._staged.append(pinned(rows[0]))
+        staged = dict(zip(leaving, self._staged, strict=False))
+        for device, vector in found.items():
+            staged[device].copy_(vector, non_blocking=True)
+        settle(self.device)
+        return staged
 
     def _message(self, vector: Tensor) -> list[object]:
         return [as_bytes(vector), 1, self._vector]
