@@ -542,6 +542,17 @@ std::tuple<Handle, size_t, size_t> share(const Tensor& tensor) {
       arena().offset(storage->data())};
 }
 
+// Give the memory of a tensor another size, as its storage's resize_ does.
+void resize(const Tensor& tensor, size_t bytes) {
+  auto* storage = tensor.storage().unsafeGetStorageImpl();
+  TORCH_CHECK(storage->resizable(), "Trying to resize storage that is not resizable");
+  const c10::DeviceGuard on(tensor.device());
+  auto fresh = memory.allocate(bytes);
+  if (bytes) memcpy(fresh.get(), storage->data(), std::min(bytes, storage->nbytes()));
+  storage->set_data_ptr_noswap(std::move(fresh));
+  storage->set_nbytes(bytes);
+}
+
 Tensor mapped(c10::DeviceIndex device, Handle handle, size_t bytes, size_t offset) {
   const auto [process, file, size] = handle;
   TORCH_CHECK(process != getpid(), "CUDA error: invalid device context");
@@ -577,6 +588,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
   module.def("current", []() { return current; });
   module.def("set_current", [](c10::DeviceIndex index) { guard.setDevice({KIND, index}); });
   module.def("share", &share, "What another process maps the memory of a tensor by.");
+  module.def("resize", &resize, "Give the memory of a tensor so many bytes.");
   module.def("mapped", &mapped, "The memory of another process, as bytes.");
   module.def("lowered", [](const Tensor& tensor) { return lowered(tensor); },
              "The same memory as a tensor of the processor.");

@@ -135,6 +135,7 @@ def install() -> None:
     if not machine.lost:
         _answer(machine)
         _share(machine)
+        _resize()
         _group(machine)
 
 
@@ -209,8 +210,7 @@ def _share(machine: Machine) -> None:
     def share(storage: torch.UntypedStorage) -> tuple[Any, ...]:
         if not machine.shares:
             raise RuntimeError("CUDA error: operation not supported (the fake GPU was told so)")
-        whole = torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
-        handle, size, offset = device.share(whole)
+        handle, size, offset = device.share(_bytes(storage))
         return device.current(), handle, size, offset, b"", 0, b"", False
 
     def mapped(
@@ -230,6 +230,23 @@ def _share(machine: Machine) -> None:
 
     torch.UntypedStorage._share_cuda_ = share  # type: ignore[method-assign]
     torch.UntypedStorage._new_shared_cuda = staticmethod(mapped)  # type: ignore[method-assign]
+
+
+def _bytes(storage: torch.UntypedStorage) -> torch.Tensor:
+    return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
+
+
+def _resize() -> None:
+    """A storage's resize_, which a torch without CUDA has only for the host."""
+    usual = torch.UntypedStorage.resize_
+
+    def resize(storage: torch.UntypedStorage, size: int) -> torch.UntypedStorage:
+        if storage.device.type != "cuda":
+            return usual(storage, size)
+        device.resize(_bytes(storage), size)
+        return storage
+
+    torch.UntypedStorage.resize_ = resize  # type: ignore[method-assign]
 
 
 def _group(machine: Machine) -> None:
