@@ -55,6 +55,39 @@ def chosen(wanted: str) -> str:
     return kind
 
 
+SHOWN = 8
+"""Hosts of a kind that a sentence names."""
+
+
+def alike(comm: "Comm", kind: str | None) -> None:
+    """Collective. See that all ranks compute on one kind of hardware.
+
+    On a node whose accelerators are gone ranks would else compute on processors, and all others
+    wait for them.
+
+    Args:
+        comm: All ranks.
+        kind: That of this rank; None where another rank speaks for it.
+
+    Raises:
+        Fault: On every rank, if there are several kinds.
+    """
+    hosts: dict[str, dict[str, None]] = {}
+    for found, host in comm.allgather((kind, name())):
+        if found is not None:
+            hosts.setdefault(found, {})[host] = None
+    if len(hosts) > 1:
+        told = [
+            f"{found} on {', '.join([*names][:SHOWN])}"
+            + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+            for found, names in sorted(hosts.items(), key=lambda found: (len(found[1]), found[0]))
+        ]
+        raise Fault(
+            f"training.accelerator = 'auto': must find one kind of hardware for all ranks, and "
+            f"finds {'; '.join(told)}; 'cpu' is everywhere."
+        )
+
+
 def index(rank: int, ranks: int, count: int) -> int:
     """Which of a node's ``count`` accelerators a node-local rank takes.
 

@@ -73,6 +73,7 @@ def _build(
     node = Node(comm)
     lend(world.returned(node.close))
     hardware = world.agree(comm, lambda: accelerators.choose(node.inner, training.accelerator))
+    accelerators.alike(comm, hardware.type)
     lend(unchanged(hardware))
     torch.set_num_threads(node.share if training.threads == "auto" else training.threads)
     devices = world.agree(comm, lambda: make_devices(plan, stock, comm.rank, hardware))

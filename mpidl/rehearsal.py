@@ -1,6 +1,6 @@
 """What a run refuses that neither its file nor its data tell: found before it writes anything."""
 
-from mpidl import world
+from mpidl import accelerators, world
 from mpidl.algorithms import Lengths
 from mpidl.faults import Fault
 from mpidl.node import Node
@@ -10,7 +10,7 @@ from mpidl.world import Comm
 
 
 def rehearse(comm: Comm, made: Plan, stock: Stock) -> None:
-    """Collective. Make the rows of the first round, try the model, and see whether vectors travel.
+    """Collective. Make the first rows, try hardware and model, and see whether vectors travel.
 
     One rank of each node goes before the others where torch is needed, so that a fault costs one
     import of torch, not one on each rank.
@@ -23,6 +23,11 @@ def rehearse(comm: Comm, made: Plan, stock: Stock) -> None:
     inner = world.node(comm)
     ranks = inner.allgather(comm.rank)
 
+    def kind() -> str | None:
+        if inner.rank > 0:
+            return None
+        return accelerators.chosen(made.file.training.accelerator)
+
     def attempt() -> None:
         if inner.rank == 0:
             from mpidl import trial
@@ -30,6 +35,7 @@ def rehearse(comm: Comm, made: Plan, stock: Stock) -> None:
             trial.fits(inner, made, stock, ranks)
 
     with world.returned(inner.Free):
+        accelerators.alike(comm, world.agree(comm, kind))
         world.agree(comm, attempt)
     _connect(comm, made, stock)
 
@@ -40,7 +46,7 @@ def _connect(comm: Comm, made: Plan, stock: Stock) -> None:
     Raises:
         Fault: If it does not.
     """
-    from mpidl import accelerators, build
+    from mpidl import build
     from mpidl.exchange import survey
 
     if made.file.exchange.backend not in survey.HOME:

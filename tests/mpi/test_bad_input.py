@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
-from mpidl import run, world
+from mpidl import accelerators, run, world
 
 HUGE = 10**12
 
@@ -552,6 +552,20 @@ def test_an_accelerator_that_is_not_there(comm, refused):
         pytest.skip("there is one")
     for more in ([], ["--check"]):
         refused([*sets(["training.accelerator=cuda"]), *more], ["'cuda': torch finds none on "])
+
+
+def test_a_node_without_its_accelerator(comm, refused, monkeypatch):
+    """Each rank on a node of its own, of which the last one has a processor only."""
+    if comm.size == 1:
+        pytest.skip("the only node has one kind of hardware")
+    kind = "cpu" if comm.rank == comm.size - 1 else "cuda"
+    monkeypatch.setattr(world, "node", lambda comm: comm.Split(comm.rank))
+    monkeypatch.setattr(accelerators, "chosen", lambda wanted: kind)
+    monkeypatch.setattr(accelerators, "name", lambda: f"nid{comm.rank}")
+    others = ", ".join(f"nid{rank}" for rank in range(comm.size - 1))
+    told = f"for all ranks, and finds cpu on nid{comm.size - 1}; cuda on {others}; 'cpu' is every"
+    for more in ([], ["--check"]):
+        refused([*sets(["training.rounds=1"]), *more], [told])
 
 
 def test_a_writer_that_is_not_there(refused):
