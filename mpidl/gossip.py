@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from mpidl import kernels, metrics
+from mpidl.accelerators import settle
 from mpidl.algorithms import Letters, State
 from mpidl.exchange.average import Average
 from mpidl.exchange.memory import Exchange
@@ -45,7 +46,8 @@ class Gossip:
     """Collective. The devices of this rank with their algorithm, and the exchange between them.
 
     In every round ranks :meth:`begin` before training; and :meth:`give`, :meth:`decide`,
-    :meth:`arrive`, :meth:`share` and :meth:`mix`, in this order, after it or before it.
+    :meth:`arrive`, :meth:`share` and :meth:`mix`, in this order, after it or before it. What these
+    ask of an accelerator is done when they return, so that each of them can be timed.
 
     Args:
         comm: All ranks.
@@ -99,6 +101,7 @@ class Gossip:
         for state, begins in zip(self._states.values(), trained, strict=True):
             state.round, state.trained = round_, begins
             self._algorithm.give(state)
+        settle(self.exchange.device)
 
     def decide(self, round_: int) -> None:
         """Make the round's links and, if they are known before vectors arrive, own rows of W."""
@@ -115,6 +118,7 @@ class Gossip:
     def share(self) -> None:
         """Collective. Make readable what the neighborhoods have sent."""
         self.exchange.share()
+        settle(self.exchange.device)
 
     def mix(self, round_: int, measure: bool = False) -> Mapping[int, Mapping[str, float]]:
         """Collective. Make new models of what travelled; numbers to record, by device and series.
@@ -137,6 +141,7 @@ class Gossip:
             told[number] = state.told
             state.start, state.left, state.told = None, None, {}
         self._bind()
+        settle(self.exchange.device)
         return told
 
     def _move(self) -> None:

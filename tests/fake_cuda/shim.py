@@ -196,6 +196,7 @@ def _answer(machine: Machine) -> None:
         "memory_allocated": lambda _=None: device.memory()[1],
         "memory_reserved": lambda _=None: device.memory()[1],
         "max_memory_allocated": lambda _=None: device.memory()[2],
+        "reset_peak_memory_stats": lambda _=None: None,
         "empty_cache": lambda: None,
         "ipc_collect": lambda: None,
     }
