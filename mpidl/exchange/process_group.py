@@ -1,5 +1,6 @@
 """Vectors that travel by torch.distributed: NCCL, oneCCL and gloo, by the same code."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -15,8 +16,12 @@ from mpidl.exchange import Wiring
 from mpidl.exchange.memory import Buffers, Slots, members_of
 from mpidl.exchange.rendezvous import Group
 from mpidl.exchange.routes import OPERATIONS, Batches, Gathered, Landing, Route
-from mpidl.exchange.survey import dense
+from mpidl.exchange.survey import dense, sends_arrive
 from mpidl.kernels import Mixture
+
+DIRECT = ("CCL_SEND", "CCL_RECV")
+"""Variables that, set to ``direct``, have messages of oneCCL arrive in a torch before 2.9; read
+when a group is made, and a user's own choice is left alone."""
 
 
 class ProcessGroup(Buffers):
@@ -205,6 +210,12 @@ class Nccl(ProcessGroup):
 
 class Xccl(ProcessGroup):
     """Collective. Over the memory of XPUs, by oneCCL inside torch."""
+
+    def __init__(self, wiring: Wiring, chunk: int | None = None, limit: int = OPERATIONS) -> None:
+        if not sends_arrive():
+            for way in DIRECT:
+                os.environ.setdefault(way, "direct")
+        super().__init__(wiring, chunk, limit)
 
 
 class Ccl(ProcessGroup):

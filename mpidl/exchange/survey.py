@@ -42,6 +42,7 @@ class Facts:
         unmapped: What failed when ranks tried to map each other's accelerator memory; empty where
             nothing did, or there was no reason to try.
         groups: The backends of torch.distributed that every rank has.
+        mended: Whether this torch is one whose sends by xccl arrive, that is 2.9 or later.
         travel: Whether any rank reads a vector of another one.
         uniform: Whether every device takes the mean of all in every round.
         delayed: Whether neighbors' vectors are those of the last round.
@@ -56,6 +57,7 @@ class Facts:
     reach: bool = False
     unmapped: str = ""
     groups: frozenset[str] = frozenset()
+    mended: bool = True
     travel: bool = True
     uniform: bool = False
     delayed: bool = False
@@ -146,6 +148,8 @@ def choose(facts: Facts) -> tuple[str, str]:
     if facts.kinds == {"xpu"} and facts.nodes > 1:
         # Messages of torch over oneCCL between nodes were broken on Aurora until early 2026.
         return "mpi", "it is the one proven on XPUs of several nodes"
+    if "xccl" in facts.groups and facts.kinds == {"xpu"} and not facts.mended:
+        return "mpi", "messages of xccl may never arrive in a torch before 2.9"
     group = {"cuda": ["nccl"], "xpu": ["xccl", "ccl"]}[min(facts.kinds)]
     for name in group:
         if obstacle(name, facts) is None:
@@ -174,8 +178,8 @@ def survey(wiring: "Wiring") -> Facts:
 
     device, node, comm = wiring.device, wiring.node, wiring.comm
     own = int(node.ranks[comm.rank]), _identity(device)
-    told = comm.allgather((device.type, own, groups(device.type), _room(wiring)))
-    kinds, places, found, rooms = zip(*told, strict=True)
+    told = comm.allgather((device.type, own, groups(device.type), sends_arrive(), _room(wiring)))
+    kinds, places, found, mended, rooms = zip(*told, strict=True)
     needed, room = max(rooms, key=lambda pair: pair[0] - pair[1])
     reach = False
     if "cuda" in kinds:
@@ -188,6 +192,7 @@ def survey(wiring: "Wiring") -> Facts:
         crowded=device.type != "cpu" and max(Counter(places).values()) > 1,
         reach=reach,
         groups=frozenset.intersection(*map(frozenset, found)),
+        mended=all(mended),
         travel=len(trips(wiring.graph, hosts)) > 0,
         uniform=wiring.uniform,
         delayed=wiring.delayed,
@@ -228,6 +233,14 @@ def groups(kind: str) -> list[str]:
     if kind == "xpu" and "xccl" not in found and _bindings():
         found.append("ccl")
     return found
+
+
+def sends_arrive() -> bool:
+    """Whether messages of this torch's xccl arrive; before 2.9 they may hang (pytorch 156782)."""
+    import torch
+
+    major, minor, *_ = str(torch.__version__).split(".")
+    return (int(major), int(minor)) >= (2, 9)
 
 
 def _bindings() -> bool:

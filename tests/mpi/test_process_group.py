@@ -13,8 +13,17 @@ import pytest
 import torch
 
 from mpidl import gossip, placement, plan
-from mpidl.exchange import BACKENDS, Wiring, handles, rendezvous, routes, survey, windows
-from mpidl.exchange.process_group import Ccl, Gloo, Lane
+from mpidl.exchange import (
+    BACKENDS,
+    Wiring,
+    handles,
+    process_group,
+    rendezvous,
+    routes,
+    survey,
+    windows,
+)
+from mpidl.exchange.process_group import Ccl, Gloo, Lane, Xccl
 from mpidl.exchange.survey import Facts, choose, obstacle
 from mpidl.exchange.windows import Ipc, neighbors
 from mpidl.faults import Fault
@@ -238,6 +247,19 @@ def test_oneccl_s_old_bindings_are_given_no_batches():
     assert Ccl.__mro__[1].BATCHES
 
 
+@pytest.mark.parametrize(("version", "chosen"), [("2.8.0+xpu", "direct"), ("2.10.0a0", "")])
+def test_a_torch_whose_messages_may_hang_is_told_another_way(monkeypatch, version, chosen):
+    """By variables that are there when the group is made, unless a user has chosen."""
+    seen = {}
+    monkeypatch.setattr(torch, "__version__", version)
+    monkeypatch.setattr(
+        process_group.ProcessGroup, "__init__", lambda *_: seen.update(process_group.os.environ)
+    )
+    monkeypatch.setattr(process_group.os, "environ", {"CCL_RECV": "topo"})
+    Xccl(None)
+    assert (seen.get("CCL_SEND", ""), seen["CCL_RECV"]) == (chosen, "topo")
+
+
 # The stream of messages --------------------------------------------------------------------------
 
 
@@ -419,6 +441,8 @@ CHOICES = [
     (dict(CUDA, crowded=True, nodes=2, reach=True), "mpi", "ranks share an accelerator"),
     (dict(CUDA, groups=frozenset({"gloo"})), "mpi", "nccl is not in the torch of every rank"),
     (dict(XPU), "xccl", "each rank has an accelerator of its own"),
+    (dict(XPU, mended=False), "mpi", "messages of xccl may never arrive in a torch before 2.9"),
+    (dict(XPU, groups=frozenset({"gloo", "ccl"}), mended=False), "ccl", "of its own"),
     (dict(XPU, groups=frozenset({"gloo", "ccl"})), "ccl", "an accelerator of its own"),
     (dict(XPU, groups=frozenset({"gloo"})), "mpi", "xccl is not in the torch of every rank"),
     (dict(XPU, crowded=True), "mpi", "ranks share an accelerator"),
