@@ -1,8 +1,9 @@
 """The hardware a rank computes on: chosen by its place on the node, and how much it holds."""
 
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from mpidl.faults import Fault
 from mpidl.host import name
@@ -53,6 +54,51 @@ def chosen(wanted: str) -> str:
             f"training.accelerator = {wanted!r}: torch finds none on {name()}; found: {found}."
         )
     return kind
+
+
+def computes(device: "torch.device", precision: str) -> None:
+    """See that hardware computes in a precision.
+
+    Args:
+        device: The hardware of this rank.
+        precision: ``float32``, ``tf32`` or ``bfloat16``.
+
+    Raises:
+        Fault: If it does not.
+    """
+    if precision != "tf32":
+        return
+    has = "has none"
+    if device.type == "cuda":
+        import torch
+
+        properties = torch.cuda.get_device_properties(device)
+        if properties.major >= 8:
+            return
+        has = f"is {properties.name}, which has none"
+    raise Fault(
+        f"training.precision = 'tf32': is of CUDA GPUs since the A100, and the {device.type} of "
+        f"{name()} {has}; 'float32' and 'bfloat16' are everywhere."
+    )
+
+
+@contextmanager
+def rounding(precision: str) -> Iterator[None]:
+    """Let CUDA's products be of numbers of TF32 where a precision says so, and else of float32.
+
+    Of itself torch takes TF32 in convolutions. Afterwards it is as it was.
+    """
+    import torch
+
+    kinds: tuple[Any, ...] = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [kind.allow_tf32 for kind in kinds]
+    for kind in kinds:
+        kind.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        for kind, allowed in zip(kinds, before, strict=True):
+            kind.allow_tf32 = allowed
 
 
 SHOWN = 8

@@ -75,6 +75,7 @@ def _build(
     hardware = world.agree(comm, lambda: accelerators.choose(node.inner, training.accelerator))
     accelerators.alike(comm, hardware.type)
     lend(unchanged(hardware))
+    lend(accelerators.rounding(training.precision))
     torch.set_num_threads(node.share if training.threads == "auto" else training.threads)
     devices = world.agree(comm, lambda: make_devices(plan, stock, comm.rank, hardware))
     some = next(iter(devices.values()))

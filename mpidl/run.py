@@ -145,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with exit code 2, a program's fault with 1; see :func:`mpidl.world.world`.
 
     A program that calls it, from any of its threads and as often as it likes, finds its process as
-    it was: signal handlers, communicators, torch's threads and random states.
+    it was: signal handlers, communicators, torch's threads, random states and use of TF32.
     """
     try:
         options = parser().parse_args(arguments)

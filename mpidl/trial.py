@@ -26,10 +26,11 @@ def fits(node: Comm, plan: Plan, stock: Stock, ranks: Sequence[int]) -> None:
         ranks: Those of this node, this one first.
 
     Raises:
-        Fault: If accelerator or backend are not there, or the model does not fit data, memory or
-            batching, or has nothing to learn or too few outputs.
+        Fault: If accelerator, precision or backend are not there, or the model does not fit data,
+            memory or batching, or has nothing to learn or too few outputs.
     """
     place = accelerators.choose(node, plan.file.training.accelerator)
+    accelerators.computes(place, plan.file.training.precision)
     survey.foresee(plan.file.exchange.backend, place.type)
     (size, _), there = build.sizes(plan, stock), accelerators.memory(place)
     build.side_by_side(plan, stock, len(plan.hosted(ranks[0])), place)

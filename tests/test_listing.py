@@ -60,7 +60,7 @@ def test_what_a_setting_may_be(setting, kind):
 
 
 def test_choices_are_those_that_may_be_named():
-    assert listing.settings("training")["precision"]["choices"] == ["float32", "bfloat16"]
+    assert listing.settings("training")["precision"]["choices"] == ["float32", "tf32", "bfloat16"]
     assert listing.settings("exchange")["backend"]["choices"] == sorted(KINDS["exchange"])
     assert listing.settings("training")["lr"]["choices"] is None
 

@@ -21,6 +21,23 @@ def test_ranks_fill_accelerators_in_blocks(ranks, count, want):
     assert [accelerators.index(rank, ranks, count) for rank in range(ranks)] == want
 
 
+@pytest.mark.parametrize(
+    ("precision", "want"), [("float32", False), ("bfloat16", False), ("tf32", True)]
+)
+@pytest.mark.parametrize("before", [(True, False), (False, True)])
+def test_only_who_asks_for_tf32_gets_it(precision, want, before):
+    torch = pytest.importorskip("torch")
+    kinds = torch.backends.cudnn, torch.backends.cuda.matmul
+    usual = [kind.allow_tf32 for kind in kinds]
+    for kind, allowed in zip(kinds, before, strict=True):
+        kind.allow_tf32 = allowed
+    with accelerators.rounding(precision):
+        assert [kind.allow_tf32 for kind in kinds] == [want, want]
+    assert tuple(kind.allow_tf32 for kind in kinds) == before
+    for kind, allowed in zip(kinds, usual, strict=True):
+        kind.allow_tf32 = allowed
+
+
 def test_mpi_takes_accelerator_memory_only_where_it_is_known(monkeypatch):
     for switch in world.SWITCHES:
         monkeypatch.delenv(switch, raising=False)

@@ -171,8 +171,9 @@ class Training(Section):
     """Whether all devices start from one model, or each from its own."""
     order: Literal["shuffled", "fixed"] = "shuffled"
     """Whether samples are shuffled in each epoch, or keep their order, OOD samples last."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the arithmetic of models; parameters are kept in float32."""
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """Of the arithmetic of models; parameters are kept in float32. tf32, of CUDA GPUs since the
+    A100, rounds the factors of matrix products and convolutions to 11 bits."""
     accelerator: Literal["auto", "cpu", "cuda", "xpu"] = "auto"
     """Where models are trained; auto takes what there is."""
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(

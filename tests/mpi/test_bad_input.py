@@ -58,7 +58,7 @@ SETTINGS = [
     (f"training.seed={2**63}", f"training.seed = {2**63}: should be less than {2**63}."),
     ("training.init=zero", "'zero': should be 'common' or 'per_device'."),
     ("training.order=sorted", "'sorted': should be 'shuffled' or 'fixed'."),
-    ("training.precision=float16", "'float16': should be 'float32' or 'bfloat16'."),
+    ("training.precision=float16", "'float16': should be 'float32', 'tf32' or 'bfloat16'."),
     ("training.accelerator=tpu", "'tpu': should be 'auto', 'cpu', 'cuda' or 'xpu'."),
     ("training.threads=0", "training.threads = 0: must be a number from 1 to 1024, or 'auto'"),
     ("training.threads=100000", "training.threads = 100000: must be a number from 1 to 1024,"),
@@ -552,6 +552,12 @@ def test_an_accelerator_that_is_not_there(comm, refused):
         pytest.skip("there is one")
     for more in ([], ["--check"]):
         refused([*sets(["training.accelerator=cuda"]), *more], ["'cuda': torch finds none on "])
+
+
+def test_a_precision_that_the_hardware_has_not(refused):
+    given = sets(["training.precision=tf32", "training.accelerator=cpu"])
+    for more in ([], ["--check"]):
+        refused([*given, *more], ["'tf32': is of CUDA GPUs since the A100, and the cpu of "])
 
 
 def test_a_node_without_its_accelerator(comm, refused, monkeypatch):

@@ -55,6 +55,7 @@ def state():
     return {
         "handlers": [signal.getsignal(number) for number in numbers],
         "threads": torch.get_num_threads(),
+        "tf32": (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32),
         "torch": torch.get_rng_state().tolist(),
         "numpy": np.random.get_state()[1].tolist(),  # noqa: NPY002
         "python": random.getstate(),

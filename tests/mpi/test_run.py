@@ -129,6 +129,16 @@ def test_without_mixing_every_device_trains_alone(comm, parts, finish):
             np.testing.assert_array_equal(vector, flat(alone.model))
 
 
+@pytest.mark.parametrize(("precision", "want"), [("float32", False), ("tf32", True)])
+def test_a_run_has_the_products_of_its_precision(parts, precision, want):
+    """On CUDA GPUs; flags of torch say so everywhere."""
+    before = torch.backends.cudnn.allow_tf32
+    with parts(f"training.precision={precision}"):
+        assert torch.backends.cudnn.allow_tf32 == want
+        assert torch.backends.cuda.matmul.allow_tf32 == want
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
 def test_one_device(program):
     found = program("topology.devices=1", "topology.name=complete", alone=True)
     assert found["graph/W"].tolist() == [[1.0]]
