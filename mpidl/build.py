@@ -18,6 +18,7 @@ from mpidl.device import Device, Samples, seed_torch
 from mpidl.exchange import BACKENDS, Wiring, survey
 from mpidl.faults import Fault
 from mpidl.gossip import Gossip, Learner
+from mpidl.hardware import of_all
 from mpidl.models import MODELS
 from mpidl.node import Board, Node
 from mpidl.plan import Plan
@@ -91,7 +92,9 @@ def _build(
     if found is not None:
         world.agree(comm, partial(snapshot.check, found, columns - FLAGS))
         snapshot.give_back(found)
-    attributes = provenance.attributes(comm, plan, stock, type(exchange).__name__.lower())
+    used = of_all(comm, hardware, sharing, together)
+    backend = type(exchange).__name__.lower()
+    attributes = provenance.attributes(comm, plan, stock, backend, used)
     story = world.agree(comm, lambda: tell(plan, stock, attributes, found) if attributes else None)
     known = world.agree(
         comm,
@@ -104,7 +107,19 @@ def _build(
     board = Board(node, plan.hosts, columns)
     clock = plan.clock(wiring.size * wiring.dtype.itemsize)
     return Parts(
-        comm, plan, devices, batch, gossip, clock, board, tests, classes, book, snapshot, saver
+        comm,
+        plan,
+        devices,
+        batch,
+        gossip,
+        clock,
+        board,
+        tests,
+        classes,
+        book,
+        snapshot,
+        saver,
+        used,
     )
 
 

@@ -152,9 +152,12 @@ def _accelerated(device: "torch.device") -> "type[Fused] | None":
     return _tried[device.type][0]
 
 
-def used() -> str:
-    """Which kernel mixes in this process: that of its accelerator, if vectors lie there."""
-    return next((told for _, told in _tried.values()), NAME)
+def used(device: "torch.device") -> str:
+    """Which kernel mixes vectors that lie there; where it has not mixed yet it is tried."""
+    if device.type == "cpu":
+        return NAME
+    _accelerated(device)
+    return _tried[device.type][1]
 
 
 def _sum(weights: Array, members: Sequence["Tensor"], out: "Tensor") -> None:

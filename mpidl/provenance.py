@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mpidl import cautions, graphs, hdf5, host, kernels, schema, version, watchdog, world
+from mpidl import cautions, graphs, hdf5, host, schema, version, watchdog, world
 from mpidl.datasets.sources import SOURCES
+from mpidl.hardware import Hardware
 from mpidl.plan import Plan
 from mpidl.shards import Stock
 from mpidl.world import Comm
@@ -31,7 +32,9 @@ def command() -> str:
     return shlex.join(words).encode(errors="backslashreplace").decode()
 
 
-def attributes(comm: Comm, plan: Plan, stock: Stock, backend: str) -> dict[str, Any]:
+def attributes(
+    comm: Comm, plan: Plan, stock: Stock, backend: str, hardware: Hardware
+) -> dict[str, Any]:
     """Collective. Attributes of a results file that say how it was made; on rank 0, else empty."""
     import numpy as np
     import torch
@@ -56,7 +59,10 @@ def attributes(comm: Comm, plan: Plan, stock: Stock, backend: str) -> dict[str, 
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         "python": platform.python_version(),
-        "kernel": kernels.used(),
+        schema.ACCELERATOR: hardware.accelerator,
+        schema.BATCHED: hardware.batched,
+        schema.PRECISION: plan.file.training.precision,
+        "kernel": hardware.kernel,
         "backend": backend,
     }
 
@@ -87,7 +93,14 @@ def waiting() -> str:
     return f"{name} gives its core away" if yields else f"{name} does as it is installed"
 
 
-def notes(comm: Comm, plan: Plan, stock: Stock, exchange: "Exchange", parallel: bool) -> list[str]:
+def notes(
+    comm: Comm,
+    plan: Plan,
+    stock: Stock,
+    exchange: "Exchange",
+    parallel: bool,
+    hardware: Hardware,
+) -> list[str]:
     """What a reader should know before the first round, a line each."""
     how = "in parallel (MPI-IO)" if parallel else "through rank 0"
     if not parallel and plan.file.record.writer != "gather":
@@ -96,7 +109,7 @@ def notes(comm: Comm, plan: Plan, stock: Stock, exchange: "Exchange", parallel: 
     lines = [
         f"{hosting(plan.devices, comm.size)}, {host.cores()} cores; {world.library()}; exchange "
         f"{type(exchange).__name__.lower()}{why}, "
-        f"kernel {kernels.used()}, accelerator {exchange.device.type}; recording {how}",
+        f"kernel {hardware.kernel}, accelerator {hardware.accelerator}; recording {how}",
     ]
     if watchdog.on_duty is not None and watchdog.on_duty.crowded:
         lines.append(f"ranks outnumber cores: while a rank waits, {waiting()}")

@@ -11,6 +11,7 @@ from mpidl.batch import Batch
 from mpidl.checkpoint import Saver
 from mpidl.device import Device, Samples
 from mpidl.gossip import Gossip
+from mpidl.hardware import Hardware
 from mpidl.node import Board
 from mpidl.outcome import Outcome, asked
 from mpidl.plan import Plan
@@ -38,6 +39,7 @@ class Parts:
         recorder: Keeps the rows.
         snapshot: Copies the state of this rank's devices.
         saver: Saves that.
+        hardware: What computes.
         timer: By which phases are timed, in seconds.
     """
 
@@ -53,6 +55,7 @@ class Parts:
     recorder: Recorder
     snapshot: Snapshot
     saver: Saver
+    hardware: Hardware
     timer: Callable[[], float] = time.perf_counter
 
 

@@ -283,8 +283,8 @@ def _work(comm: Comm, made: Plan, start: Start, path: Path, limit: float | None)
         first = len(parts.snapshot.rows)
         settings = made.file.training.rounds, not leads, first, made.attackers, made.hosts
         display = Display(*settings)
-        exchange = parts.gossip.exchange
-        for line in provenance.notes(comm, made, stock, exchange, start.parallel) if leads else ():
+        told = made, stock, parts.gossip.exchange, start.parallel, parts.hardware
+        for line in provenance.notes(comm, *told) if leads else ():
             display.console.print(line)
         if found is not None:
             display.console.print(f"goes on after round {first}, from {found.path}")

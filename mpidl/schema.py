@@ -140,3 +140,12 @@ DIGESTS = (GRAPH_DIGEST, DATA_DIGEST)
 
 DATA_PUBLISHED = "data_published"
 """Attribute: whether these are the published ones: ``"yes"``, ``"no"`` or ``"unknown"``."""
+
+ACCELERATOR = "accelerator"
+"""Attribute: what computed the run, its driver and libraries, and how many ranks shared one."""
+
+BATCHED = "batched"
+"""Attribute: whether devices of a rank were trained at once: ``"yes"``, ``"no"`` or on how many."""
+
+PRECISION = "precision"
+"""Attribute: how models computed, as ``training.precision`` says."""

@@ -48,7 +48,7 @@ def test_interpreted_the_kernel_gives_the_bits_of_torch():
 
 def test_where_triton_fails_torch_mixes_and_it_is_told(monkeypatch):
     monkeypatch.setattr(kernels, "_tried", {})
-    assert kernels.used() == kernels.NAME
+    assert kernels.used(torch.device("cpu")) == kernels.NAME
     vectors = torch.ones(2, 5, device="meta")
     kernels.Mixture([[vectors[0]]], [vectors[1]])
-    assert kernels.used().startswith("torch (Triton: ")
+    assert kernels.used(torch.device("meta")).startswith("torch (Triton: ")

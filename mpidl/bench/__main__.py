@@ -16,6 +16,7 @@ if __name__ == "__main__":
 
 from mpidl import accelerators, hdf5, host, kernels, provenance, version, world
 from mpidl.faults import Fault, Parser
+from mpidl.hardware import describe
 from mpidl.world import Comm
 
 if TYPE_CHECKING:
@@ -155,18 +156,12 @@ def machine(ranks: int, hardware: "torch.device") -> dict[str, object]:
         "mpi": world.library(),
         "waiting": provenance.waiting(),
         "torch": str(torch.__version__),
-        "kernel": kernels.NAME,
+        "kernel": kernels.used(hardware),
         "last cache": f"{kernels.CACHE >> 20} MB",
     }
     if hardware.type != "cpu":
-        module = getattr(torch, hardware.type)
-        name = module.get_device_properties(hardware).name
-        # A mixture tries the kernel.
-        kernels.Mixture([[torch.ones(1, device=hardware)]], [torch.ones(1, device=hardware)])
-        found |= {
-            "kernel": kernels.used(),
-            "accelerator": f"{name}, {hardware.type}, {module.device_count()} for the node's ranks",
-        }
+        count = getattr(torch, hardware.type).device_count()
+        found["accelerator"] = f"{describe(hardware)}, {count} for the node's ranks"
     return found
 
 

@@ -131,9 +131,9 @@ def _there(members: list[list[int]], x: Tensor, out: Tensor) -> dict[str, Candid
     """The ways to mix in the memory of an accelerator."""
     matrix = _matrix(members).to(x.device)
     found = {"copy": Candidate(lambda: out.copy_(x), x, out)}
+    used = kernels.used(x.device).split()[0]
     for dtype, made in _typed(members, x, out).items():
-        # Triton, or torch where that fails, which is known when a mixture is made.
-        found[f"{kernels.used().split()[0]} {_short(dtype)}"] = made
+        found[f"{used} {_short(dtype)}"] = made
     found["torch row by row"] = _mixture(members, x, out, own=False)
     found["matrix product"] = Candidate(lambda: torch.mm(matrix, x, out=out), x, out)
     return found
