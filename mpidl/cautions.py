@@ -35,6 +35,22 @@ def of(plan: Plan) -> list[str]:
     return [*_liars(plan), *_corrected(plan), *_masses(plan)]
 
 
+def crowded(plan: Plan, sharing: int) -> list[str]:
+    """Whether ranks wait for each other at an accelerator.
+
+    Args:
+        plan: What the run file says.
+        sharing: The most ranks that compute on one.
+    """
+    if sharing < 2:
+        return []
+    how = " where training.batched is 'auto'" if plan.file.training.batched == "no" else ""
+    return [
+        f"{sharing} ranks share an accelerator, which serves them in turn: fewer ranks are faster, "
+        f"one for each accelerator, as a rank trains its devices at once{how}"
+    ]
+
+
 def _corrected(plan: Plan) -> list[str]:
     """Whether W lets an algorithm correct what different data do."""
     name = plan.file.algorithm.name

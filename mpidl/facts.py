@@ -70,7 +70,9 @@ def of_run(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, An
         found["weights"] = {
             i: {int(j): float(w) for j, w in zip(*row, strict=True)} for i, row in rows.items()
         }
-    found["cautions"] = cautions.of(plan)
+    kind = accelerators.chosen(plan.file.training.accelerator)
+    sharing = accelerators.sharers(ranks, kind) if together else 1
+    found["cautions"] = [*cautions.of(plan), *cautions.crowded(plan, sharing)]
     found["advice"] = batching.advice(plan, stock)
     found["run_file"] = plan.file.text()
     return found

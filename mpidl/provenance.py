@@ -114,7 +114,8 @@ def notes(
     if watchdog.on_duty is not None and watchdog.on_duty.crowded:
         lines.append(f"ranks outnumber cores: while a rank waits, {waiting()}")
     lines += [*graphs.notes(plan.graph), *data(plan, stock), *sharing(plan)]
-    return [*lines, *emulated(plan), *cautions.of(plan)]
+    lines += [*emulated(plan), *cautions.of(plan)]
+    return [*lines, *cautions.crowded(plan, hardware.sharing)]
 
 
 def emulated(plan: Plan) -> list[str]:

@@ -10,6 +10,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
+from mpidl import accelerators
 from mpidl.exchange.trips import trips
 from mpidl.faults import Fault
 from mpidl.node import SHARED, Node, room
@@ -265,7 +266,7 @@ def _identity(device: "torch.device", index: int | None = None) -> str:
     properties = getattr(torch, device.type).get_device_properties(index)
     # The tiles of an XPU may have one name; those of CUDA's GPUs are their own.
     uuid = getattr(properties, "uuid", None) if device.type == "cuda" else None
-    masks = [os.environ.get(mask, "") for mask in ("CUDA_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")]
+    masks = [os.environ.get(mask, "") for mask in accelerators.MASKS]
     return str(uuid) if uuid else f"{masks} {index}"
 
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from mpidl import cautions
+from mpidl import accelerators, cautions
 from tests.proof import laboratory
 from tests.proof.mixing import MH, ONE_WAY
 from tests.proof.optima import DEVICES, REST, drawn
@@ -131,3 +132,32 @@ def test_a_run_is_warned_before_its_first_round(program, capsys):
     program("strategy.name=krum", "topology.devices=4", "training.rounds=1")
     said = capsys.readouterr().out
     assert said.index("krum needs neighborhoods of 5") < said.index("round 1/1")
+
+
+def test_ranks_that_share_an_accelerator_are_told_that_fewer_are_faster(planned):
+    assert cautions.crowded(planned(), 1) == []
+    (told,) = cautions.crowded(planned(), 8)
+    assert told.startswith("8 ranks share an accelerator")
+    assert told.endswith("devices at once")
+    (told,) = cautions.crowded(planned("training.batched=no"), 8)
+    assert told.endswith("at once where training.batched is 'auto'")
+
+
+@pytest.mark.parametrize(
+    ("kind", "found", "mask", "want"),
+    [("cuda", 1, None, 5), ("cuda", 2, None, 3), ("xpu", 6, "0,1", 1), ("cuda", 1, "3", 1),
+     ("cpu", 0, None, 1)],
+)  # fmt: skip
+def test_what_will_be_shared_is_foreseen_but_behind_a_mask(monkeypatch, kind, found, mask, want):
+    for module in (torch.cuda, torch.xpu):
+        monkeypatch.setattr(module, "device_count", lambda: found)
+    for name in accelerators.MASKS:
+        monkeypatch.delenv(name, raising=False)
+        if mask is not None:
+            monkeypatch.setenv(name, mask)
+    assert accelerators.sharers(5, kind) == want
+
+
+def test_a_check_tells_it_too(planned, checked, monkeypatch):
+    monkeypatch.setattr(accelerators, "sharers", lambda ranks, kind: 4 * ranks)
+    assert "4 ranks share an accelerator" in checked(planned(*FEW), False)
