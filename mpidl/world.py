@@ -332,10 +332,16 @@ def node(comm: Comm) -> Comm:
     return MPI.Intracomm(comm.Split_type(MPI.COMM_TYPE_SHARED))
 
 
+QUERIES = {"cuda": ("MPIX_Query_cuda_support", 0), "xpu": ("MPIX_Query_ze_support", 1)}
+"""By kind of accelerator, the function by which an MPI says whether it takes its memory, and the
+number of the kind in MPICH's ``MPIX_GPU_query_support``."""
+
+
 def takes(kind: str) -> bool:
     """Whether this MPI is known to take memory of an accelerator kind.
 
-    Read from the MPI-4.1 info key, or from what a site sets for Cray MPICH and Aurora's MPICH.
+    Read from the MPI-4.1 info key, or from what a site sets for Cray MPICH and Aurora's MPICH,
+    which an MPI for processors only does not heed.
     """
     from mpi4py import MPI
 
@@ -343,4 +349,20 @@ def takes(kind: str) -> bool:
     spoken = info.Get("mpi_memory_alloc_kinds") or ""
     info.Free()
     runtime = {"cuda": "cuda", "xpu": "level_zero"}.get(kind, kind)
-    return runtime in spoken or any(os.environ.get(switch) == "1" for switch in SWITCHES)
+    told = runtime in spoken or any(os.environ.get(switch) == "1" for switch in SWITCHES)
+    return told and supports(kind) is not False
+
+
+def supports(kind: str) -> bool | None:
+    """Whether this MPI was built for an accelerator kind, as it says; None where it cannot say."""
+    from mpi4py import MPI
+
+    name, number = QUERIES[kind]
+    library, said = ctypes.CDLL(MPI.__file__), list[bool]()
+    with suppress(AttributeError):
+        said.append(bool(getattr(library, name)()))
+    with suppress(AttributeError):
+        found = ctypes.c_int(0)
+        failed = library.MPIX_GPU_query_support(number, ctypes.byref(found))
+        said += [] if failed else [bool(found.value)]
+    return any(said) if said else None

@@ -1,5 +1,7 @@
 """How a rank finds its accelerator and its MPI."""
 
+from functools import partial
+
 import pytest
 
 from mpidl import accelerators, world
@@ -43,7 +45,47 @@ def test_mpi_takes_accelerator_memory_only_where_it_is_known(monkeypatch):
         monkeypatch.delenv(switch, raising=False)
     assert not world.takes("cuda")
     monkeypatch.setenv("MPICH_GPU_SUPPORT_ENABLED", "1")
+    monkeypatch.setattr(world, "supports", lambda _: None)
     assert world.takes("cuda")
+
+
+class Library:
+    """An MPI that says by functions of its own what memory it takes; others have none of these."""
+
+    def __init__(self, kind=None, number=None):
+        if kind is not None:
+            self.MPIX_Query_cuda_support = lambda: int(kind == "cuda")
+            self.MPIX_Query_ze_support = lambda: int(kind == "xpu")
+        if number is not None:
+            self.MPIX_GPU_query_support = partial(self._query, number)
+
+    @staticmethod
+    def _query(number, asked, found):
+        found._obj.value = asked == number
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("library", "cuda", "xpu"),
+    [
+        (Library(), None, None),
+        (Library("none"), False, False),
+        (Library("cuda"), True, False),
+        (Library("xpu", 1), False, True),
+        (Library("none", 7), False, False),
+        (Library(number=0), True, False),
+    ],
+)
+def test_an_mpi_is_asked_what_it_was_built_for(monkeypatch, library, cuda, xpu):
+    monkeypatch.setattr(world.ctypes, "CDLL", lambda _: library)
+    assert (world.supports("cuda"), world.supports("xpu")) == (cuda, xpu)
+
+
+@pytest.mark.parametrize("switch", world.SWITCHES)
+def test_an_mpi_for_processors_is_not_believed_by_its_environment(monkeypatch, switch):
+    monkeypatch.setenv(switch, "1")
+    monkeypatch.setattr(world.ctypes, "CDLL", lambda _: Library("none", 7))
+    assert not world.takes("cuda")
 
 
 def test_library_is_one_line():

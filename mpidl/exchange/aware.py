@@ -1,56 +1,56 @@
 """Whether MPI is trusted with an accelerator's memory, or vectors go through the host's."""
 
-from mpi4py import MPI
+from collections.abc import Callable, Mapping
 
-import torch
+from torch import Tensor
 
-from mpidl.accelerators import settle
-from mpidl.exchange import Wiring
+from mpidl.exchange import Wiring, marks
+from mpidl.exchange.memory import Buffers
 from mpidl.faults import Fault
-from mpidl.world import Comm, takes
-
-SIZES = (16, 1000, 1 << 20)
-"""Numbers in a test message: below, at and far above the sizes at which an MPI changes its way."""
+from mpidl.world import supports, takes
 
 
-def trusts(wiring: Wiring) -> bool:
-    """Collective. Whether vectors go from accelerator memory to accelerator memory.
+def connect(
+    wiring: Wiring,
+    exchange: Buffers,
+    link: Callable[[bool], None],
+    move: Callable[[], Mapping[int, Tensor]],
+) -> None:
+    """Collective. Link ranks for vectors where they lie if MPI is trusted, else through the host.
 
-    Only an MPI that says it can is tried, as another one would crash; and as some that say so
-    deliver wrong data, a few messages are compared with what was sent.
+    Only an MPI that says it takes an accelerator's memory is given some, as another one would
+    crash; and as some that say so deliver wrong data, marks have to arrive first.
+
+    Args:
+        wiring: What the exchange is built from.
+        exchange: That exchange.
+        link: Collective; prepares messages, directly or not, in the place of what it did before.
+        move: As :func:`mpidl.exchange.marks.arrive` wants it.
 
     Raises:
-        Fault: If the run file demands it, and messages arrive wrong.
+        Fault: If the run file demands the direct way, and MPI says that it cannot, or cannot.
     """
-    wanted, kind = wiring.accelerator_aware, wiring.device.type
-    if wanted == "no" or (wanted == "auto" and not takes(kind)):
-        return False
-    works = delivers(wiring.comm, wiring.device)
-    if wanted == "yes" and not works:
+    kind = wiring.device.type
+    kinds, told = zip(*wiring.comm.allgather((kind, _promises(wiring))), strict=True)
+    if {*kinds} == {"cpu"}:
+        link(True)
+        return
+    if all(told):
+        link(True)
+        if marks.arrive(exchange, move):
+            return
+    if wiring.accelerator_aware == "yes":
+        does = "changes what it carries between" if all(told) else "says that it does not take"
         raise Fault(
-            f"exchange.accelerator_aware = 'yes': this MPI changes what it carries between "
-            f"{kind} memories; 'auto' and 'no' go through host memory."
+            f"exchange.accelerator_aware = 'yes': this MPI {does} {max(kinds)} memory; 'auto' and "
+            "'no' go through host memory."
         )
-    return works
+    link(kind == "cpu")
 
 
-def direct(wiring: Wiring) -> bool:
-    """Collective. Whether MPI gets vectors where they lie: in host memory, or as trusted."""
-    return wiring.device.type == "cpu" or trusts(wiring)
-
-
-def delivers(comm: Comm, device: torch.device) -> bool:
-    """Collective. Whether messages between the ranks' accelerators arrive as they were sent."""
-    right = True
-    for distance in {1, max(1, comm.size // 2)}:
-        to, source = (comm.rank + distance) % comm.size, (comm.rank - distance) % comm.size
-        for size in SIZES:
-            sent, arrived = _pattern(comm.rank, size, device), torch.zeros(size, device=device)
-            settle(device)
-            comm.Sendrecv([sent, size, MPI.FLOAT], to, 0, [arrived, size, MPI.FLOAT], source, 0)
-            right = right and torch.equal(arrived, _pattern(source, size, device))
-    return bool(comm.allreduce(right, MPI.LAND))
-
-
-def _pattern(rank: int, size: int, device: torch.device) -> torch.Tensor:
-    return torch.arange(size, dtype=torch.float32, device=device) * (rank + 1) + rank
+def _promises(wiring: Wiring) -> bool:
+    """Whether, as far as this rank knows, MPI takes vectors where they lie, and may."""
+    kind, wanted = wiring.device.type, wiring.accelerator_aware
+    if kind == "cpu":
+        return True
+    return takes(kind) if wanted == "auto" else wanted == "yes" and supports(kind) is not False

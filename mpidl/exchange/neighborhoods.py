@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mpidl.accelerators import settle
 from mpidl.exchange import Wiring
-from mpidl.exchange.aware import direct
+from mpidl.exchange.aware import connect
 from mpidl.exchange.memory import Buffers
 from mpidl.exchange.trips import ranks_served, trips
 
@@ -34,30 +34,51 @@ class Neighborhoods(Buffers):
         )
         arrivals = [source for devices in receive.values() for source in devices]
         self._inbox = torch.zeros(len(arrivals), self.stride, dtype=self.dtype, device=self.device)
-        inbox = {source: self._inbox[i, : self.size] for i, source in enumerate(arrivals)}
-        self._prepare([inbox, inbox])
-        self._direct = direct(wiring)
-        leaving = sorted({*itertools.chain.from_iterable(send.values())})
+        self._arrived = {source: self._inbox[i, : self.size] for i, source in enumerate(arrivals)}
+        self._prepare([self._arrived, self._arrived])
+        self._receive, self._send = receive, send
+        self._travels = len(trips(wiring.graph, wiring.hosts)) > 0
+        self._types: list[MPI.Datatype] = []
+        self._requests: list[MPI.Prequest | None] = []
+        connect(wiring, self, self._link, self._moved)
+
+    def _link(self, direct: bool) -> None:
+        """Collective. Prepare the messages: from where vectors lie, or through host memory."""
+        self._unlink()
+        self._direct = direct
+        leaving = sorted({*itertools.chain.from_iterable(self._send.values())})
         self._leaving = [self._row[device] for device in leaving]
-        place_of = self._row if self._direct else {d: i for i, d in enumerate(leaving)}
+        place_of = self._row if direct else {d: i for i, d in enumerate(leaving)}
         out = self.buffers[0][: len(leaving)]
-        self._staged = [] if self._direct else [pinned(out), pinned(self._inbox)]
+        self._staged = [] if direct else [pinned(out), pinned(self._inbox)]
 
         itemsize = self.dtype.itemsize
         row = WORDS[itemsize].Create_contiguous(self.size)
         padded = row.Create_resized(0, self.stride * itemsize)
-        place = {source: i for i, source in enumerate(arrivals)}
-        self._types = [row, padded]
+        place = {source: i for i, source in enumerate(self._arrived)}
+        self._types += [row, padded]
         incoming = [
-            self._select(padded, [place[d] for d in devices]) for devices in receive.values()
+            self._select(padded, [place[d] for d in devices]) for devices in self._receive.values()
         ]
         outgoing = [
-            self._select(padded, [place_of[d] for d in devices]) for devices in send.values()
+            self._select(padded, [place_of[d] for d in devices]) for devices in self._send.values()
         ]
         self._incoming, self._outgoing = _counts(incoming), _counts(outgoing)
-        self._travels = len(trips(wiring.graph, wiring.hosts)) > 0
-        count = len(self.buffers) if self._direct else 1
-        self._requests = [self._persistent(phase) for phase in range(count * self._travels)]
+        count = len(self.buffers) if direct else 1
+        self._requests += [self._persistent(phase) for phase in range(count * self._travels)]
+
+    def _unlink(self) -> None:
+        for request in self._requests:
+            if request is not None:
+                request.Free()
+        for datatype in self._types:
+            datatype.Free()
+        self._requests.clear()
+        self._types.clear()
+
+    def _moved(self) -> dict[int, Tensor]:
+        self._finish(self._start())
+        return self._arrived
 
     def _select(self, row: MPI.Datatype, positions: list[int]) -> MPI.Datatype:
         chosen = row.Create_indexed_block(1, positions).Commit()
@@ -101,11 +122,7 @@ class Neighborhoods(Buffers):
 
     def close(self) -> None:
         """Collective. Free requests, datatypes and the communicator."""
-        for request in self._requests:
-            if request is not None:
-                request.Free()
-        for datatype in self._types:
-            datatype.Free()
+        self._unlink()
         self._comm.Free()
 
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from mpidl.accelerators import settle
 from mpidl.exchange import Wiring
-from mpidl.exchange.aware import direct
+from mpidl.exchange.aware import connect
 from mpidl.exchange.memory import Buffers, Slots, members_of
 from mpidl.exchange.neighborhoods import WORDS, as_bytes, pinned
-from mpidl.exchange.trips import ranks_served
+from mpidl.exchange.trips import few, ranks_served
 from mpidl.kernels import Mixture
 
 
@@ -34,11 +34,21 @@ class Pairs(Buffers):
         super().__init__(wiring)
         self._comm = wiring.comm.Dup()
         self._every = wiring.graph
-        self._direct = direct(wiring)
+        self._vector = WORDS[self.dtype.itemsize].Create_contiguous(self.size).Commit()
+        connect(wiring, self, self._link, self._moved)
+
+    def _link(self, direct: bool) -> None:
+        """Let messages go from where vectors lie, or through host memory."""
+        self._direct = direct
         self._inbox: list[Tensor] = []
         self._landing: list[Tensor] = []
         self._staged: list[Tensor] = []
-        self._vector = WORDS[self.dtype.itemsize].Create_contiguous(self.size).Commit()
+
+    def _moved(self) -> dict[int, Tensor]:
+        """Collective. Of all that may travel in some round, a few vectors, and those that came."""
+        self._follow(few(self._every, self._hosts))
+        self.share()
+        return {j: self._inbox[place][: self.size] for j, place in self._place.items()}
 
     def _follow(self, links: nx.DiGraph | None) -> None:
         links = self._every if links is None else links

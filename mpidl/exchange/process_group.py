@@ -12,11 +12,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from mpidl.exchange import Wiring
+from mpidl.exchange import Wiring, marks
 from mpidl.exchange.memory import Buffers, Slots, members_of
 from mpidl.exchange.rendezvous import Group
 from mpidl.exchange.routes import OPERATIONS, Batches, Gathered, Landing, Route
 from mpidl.exchange.survey import dense, sends_arrive
+from mpidl.faults import Fault
 from mpidl.kernels import Mixture
 
 DIRECT = ("CCL_SEND", "CCL_RECV")
@@ -59,6 +60,16 @@ class ProcessGroup(Buffers):
         self._every = wiring.graph
         self._lay(self._every)
         self._lane = Lane(self.device, len(chunks))
+        if not marks.arrive(self, self._moved):
+            self.close()
+            raise Fault(
+                f"exchange.backend = {type(self).__name__.lower()!r}: changes what it carries "
+                f"between {self.device.type} memories; 'mpi' works."
+            )
+
+    def _moved(self) -> Mapping[int, Tensor]:
+        self.share()
+        return self._joined()
 
     def _lay(self, links: nx.DiGraph) -> None:
         """Prepare that vectors travel along some links, and are mixed by them."""
@@ -114,13 +125,15 @@ class ProcessGroup(Buffers):
 
         Those that arrived in several chunks are copied together.
         """
+        return self._picked({**self._joined(), **self.vectors})
+
+    def _joined(self) -> dict[int, Tensor]:
         first, *others = (self._arrived(chunk) for chunk in range(len(self._chunks)))
         joined = {
             j: torch.cat([part, *(other[j] for other in others)]) if others else part
             for j, part in first.items()
         }
-        whole = {j: vector[: self.size] for j, vector in joined.items()}
-        return self._picked({**whole, **self.vectors})
+        return {j: vector[: self.size] for j, vector in joined.items()}
 
     def _arrived(self, chunk: int) -> Mapping[int, Tensor]:
         self._lane.wait(chunk)

@@ -25,6 +25,27 @@ def trips(graph: nx.DiGraph, place: Places) -> Trips:
     return np.stack(np.divmod(codes, count), axis=1)
 
 
+def few(graph: nx.DiGraph, place: Places) -> nx.DiGraph:
+    """Of all links a few over which vectors travel: to each place one from each of two others.
+
+    Args:
+        graph: An edge j -> i wherever i reads the vector of j.
+        place: Of each device: its rank, or the node of that, ``(N,)``.
+    """
+    ends = graphs.ends(graph)
+    here, there = place[ends[:, 1]], place[ends[:, 0]]
+    ends, here, there = (array[here != there] for array in (ends, here, there))
+    # By distance, as the numbers of places go round: the next one and the farthest.
+    far = (there - here) % (int(place.max()) + 1)
+    order = np.lexsort((far, here))
+    first = np.diff(here[order], prepend=-1) != 0
+    last = np.diff(here[order], append=-1) != 0
+    found = nx.DiGraph()
+    found.add_nodes_from(graph)
+    found.add_edges_from(ends[order[first | last]].tolist())
+    return found
+
+
 def ranks_served(
     graph: nx.DiGraph, hosts: Places, rank: int
 ) -> tuple[dict[int, list[int]], dict[int, list[int]]]:

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from mpi4py import MPI
-
 import networkx as nx
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mpidl.accelerators import settle
-from mpidl.exchange import Wiring, handles
+from mpidl.exchange import Wiring, handles, marks
 from mpidl.exchange.memory import Buffers
 from mpidl.exchange.trips import ranks_served
 from mpidl.faults import Fault
@@ -51,13 +49,12 @@ class Ipc(Buffers):
             for other, devices in maps.items()
             for row, device in enumerate(devices)
         }
-        self._check()
-        self._prepare(
-            [
-                {j: self._foreign[o][phase, i, : self.size] for j, (o, i) in self._where.items()}
-                for phase in range(2)
-            ]
-        )
+        if not marks.arrive(self, self._seen):
+            raise Fault(
+                "exchange.backend = 'ipc': the memory of other GPUs, mapped here, holds other "
+                "numbers than they wrote; 'mpi' works."
+            )
+        self._prepare([self._others(phase) for phase in range(2)])
 
     def _allocate(self) -> list[Tensor]:
         # Both buffers in one allocation, of which one handle tells.
@@ -71,26 +68,14 @@ class Ipc(Buffers):
         stride = devices * self.stride, self.stride, 1
         return torch.empty(0, dtype=self.dtype, device=self.device).set_(storage, 0, shape, stride)
 
-    def _check(self) -> None:
-        """Collective. Read once what every neighbor has written, at both ends of each vector."""
-        ends = [0, self.stride - 1]
-        for phase in range(2):
-            for row, device in enumerate(self.own):
-                self._memory[phase, row, ends] = _mark(phase, device)
+    def _seen(self) -> dict[int, Tensor]:
+        """Collective. Other ranks' vectors, when they have been written."""
         self._meet()
-        right = all(
-            bool((self._foreign[other][phase, row, ends] == _mark(phase, device)).all())
-            for device, (other, row) in self._where.items()
-            for phase in range(2)
-        )
-        right = self.node.comm.allreduce(right, MPI.LAND)
-        self._memory.zero_()
-        self._meet()
-        if not right:
-            raise Fault(
-                "exchange.backend = 'ipc': the memory of other GPUs, mapped here, holds other "
-                "numbers than they wrote; 'mpi' works."
-            )
+        return self._others(self.phase)
+
+    def _others(self, phase: int) -> dict[int, Tensor]:
+        found = self._where.items()
+        return {j: self._foreign[other][phase, row, : self.size] for j, (other, row) in found}
 
     def _follow(self, links: nx.DiGraph | None) -> None:
         if links is not None:
@@ -123,7 +108,7 @@ def hindrance(wiring: Wiring) -> str:
     memory, told = None, ""
     given: list[handles.Handle | None] = [None] * comm.size
     try:
-        memory = torch.full((PROBE,), _mark(0, comm.rank), dtype=torch.uint8, device=device)
+        memory = torch.full((PROBE,), _mark(comm.rank), dtype=torch.uint8, device=device)
         settle(device)
         for other in mapped_by:
             given[other] = handles.export(memory)
@@ -147,7 +132,11 @@ def _shows(handle: handles.Handle, owner: int, device: torch.device) -> bool:
     """Whether the memory behind a handle is that which its owner wrote for :func:`hindrance`."""
     storage = handles.opened(handle, device)
     seen = torch.empty(0, dtype=torch.uint8, device=device).set_(storage, 0, (PROBE,), (1,))
-    return bool((seen == _mark(0, owner)).all())
+    return bool((seen == _mark(owner)).all())
+
+
+def _mark(rank: int) -> int:
+    return 1 + rank % 255
 
 
 def _first_line(error: Exception) -> str:
@@ -160,8 +149,3 @@ def neighbors(
     """Whose memory a rank maps, with all devices that lie in it, and who maps the rank's."""
     receive, send = ranks_served(graph, hosts, rank)
     return {other: np.flatnonzero(hosts == other).tolist() for other in receive}, set(send)
-
-
-def _mark(phase: int, device: int) -> int:
-    # Small enough to be exact in 16 bits.
-    return 1 + (2 * device + phase) % 128

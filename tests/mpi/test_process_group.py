@@ -222,6 +222,28 @@ def test_a_run_over_gloo_has_the_curves_of_shared_memory(program):
             np.testing.assert_array_equal(ours[key], theirs[key], err_msg=key)
 
 
+class Changing(Gloo):
+    """gloo that changes the last number of what arrives on rank 0."""
+
+    def _arrived(self, chunk):
+        found = super()._arrived(chunk)
+        for part in found.values() if self.node.comm.rank == 0 and chunk == 1 else ():
+            part[-1] += 1
+        return found
+
+
+Changing.__name__ = "Gloo"
+
+
+def test_a_group_that_changes_what_it_carries_is_refused(comm):
+    if comm.size == 1:
+        pytest.skip("to one rank nothing travels")
+    told = "^exchange.backend = 'gloo': changes what it carries between cpu memories; 'mpi' works"
+    build = partial(Changing, chunk=2048)
+    with pytest.raises(Fault, match=told), built(comm, make(comm, comm.size), 1024, build):
+        pass
+
+
 # Batches that do not wait for each other ---------------------------------------------------------
 
 
