@@ -1,14 +1,15 @@
-"""Where devices side by side (``training.batched``) pay on a processor.
+"""Where devices side by side (``training.batched``) pay.
 
-The rule was measured by ``tests/bench/batched.py``, whose table is in ``results/large.md``.
+The rule for processors was measured by ``tests/bench/batched.py``, whose table is in
+``results/large.md``. Off the CPU nothing is measured yet: there every model is taken to gain,
+although its convolutions become grouped ones, which may take longer than one after another.
 """
 
 import numpy as np
 from torch import nn
 
-from mpidl import accelerators, build
+from mpidl import accelerators
 from mpidl.plan import Plan
-from mpidl.shards import Stock
 
 FEW = 8
 """Devices a rank from which on they pay."""
@@ -20,13 +21,18 @@ LARGE = 100_000
 """Parameters from which on they cost. Between the two it depends on the machine."""
 
 
-def pays(model: nn.Module, devices: int) -> bool | None:
+def pays(model: nn.Module, devices: int, kind: str = "cpu") -> bool | None:
     """Whether so many devices of a rank take less time side by side; None where it is not clear.
+
+    By this ``training.batched = "auto"`` decides off the CPU.
 
     Args:
         model: Of one of them; its numbers are not read.
         devices: How many a rank hosts.
+        kind: Of the hardware.
     """
+    if kind != "cpu":
+        return devices > 1
     size = sum(weights.numel() for weights in model.parameters())
     learning = [part for part in model.modules() if list(part.parameters(recurse=False))]
     convolves = any(isinstance(part, nn.modules.conv._ConvNd) for part in learning)
@@ -36,13 +42,18 @@ def pays(model: nn.Module, devices: int) -> bool | None:
     return True if linear and size <= SMALL and devices >= FEW else None
 
 
-def advice(plan: Plan, stock: Stock) -> list[str]:
-    """What to do about ``training.batched``, a sentence, where another one takes less time."""
+def advice(plan: Plan, model: nn.Module, size: int) -> list[str]:
+    """What to do about ``training.batched``, a sentence, where another one takes less time.
+
+    Args:
+        plan: What the run file says.
+        model: Of one device; its numbers are not read.
+        size: P.
+    """
     wanted, hosted = plan.file.training.batched, int(np.bincount(plan.hosts).max())
     if hosted < 2 or accelerators.chosen(plan.file.training.accelerator) != "cpu":
         return []
-    model = build.sketch(plan, stock)
-    worth, size = pays(model, hosted), build.sizes(plan, stock)[0]
+    worth = pays(model, hosted)
     told = f"{hosted} devices a rank of a model of {size:,} parameters"
     if worth and wanted != "yes":
         return [

@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
-from mpidl import accelerators, provenance, schema, seeds, world
+from mpidl import accelerators, batching, provenance, schema, seeds, world
 from mpidl.algorithms import Lengths
 from mpidl.batch import Batch, obstacle
 from mpidl.checkpoint import Found, Saver, Story
@@ -205,12 +205,15 @@ def side_by_side(plan: Plan, stock: Stock, hosted: int, hardware: torch.device) 
     Raises:
         Fault: If the run file wants it and the model does not allow it.
     """
-    wanted = plan.file.training.batched
-    if wanted == "no" or (wanted == "auto" and (hosted < 2 or hardware.type == "cpu")):
+    wanted, kind = plan.file.training.batched, hardware.type
+    if wanted == "no" or (wanted == "auto" and kind == "cpu"):
+        return False
+    model = sketch(plan, stock)
+    if wanted == "auto" and not batching.pays(model, hosted, kind):
         return False
     inputs, labels = stock.tests["iid"]
     few = samples(stock, inputs[:2], labels[:2], torch.device("meta"))
-    reason = obstacle(sketch(plan, stock), few)
+    reason = obstacle(model, few)
     if reason is not None and wanted == "yes":
         raise Fault(
             f"training.batched = 'yes': model {plan.file.model.name!r} cannot be trained for many "

@@ -73,7 +73,7 @@ def of_run(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, An
     kind = accelerators.chosen(plan.file.training.accelerator)
     sharing = accelerators.sharers(ranks, kind) if together else 1
     found["cautions"] = [*cautions.of(plan), *cautions.crowded(plan, sharing)]
-    found["advice"] = batching.advice(plan, stock)
+    found["advice"] = batching.advice(plan, build.sketch(plan, stock), size)
     found["run_file"] = plan.file.text()
     return found
 

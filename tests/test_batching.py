@@ -25,3 +25,9 @@ def linear(inputs, outputs):
 )
 def test_the_rule_follows_layers_parameters_and_devices(model, devices, want):
     assert batching.pays(model, devices) is want
+
+
+def test_off_the_processor_all_models_are_taken_to_gain():
+    convolves = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 2))
+    assert batching.pays(convolves, 2, "cuda") is True
+    assert batching.pays(convolves, 1, "cuda") is False

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import build
+from mpidl import batching, build
 from mpidl.faults import Fault
 
 pytestmark = pytest.mark.dealt
@@ -45,6 +45,16 @@ def test_a_model_that_does_not_allow_it_is_told(parts, monkeypatch):
         cpu = torch.device("cpu")
         assert not build.side_by_side(serial.plan, serial.stock, 2, cpu)
         assert not build.side_by_side(serial.plan, serial.stock, 2, torch.device("meta"))
+
+
+def test_off_the_processor_auto_follows_what_pays(parts, monkeypatch):
+    asked, meta = [], torch.device("meta")
+    monkeypatch.setattr(batching, "pays", lambda _, *told: asked.append(told) or told[0] > 2)
+    with parts(*SETTINGS) as found:
+        for devices in (2, 3):
+            taken = build.side_by_side(found.plan, found.stock, devices, meta)
+            assert taken == (devices > 2)
+    assert asked == [(2, "meta"), (3, "meta")]
 
 
 LARGE = ("model.name=mlp", "model.hidden=[1000, 200]")
