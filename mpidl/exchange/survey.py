@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from mpidl.exchange import Wiring
+    from mpidl.world import Comm
 
 HOME = {"shared": "cpu", "gloo": "cpu", "nccl": "cuda", "ipc": "cuda", "xccl": "xpu", "ccl": "xpu"}
 """By backend, the memory whose vectors it carries. Those that are not here carry any."""
@@ -212,6 +213,12 @@ def sharing(node: Node, device: "torch.device") -> int:
     """Collective. How many ranks compute on this rank's accelerator; 1 on processors."""
     there = node.inner.allgather(_identity(device))
     return 1 if device.type == "cpu" else there.count(_identity(device))
+
+
+def distant(comm: "Comm", device: "torch.device") -> set[int]:
+    """Collective. Which ranks, all of them on one node, compute on another accelerator."""
+    there = comm.allgather(_identity(device))
+    return {rank for rank, identity in enumerate(there) if identity != there[comm.rank]}
 
 
 def _room(wiring: "Wiring") -> tuple[int, int]:

@@ -1,5 +1,7 @@
 """A window of GPUs: ranks of one node mix from where their neighbors' vectors lie."""
 
+import itertools
+from collections import Counter
 from collections.abc import Sequence
 
 import networkx as nx
@@ -11,6 +13,7 @@ from torch import Tensor
 from mpidl.accelerators import settle
 from mpidl.exchange import Wiring, handles, marks
 from mpidl.exchange.memory import Buffers
+from mpidl.exchange.survey import distant
 from mpidl.exchange.trips import ranks_served
 from mpidl.faults import Fault
 
@@ -21,9 +24,10 @@ PROBE = 1 << 20
 class Ipc(Buffers):
     """Collective. Neighbors' vectors are mapped by CUDA IPC, and read by the mixing itself.
 
-    Nothing is copied, nothing is sent. One wait in a round is enough, that of :meth:`arrive`: a
-    rank is there when it has trained, and has mixed a round ago; the buffer from which the others
-    mixed then is written only after it.
+    Nothing is sent, and copied only what several own devices read from another GPU: once, so that
+    it crosses the link to that once. One wait in a round is enough, that of :meth:`arrive`: a rank
+    is there when it has trained, and has mixed a round ago; the buffer from which the others mixed
+    then is written only after it.
 
     Raises:
         Fault: If what is mapped is not what its owner wrote.
@@ -54,7 +58,19 @@ class Ipc(Buffers):
                 "exchange.backend = 'ipc': the memory of other GPUs, mapped here, holds other "
                 "numbers than they wrote; 'mpi' works."
             )
-        self._prepare([self._others(phase) for phase in range(2)])
+        self._copies = self._copied(wiring)
+        self._prepare([{**self._others(phase), **self._copies} for phase in range(2)])
+
+    def _copied(self, wiring: Wiring) -> dict[int, Tensor]:
+        """Collective. Room ``(P,)`` for vectors on other GPUs that several own devices read.
+
+        Where the graph changes there is none: a round may want few of them.
+        """
+        far = set() if wiring.changing else distant(wiring.comm, self.device)
+        readers = Counter(itertools.chain.from_iterable(self._slots.members.values()))
+        chosen = [j for j, (other, _) in self._where.items() if other in far and readers[j] > 1]
+        room = torch.zeros(len(chosen), self.stride, dtype=self.dtype, device=self.device)
+        return {j: row[: self.size] for j, row in zip(chosen, room, strict=True)}
 
     def _allocate(self) -> list[Tensor]:
         # Both buffers in one allocation, of which one handle tells.
@@ -82,7 +98,10 @@ class Ipc(Buffers):
             self._count(links)
 
     def share(self) -> None:
-        """Nothing has to travel."""
+        """Copy what several own devices read from another GPU; nothing else has to travel."""
+        others = self._others(self.phase) if self._copies else {}
+        for device, room in self._copies.items():
+            room.copy_(others[device])
 
     def _meet(self) -> None:
         if self.device.type != "cpu":

@@ -372,6 +372,20 @@ def test_a_window_opens_the_inboxes_of_shared_memory(comm, files):
     assert_same(found, run(comm, made, 100, BACKENDS["shared"]))
 
 
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_a_window_to_another_gpu_reads_each_vector_once(comm, files, monkeypatch, graph):
+    """Each rank on a GPU of its own: what several of its devices read is copied first."""
+    made = make(comm, 3 * comm.size, GRAPHS[graph])
+    monkeypatch.setattr(windows, "distant", lambda comm, _: {*range(comm.size)} - {comm.rank})
+    assert_same(run(comm, made, 100, Ipc), run(comm, made, 100, BACKENDS["shared"]))
+    with built(comm, made, 100, Ipc) as exchange:
+        far = [memory.data_ptr() for memory in exchange._foreign.values()]
+        read = [v.data_ptr() for row in exchange._current.members for v in row]
+        length = 2 * 3 * exchange.stride * 4
+        crossing = [p for p in read if any(0 <= p - begin < length for begin in far)]
+    assert len(crossing) == len(set(crossing))
+
+
 def something_else(opened):
     """Of the memory of others a copy, made before they have written anything."""
     return lambda handle, device: opened(handle, device).clone()
