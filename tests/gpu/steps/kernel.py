@@ -16,7 +16,7 @@ from mpidl import kernels
 vectors = torch.randn(5, 1001, device={kind!r})
 outs = [torch.empty_like(v) for v in vectors[:2]]
 kernels.Mixture([[vectors[2], vectors[3]], [vectors[4]]], outs)(np.array([0.3, 0.7, 1.0]))
-print(kernels.used(), float(outs[0].sum()))
+print(kernels.used(vectors.device), float(outs[0].sum()))
 """
 
 
