@@ -1,11 +1,11 @@
 """The hardware a rank computes on: chosen by its place on the node, and how much it holds."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mpidl.faults import Fault
+from mpidl.faults import Breakdown, Fault
 from mpidl.host import name
 
 if TYPE_CHECKING:
@@ -147,6 +147,28 @@ MASKS = ("CUDA_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 """What hides accelerators of a node from a process."""
 
 
+def mask() -> str:
+    """Which accelerators of its node this process is shown."""
+    return str([os.environ.get(name, "") for name in MASKS])
+
+
+def together(masks: Sequence[str], kind: str) -> list[list[int]]:
+    """The ranks of a node by the accelerator that they take; those on processors are all together.
+
+    Args:
+        masks: Of each rank, by its number on the node; each shows as many as this process sees.
+        kind: Of hardware.
+    """
+    if kind == "cpu":
+        return [[*range(len(masks))]]
+    import torch
+
+    count, found = getattr(torch, kind).device_count(), dict[tuple[str, int], list[int]]()
+    for rank, shown in enumerate(masks):
+        found.setdefault((shown, index(rank, len(masks), count)), []).append(rank)
+    return [*found.values()]
+
+
 def sharers(ranks: int, kind: str) -> int:
     """The most of a node's ranks that will take one accelerator, as far as one process can tell.
 
@@ -193,6 +215,30 @@ def free(device: "torch.device") -> int:
     module = getattr(torch, device.type)
     unused = module.memory_reserved(device) - module.memory_allocated(device)
     return int(module.mem_get_info(device)[0] + unused)
+
+
+EXHAUSTED = ("out of memory", "OUT_OF_DEVICE_MEMORY", "OUT_OF_RESOURCES")
+"""What CUDA, NCCL and Level Zero say where an accelerator has no memory left."""
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Let an accelerator that has no memory left be told in a sentence.
+
+    Raises:
+        Breakdown: In the place of torch's error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        said = str(error)
+        if not any(words in said for words in EXHAUSTED):
+            raise
+        first = ". ".join(said.splitlines()[0].split(". ")[:2]).rstrip(".")
+        raise Breakdown(
+            f"an accelerator of {name()} has no memory left ({first}): fewer devices on a rank, "
+            "fewer ranks on an accelerator, smaller batches or training.batched = 'no' take less."
+        ) from error
 
 
 def memory(device: "torch.device") -> int:

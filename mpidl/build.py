@@ -54,8 +54,9 @@ def parts(
     Raises:
         Fault: If the model does not fit the data or the checkpoint, the accelerator is not there,
             or the disk does not take the results file.
+        Breakdown: If an accelerator has no memory left, now or later.
     """
-    with ExitStack() as lent:
+    with accelerators.told(), ExitStack() as lent:
         yield _build(comm, plan, stock, path, parallel, found, lent.enter_context)
 
 

@@ -25,6 +25,10 @@ class Fault(ValueError):  # noqa: N818
         self.sentences = sentences
 
 
+class Breakdown(RuntimeError):  # noqa: N818
+    """A fault of the machine's, told in one sentence by the rank that has it; it ends the job."""
+
+
 def shown(value: object) -> str:
     """A value as a sentence shows it: on one line, and cut where it is long."""
     try:

@@ -21,7 +21,7 @@ def rehearse(comm: Comm, made: Plan, stock: Stock) -> None:
     own = made.hosted(comm.rank)
     world.agree(comm, lambda: None if made.looks else made.rows(0, own))
     inner = world.node(comm)
-    ranks = inner.allgather(comm.rank)
+    ranks, masks = zip(*inner.allgather((comm.rank, accelerators.mask())), strict=True)
 
     def kind() -> str | None:
         if inner.rank > 0:
@@ -32,7 +32,7 @@ def rehearse(comm: Comm, made: Plan, stock: Stock) -> None:
         if inner.rank == 0:
             from mpidl import trial
 
-            trial.fits(inner, made, stock, ranks)
+            trial.fits(inner, made, stock, ranks, masks)
 
     with world.returned(inner.Free):
         accelerators.alike(comm, world.agree(comm, kind))

@@ -16,7 +16,7 @@ FEW = 2
 """Samples that a model is given."""
 
 
-def fits(node: Comm, plan: Plan, stock: Stock, ranks: Sequence[int]) -> None:
+def fits(node: Comm, plan: Plan, stock: Stock, ranks: Sequence[int], masks: Sequence[str]) -> None:
     """Try the accelerator and the model, without memory for it, and its size.
 
     Args:
@@ -24,6 +24,7 @@ def fits(node: Comm, plan: Plan, stock: Stock, ranks: Sequence[int]) -> None:
         plan: The run.
         stock: Its data.
         ranks: Those of this node, this one first.
+        masks: Which accelerators each of them is shown.
 
     Raises:
         Fault: If accelerator, precision or backend are not there, or the model does not fit data,
@@ -34,18 +35,21 @@ def fits(node: Comm, plan: Plan, stock: Stock, ranks: Sequence[int]) -> None:
     survey.foresee(plan.file.exchange.backend, place.type)
     (size, _), there = build.sizes(plan, stock), accelerators.memory(place)
     build.side_by_side(plan, stock, len(plan.hosted(ranks[0])), place)
-    share = ranks if place.type == "cpu" else ranks[:1]
-    devices = sum(len(plan.hosted(rank)) for rank in share)
-    needed = sum(plan.numbers(size, rank) for rank in share) * torch.float32.itemsize
+    needed, share = max(
+        (sum(plan.numbers(size, ranks[local]) for local in some) * torch.float32.itemsize, some)
+        for some in accelerators.together(masks, place.type)
+    )
+    devices = sum(len(plan.hosted(ranks[local])) for local in share)
     if needed > there:
         name, given = plan.file.model.name, MODELS.parameters(plan.file.model)
         told = "".join(f", {key} = {shown(value)}" for key, value in given.items())
         longest = network.longest(plan.file.network)
+        which = f", which {len(share)} ranks share" * (place.type != "cpu" and len(share) > 1)
         late = f", with what network.delay = {shown(plan.file.network.delay)} keeps" * (longest > 0)
         raise Fault(
             f"model.name = {name!r}{told}: has {size:,} parameters, for which {devices} devices "
             f"need {needed / 1e9:,.0f} GB{late}; {host.name()} has {there / 1e9:,.0f} GB for its "
-            f"{place.type}."
+            f"{place.type}{which}."
         )
     _answers(plan, stock)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
 import numpy as np
 
 from mpidl import hdf5, host, importer, watchdog
-from mpidl.faults import Fault, tell
+from mpidl.faults import Breakdown, Fault, tell
 from mpidl.outcome import Outcome
 from mpidl.watchdog import Watchdog
 
@@ -96,7 +96,8 @@ def world() -> Iterator[Comm]:
     """Collective. Yield a private world communicator; an error on one rank ends all of them.
 
     A :class:`Fault`, raised by every rank alike, is told once by rank 0 and ends with exit code 2.
-    Any other exception prints its traceback with the rank and aborts the job; a Ctrl-C for which
+    A :class:`Breakdown` is told by the rank that has it, and aborts the job with exit code 1. Any
+    other exception prints its traceback with the rank and aborts the job too; a Ctrl-C for which
     nobody listens aborts it without one. A watchdog ends the job where a rank ends without a word,
     or is late.
     """
@@ -146,6 +147,10 @@ def _world() -> Iterator[Comm]:
             print("mpidl: interrupted; a results file holds the rounds that it counts.", flush=True)
         guard.stop(Outcome.INTERRUPTED.code)
         comm.Abort(Outcome.INTERRUPTED.code)
+    except Breakdown as trouble:
+        print(f"mpidl: rank {comm.rank}: {trouble}", file=sys.stderr, flush=True)
+        guard.stop(Outcome.FAILED.code)
+        comm.Abort(Outcome.FAILED.code)
     except BaseException:
         print(f"[rank {comm.rank}] {traceback.format_exc()}", file=sys.stderr, end="", flush=True)
         guard.stop(Outcome.FAILED.code)

@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 
 from mpidl import accelerators, world
+from mpidl.faults import Breakdown
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,45 @@ from mpidl import accelerators, world
 )
 def test_ranks_fill_accelerators_in_blocks(ranks, count, want):
     assert [accelerators.index(rank, ranks, count) for rank in range(ranks)] == want
+
+
+@pytest.mark.parametrize(
+    ("masks", "count", "want"),
+    [
+        (["", "", "", ""], 1, [[0, 1, 2, 3]]),
+        (["", "", "", ""], 2, [[0, 1], [2, 3]]),
+        (["0", "1", "0", "1"], 1, [[0, 2], [1, 3]]),
+        (["", ""], 4, [[0], [1]]),
+    ],
+)
+def test_ranks_that_share_an_accelerator_are_found(monkeypatch, masks, count, want):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    assert accelerators.together(masks, "cuda") == want
+    assert accelerators.together(masks, "cpu") == [[*range(len(masks))]]
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 139 GiB",
+            r"no memory left \(CUDA out of memory. Tried to allocate 2.00 GiB\): fewer",
+        ),
+        ("CUDA error: out of memory\nCUDA kernel errors might", r"\(CUDA error: out of memory\): "),
+        ("UR error: UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY", "left .UR error: UR_RESULT_ERROR_OUT"),
+    ],
+)
+def test_an_accelerator_without_memory_is_told_in_a_sentence(error, sentence):
+    with pytest.raises(Breakdown, match=sentence) as found, accelerators.told():
+        raise RuntimeError(error)
+    assert "\n" not in str(found.value)
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match=r"^mat1 and mat2$") as found, accelerators.told():
+        raise RuntimeError("mat1 and mat2")
+    assert type(found.value) is RuntimeError
 
 
 @pytest.mark.parametrize(

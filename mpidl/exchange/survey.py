@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 HOME = {"shared": "cpu", "gloo": "cpu", "nccl": "cuda", "ipc": "cuda", "xccl": "xpu", "ccl": "xpu"}
 """By backend, the memory whose vectors it carries. Those that are not here carry any."""
 
+SEVERAL = "NCCL_MULTI_RANK_GPU_ENABLE"
+"""With this set to 1, NCCL takes several ranks on a GPU since version 2.30."""
+
 Hosts = npt.NDArray[np.int64]
 
 MEGA = 1_000_000
@@ -40,6 +43,7 @@ class Facts:
         kinds: Where vectors lie: some of ``cpu``, ``cuda`` and ``xpu``.
         nodes: How many nodes the ranks are on.
         crowded: Whether several ranks share an accelerator.
+        several: Whether NCCL takes several ranks on a GPU, as it was asked to.
         reach: Whether every rank can read the memory of all accelerators of its node.
         unmapped: What failed when ranks tried to map each other's accelerator memory; empty where
             nothing did, or there was no reason to try.
@@ -56,6 +60,7 @@ class Facts:
     kinds: frozenset[str]
     nodes: int = 1
     crowded: bool = False
+    several: bool = False
     reach: bool = False
     unmapped: str = ""
     groups: frozenset[str] = frozenset()
@@ -81,9 +86,9 @@ def obstacle(name: str, facts: Facts) -> str | None:
         )
     if name in GROUPS and name not in facts.groups:
         return "is not in the torch of every rank"
-    if name == "nccl" and facts.crowded:
+    if name == "nccl" and facts.crowded and not facts.several:
         # NCCL ends such a start with "Duplicate GPU detected".
-        return "takes one rank per GPU, and here ranks share one"
+        return f"takes one rank per GPU, and here ranks share one (since 2.30 {SEVERAL}=1 lets it)"
     if name == "ipc" and facts.nodes > 1:
         return f"reads GPUs of one node, and the ranks are on {facts.nodes}"
     if name == "ipc" and not facts.reach:
@@ -180,8 +185,10 @@ def survey(wiring: "Wiring") -> Facts:
 
     device, node, comm = wiring.device, wiring.node, wiring.comm
     own = int(node.ranks[comm.rank]), _identity(device)
-    told = comm.allgather((device.type, own, groups(device.type), sends_arrive(), _room(wiring)))
-    kinds, places, found, mended, rooms = zip(*told, strict=True)
+    told = comm.allgather(
+        (device.type, own, groups(device.type), sends_arrive(), several(), _room(wiring))
+    )
+    kinds, places, found, mended, shared, rooms = zip(*told, strict=True)
     needed, room = max(rooms, key=lambda pair: pair[0] - pair[1])
     reach = False
     if "cuda" in kinds:
@@ -192,6 +199,7 @@ def survey(wiring: "Wiring") -> Facts:
         kinds=frozenset(kinds),
         nodes=node.count,
         crowded=device.type != "cpu" and max(Counter(places).values()) > 1,
+        several=all(shared),
         reach=reach,
         groups=frozenset.intersection(*map(frozenset, found)),
         mended=all(mended),
@@ -251,6 +259,18 @@ def sends_arrive() -> bool:
     return (int(major), int(minor)) >= (2, 9)
 
 
+def several() -> bool:
+    """Whether NCCL was asked to take several ranks on a GPU, and is new enough to do so."""
+    if os.environ.get(SEVERAL) != "1":
+        return False
+    import torch
+
+    if not torch.cuda.is_available():
+        return False
+    major, minor, *_ = torch.cuda.nccl.version()  # type: ignore[no-untyped-call]
+    return (major, minor) >= (2, 30)
+
+
 def _bindings() -> bool:
     """Whether oneCCL's old bindings load; they put ``ccl`` into torch.distributed."""
     name = "oneccl_bindings_for_pytorch"
@@ -273,8 +293,7 @@ def _identity(device: "torch.device", index: int | None = None) -> str:
     properties = getattr(torch, device.type).get_device_properties(index)
     # The tiles of an XPU may have one name; those of CUDA's GPUs are their own.
     uuid = getattr(properties, "uuid", None) if device.type == "cuda" else None
-    masks = [os.environ.get(mask, "") for mask in accelerators.MASKS]
-    return str(uuid) if uuid else f"{masks} {index}"
+    return str(uuid) if uuid else f"{accelerators.mask()} {index}"
 
 
 def _reaches(device: "torch.device", accelerators: list[str]) -> bool:

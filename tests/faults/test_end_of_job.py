@@ -33,8 +33,12 @@ world.PATIENCE = 1.0
 
 def fail(self, round_):
     if rank == 1 and round_ == 1:
-        lonely = faults.Fault("A lonely fault.")
-        raise {"error": RuntimeError("injected"), "exit": SystemExit(7), "fault": lonely}[where]
+        raise {
+            "error": RuntimeError("injected"),
+            "exit": SystemExit(7),
+            "fault": faults.Fault("A lonely fault."),
+            "memory": RuntimeError("CUDA out of memory. Tried to allocate 2 GiB. GPU 0 has 1."),
+        }[where]
     return train(self, round_)
 
 device.Device.train = fail
@@ -92,6 +96,16 @@ def test_a_failing_rank_ends_the_job_with_its_traceback(tmp_path, where, ranks, 
     assert len([line for line in behind if line and not line.startswith(BANNER)]) < 4
     rounds_done, completed, *_ = contents(job.file)
     assert (rounds_done, completed) == (0, 0)
+
+
+def test_a_rank_whose_accelerator_has_no_memory_left_ends_the_job_with_a_sentence(tmp_path):
+    job = started(tmp_path, 2, 50, ["-c", FAILING, "memory"])
+    code, _, err = ended(job)
+    assert code in (1, 1 | KILLED)
+    (told,) = [line for line in err.splitlines() if line.startswith("mpidl: ")]
+    assert told.startswith("mpidl: rank 1: an accelerator of ")
+    assert "no memory left (CUDA out of memory. Tried to allocate 2 GiB): fewer devices" in told
+    assert "Traceback" not in err
 
 
 @pytest.mark.slow

@@ -73,8 +73,8 @@ def test_the_kernel_of_an_accelerator_gives_the_bits_of_torch(kind, size, number
     ours, theirs = ([torch.empty_like(row[0]) for row in rows] for rows in (there, here))
     kernels.Mixture(there, ours)(weights)
     kernels.Mixture(here, theirs)(weights)
-    used = kernels.used(torch.device(kind))
-    if used != "triton":
-        pytest.skip(f"mixed by {used}")
+    if getattr(torch.version, kind, None) is None:
+        pytest.skip("this torch was built for processors, so the GPU is a fake one")
+    assert kernels.used(torch.device(kind)) == "triton"
     for one, other in zip(ours, theirs, strict=True):
         assert torch.equal(one.cpu(), other)

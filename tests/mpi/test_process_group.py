@@ -520,6 +520,21 @@ def test_why_a_backend_is_refused(name, facts, reason):
     assert (obstacle(name, Facts(**facts)) or "").startswith(reason)
 
 
+@pytest.mark.parametrize(
+    ("asked", "version", "want"),
+    [("1", (2, 30, 7), True), ("1", (2, 28, 9), False), ("0", (3, 0, 0), False)],
+)
+def test_nccl_takes_several_ranks_on_a_gpu_where_it_was_asked_to(monkeypatch, asked, version, want):
+    monkeypatch.setenv(survey.SEVERAL, asked)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda.nccl, "version", lambda: version)
+    assert survey.several() == want
+    crowded = Facts(**CUDA, crowded=True, several=want)
+    assert (obstacle("nccl", crowded) is None) == want
+    # Nobody has seen that it is faster.
+    assert choose(crowded)[0] == "mpi"
+
+
 def test_memory_that_ranks_cannot_share_is_foreseen(comm, monkeypatch, tmp_path):
     """Written past its end, the system would kill the ranks without a word."""
     if comm.size == 1:
