@@ -22,7 +22,7 @@ def main() -> None:
             with trying(f"{name}.{backend}"):
                 wanted = (*settings, f"exchange.backend={backend}")
                 job = jobs.run(2, wanted, environment=environment, limit=12)
-                note(f"{name}.{backend}", f"{job.ended} {job.chosen}".strip())
+                note(f"{name}.{backend}", f"{job.ended}; {job.chosen}".strip("; "))
 
 
 if __name__ == "__main__":

@@ -39,11 +39,17 @@ def kind() -> str:
     import torch
 
     found = "cuda" if torch.cuda.is_available() else "cpu"
-    if found == "cpu":
-        note("hardware", "no GPU, this ran on the processor")
-    elif torch.version.cuda is None:
-        note("hardware", "a stand-in for a GPU, this ran on the processor")
+    if not real():
+        what = "no GPU" if found == "cpu" else "a stand-in for a GPU"
+        note("hardware", f"{what}, this ran on the processor")
     return found
+
+
+def real() -> bool:
+    """Whether there is a GPU; a rehearsal without one makes its work smaller."""
+    import torch
+
+    return torch.cuda.is_available() and torch.version.cuda is not None
 
 
 def used() -> int:

@@ -26,23 +26,22 @@ def main() -> None:
 
 
 def stopped(settings: tuple[str, ...], out) -> str:
-    """Warn a job when it has begun its fourth round; how it ended."""
+    """Warn a job when it has done three rounds; how it ended."""
     job = subprocess.Popen(
         jobs.command(2, settings, out),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    rounds = 0
+    rounds, asked = 0, 0.0
     for line in job.stdout:
         print(line, end="")
         rounds += line.startswith("round ")
-        if rounds == 3:
+        if rounds == 3 and not asked:
+            asked = time.monotonic()
             job.send_signal(signal.SIGUSR1)
-            rounds += 1
-    began = time.monotonic()
     code = job.wait(timeout=max(2.0, left() - 1))
-    return f"exit {code} after {rounds - 1} rounds, {time.monotonic() - began:.1f} s later"
+    return f"exit {code} after {rounds} rounds, {time.monotonic() - asked:.1f} s after it was asked"
 
 
 def differing(one: jobs.Job, other: jobs.Job) -> str:
