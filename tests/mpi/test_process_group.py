@@ -386,6 +386,18 @@ def test_a_window_to_another_gpu_reads_each_vector_once(comm, files, monkeypatch
     assert len(crossing) == len(set(crossing))
 
 
+def test_a_window_frees_what_it_exported_when_nobody_maps_it(comm, files, monkeypatch):
+    """Before, torch would keep the file that counts who maps it; so the last step of each rank."""
+    told = []
+    with built(comm, make(comm, comm.size), 3, Ipc) as exchange:
+        meet, memory = exchange.node.meet, exchange._memory
+        monkeypatch.setattr(exchange.node, "meet", lambda: meet() or told.append("met"))
+        monkeypatch.setattr(
+            handles, "release", lambda freed: told.append((freed is memory, exchange._foreign))
+        )
+    assert told == ["met", (True, {})]
+
+
 def something_else(opened):
     """Of the memory of others a copy, made before they have written anything."""
     return lambda handle, device: opened(handle, device).clone()
