@@ -14,7 +14,10 @@ from findings import kind, left, note, trying, used
 SETTINGS = ("topology.devices=4", "training.rounds=10000", "data.test_samples=200")
 
 STARVED = """
-import os, sys, torch
+import os, sys
+if os.environ["PMI_RANK"] == "1":
+    os.environ["FAKE_CUDA_MEMORY"] = "1e8"  # where tests.fake_cuda stands in for a GPU
+import torch
 if os.environ["PMI_RANK"] == "1" and torch.cuda.is_available() and torch.version.cuda:
     torch.cuda.set_per_process_memory_fraction(0.001)
 from mpidl import run
@@ -52,7 +55,7 @@ def killed(settings: tuple[str, ...]) -> str:
     said, began = [], 0.0
     for line in job.stdout:
         said.append(line)
-        if line.startswith("round ") and not began:
+        if not began and line.startswith("round "):
             began = time.monotonic()
             os.kill(rank(2), signal.SIGKILL)
     code = job.wait(timeout=max(2.0, left() - 1))
