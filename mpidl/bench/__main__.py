@@ -131,13 +131,14 @@ def wake(comm: Comm, wanted: str) -> tuple["torch.device", float]:
     """Collective. The hardware of this rank, and the seconds until it had taken a number.
 
     Raises:
-        Fault: If the wanted kind is not there.
+        Fault: If the wanted kind is not there, or ranks find several.
     """
     import torch
 
     inner = world.node(comm)
     began = time.monotonic()
     hardware = world.agree(comm, lambda: accelerators.choose(inner, wanted))
+    accelerators.alike(comm, hardware.type)
     torch.ones(1, device=hardware)
     accelerators.settle(hardware)
     inner.Free()
