@@ -6,12 +6,15 @@ mpiexec -n 2 python -m tests.fake_cuda mpidl.run --set training.rounds=2
 import os
 import runpy
 import sys
+from pathlib import Path
 
 
 def main() -> None:
     """Install the fake device, and become the module that is named."""
     if len(sys.argv) < 2:
         sys.exit(__doc__)
+    if not __package__:
+        sys.path[0] = str(Path(__file__).parents[2])
     # Each rank has a device of its own to install, so none is forked from another.
     os.environ["MPIDL_FORK"] = "0"
     from tests.fake_cuda import build

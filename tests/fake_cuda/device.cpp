@@ -38,11 +38,12 @@ constexpr c10::DeviceType KIND = c10::kCUDA;
 constexpr c10::DispatchKey KEY = c10::DispatchKey::CUDA;
 
 constexpr size_t LINE = 512;        // what CUDA's addresses are multiples of
-constexpr size_t LARGE = 1u << 20;  // from here on freed memory goes back to the system
+constexpr size_t LARGE = 1u << 20;  // from here on freed memory goes back to the system, and memory
+                                    // that is taken is poisoned only so far
 constexpr int POISON = 0xAB;        // what memory holds that nobody has written, or that is freed
 
 thread_local c10::DeviceIndex current = 0;
-c10::DeviceIndex devices = 1;
+constexpr c10::DeviceIndex devices = 16;  // Python says how many of them are there
 
 // --- memory ------------------------------------------------------------------------------------
 
@@ -80,7 +81,7 @@ class Arena {
     blocks_[at] = wanted;
     used_ += wanted;
     peak_ = std::max(peak_, used_);
-    memset(base_ + at, POISON, bytes);
+    memset(base_ + at, POISON, std::min(bytes, LARGE));
     return base_ + at;
   }
 
@@ -480,7 +481,7 @@ struct Hooks final : at::CUDAHooksInterface {
   bool hasCUDA() const override { return true; }
   bool hasCUDART() const override { return true; }
   bool isBuilt() const override { return true; }
-  bool isAvailable() const override { return devices > 0; }
+  bool isAvailable() const override { return true; }
   bool isPinnedPtr(const void* place) const override { return Pinned::holds(place); }
   c10::DeviceIndex current_device() const override { return current; }
   c10::DeviceIndex deviceCount() const override { return devices; }
@@ -510,6 +511,9 @@ TORCH_LIBRARY_IMPL(aten, CUDA, library) {
   library.impl("empty.memory_format", empty);
   library.impl("empty_strided", empty_strided);
   library.impl("copy_", copy);
+  // These have a way of their own on CUDA, by kernels that a processor has not or does not take.
+  for (const char* name : {"convolution", "convolution_backward", "native_layer_norm"})
+    library.impl(name, torch::CppFunction::makeFromBoxedFunction<&by_processor>());
   library.impl("set_.source_Storage", set_whole_storage);
   library.impl("set_.source_Storage_storage_offset", set_storage);
 }
@@ -577,14 +581,13 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
   module.doc() = "A CUDA device that is host memory.";
   module.def(
       "start",
-      [](c10::DeviceIndex count, size_t bytes) {
-        devices = count;
+      [](size_t bytes) {
         arena().open(bytes);
         c10::SetAllocator(KIND, &memory, 100);
         at::setHostAllocator(KIND, &pinned, 100);
         c10::impl::registerDeviceGuard(KIND, &guard);
       },
-      "Begin with so many devices, which together have so many bytes.");
+      "Begin with devices that together have so many bytes.");
   module.def("current", []() { return current; });
   module.def("set_current", [](c10::DeviceIndex index) { guard.setDevice({KIND, index}); });
   module.def("share", &share, "What another process maps the memory of a tensor by.");

@@ -1,6 +1,7 @@
 """Let torch answer as if the fake device were a GPU: ``torch.cuda``, CUDA IPC and NCCL.
 
-Only torch is changed; what runs on it is the program as it is. Importing this imports torch with
+Only torch is changed, and what the program is told of MPI; what runs on it is the program as it is.
+Importing this imports torch with
 the fake device, so it comes before anything else that does.
 
 Raises:
@@ -23,6 +24,9 @@ device = build.load()
 import torch  # noqa: E402
 import torch.cuda.amp.common  # noqa: E402
 import torch.distributed as dist  # noqa: E402
+
+MOST = 16
+"""GPUs that a rank may see."""
 
 called: Counter[str] = Counter()
 """How often this process waited for its GPU, by the function that did."""
@@ -128,20 +132,23 @@ def stream(_: Stream) -> Iterator[None]:
     yield
 
 
+machine = Machine.told()
+"""What this rank sees now; another one may take its place between two runs."""
+
+
 def install() -> None:
-    """Let torch have the fake device, once in a process, as the environment says."""
-    machine = Machine.told()
-    device.start(0 if machine.lost else machine.count, machine.memory)
+    """Let torch have the fake device, once in a process."""
+    device.start(machine.memory)
     if not machine.lost:
-        _answer(machine)
-        _share(machine)
+        _answer()
+        _share()
         _resize()
-        _group(machine)
+        _group()
         # To MPI this memory is what it is, host memory, which any MPI takes.
         world.supports = lambda _: True
 
 
-def _answer(machine: Machine) -> None:
+def _answer() -> None:
     """What torch.cuda says, and waits for."""
     cuda, usual = torch.cuda, Stream()
 
@@ -169,6 +176,8 @@ def _answer(machine: Machine) -> None:
 
     def set_device(to: Any) -> None:
         index = to if isinstance(to, int) else torch.device(to).index
+        if index is not None and index >= machine.count:
+            raise RuntimeError("CUDA error: invalid device ordinal")
         if index is not None and index >= 0:
             device.set_current(index)
 
@@ -186,7 +195,7 @@ def _answer(machine: Machine) -> None:
         "stream": stream,
         "Stream": Stream,
         "Event": Event,
-        "default_generators": (torch.default_generator,) * machine.count,
+        "default_generators": (torch.default_generator,) * MOST,
         "manual_seed": torch.default_generator.manual_seed,
         "manual_seed_all": torch.default_generator.manual_seed,
         "get_device_properties": properties,
@@ -207,7 +216,7 @@ def _answer(machine: Machine) -> None:
     cuda.amp.common.amp_definitely_not_available = lambda: False
 
 
-def _share(machine: Machine) -> None:
+def _share() -> None:
     """CUDA IPC, with torch's own arguments and values."""
 
     def share(storage: torch.UntypedStorage) -> tuple[Any, ...]:
@@ -252,7 +261,7 @@ def _resize() -> None:
     torch.UntypedStorage.resize_ = resize  # type: ignore[method-assign]
 
 
-def _group(machine: Machine) -> None:
+def _group() -> None:
     """NCCL's demands on what it is given, and gloo to carry it."""
     begin, message, reduce, gather = (
         dist.init_process_group,
@@ -278,7 +287,7 @@ def _group(machine: Machine) -> None:
     def init(backend: str, *, device_id: Any = None, **others: Any) -> None:
         nccl[0] = backend == "nccl"
         if nccl[0]:
-            _see_one_rank_on_each(machine, device_id, **others)
+            _see_one_rank_on_each(device_id, **others)
         begin("gloo" if nccl[0] else backend, device_id=None if nccl[0] else device_id, **others)
 
     def p2p(op: Any, tensor: torch.Tensor, *others: Any, **named: Any) -> Any:
@@ -298,9 +307,7 @@ def _group(machine: Machine) -> None:
         setattr(dist, name, all_gather)
 
 
-def _see_one_rank_on_each(
-    machine: Machine, device_id: Any, store: Any, rank: int, world_size: int, **_: Any
-) -> None:
+def _see_one_rank_on_each(device_id: Any, store: Any, rank: int, world_size: int, **_: Any) -> None:
     """NCCL ends a start in which two ranks have the same GPU."""
     assert device_id == torch.device("cuda", torch.cuda.current_device()), device_id
     mine = machine.uuid(device_id.index)
