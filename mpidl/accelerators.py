@@ -1,7 +1,7 @@
 """The hardware a rank computes on: chosen by its place on the node, and how much it holds."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -105,8 +105,8 @@ SHOWN = 8
 """Hosts of a kind that a sentence names."""
 
 
-def alike(comm: "Comm", kind: str | None) -> None:
-    """Collective. See that all ranks compute on one kind of hardware.
+def alike(comm: "Comm", kind: str | None) -> str:
+    """Collective. See that all ranks compute on one kind of hardware; which one.
 
     On a node whose accelerators are gone ranks would else compute on processors, and all others
     wait for them.
@@ -132,6 +132,7 @@ def alike(comm: "Comm", kind: str | None) -> None:
             f"training.accelerator = 'auto': must find one kind of hardware for all ranks, and "
             f"finds {'; '.join(told)}; 'cpu' is everywhere."
         )
+    return min(hosts)
 
 
 def index(rank: int, ranks: int, count: int) -> int:
@@ -150,23 +151,6 @@ MASKS = ("CUDA_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 def mask() -> str:
     """Which accelerators of its node this process is shown."""
     return str([os.environ.get(name, "") for name in MASKS])
-
-
-def together(masks: Sequence[str], kind: str) -> list[list[int]]:
-    """The ranks of a node by the accelerator that they take; those on processors are all together.
-
-    Args:
-        masks: Of each rank, by its number on the node; each shows as many as this process sees.
-        kind: Of hardware.
-    """
-    if kind == "cpu":
-        return [[*range(len(masks))]]
-    import torch
-
-    count, found = getattr(torch, kind).device_count(), dict[tuple[str, int], list[int]]()
-    for rank, shown in enumerate(masks):
-        found.setdefault((shown, index(rank, len(masks), count)), []).append(rank)
-    return [*found.values()]
 
 
 def sharers(ranks: int, kind: str) -> int:

@@ -12,8 +12,8 @@ from mpidl.world import Comm
 def rehearse(comm: Comm, made: Plan, stock: Stock) -> None:
     """Collective. Make the first rows, try hardware and model, and see whether vectors travel.
 
-    One rank of each node goes before the others where torch is needed, so that a fault costs one
-    import of torch, not one on each rank.
+    On processors one rank of each node goes before the others where torch is needed, so that a
+    fault costs one import of torch, not one on each rank.
 
     Raises:
         Fault: If rows, model, hardware or backend are not such that the run can begin.
@@ -21,21 +21,27 @@ def rehearse(comm: Comm, made: Plan, stock: Stock) -> None:
     own = made.hosted(comm.rank)
     world.agree(comm, lambda: None if made.looks else made.rows(0, own))
     inner = world.node(comm)
-    ranks, masks = zip(*inner.allgather((comm.rank, accelerators.mask())), strict=True)
+    ranks = inner.allgather(comm.rank)
 
     def kind() -> str | None:
         if inner.rank > 0:
             return None
         return accelerators.chosen(made.file.training.accelerator)
 
+    def seat() -> str:
+        from mpidl.exchange import survey
+
+        return survey.identity(accelerators.choose(inner, made.file.training.accelerator))
+
     def attempt() -> None:
         if inner.rank == 0:
             from mpidl import trial
 
-            trial.fits(inner, made, stock, ranks, masks)
+            trial.fits(inner, made, stock, ranks, seats)
 
     with world.returned(inner.Free):
-        accelerators.alike(comm, world.agree(comm, kind))
+        found = accelerators.alike(comm, world.agree(comm, kind))
+        seats = inner.allgather("" if found == "cpu" else world.agree(comm, seat))
         world.agree(comm, attempt)
     _connect(comm, made, stock)
 

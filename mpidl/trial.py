@@ -16,7 +16,7 @@ FEW = 2
 """Samples that a model is given."""
 
 
-def fits(node: Comm, plan: Plan, stock: Stock, ranks: Sequence[int], masks: Sequence[str]) -> None:
+def fits(node: Comm, plan: Plan, stock: Stock, ranks: Sequence[int], seats: Sequence[str]) -> None:
     """Try the accelerator and the model, without memory for it, and its size.
 
     Args:
@@ -24,7 +24,7 @@ def fits(node: Comm, plan: Plan, stock: Stock, ranks: Sequence[int], masks: Sequ
         plan: The run.
         stock: Its data.
         ranks: Those of this node, this one first.
-        masks: Which accelerators each of them is shown.
+        seats: What tells apart the accelerators of each of them; processors are one.
 
     Raises:
         Fault: If accelerator, precision or backend are not there, or the model does not fit data,
@@ -35,11 +35,12 @@ def fits(node: Comm, plan: Plan, stock: Stock, ranks: Sequence[int], masks: Sequ
     survey.foresee(plan.file.exchange.backend, place.type)
     (size, _), there = build.sizes(plan, stock), accelerators.memory(place)
     build.side_by_side(plan, stock, len(plan.hosted(ranks[0])), place)
+    shares = [[rank for rank, at in zip(ranks, seats, strict=True) if at == s] for s in {*seats}]
     needed, share = max(
-        (sum(plan.numbers(size, ranks[local]) for local in some) * torch.float32.itemsize, some)
-        for some in accelerators.together(masks, place.type)
+        (sum(plan.numbers(size, rank) for rank in some) * torch.float32.itemsize, some)
+        for some in shares
     )
-    devices = sum(len(plan.hosted(ranks[local])) for local in share)
+    devices = sum(len(plan.hosted(rank)) for rank in share)
     if needed > there:
         name, given = plan.file.model.name, MODELS.parameters(plan.file.model)
         told = "".join(f", {key} = {shown(value)}" for key, value in given.items())

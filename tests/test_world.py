@@ -25,22 +25,6 @@ def test_ranks_fill_accelerators_in_blocks(ranks, count, want):
 
 
 @pytest.mark.parametrize(
-    ("masks", "count", "want"),
-    [
-        (["", "", "", ""], 1, [[0, 1, 2, 3]]),
-        (["", "", "", ""], 2, [[0, 1], [2, 3]]),
-        (["0", "1", "0", "1"], 1, [[0, 2], [1, 3]]),
-        (["", ""], 4, [[0], [1]]),
-    ],
-)
-def test_ranks_that_share_an_accelerator_are_found(monkeypatch, masks, count, want):
-    torch = pytest.importorskip("torch")
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    assert accelerators.together(masks, "cuda") == want
-    assert accelerators.together(masks, "cpu") == [[*range(len(masks))]]
-
-
-@pytest.mark.parametrize(
     ("error", "sentence"),
     [
         (

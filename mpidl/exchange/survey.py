@@ -184,7 +184,7 @@ def survey(wiring: "Wiring") -> Facts:
     from mpi4py import MPI
 
     device, node, comm = wiring.device, wiring.node, wiring.comm
-    own = int(node.ranks[comm.rank]), _identity(device)
+    own = int(node.ranks[comm.rank]), identity(device)
     told = comm.allgather(
         (device.type, own, groups(device.type), sends_arrive(), several(), _room(wiring))
     )
@@ -219,13 +219,13 @@ def survey(wiring: "Wiring") -> Facts:
 
 def sharing(node: Node, device: "torch.device") -> int:
     """Collective. How many ranks compute on this rank's accelerator; 1 on processors."""
-    there = node.inner.allgather(_identity(device))
-    return 1 if device.type == "cpu" else there.count(_identity(device))
+    there = node.inner.allgather(identity(device))
+    return 1 if device.type == "cpu" else there.count(identity(device))
 
 
 def distant(comm: "Comm", device: "torch.device") -> set[int]:
     """Collective. Which ranks, all of them on one node, compute on another accelerator."""
-    there = comm.allgather(_identity(device))
+    there = comm.allgather(identity(device))
     return {rank for rank, identity in enumerate(there) if identity != there[comm.rank]}
 
 
@@ -283,7 +283,7 @@ def _bindings() -> bool:
     return True
 
 
-def _identity(device: "torch.device", index: int | None = None) -> str:
+def identity(device: "torch.device", index: int | None = None) -> str:
     """What tells the accelerators of a node apart, whatever numbers ranks know them by."""
     if device.type == "cpu":
         return ""
@@ -300,7 +300,7 @@ def _reaches(device: "torch.device", accelerators: list[str]) -> bool:
     """Whether a CUDA GPU can read the memory of these, all of which its process has to see."""
     import torch
 
-    seen = {_identity(device, i): i for i in range(torch.cuda.device_count())}
+    seen = {identity(device, i): i for i in range(torch.cuda.device_count())}
     access = torch.cuda.can_device_access_peer
     return all(
         name in seen and (seen[name] == device.index or access(device.index, seen[name]))
