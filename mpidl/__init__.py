@@ -13,7 +13,7 @@ else:
 
     def __getattr__(name: str) -> str:
         if name == "__version__":
-            from mpidl import version
+            from mpidl.config import version
 
             return version.number()
         raise AttributeError(f"module 'mpidl' has no attribute {name!r}")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mpidl.faults import Breakdown, Fault
+from mpidl.config.faults import Breakdown, Fault
 from mpidl.host import name
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mpidl import reader, schema
-from mpidl.faults import Fault, printable
+from mpidl.config.faults import Fault, printable
 
 if TYPE_CHECKING:
     import pandas as pd

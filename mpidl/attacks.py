@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
-from mpidl.registry import Registry
+from mpidl.config.registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,14 +9,15 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
-from mpidl import accelerators, batching, provenance, schema, seeds, world
+from mpidl import accelerators, batching, provenance, schema, world
 from mpidl.algorithms import Lengths
 from mpidl.batch import Batch, obstacle
 from mpidl.checkpoint import Found, Saver, Story
+from mpidl.config import seeds
+from mpidl.config.faults import Fault
 from mpidl.contents import lay_out
 from mpidl.device import Device, Samples, seed_torch
 from mpidl.exchange import BACKENDS, Wiring, survey
-from mpidl.faults import Fault
 from mpidl.gossip import Gossip, Learner
 from mpidl.hardware import of_all
 from mpidl.models import MODELS

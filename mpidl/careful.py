@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mpidl import hdf5, heap, host, schema
-from mpidl.faults import Fault, printable, shown
+from mpidl.config.faults import Fault, printable, shown
 
 BROKEN = (
     *(OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError),

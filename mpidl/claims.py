@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from mpidl import ends, host
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 
 STALE = 60.0
 """Seconds after which a claim that nobody renews is void."""

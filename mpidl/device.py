@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mpidl import seeds
+from mpidl.config import seeds
+from mpidl.config.runfile import Evaluation, Training
 from mpidl.optimizers import Optimizer
-from mpidl.runfile import Evaluation, Training
 from mpidl.scores import IGNORED, Score, Tally
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-from mpidl.outcome import Outcome
+from mpidl.config.outcome import Outcome
 
 WARNINGS = (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """Signals that ask for a stop: the terminal is closed, or a batch system or an ensemble tells that

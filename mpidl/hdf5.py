@@ -9,7 +9,7 @@ import os
 from functools import cache
 from typing import Any
 
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 
 SWITCH = "MPI4PY_RC_INITIALIZE"
 """Variable of the environment; with 0 importing mpi4py does not start MPI."""

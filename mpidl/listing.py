@@ -12,10 +12,10 @@ import annotated_types as limits
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
+from mpidl.config.registry import Registry, nearest
+from mpidl.config.runfile import SECTIONS
 from mpidl.plan import KINDS
-from mpidl.registry import Registry, nearest
-from mpidl.runfile import SECTIONS
 
 WIDTH = 100
 """Characters of a line."""

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from mpidl import network, seeds
+from mpidl import network
 from mpidl.attacks import ATTACKS
+from mpidl.config import seeds
 from mpidl.exchange.memory import Exchange
 from mpidl.plan import Plan
 

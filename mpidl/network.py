@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import seeds
-from mpidl.runfile import Network
+from mpidl.config import seeds
+from mpidl.config.runfile import Network
 
 Array = npt.NDArray[Any]
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl import host, world
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.world import Comm
 
 try:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mpidl.runfile import Training
+from mpidl.config.runfile import Training
 
 Steps = npt.NDArray[np.int64]
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mpidl import cautions, graphs, hdf5, host, schema, version, watchdog, world
+from mpidl import cautions, graphs, hdf5, host, schema, watchdog, world
+from mpidl.config import version
 from mpidl.datasets.sources import SOURCES
 from mpidl.hardware import Hardware
 from mpidl.plan import Plan

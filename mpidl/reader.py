@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mpidl import careful, hdf5, heap, schema
-from mpidl.faults import Fault, printable
-from mpidl.runtext import flat
+from mpidl.config.faults import Fault, printable
+from mpidl.config.resolved import flat
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl import hdf5, schema
+from mpidl.config.runfile import Record
 from mpidl.node import Node
-from mpidl.runfile import Record
 
 Array = npt.NDArray[Any]
 

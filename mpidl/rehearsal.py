@@ -2,7 +2,7 @@
 
 from mpidl import accelerators, world
 from mpidl.algorithms import Lengths
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.node import Node
 from mpidl.plan import Plan
 from mpidl.shards import Stock

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mpidl import careful, hdf5, schema
-from mpidl.faults import Fault, command
+from mpidl.config.faults import Fault, command
 
 LARGEST = 2**30
 """Bytes that all data of a file may take once unpacked, unless the file is larger."""

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl import careful, hdf5, host, schema
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 
 Array = npt.NDArray[Any]
 

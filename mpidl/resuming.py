@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mpidl import checkpoint, graphs, plan, results, world
 from mpidl.checkpoint import Found
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.plan import Plan
 from mpidl.world import Comm
 

@@ -9,11 +9,11 @@ import numpy as np
 from mpidl import watchdog
 from mpidl.batch import Batch
 from mpidl.checkpoint import Saver
+from mpidl.config.outcome import Outcome, asked
 from mpidl.device import Device, Samples
 from mpidl.gossip import Gossip
 from mpidl.hardware import Hardware
 from mpidl.node import Board
-from mpidl.outcome import Outcome, asked
 from mpidl.plan import Plan
 from mpidl.recorder import Recorder
 from mpidl.rows import FLAGS, Array, Row, Series, Table

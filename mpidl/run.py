@@ -34,14 +34,14 @@ from mpidl import (
     resuming,
     schema,
     shards,
-    version,
     walltime,
     watchdog,
     world,
 )
 from mpidl.checkpoint import Found
-from mpidl.faults import Fault, Parser
-from mpidl.outcome import Outcome, asked
+from mpidl.config import version
+from mpidl.config.faults import Fault, Parser
+from mpidl.config.outcome import Outcome, asked
 from mpidl.plan import Plan
 from mpidl.progress import Display
 from mpidl.shards import Stock

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mpidl.runfile import Evaluation
+from mpidl.config.runfile import Evaluation
 
 IGNORED = -100
 """The target that torch's cross-entropy leaves out."""

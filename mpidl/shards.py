@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import datasets, host, models, ood, placement, seeds, shipped, world
+from mpidl import datasets, host, models, ood, placement, world
+from mpidl.config import seeds, shipped
+from mpidl.config.faults import Fault
+from mpidl.config.runfile import RunFile
 from mpidl.datasets.sources import SOURCES, look
-from mpidl.faults import Fault
 from mpidl.node import Shared
 from mpidl.plan import Plan
-from mpidl.runfile import RunFile
 from mpidl.world import Comm
 
 Array = npt.NDArray[Any]

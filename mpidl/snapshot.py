@@ -12,8 +12,8 @@ from torch import Tensor
 from mpidl import graphs, network
 from mpidl.batch import Batch
 from mpidl.checkpoint import Found
+from mpidl.config.faults import Fault
 from mpidl.device import Device
-from mpidl.faults import Fault
 from mpidl.gossip import Gossip
 from mpidl.plan import Plan
 

@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mpidl import comparison, facts, graphs, outlook, plan, strategies, tables
-from mpidl.faults import Fault, Parser, command, shown
+from mpidl import comparison, facts, graphs, outlook, plan, strategies
+from mpidl.config import toml
+from mpidl.config.faults import Fault, Parser, command, shown
+from mpidl.config.registry import nearest
+from mpidl.config.runfile import Strategy
 from mpidl.plan import Plan
-from mpidl.registry import nearest
-from mpidl.runfile import Strategy
 
 DEVICES = 16
 """Of a graph that may have any number."""
@@ -107,7 +108,7 @@ def named(made: Plan, name: str) -> Strategy:
         return own
     known = {*Strategy.model_fields, *strategies.STRATEGIES.settings(name).model_fields}
     told = {key: value for key, value in own.model_dump().items() if key in known}
-    section: Strategy = tables.check(
+    section: Strategy = toml.check(
         "strategy", Strategy, {**told, "name": name}, strategies.STRATEGIES
     )
     return section

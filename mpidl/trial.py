@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 
 from mpidl import accelerators, build, host, network
+from mpidl.config.faults import Fault, shown
 from mpidl.exchange import survey
-from mpidl.faults import Fault, shown
 from mpidl.models import MODELS
 from mpidl.plan import Plan
 from mpidl.shards import Stock

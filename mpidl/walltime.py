@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from mpidl import host
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 
 MOMENTS = ("MPIDL_ENDS", "SLURM_JOB_END_TIME")
 """Variables that say when a job ends, in seconds since 1970."""

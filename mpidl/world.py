@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
 import numpy as np
 
 from mpidl import hdf5, host, importer, watchdog
-from mpidl.faults import Breakdown, Fault, tell
-from mpidl.outcome import Outcome
+from mpidl.config.faults import Breakdown, Fault, tell
+from mpidl.config.outcome import Outcome
 from mpidl.watchdog import Watchdog
 
 if TYPE_CHECKING:

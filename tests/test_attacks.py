@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import runfile, seeds
 from mpidl.attacks import ATTACKS
+from mpidl.config import runfile, seeds
 
 
 def sent(name, vector, device=0, round_=0, **settings):

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from mpidl import batch, models
+from mpidl.config.runfile import Evaluation, Training
 from mpidl.device import Device, Samples
 from mpidl.models import cnn, mlp, mobilenet, transformer, vit
-from mpidl.runfile import Evaluation, Training
 
 IMAGE = models.Shape((3, 16, 16), 5, None)
 TEXT = models.Shape((9,), 14, 14)

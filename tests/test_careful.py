@@ -10,8 +10,9 @@ import h5py
 import numpy as np
 import pytest
 
-from mpidl import archive, heap, plan, reader, results, runtext, schema
-from mpidl.faults import Fault
+from mpidl import archive, heap, plan, reader, results, schema
+from mpidl.config import resolved
+from mpidl.config.faults import Fault
 
 GOLDEN = Path(__file__).parent / "golden" / f"schema-{schema.VERSION}.h5"
 COLLECTION = GOLDEN.read_bytes().index(heap.COLLECTION)
@@ -271,23 +272,23 @@ RUN = 'name = "a"\n[data]\nname = "d"\n[strategy]\nname = "s"\n[training]\nround
     ],
 )
 def test_a_setting_that_no_table_can_show_is_refused(setting: str) -> None:
-    assert runtext.flat(Path("a"), RUN)["training.rounds"] == 4
+    assert resolved.flat(Path("a"), RUN)["training.rounds"] == 4
     with pytest.raises(Fault, match=r"its run file has training.x = .*; a setting is text"):
-        runtext.flat(Path("a"), RUN + setting)
+        resolved.flat(Path("a"), RUN + setting)
 
 
 def test_a_setting_may_be_a_list_of_lists() -> None:
     text = plan.read(None, ["network.outages=[[1, 0, 2], [3, 1, 2]]"], 8).text()
-    assert runtext.flat(Path("a"), text)["network.outages"] == [[1, 0, 2], [3, 1, 2]]
+    assert resolved.flat(Path("a"), text)["network.outages"] == [[1, 0, 2], [3, 1, 2]]
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "true", "1.0", '"4"'])
 def test_numbers_of_rounds_make_sense(value: str) -> None:
     with pytest.raises(Fault, match=r"has no training.rounds that makes sense"):
-        runtext.flat(Path("a"), RUN.replace("= 4", f"= {value}"))
+        resolved.flat(Path("a"), RUN.replace("= 4", f"= {value}"))
 
 
 def test_what_would_do_something_to_a_terminal_is_escaped() -> None:
-    found = runtext.flat(Path("a"), RUN + 'x = ["\\u001b[2J"]\n"a\\nb" = "\\u009b"\n')
+    found = resolved.flat(Path("a"), RUN + 'x = ["\\u001b[2J"]\n"a\\nb" = "\\u009b"\n')
     assert found["training.x"] == [r"\x1b[2J"]
     assert found[r"training.a\nb"] == r"\x9b"

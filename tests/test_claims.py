@@ -13,7 +13,7 @@ import pytest
 
 from mpidl import claims, ends, host
 from mpidl.claims import Claim, Hold
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 
 
 @pytest.fixture

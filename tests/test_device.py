@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn import functional
 
 from mpidl import device as device_module
-from mpidl import seeds
+from mpidl.config import seeds
+from mpidl.config.runfile import Evaluation, Training
 from mpidl.device import Device, Samples
-from mpidl.runfile import Evaluation, Training
 from mpidl.scores import IGNORED
 
 NUMBER = 3

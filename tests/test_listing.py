@@ -5,9 +5,9 @@ import json
 import pytest
 
 from mpidl import listing
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
+from mpidl.config.runfile import SECTIONS
 from mpidl.plan import KINDS
-from mpidl.runfile import SECTIONS
 
 
 def said(text: str) -> str:

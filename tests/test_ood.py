@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mpidl import seeds
+from mpidl.config import seeds
+from mpidl.config.faults import Fault
 from mpidl.datasets import DATASETS
-from mpidl.faults import Fault
 from mpidl.ood import OODS, Shape, split_test, turn
 
 IMAGE = Shape((3, 8, 10), 4, span=(-1.0, 1.0))

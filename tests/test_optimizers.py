@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 
+from mpidl.config.runfile import Training
 from mpidl.optimizers import Optimizer
-from mpidl.runfile import Training
 
 KINDS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 SETTINGS = [
@@ -66,7 +66,7 @@ import sys
 import torch
 from mpidl import build
 from mpidl.device import Device, Samples
-from mpidl.runfile import Training
+from mpidl.config.runfile import Training
 
 shard = Samples(torch.ones(2, 3), torch.zeros(2, dtype=torch.int64))
 device = Device(0, torch.nn.Linear(3, 2), shard, Training(optimizer="adam"))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mpidl import graphs, placement
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.placement import PLACEMENTS, hosts, label_counts, sources
 from mpidl.placement.location import Centrality
 

@@ -12,7 +12,7 @@ import pytest
 
 import mpidl
 from mpidl import archive, reader, schema
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.report import summary
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, ValidationError
 
-from mpidl.faults import Fault
-from mpidl.registry import Registry
+from mpidl.config.faults import Fault
+from mpidl.config.registry import Registry
 
 
 @pytest.fixture

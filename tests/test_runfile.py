@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from mpidl import plan, runfile
-from mpidl.faults import Fault
+from mpidl import plan
+from mpidl.config import runfile
+from mpidl.config.faults import Fault
 
 STUDIES = Path(__file__).parent.parent / "launch" / "studies"
 FILES = sorted(path for path in STUDIES.rglob("*.toml") if path.name != "study.toml")

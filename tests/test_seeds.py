@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from mpidl import seeds
+from mpidl.config import seeds
 
 NAMES = [
     (seed, purpose, *keys)

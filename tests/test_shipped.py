@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 import mpidl
-from mpidl import plan, runfile, shipped, tables
+from mpidl import plan
+from mpidl.config import runfile, shipped, toml
+from mpidl.config.faults import Fault
 from mpidl.ensemble import sites, study
-from mpidl.faults import Fault
 
 ROOT = Path(mpidl.__file__).resolve().parents[1]
 RUN_FILES = sorted(
@@ -107,4 +108,4 @@ def test_sites_are_those_that_are_shipped_and_those_that_are_here(place):
 
 def test_without_an_installed_copy_the_checkout_has_it():
     assert shipped.folder() == ROOT
-    assert tables.read(Path("launch/sites/local.toml"), "site file")
+    assert toml.read(Path("launch/sites/local.toml"), "site file")

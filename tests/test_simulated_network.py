@@ -4,8 +4,9 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl import network, plan, runfile
-from mpidl.faults import Fault
+from mpidl import network, plan
+from mpidl.config import runfile
+from mpidl.config.faults import Fault
 from mpidl.network import Clock, Presence, Traffic
 
 MESSAGE = 1000

@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpidl import seeds, strata
+from mpidl import strata
+from mpidl.config import seeds
 
 
 @given(

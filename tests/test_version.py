@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import mpidl
-from mpidl import version
+from mpidl.config import version
 from mpidl.ensemble.__main__ import parser as ensemble
 from mpidl.run import parser, told
 

@@ -9,9 +9,10 @@ from concurrent import futures
 
 import pytest
 
-from mpidl import ends, outcome, walltime
-from mpidl.faults import Fault
-from mpidl.outcome import Outcome
+from mpidl import ends, walltime
+from mpidl.config import outcome
+from mpidl.config.faults import Fault
+from mpidl.config.outcome import Outcome
 from mpidl.walltime import MOMENTS
 
 

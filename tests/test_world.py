@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from mpidl import accelerators, world
-from mpidl.faults import Breakdown
+from mpidl.config.faults import Breakdown
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mpidl import seeds
 from mpidl.algorithms.base import ALGORITHMS, Algorithm, Lengths, State
+from mpidl.config import seeds
 
 IDLE = -1.0
 """Mixings where no training is under way."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mpidl.registry import Registry
+from mpidl.config.registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor

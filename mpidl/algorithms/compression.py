@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from mpidl import seeds
 from mpidl.algorithms.base import ALGORITHMS, Algorithm, Lengths, Letters, State
+from mpidl.config import seeds
 
 if TYPE_CHECKING:
     from torch import Tensor

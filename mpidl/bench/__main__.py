@@ -14,8 +14,9 @@ if __name__ == "__main__":
 
     start.fork_from_one("mpidl.bench.__main__")
 
-from mpidl import accelerators, hdf5, host, kernels, provenance, version, world
-from mpidl.faults import Fault, Parser
+from mpidl import accelerators, hdf5, host, kernels, provenance, world
+from mpidl.config import version
+from mpidl.config.faults import Fault, Parser
 from mpidl.hardware import describe
 from mpidl.world import Comm
 

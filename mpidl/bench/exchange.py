@@ -8,8 +8,8 @@ import torch
 from mpidl import world
 from mpidl.bench import clock, plain
 from mpidl.bench.plain import Build
+from mpidl.config.faults import Fault
 from mpidl.exchange import BACKENDS
-from mpidl.faults import Fault
 from mpidl.node import Node
 from mpidl.world import Comm
 

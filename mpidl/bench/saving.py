@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from mpidl import version, world
+from mpidl import world
 from mpidl.bench import clock
 from mpidl.checkpoint import Saver, Story
-from mpidl.runfile import Checkpoint
+from mpidl.config import version
+from mpidl.config.runfile import Checkpoint
 from mpidl.world import Comm
 
 PLAIN = "a file for each rank"

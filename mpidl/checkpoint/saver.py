@@ -13,7 +13,7 @@ import numpy.typing as npt
 from mpidl import results, watchdog
 from mpidl.checkpoint import finder, sealed
 from mpidl.checkpoint.sealed import Array, Head, Story
-from mpidl.runfile import Checkpoint
+from mpidl.config.runfile import Checkpoint
 from mpidl.world import Comm
 
 IDLE, WRITING, WRITTEN, FAILED = range(4)

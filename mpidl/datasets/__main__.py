@@ -13,9 +13,9 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from mpidl.config.faults import Fault, Parser
 from mpidl.datasets import DATASETS, cifar, idx
 from mpidl.datasets.sources import SOURCES, Source, locate
-from mpidl.faults import Fault, Parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,9 +6,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import seeds, strata
-from mpidl.faults import Fault, shown
-from mpidl.registry import Registry
+from mpidl import strata
+from mpidl.config import seeds
+from mpidl.config.faults import Fault, shown
+from mpidl.config.registry import Registry
 
 Array = npt.NDArray[Any]
 

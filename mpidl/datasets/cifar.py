@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mpidl.config.faults import Fault
 from mpidl.datasets.catalog import DATASETS, Dataset
 from mpidl.datasets.sources import locate
-from mpidl.faults import Fault
 
 Array = npt.NDArray[Any]
 

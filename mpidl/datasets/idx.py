@@ -9,7 +9,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 
 Array = npt.NDArray[Any]
 

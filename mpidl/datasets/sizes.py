@@ -1,7 +1,7 @@
 """How many samples each data set has, known before any is read."""
 
+from mpidl.config.runfile import Data
 from mpidl.datasets import tinymem
-from mpidl.runfile import Data
 
 SIZES = {
     "mnist": (60_000, 10_000),

@@ -6,9 +6,9 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from mpidl import shipped
+from mpidl.config import shipped
+from mpidl.config.faults import Fault
 from mpidl.datasets import idx
-from mpidl.faults import Fault
 
 
 @dataclass(frozen=True)

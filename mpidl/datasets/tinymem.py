@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import seeds
+from mpidl.config import seeds
 from mpidl.datasets.catalog import DATASETS, Dataset
 
 Array = npt.NDArray[Any]

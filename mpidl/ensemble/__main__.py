@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from mpidl.config.faults import Fault, Parser, tell
+from mpidl.config.outcome import Outcome
 from mpidl.ensemble import allocation, calibration, cost, forecast, sites, study, table
 from mpidl.ensemble.display import Display
 from mpidl.ensemble.driver import Driver
@@ -18,8 +20,6 @@ from mpidl.ensemble.pool import Request
 from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study import Study
 from mpidl.ensemble.timing import Orders
-from mpidl.faults import Fault, Parser, tell
-from mpidl.outcome import Outcome
 from mpidl.walltime import seconds
 
 HOUR = 3600.0

@@ -9,8 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from mpidl.config.faults import Fault
 from mpidl.ensemble.sites import Site
-from mpidl.faults import Fault
 from mpidl.walltime import end_of, job_in
 
 JOBS = {"pbs": "PBS_JOBID", "slurm": "SLURM_JOB_ID"}

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mpidl import tables
-from mpidl.faults import Fault, shown
-from mpidl.registry import nearest
-from mpidl.runfile import Count, Section
+from mpidl.config import toml
+from mpidl.config.faults import Fault, shown
+from mpidl.config.registry import nearest
+from mpidl.config.runfile import Count, Section
 
 FIELD = re.compile(r"\{(\w+)\}")
 """Where a text refers to the label of an axis."""
@@ -69,16 +69,16 @@ def read(path: Path) -> File:
     Raises:
         Fault: With one sentence for everything that is wrong with it.
     """
-    found, faults = tables.read(path, "study file"), list[str]()
+    found, faults = toml.read(path, "study file"), list[str]()
     axes = found.get("axes")
     for number, table in enumerate(axes if isinstance(axes, list) else []):
         try:
-            tables.check(f"axes[{number}]", Axis, table, None)
+            toml.check(f"axes[{number}]", Axis, table, None)
         except Fault as fault:
             faults += fault.sentences
     if faults:
         raise Fault(*faults)
-    file: File = tables.check("study", File, found, None)
+    file: File = toml.check("study", File, found, None)
     _check(file)
     return file
 

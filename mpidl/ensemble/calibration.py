@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from mpidl import hdf5, host, plan, rows, runfile, shards, tables
+from mpidl import hdf5, host, plan, rows, shards
+from mpidl.config import runfile, toml
+from mpidl.config.faults import Fault
+from mpidl.config.runfile import RunFile
 from mpidl.ensemble import launchers, sites, worker
 from mpidl.ensemble.cost import Measured, Measurements, kind, samples
 from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study import Study
-from mpidl.faults import Fault
-from mpidl.runfile import RunFile
 
 FIGURES = "figures.toml"
 """The file in a study's folder that keeps what was measured."""
@@ -59,7 +60,7 @@ def remembered(folder: Path, site: Site, site_name: str) -> list[Measured]:
     path = folder / FIGURES
     if not path.exists():
         return []
-    kept: Measurements = tables.check(f"{path}", Measurements, tables.read(path), None)
+    kept: Measurements = toml.check(f"{path}", Measurements, toml.read(path), None)
     return [one for one in reversed(kept.figures) if _there(one, site, site_name)]
 
 

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mpidl.config.faults import Fault
 from mpidl.ensemble import allocation
 from mpidl.ensemble.sites import Site
-from mpidl.faults import Fault
 from mpidl.walltime import MOMENTS
 
 WORDS, CHAIN = "MPIDL_JOB", "MPIDL_CHAIN"

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from mpidl import placement, runfile, shards
+from mpidl import placement, shards
+from mpidl.config import runfile
+from mpidl.config.runfile import RunFile, Section
 from mpidl.datasets import sizes
 from mpidl.ensemble import sites
 from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study import Run, Study
-from mpidl.runfile import RunFile, Section
 
 TRAINING = ("batch_size", "batched", "optimizer", "precision", "accelerator", "threads")
 """Settings of training that decide how long a sample takes."""

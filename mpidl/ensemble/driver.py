@@ -14,6 +14,7 @@ from dataclasses import replace
 from types import FrameType
 
 from mpidl import ends
+from mpidl.config.outcome import Outcome as Ending
 from mpidl.ensemble import keeper, pool
 from mpidl.ensemble.cost import MARGIN
 from mpidl.ensemble.folder import Folder
@@ -23,7 +24,6 @@ from mpidl.ensemble.sites import Shape, Site
 from mpidl.ensemble.study import Run, Study, phases
 from mpidl.ensemble.timing import Orders, Timing
 from mpidl.ensemble.worker import Outcome, Task
-from mpidl.outcome import Outcome as Ending
 from mpidl.progress import clock
 
 LOOK = 1.0

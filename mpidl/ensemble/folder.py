@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mpidl import claims, host, results
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 
 END = 4000
 """Characters of a log's end that are looked at."""

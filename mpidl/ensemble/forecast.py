@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from mpidl import host
+from mpidl.config.faults import Fault
+from mpidl.config.registry import nearest
 from mpidl.ensemble import allocation, cost, sites
 from mpidl.ensemble.calibration import FIGURES, calibrate, remembered
 from mpidl.ensemble.cost import MARGIN, Measured
@@ -16,8 +18,6 @@ from mpidl.ensemble.packing import Group, Offer, chain, gaps, groups, offer
 from mpidl.ensemble.sites import Queue, Shape, Site
 from mpidl.ensemble.study import Study
 from mpidl.ensemble.words import HOUR, brief, duration, in_hours, so_many, span, spread
-from mpidl.faults import Fault
-from mpidl.registry import nearest
 
 
 def report(

@@ -20,13 +20,13 @@ from pathlib import Path
 from types import FrameType
 
 from mpidl import graphs, plan
+from mpidl.config.faults import Fault, Parser, tell
+from mpidl.config.outcome import Outcome
 from mpidl.ends import WARNINGS, heeded
 from mpidl.ensemble import __main__, allocation, chain, launchers, sites, study
 from mpidl.ensemble.chain import Request
 from mpidl.ensemble.folder import rounds
 from mpidl.ensemble.sites import Site
-from mpidl.faults import Fault, Parser, tell
-from mpidl.outcome import Outcome
 
 ASK = signal.SIGUSR1
 """What asks work to stop; launchers pass it on to ranks."""

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mpidl import results
+from mpidl.config.outcome import Outcome as Ending
 from mpidl.ensemble import launchers
 from mpidl.ensemble.cost import MARGIN
 from mpidl.ensemble.folder import Attempt, Folder, finished, record, rounds
 from mpidl.ensemble.study import Run
 from mpidl.ensemble.worker import Outcome
-from mpidl.outcome import Outcome as Ending
 
 LOST = 5
 """Times that a run may get lost with its worker, no further each time, before it has failed."""

@@ -15,11 +15,11 @@ from parsl.jobs.states import JobState, JobStatus
 from parsl.launchers import MpiExecLauncher, SimpleLauncher, SrunLauncher
 from parsl.providers import LocalProvider, PBSProProvider, SlurmProvider
 
+from mpidl.config.faults import Fault
 from mpidl.ensemble import allocation
 from mpidl.ensemble.keeper import Later
 from mpidl.ensemble.pool import Request
 from mpidl.ensemble.sites import Site, places
-from mpidl.faults import Fault
 
 LOGIN = "#!/bin/bash -l"
 """First line of a job's script: only a login shell knows ``module``."""

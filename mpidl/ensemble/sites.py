@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from mpidl import accelerators, host, shipped, tables
-from mpidl.faults import Fault, shown
-from mpidl.registry import nearest
-from mpidl.runfile import Count, Rate, Section
+from mpidl import accelerators, host
+from mpidl.config import shipped, toml
+from mpidl.config.faults import Fault, shown
+from mpidl.config.registry import nearest
+from mpidl.config.runfile import Count, Rate, Section
 
 SITES = Path("launch") / "sites"
 """Where site files lie: in what comes with this program, and where the command is given."""
@@ -190,7 +191,7 @@ def read(name: str) -> Site:
                 f"Unknown site {name!r}; {nearest(name, known)} A path of a file works too."
             )
         path = known[name]
-    site = _checked(path, tables.read(path, "site file"))
+    site = _checked(path, toml.read(path, "site file"))
     count = len(_places_cpus(site))
     if site.node.accelerators and len(site.node.accelerators) != count:
         raise Fault(
@@ -200,7 +201,7 @@ def read(name: str) -> Site:
     return site
 
 
-def _checked(path: Path, found: tables.Tables) -> Site:
+def _checked(path: Path, found: toml.Tables) -> Site:
     """A site from the tables of its file; its parts come first, so that a fault names a setting."""
     parts: list[tuple[str, type[Section], Any]] = [
         *((key, section, found.get(key, {})) for key, section in PARTS.items()),
@@ -210,12 +211,12 @@ def _checked(path: Path, found: tables.Tables) -> Site:
     sentences: list[str] = []
     for part in parts:
         try:
-            tables.check(*part, None)
+            toml.check(*part, None)
         except Fault as fault:
             sentences += fault.sentences
     try:
         if not sentences:
-            site: Site = tables.check("site", Site, found, None)
+            site: Site = toml.check("site", Site, found, None)
             return site
     except Fault as fault:
         sentences += fault.sentences

@@ -11,12 +11,13 @@ from typing import Any
 import networkx as nx
 import tomli_w
 
-from mpidl import graphs, plan, runfile, shards, shipped, tables
+from mpidl import graphs, plan, shards
+from mpidl.config import runfile, shipped, toml
+from mpidl.config.faults import Fault, shown
+from mpidl.config.runfile import RunFile
 from mpidl.ensemble import axes, sites
 from mpidl.ensemble.axes import File, Labels
 from mpidl.ensemble.sites import Shape, Site
-from mpidl.faults import Fault, shown
-from mpidl.runfile import RunFile
 
 DIGITS = 10
 """Hexadecimal digits of the hash in a run's name: 1e12, for some thousand runs."""
@@ -123,7 +124,7 @@ class _Maker:
     ) -> None:
         self.file = file
         self._folder, self._overrides, self._ranks = folder, overrides, ranks
-        self._bases: dict[str, tables.Tables] = {}
+        self._bases: dict[str, toml.Tables] = {}
         self._graphs: dict[str, nx.DiGraph] = {}
 
     def make(self, labels: Labels) -> Run:
@@ -135,7 +136,7 @@ class _Maker:
         pieces = [axis.pieces[labels[axis.name]] for axis in self.file.axes]
         base, ranks = (self._own(key, pieces) for key in axes.OWN)
         if base not in self._bases:
-            self._bases[base] = tables.read(self._folder / base)
+            self._bases[base] = toml.read(self._folder / base)
         found = deepcopy(self._bases[base])
         for piece in pieces:
             own = {key: piece[key] for key in piece if key not in axes.OWN}

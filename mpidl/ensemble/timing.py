@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mpidl.config.outcome import Outcome as Ending
 from mpidl.ensemble import allocation
 from mpidl.ensemble.pool import SILENCE, Request
 from mpidl.ensemble.study import Run
 from mpidl.ensemble.worker import Outcome
-from mpidl.outcome import Outcome as Ending
 
 LOOK, PAUSE = 1.0, 150.0
 """Seconds at least and at most until a job with no time left for a run is tried again.

@@ -11,9 +11,9 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
+from mpidl.config.registry import Registry
 from mpidl.node import Node
-from mpidl.registry import Registry
 from mpidl.world import Comm
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
+from mpidl.config.faults import Fault
 from mpidl.exchange import Wiring, marks
 from mpidl.exchange.memory import Buffers
-from mpidl.faults import Fault
 from mpidl.world import supports, takes
 
 

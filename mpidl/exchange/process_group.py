@@ -12,12 +12,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from mpidl.config.faults import Fault
 from mpidl.exchange import Wiring, marks
 from mpidl.exchange.memory import Buffers, Slots, members_of
 from mpidl.exchange.rendezvous import Group
 from mpidl.exchange.routes import OPERATIONS, Batches, Gathered, Landing, Route
 from mpidl.exchange.survey import dense, sends_arrive
-from mpidl.faults import Fault
 from mpidl.kernels import Mixture
 
 DIRECT = ("CCL_SEND", "CCL_RECV")

@@ -15,8 +15,8 @@ import torch
 import torch.distributed as dist
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
+from mpidl.config.faults import Fault
 from mpidl.exchange import Wiring
-from mpidl.faults import Fault
 
 TIMEOUT = timedelta(minutes=10)
 """How long a message may take before the job ends: at scale the first one founds connections."""

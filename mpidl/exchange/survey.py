@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl import accelerators
+from mpidl.config.faults import Fault
 from mpidl.exchange.trips import trips
-from mpidl.faults import Fault
 from mpidl.node import SHARED, Node, room
 
 if TYPE_CHECKING:

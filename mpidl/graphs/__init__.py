@@ -7,8 +7,9 @@ from pathlib import Path
 
 import networkx as nx
 
-from mpidl import shipped
-from mpidl.faults import Fault, shown
+from mpidl.config import shipped
+from mpidl.config.faults import Fault, shown
+from mpidl.config.runfile import Topology
 from mpidl.graphs import changing, finite, matcha  # noqa: F401
 from mpidl.graphs.arrays import chances, components, diameter, ends, hops, symmetric
 from mpidl.graphs.centralities import CENTRALITIES, centrality, ranking
@@ -28,7 +29,6 @@ from mpidl.graphs.spectra import (
     moduli,
     stationary,
 )
-from mpidl.runfile import Topology
 
 __all__ = [
     "CENTRALITIES",

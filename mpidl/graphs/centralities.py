@@ -9,10 +9,10 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
+from mpidl.config.registry import nearest
 from mpidl.graphs.arrays import Ends, ends, symmetric
 from mpidl.graphs.neighborhood import measured
-from mpidl.registry import nearest
 
 Vector = npt.NDArray[np.float64]
 

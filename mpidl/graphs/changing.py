@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from mpidl import seeds
+from mpidl.config import seeds
 from mpidl.graphs.families import TOPOLOGIES, Count, Radius, affordable, below, even, within
 from mpidl.graphs.sequences import Array, Ends, Links, Sequence, both
 

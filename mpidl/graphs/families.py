@@ -7,8 +7,8 @@ from typing import Annotated
 import networkx as nx
 from pydantic import Field
 
-from mpidl.faults import Fault
-from mpidl.registry import Registry
+from mpidl.config.faults import Fault
+from mpidl.config.registry import Registry
 
 TOPOLOGIES = Registry("topology")
 """``builder(devices, seed, /, ...)``: a graph on the nodes 0..N-1, without self-loops.

@@ -7,13 +7,13 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 
-from mpidl import seeds, shipped
-from mpidl.faults import Fault, shown
+from mpidl.config import seeds, shipped
+from mpidl.config.faults import Fault, shown
+from mpidl.config.registry import Builder, nearest
 from mpidl.graphs.exact import leading, square
 from mpidl.graphs.families import TOPOLOGIES, Positive
 from mpidl.graphs.files import read
 from mpidl.graphs.sequences import Array, Ends, Links, Sequence, both
-from mpidl.registry import Builder, nearest
 
 LARGEST = 500
 """Devices for which the probabilities are sought: of more they take minutes."""

@@ -7,7 +7,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import seeds
+from mpidl.config import seeds
 from mpidl.graphs import arrays
 from mpidl.graphs.sequences import Sequence
 

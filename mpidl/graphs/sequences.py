@@ -10,7 +10,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.graphs.families import LINKS
 
 Ends = npt.NDArray[np.int64]

@@ -7,8 +7,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
-from mpidl.faults import Fault
-from mpidl.registry import Registry
+from mpidl.config.faults import Fault
+from mpidl.config.registry import Registry
 
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
 Depth = Annotated[int, Field(ge=1, le=1000)]

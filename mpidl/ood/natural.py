@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.ood.shift import OODS, Array, Rng, Shape, Shift, image_size, nobody
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl import strata
-from mpidl.faults import Fault
-from mpidl.registry import Registry
+from mpidl.config.faults import Fault
+from mpidl.config.registry import Registry
 
 Array = npt.NDArray[Any]
 Rng = np.random.Generator

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl import graphs
-from mpidl.faults import Fault
-from mpidl.seeds import stream
+from mpidl.config.faults import Fault
+from mpidl.config.seeds import stream
 
 if TYPE_CHECKING:
     import networkx as nx

@@ -18,11 +18,11 @@ import numpy.typing as npt
 from pydantic import Field
 
 from mpidl import graphs
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
+from mpidl.config.registry import Registry
+from mpidl.config.seeds import stream
 from mpidl.placement.location import Centrality
 from mpidl.placement.tables import apportion, cut, deal, fill, log_dirichlet
-from mpidl.registry import Registry
-from mpidl.seeds import stream
 
 if TYPE_CHECKING:
     import networkx as nx

@@ -9,8 +9,9 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import graphs, network, seeds, strategies
-from mpidl.runfile import RunFile
+from mpidl import graphs, network, strategies
+from mpidl.config import seeds
+from mpidl.config.runfile import RunFile
 
 Array = npt.NDArray[Any]
 

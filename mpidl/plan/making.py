@@ -5,10 +5,10 @@ from dataclasses import replace
 import networkx as nx
 
 from mpidl import graphs, placement
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
+from mpidl.config.runfile import RunFile
 from mpidl.plan import refusals
 from mpidl.plan.plans import SPECTRUM, Plan
-from mpidl.runfile import RunFile
 
 
 def make(file: RunFile, ranks: int, graph: nx.DiGraph | None = None) -> Plan:

@@ -4,14 +4,15 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mpidl import attacks, graphs, placement, runfile, strategies
+from mpidl import attacks, graphs, placement, strategies
 from mpidl.algorithms import ALGORITHMS
+from mpidl.config import runfile
+from mpidl.config.faults import shown
+from mpidl.config.runfile import RunFile
 from mpidl.datasets import DATASETS
 from mpidl.exchange import BACKENDS
-from mpidl.faults import shown
 from mpidl.models import MODELS
 from mpidl.ood import OODS
-from mpidl.runfile import RunFile
 
 KINDS = {
     "topology": graphs.TOPOLOGIES,
@@ -50,7 +51,7 @@ def read(source: Path | None, overrides: Sequence[str], ranks: int) -> RunFile:
     """
     if source is not None:
         return runfile.read(source, overrides, KINDS)
-    text = Path(__file__).parents[1].joinpath("default.toml").read_text(encoding="utf-8")
+    text = runfile.DEFAULT.read_text(encoding="utf-8")
     wanted = _devices(overrides) or ranks
     stored = any(override.partition("=")[0].strip() == "topology.file" for override in overrides)
     # Barabasi and Albert's growth needs more devices than links per new device.

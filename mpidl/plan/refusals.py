@@ -3,9 +3,9 @@
 import networkx as nx
 
 from mpidl import graphs, network, strategies
-from mpidl.faults import Fault, entry, shown
+from mpidl.config.faults import Fault, entry, shown
+from mpidl.config.runfile import RunFile
 from mpidl.plan.plans import Plan
-from mpidl.runfile import RunFile
 
 
 def check_weights(file: RunFile, graph: nx.DiGraph) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mpidl.faults import Fault, Parser, command, tell
+from mpidl.config.faults import Fault, Parser, command, tell
 from mpidl.report import missing
 
 if absent := missing():

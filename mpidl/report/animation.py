@@ -11,7 +11,7 @@ from matplotlib.animation import PillowWriter
 from matplotlib.figure import Figure
 
 from mpidl import schema
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.report import measures, style
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import drawing

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from mpidl import runfile
+from mpidl.config import runfile
+from mpidl.config.toml import NAMERS
 from mpidl.report import labels, origins, summary
 from mpidl.report.labels import GRAPH, JOINT, NAMED
 from mpidl.report.summary import Summary
-from mpidl.tables import NAMERS
 
 IDLE = ("attack.devices", "attack.from_round")
 """Settings that decide nothing where there is no attack."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mpidl.tables import NAMERS
+from mpidl.config.toml import NAMERS
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.integrate import trapezoid
 
 from mpidl import failures, graphs, outlook, placement, schema
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 
 if TYPE_CHECKING:
     import xarray as xr

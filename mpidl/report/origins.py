@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mpidl import graphs, schema
-from mpidl.faults import printable
+from mpidl.config.faults import printable
 from mpidl.report.labels import DATA, GRAPH
 from mpidl.report.paper import graphs as study
 from mpidl.report.summary import Summary

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from mpidl import reader
-from mpidl.faults import Fault, shown
+from mpidl.config.faults import Fault, shown
 from mpidl.report.collection import Collection
 from mpidl.report.whole import whole
 

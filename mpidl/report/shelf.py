@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mpidl import archive, schema
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.report import summary
 from mpidl.report.collection import Collection
 from mpidl.report.summary import Summary

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mpidl.faults import printable
+from mpidl.config.faults import printable
 from mpidl.report import lateness
 from mpidl.report.collection import Collection
 

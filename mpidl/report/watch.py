@@ -12,7 +12,7 @@ from types import FrameType
 from typing import NoReturn
 
 from mpidl import archive
-from mpidl.faults import Fault, printable
+from mpidl.config.faults import Fault, printable
 from mpidl.report import products, terminal
 from mpidl.report.collection import Collection
 from mpidl.report.products import Step, Wanted

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from mpidl.config.registry import Builder
+from mpidl.config.runfile import Schedule, Strategy
 from mpidl.graphs import Neighborhood
-from mpidl.registry import Builder
-from mpidl.runfile import Schedule, Strategy
 from mpidl.strategies import robust, rows, similarity, sinkhorn
 from mpidl.strategies.inbox import Inbox, Look
 from mpidl.strategies.schedules import SCHEDULES

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mpidl.faults import Fault, shown
+from mpidl.config.faults import Fault, shown
 from mpidl.graphs import Neighborhood
 from mpidl.strategies.weights import Array
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mpidl.registry import Registry
+from mpidl.config.registry import Registry
 
 SCHEDULES = Registry("schedule")
 """``builder(round, coefficient, /, ...)``: the coefficient in that round; rounds count from 0."""

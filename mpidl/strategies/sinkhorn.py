@@ -7,7 +7,7 @@ import networkx as nx
 import numpy as np
 
 from mpidl import graphs
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.graphs import Neighborhood
 from mpidl.strategies.weights import STRATEGIES, Array
 

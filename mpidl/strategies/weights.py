@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from mpidl import graphs, seeds
+from mpidl import graphs
+from mpidl.config import seeds
+from mpidl.config.registry import Registry
 from mpidl.graphs import Neighborhood
-from mpidl.registry import Registry
 
 STRATEGIES = Registry("strategy")
 """``builder(view, /, ...)``: weights over ``view.members``, ``(K,)``, that sum to 1.

@@ -22,6 +22,7 @@ from mpi4py import MPI
 import torch
 
 from mpidl import build, plan, provenance, rounds, shards
+from mpidl.config import runfile
 
 DEVICES = [2, 4, 8, 16, 32, 128, 512]
 MODELS = {
@@ -46,7 +47,7 @@ def measure(settings: list[str], devices: int, batched: str, repetitions: int) -
         *("evaluation.moment=mixed", "strategy.name=unweighted", *settings),
     ]
     named = any(setting.startswith("model.name") for setting in settings)
-    text = Path(plan.__file__).parents[1].joinpath("default.toml").read_text(encoding="utf-8")
+    text = runfile.DEFAULT.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "run.toml"
         text = text.replace("hidden = [64]\n", "") if named else text

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mpidl.config.faults import Fault
 from mpidl.datasets import DATASETS, Dataset, content, subset
 from mpidl.datasets.sources import SOURCES, Source
-from mpidl.faults import Fault
 
 GENERATED = sorted(set(DATASETS) - set(SOURCES))
 

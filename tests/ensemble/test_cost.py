@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpidl import datasets, plan, runfile
+from mpidl import datasets, plan
+from mpidl.config import runfile
+from mpidl.config.faults import Fault
 from mpidl.datasets import sizes
 from mpidl.ensemble import calibration, cost, sites, study
 from mpidl.ensemble.cost import Measured, Rates
 from mpidl.ensemble.sites import Figure, Node, Site, Start
 from mpidl.ensemble.study import Run
-from mpidl.faults import Fault
 
 SMOKE = Path(__file__).parents[2] / "launch" / "studies" / "smoke"
 

@@ -4,10 +4,10 @@ import h5py
 import numpy as np
 import pytest
 
+from mpidl.config.faults import Fault
 from mpidl.ensemble import sites, table
 from mpidl.ensemble.__main__ import main
 from mpidl.ensemble.folder import Folder
-from mpidl.faults import Fault
 from mpidl.walltime import seconds
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from mpidl.config.faults import Fault
 from mpidl.ensemble import study
-from mpidl.faults import Fault
 
 BASE = '[topology]\nname = "ring"\ndevices = 6\n[ood]\nsources = 0\n'
 

@@ -7,8 +7,8 @@ from typing import get_args
 from mpidl.algorithms import ALGORITHMS
 from mpidl.algorithms.compression import COMPRESSORS
 from mpidl.attacks import ATTACKS
+from mpidl.config.runfile import Training
 from mpidl.models import MODELS
-from mpidl.runfile import Training
 from mpidl.strategies import STRATEGIES
 
 ROUNDING = 1e-6

@@ -19,7 +19,7 @@ from pathlib import Path
 os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 
 from mpidl import reader
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 
 SEED = Path(__file__).parent.parent / "golden" / "schema-1.h5"
 PATIENCE = 20

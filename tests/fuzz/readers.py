@@ -28,10 +28,11 @@ os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 sys.meta_path[:] = [one for one in sys.meta_path if "ScikitBuild" not in type(one).__name__]
 
 with atheris.instrument_imports(include=["mpidl", "tomllib", "gzip", "networkx.readwrite"]):
-    from mpidl import plan, reader, runfile, runtext
+    from mpidl import plan, reader
     from mpidl.checkpoint import sealed
+    from mpidl.config import resolved, runfile
+    from mpidl.config.faults import Fault
     from mpidl.datasets import cifar, digits, idx
-    from mpidl.faults import Fault
     from mpidl.graphs import files
     from mpidl.report import figures, page, products, summary, terminal
     from mpidl.report.shelf import Shelf
@@ -79,7 +80,7 @@ def _runfile(path: Path) -> None:
 
 def _settings(path: Path) -> None:
     # As HDF5's attributes have it.
-    runtext.flat(path, path.read_bytes().decode("utf-8", "surrogateescape"))
+    resolved.flat(path, path.read_bytes().decode("utf-8", "surrogateescape"))
 
 
 def _results(path: Path) -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mpidl import runfile
-from mpidl.faults import Fault
+from mpidl.config import runfile
+from mpidl.config.faults import Fault
 from mpidl.graphs import TOPOLOGIES, build, completed, components
 
 

@@ -4,7 +4,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.graphs import CENTRALITIES, centrality, ranking
 
 

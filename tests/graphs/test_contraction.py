@@ -7,8 +7,9 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl import runfile, strategies
-from mpidl.faults import Fault
+from mpidl import strategies
+from mpidl.config import runfile
+from mpidl.config.faults import Fault
 from mpidl.graphs import TOPOLOGIES, build, links, sequence
 from mpidl.graphs.matcha import _laplacian, best_weight, matchings, probabilities
 from tests.deal import slow_but

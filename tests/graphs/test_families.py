@@ -6,8 +6,8 @@ import math
 import networkx as nx
 import pytest
 
-from mpidl import runfile
-from mpidl.faults import Fault
+from mpidl.config import runfile
+from mpidl.config.faults import Fault
 from mpidl.graphs import TOPOLOGIES, build, components
 
 ANY_SIZE = ["ring", "chain", "star", "complete", "exponential", "torus", "binary_tree"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.graphs import read
 
 BOTH = {(0, 1), (1, 0), (1, 2), (2, 1)}

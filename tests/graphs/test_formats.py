@@ -10,9 +10,9 @@ import pytest
 import scipy.io
 import scipy.sparse
 
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
+from mpidl.config.runfile import Topology
 from mpidl.graphs import build, names, notes, read
-from mpidl.runfile import Topology
 
 RING = {(i, (i + 1) % 4) for i in range(4)} | {((i + 1) % 4, i) for i in range(4)}
 

@@ -7,8 +7,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl import runfile
-from mpidl.faults import Fault
+from mpidl.config import runfile
+from mpidl.config.faults import Fault
 from mpidl.graphs import (
     TOPOLOGIES,
     Neighborhood,

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from mpidl import plan
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.models import MODELS, Shape
 
 IMAGES, TOKENS = Shape((3, 32, 32), 10), Shape((150,), 14, 14)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.models import MODELS, Shape
 
 DIGITS = Shape((1, 8, 8), 10)

@@ -10,9 +10,9 @@ from mpi4py import MPI
 
 import pytest
 
-import mpidl
-from mpidl import plan, runfile, shards
-from mpidl.outcome import Outcome
+from mpidl import plan, shards
+from mpidl.config import runfile
+from mpidl.config.outcome import Outcome
 
 SMALL = (
     "data.train_samples=120",
@@ -27,7 +27,7 @@ SMALL = (
 def small(settings: tuple[str, ...], ranks: int) -> plan.Plan:
     """The plan of a small run: the embedded default, made small, with these settings."""
     named = any(setting.startswith("model.name") for setting in settings)
-    text = Path(mpidl.__file__).with_name("default.toml").read_text(encoding="utf-8")
+    text = runfile.DEFAULT.read_text(encoding="utf-8")
     if named:
         text = text.replace("hidden = [64]", "")
     wanted = [*SMALL, *([] if named else ["model.hidden=[8]"]), *settings]

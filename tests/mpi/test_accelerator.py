@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from mpidl import accelerators, kernels, plan
+from mpidl.config.faults import Fault
 from mpidl.exchange import BACKENDS, Wiring
-from mpidl.faults import Fault
 from mpidl.node import Node
 
 WAYS = [

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from mpidl import plan
+from mpidl.config.faults import Fault
 from mpidl.exchange import Wiring, aware, neighborhoods, pairs
 from mpidl.exchange.delayed import Delayed
 from mpidl.exchange.neighborhoods import Neighborhoods
 from mpidl.exchange.pairs import Pairs
 from mpidl.exchange.trips import few, ranks_served
-from mpidl.faults import Fault
 from mpidl.node import Node
 from tests.mpi.dense import start
 

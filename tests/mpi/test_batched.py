@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mpidl import batching, build
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 
 pytestmark = pytest.mark.dealt
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from mpidl import facts, graphs, kernels, plan
+from mpidl.config.faults import Fault
 from mpidl.exchange import BACKENDS, Wiring, pairs, survey
 from mpidl.exchange.pairs import Pairs
 from mpidl.exchange.routes import Batches, Gathered
 from mpidl.exchange.slab import Shared
 from mpidl.exchange.survey import HOME, Facts, choose
-from mpidl.faults import Fault
 from mpidl.node import Node
 from tests.mpi.dense import dense, mixed, once, start
 

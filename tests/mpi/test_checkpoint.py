@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from mpidl import checkpoint, ends, plan, run
-from mpidl.faults import Fault
-from mpidl.outcome import Outcome
+from mpidl.config.faults import Fault
+from mpidl.config.outcome import Outcome
 
 pytestmark = pytest.mark.dealt
 

@@ -8,8 +8,8 @@ import pytest
 
 import mpidl
 from mpidl import graphs, provenance, resuming, schema, shards, world
+from mpidl.config.faults import Fault
 from mpidl.datasets import identity
-from mpidl.faults import Fault
 
 pytestmark = pytest.mark.dealt
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpidl import seeds
+from mpidl.config import seeds
 from tests.mpi.dense import followed
 
 pytestmark = pytest.mark.dealt

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from mpidl import facts, kernels, placement, plan, strategies
+from mpidl.config.faults import Fault
 from mpidl.exchange import BACKENDS, Wiring, average
 from mpidl.exchange.average import Average
 from mpidl.exchange.slab import Shared
 from mpidl.exchange.survey import HOME
-from mpidl.faults import Fault
 from mpidl.node import Node
 from tests.mpi.dense import dense, mixed, start
 

@@ -8,7 +8,7 @@ import pytest
 
 from mpidl import host, placement, world
 from mpidl import node as room
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.node import Board, Node, Shared
 
 KERNELS = ["native", "mpi"] if room._native is not None else ["mpi"]

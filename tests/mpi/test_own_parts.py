@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from mpidl import contents, graphs, run
+from mpidl.config.faults import Fault
 from mpidl.datasets import DATASETS, Dataset
-from mpidl.faults import Fault
 from mpidl.models import MODELS
 from mpidl.strategies import STRATEGIES
 

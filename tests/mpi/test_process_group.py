@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from mpidl import gossip, placement, plan
+from mpidl.config.faults import Fault
 from mpidl.exchange import (
     BACKENDS,
     Wiring,
@@ -26,7 +27,6 @@ from mpidl.exchange import (
 from mpidl.exchange.process_group import Ccl, Gloo, Lane, Xccl
 from mpidl.exchange.survey import Facts, choose, obstacle
 from mpidl.exchange.windows import Ipc, neighbors
-from mpidl.faults import Fault
 from mpidl.node import Node
 
 pytestmark = pytest.mark.dealt

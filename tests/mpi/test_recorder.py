@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mpidl import placement, recorder, results, run, schema
+from mpidl.config.runfile import Record
 from mpidl.node import Node
-from mpidl.runfile import Record
 
 pytestmark = pytest.mark.dealt
 

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mpidl import build, claims, run, runfile
+from mpidl import build, claims, run
+from mpidl.config import runfile
+from mpidl.config.faults import Fault
+from mpidl.config.outcome import Outcome
 from mpidl.device import Device, Samples
-from mpidl.faults import Fault
-from mpidl.outcome import Outcome
 from mpidl.plan import KINDS
 
 pytestmark = pytest.mark.dealt

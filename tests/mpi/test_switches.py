@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpidl import runfile, shards
+from mpidl import shards
+from mpidl.config import runfile
 from mpidl.plan import KINDS
 
 TESTBED = sorted(

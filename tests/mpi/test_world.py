@@ -3,7 +3,7 @@
 import pytest
 
 from mpidl import world
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 
 
 def test_a_fault_on_one_rank_is_raised_on_all(comm):

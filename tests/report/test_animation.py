@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mpidl import reader
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.report import animation
 from tests.report.conftest import Write
 

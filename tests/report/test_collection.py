@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mpidl import graphs, reader, schema
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.report import cautions, collection, page, shelf, statistics, summary
 from mpidl.report.shelf import Shelf
 

@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 
 from mpidl import plan, reader
 from mpidl.algorithms import ALGORITHMS
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.report import collection, figures, measures, shelf, style, summary
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import drawing, mixing, sides, spreading

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from mpidl import runfile
-from mpidl.faults import Fault
+from mpidl.config import runfile
+from mpidl.config.faults import Fault
 from mpidl.graphs import TOPOLOGIES, Neighborhood, build
 from mpidl.strategies import SCHEDULES, STRATEGIES, row, sequential, temperature
 from tests.matrices import mixing_matrix

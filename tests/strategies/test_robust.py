@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import runfile
+from mpidl.config import runfile
 from mpidl.graphs import Neighborhood
 from mpidl.kernels import mix
 from mpidl.strategies import SCHEDULES, STRATEGIES, Inbox, combines, looks, row

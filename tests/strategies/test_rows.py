@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from mpidl import strategies
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
+from mpidl.config.runfile import Schedule
 from mpidl.graphs import Neighborhood
-from mpidl.runfile import Schedule
 from mpidl.strategies import STRATEGIES, Inbox
 
 torch = pytest.importorskip("torch")

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import graphs, runfile
+from mpidl import graphs
+from mpidl.config import runfile
 from mpidl.graphs import Neighborhood
 from mpidl.strategies import SCHEDULES, STRATEGIES, Inbox, looks, row, softmax
 from mpidl.strategies.similarity import similarities

@@ -4,8 +4,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl import runfile
-from mpidl.faults import Fault
+from mpidl.config import runfile
+from mpidl.config.faults import Fault
 from mpidl.graphs import TOPOLOGIES, build, completed, first_passages, links, stationary
 from mpidl.strategies import STRATEGIES, sinkhorn
 from tests.matrices import mixing_matrix

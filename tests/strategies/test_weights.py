@@ -10,8 +10,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mpidl import runfile
-from mpidl.faults import Fault
+from mpidl.config import runfile
+from mpidl.config.faults import Fault
 from mpidl.graphs import TOPOLOGIES, Neighborhood, build, completed, links
 from mpidl.strategies import (
     COMPLETE,

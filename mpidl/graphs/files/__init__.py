@@ -48,8 +48,8 @@ from typing import TextIO
 
 import networkx as nx
 
-from mpidl import shipped
-from mpidl.faults import Fault
+from mpidl.config import shipped
+from mpidl.config.faults import Fault
 from mpidl.graphs.files import (
     entries,
     gml,

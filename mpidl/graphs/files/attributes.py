@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mpidl.faults import Fault, shown
+from mpidl.config.faults import Fault, shown
 
 LONGEST = 4000
 """Characters up to which a dictionary is read, so that nothing in it can be nested too deeply."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import networkx as nx
 
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.graphs.families import LINKS
 
 DEVICES = 100_000

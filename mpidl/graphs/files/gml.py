@@ -7,7 +7,7 @@ from typing import TextIO
 
 import networkx as nx
 
-from mpidl.faults import Fault, printable
+from mpidl.config.faults import Fault, printable
 from mpidl.graphs.files import named
 from mpidl.graphs.files.named import Edge
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 
 READ = (
     "Read are adjacency matrices, edge lists, adjacency lists (.adjlist), GraphML, GEXF, GML, "

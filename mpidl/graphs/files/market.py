@@ -10,7 +10,7 @@ from typing import TextIO
 
 import networkx as nx
 
-from mpidl.faults import Fault, shown
+from mpidl.config.faults import Fault, shown
 from mpidl.graphs.files import entries, matrices
 
 HEAD = (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import networkx as nx
 
-from mpidl.faults import Fault, printable, shown
+from mpidl.config.faults import Fault, printable, shown
 from mpidl.graphs.files import named
 from mpidl.graphs.files.named import Edge
 

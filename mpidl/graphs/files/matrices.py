@@ -11,7 +11,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from mpidl.faults import Fault, printable
+from mpidl.config.faults import Fault, printable
 from mpidl.graphs.files import entries
 
 Array = npt.NDArray[Any]

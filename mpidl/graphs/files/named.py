@@ -7,7 +7,7 @@ from pathlib import Path
 
 import networkx as nx
 
-from mpidl.faults import Fault, printable, shown
+from mpidl.config.faults import Fault, printable, shown
 from mpidl.graphs.files import entries
 
 LONGEST = 100

@@ -7,7 +7,7 @@ from typing import Any, TextIO
 
 import networkx as nx
 
-from mpidl.faults import Fault, shown
+from mpidl.config.faults import Fault, shown
 from mpidl.graphs.files import named
 from mpidl.graphs.files.kinds import READ
 from mpidl.graphs.files.named import Edge

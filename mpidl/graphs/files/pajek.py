@@ -11,7 +11,7 @@ from typing import TextIO
 
 import networkx as nx
 
-from mpidl.faults import Fault, shown
+from mpidl.config.faults import Fault, shown
 from mpidl.graphs.files import entries, named
 from mpidl.graphs.files.named import Edge
 

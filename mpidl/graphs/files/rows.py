@@ -8,7 +8,7 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.graphs.files import attributes, entries, named
 from mpidl.graphs.files.text import Rows, Text, numbers
 from mpidl.graphs.sequences import Links, Sequence

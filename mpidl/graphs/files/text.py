@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.graphs.families import LINKS
 from mpidl.graphs.files import entries
 

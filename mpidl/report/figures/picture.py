@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mpidl.faults import Fault, shown
+from mpidl.config.faults import Fault, shown
 from mpidl.report import style
 
 METADATA: dict[str, dict[str, Any]] = {

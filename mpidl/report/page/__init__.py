@@ -12,7 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from mpidl import reader
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 from mpidl.report import figures, lateness, statistics, style
 from mpidl.report.collection import Collection
 from mpidl.report.labels import Compared

@@ -10,11 +10,11 @@ from findings import kind, left, note, real, trying
 
 from mpidl.accelerators import settle
 from mpidl.batch import Batch
+from mpidl.config.runfile import Evaluation, Training
 from mpidl.device import Device, Samples
 from mpidl.exchange import BACKENDS, Wiring
 from mpidl.models import MODELS, Shape
 from mpidl.node import Node
-from mpidl.runfile import Evaluation, Training
 
 TRAINING = Training(steps=2, batch_size=32, lr=0.01)
 MODEL, NUMBERS = ("resnet18", 11_173_962) if real() else ("logistic", 111_739)

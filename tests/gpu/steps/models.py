@@ -10,9 +10,9 @@ from torch import Tensor
 
 from mpidl.accelerators import rounding
 from mpidl.batch import Batch
+from mpidl.config.runfile import Training
 from mpidl.device import Device, Samples
 from mpidl.models import MODELS, Shape
-from mpidl.runfile import Training
 
 DEVICES = 4
 IMAGE = Shape((3, 32, 32), 10)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from mpidl.outcome import Outcome
+from mpidl.config.outcome import Outcome
 
 WIDTH = 80
 """Characters of a value that a sentence shows."""
@@ -81,7 +81,7 @@ class _Version(argparse.Action):
     """Prints version and commit; they are not looked for unless they are asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        from mpidl import version
+        from mpidl.config import version
 
         print(version.told())
         parser.exit()

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mpidl import shipped, tables
-from mpidl.faults import Fault, shown
-from mpidl.registry import Registry, nearest
-from mpidl.runfile.settings import SECTIONS, RunFile, Topology
+from mpidl.config import shipped, toml
+from mpidl.config.faults import Fault, shown
+from mpidl.config.registry import Registry, nearest
+from mpidl.config.runfile.settings import SECTIONS, RunFile, Topology
 
 PATHS = (("topology", "file"), ("topology", "base"), ("data", "dir"))
 """Settings that are paths, by section and key."""
@@ -31,7 +31,7 @@ def read(
     Raises:
         Fault: With one sentence for every setting that is wrong.
     """
-    found = tables.read(source)
+    found = toml.read(source)
     if isinstance(source, str):
         override(found, overrides, kinds or {})
         return validate(found, kinds or {})
@@ -71,13 +71,13 @@ def placed(file: RunFile, folders: Sequence[Path], overrides: Sequence[str] = ()
     return file
 
 
-def override(found: tables.Tables, overrides: Sequence[str], kinds: Mapping[str, Registry]) -> None:
+def override(found: toml.Tables, overrides: Sequence[str], kinds: Mapping[str, Registry]) -> None:
     """Put ``section.key=value`` each into the tables of a run file; see :func:`tables.override`."""
     _prefer(found, {text.partition("=")[0].strip() for text in overrides})
-    tables.override(found, overrides, SECTIONS, kinds)
+    toml.override(found, overrides, SECTIONS, kinds)
 
 
-def lay_over(found: tables.Tables, piece: Mapping[str, Any], kinds: Mapping[str, Registry]) -> None:
+def lay_over(found: toml.Tables, piece: Mapping[str, Any], kinds: Mapping[str, Registry]) -> None:
     """Put a piece of a run file, which may be any of its settings, over its tables.
 
     Raises:
@@ -91,10 +91,10 @@ def lay_over(found: tables.Tables, piece: Mapping[str, Any], kinds: Mapping[str,
             raise Fault(f"{section} = {shown(table)}: must be a table, written [{section}].")
         settings += [(section, key, value) for key, value in table.items()]
     _prefer(found, {f"{section}.{key}" for section, key, _ in settings})
-    tables.put(found, settings, SECTIONS, kinds)
+    toml.put(found, settings, SECTIONS, kinds)
 
 
-def validate(found: tables.Tables, kinds: Mapping[str, Registry]) -> RunFile:
+def validate(found: toml.Tables, kinds: Mapping[str, Registry]) -> RunFile:
     """Check the tables of a run file; see :func:`read`."""
     faults: list[str] = []
     name = found.get("name", "run")
@@ -119,7 +119,7 @@ def validate(found: tables.Tables, kinds: Mapping[str, Registry]) -> RunFile:
     for key, section in SECTIONS.items():
         registry = None if key == "topology" and stored else kinds.get(key)
         try:
-            sections[key] = tables.check(key, section, found.get(key, {}), registry)
+            sections[key] = toml.check(key, section, found.get(key, {}), registry)
         except Fault as fault:
             faults += fault.sentences
     if faults:
@@ -127,7 +127,7 @@ def validate(found: tables.Tables, kinds: Mapping[str, Registry]) -> RunFile:
     return RunFile(name=name, **sections)
 
 
-def _prefer(found: tables.Tables, paths: Container[str]) -> None:
+def _prefer(found: toml.Tables, paths: Container[str]) -> None:
     """Let what is set later, by these paths, say where the graph comes from."""
     topology = found.get("topology")
     if isinstance(topology, dict) and "topology.file" in paths:

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 
 BUILT = re.compile(r"\+g([0-9a-f]+)(\.d[0-9]+)?$")
 """What setuptools-scm adds to a version: the commit, and a date if files had changed since."""

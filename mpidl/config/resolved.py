@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mpidl import tables
-from mpidl.faults import Fault, printable, shown
+from mpidl.config import toml
+from mpidl.config.faults import Fault, printable, shown
 
 SETTINGS = {
     "name": str,
@@ -30,7 +30,7 @@ def flat(path: Path, text: str) -> dict[str, Any]:
         Fault: If it is no run file.
     """
     try:
-        said = tables.read(text)
+        said = toml.read(text)
     except Fault:
         raise Fault(f"{path} is damaged: the run file in it is not TOML.") from None
     found: dict[str, Any] = {}

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_type_hints
 from pydantic import BaseModel, ConfigDict, create_model
 from pydantic.errors import PydanticUserError
 
-from mpidl.faults import Fault
+from mpidl.config.faults import Fault
 
 Builder = Callable[..., Any]
 F = TypeVar("F", bound=Builder)

@@ -1,12 +1,12 @@
 """What comes with the program beside its code: sites, studies, run files, batch scripts, graphs.
 
-python -m mpidl.shipped prints the folder that has them in ``launch/`` and ``topologies/``.
+python -m mpidl.config.shipped prints the folder that has them in ``launch/`` and ``topologies/``.
 """
 
 import os
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def folder() -> Path:

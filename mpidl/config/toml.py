@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError, create_model
 
-from mpidl import shipped
-from mpidl.faults import Fault, entry, shown
-from mpidl.registry import Registry, nearest
+from mpidl.config import shipped
+from mpidl.config.faults import Fault, entry, shown
+from mpidl.config.registry import Registry, nearest
 
 Tables = dict[str, Any]
 

@@ -1,7 +1,9 @@
 """Everything that decides a result, read from TOML into validated, frozen settings."""
 
-from mpidl.runfile.reading import lay_over, override, placed, read, validate
-from mpidl.runfile.settings import (
+from pathlib import Path
+
+from mpidl.config.runfile.reading import lay_over, override, placed, read, validate
+from mpidl.config.runfile.settings import (
     SECTIONS,
     UNTOLD,
     Checkpoint,
@@ -20,6 +22,7 @@ from mpidl.runfile.settings import (
 )
 
 __all__ = [
+    "DEFAULT",
     "SECTIONS",
     "UNTOLD",
     "Checkpoint",
@@ -41,3 +44,6 @@ __all__ = [
     "read",
     "validate",
 ]
+
+DEFAULT = Path(__file__).parents[1] / "default.toml"
+"""The run file of a run that is given none, in the package."""
