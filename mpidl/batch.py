@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from mpidl import accelerators
 from mpidl.config.runfile import Evaluation, Training
 from mpidl.device import Device, Samples, precision
 from mpidl.optimizers import RowOptimizer
+from mpidl.ranks import accelerators
 from mpidl.scores import IGNORED, Score, Tally, losses_of
 
 DEPENDENT = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)

@@ -8,8 +8,8 @@ although its convolutions become grouped ones, which may take longer than one af
 import numpy as np
 from torch import nn
 
-from mpidl import accelerators
 from mpidl.plan import Plan
+from mpidl.ranks import accelerators
 
 FEW = 8
 """Devices a rank from which on they pay."""

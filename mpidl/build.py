@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
-from mpidl import accelerators, batching, provenance, schema, world
+from mpidl import batching, provenance, schema
 from mpidl.algorithms import Lengths
 from mpidl.batch import Batch, obstacle
 from mpidl.checkpoint import Found, Saver, Story
@@ -21,14 +21,15 @@ from mpidl.exchange import BACKENDS, Wiring, survey
 from mpidl.gossip import Gossip, Learner
 from mpidl.hardware import of_all
 from mpidl.models import MODELS
-from mpidl.node import Board, Node
 from mpidl.plan import Plan
+from mpidl.ranks import accelerators, world
+from mpidl.ranks.node import Board, Node
+from mpidl.ranks.world import Comm
 from mpidl.recorder import Recorder
 from mpidl.rounds import Parts
 from mpidl.rows import FLAGS, width
 from mpidl.shards import Stock
 from mpidl.snapshot import Snapshot, origin, recognize
-from mpidl.world import Comm
 
 Array = npt.NDArray[Any]
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from mpidl import hdf5, heap, host, schema
+from mpidl import heap, schema
 from mpidl.config.faults import Fault, printable, shown
+from mpidl.ranks import hdf5, host
 
 BROKEN = (
     *(OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError),

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from mpidl import facts, forecast, graphs, network, outlook, provenance, world
+from mpidl import facts, forecast, graphs, network, outlook, provenance
 from mpidl.plan import Plan
+from mpidl.ranks import world
+from mpidl.ranks.world import Comm
 from mpidl.shards import Stock
-from mpidl.world import Comm
 
 NONE = 1e-12
 """A spectral gap that is none but for rounding."""

@@ -5,11 +5,12 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
-from mpidl import accelerators, cautions, graphs, network, outlook, strategies
+from mpidl import cautions, graphs, network, outlook, strategies
 from mpidl.algorithms import Lengths
 from mpidl.exchange import survey
 from mpidl.exchange.trips import trips
 from mpidl.plan import Plan
+from mpidl.ranks import accelerators
 from mpidl.shards import Stock
 
 PICTURED = 40

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mpidl import kernels
-from mpidl.world import Comm
+from mpidl.ranks.world import Comm
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 try:
-    from mpidl import _native  # type: ignore[attr-defined]
+    from mpidl.ranks import _native  # type: ignore[attr-defined]
 except ImportError:
     _native = None
 

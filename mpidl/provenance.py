@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mpidl import cautions, graphs, hdf5, host, schema, watchdog, world
+from mpidl import cautions, graphs, schema
 from mpidl.config import version
 from mpidl.datasets.sources import SOURCES
 from mpidl.hardware import Hardware
 from mpidl.plan import Plan
+from mpidl.ranks import hdf5, host, watchdog, world
+from mpidl.ranks.world import Comm
 from mpidl.shards import Stock
-from mpidl.world import Comm
 
 if TYPE_CHECKING:
     from mpidl.exchange.memory import Exchange

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mpidl import careful, hdf5, heap, schema
+from mpidl import careful, heap, schema
 from mpidl.config.faults import Fault, printable
 from mpidl.config.resolved import flat
+from mpidl.ranks import hdf5
 
 if TYPE_CHECKING:
     import xarray as xr

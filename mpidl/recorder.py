@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import hdf5, schema
+from mpidl import schema
 from mpidl.config.runfile import Record
-from mpidl.node import Node
+from mpidl.ranks import hdf5
+from mpidl.ranks.node import Node
 
 Array = npt.NDArray[Any]
 

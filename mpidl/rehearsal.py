@@ -1,12 +1,12 @@
 """What a run refuses that neither its file nor its data tell: found before it writes anything."""
 
-from mpidl import accelerators, world
 from mpidl.algorithms import Lengths
 from mpidl.config.faults import Fault
-from mpidl.node import Node
 from mpidl.plan import Plan
+from mpidl.ranks import accelerators, world
+from mpidl.ranks.node import Node
+from mpidl.ranks.world import Comm
 from mpidl.shards import Stock
-from mpidl.world import Comm
 
 
 def rehearse(comm: Comm, made: Plan, stock: Stock) -> None:

@@ -11,8 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mpidl import careful, hdf5, schema
+from mpidl import careful, schema
 from mpidl.config.faults import Fault, command
+from mpidl.ranks import hdf5
 
 LARGEST = 2**30
 """Bytes that all data of a file may take once unpacked, unless the file is larger."""

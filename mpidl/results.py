@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import careful, hdf5, host, schema
+from mpidl import careful, schema
 from mpidl.config.faults import Fault
+from mpidl.ranks import hdf5, host
 
 Array = npt.NDArray[Any]
 

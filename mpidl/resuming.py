@@ -3,11 +3,12 @@
 from contextlib import suppress
 from pathlib import Path
 
-from mpidl import checkpoint, graphs, plan, results, world
+from mpidl import checkpoint, graphs, plan, results
 from mpidl.checkpoint import Found
 from mpidl.config.faults import Fault
 from mpidl.plan import Plan
-from mpidl.world import Comm
+from mpidl.ranks import world
+from mpidl.ranks.world import Comm
 
 
 def finished(comm: Comm, made: Plan, path: Path, resume: str | None) -> bool:

@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpidl import watchdog
 from mpidl.batch import Batch
 from mpidl.checkpoint import Saver
 from mpidl.config.outcome import Outcome, asked
 from mpidl.device import Device, Samples
 from mpidl.gossip import Gossip
 from mpidl.hardware import Hardware
-from mpidl.node import Board
 from mpidl.plan import Plan
+from mpidl.ranks import watchdog
+from mpidl.ranks.node import Board
+from mpidl.ranks.world import Comm
 from mpidl.recorder import Recorder
 from mpidl.rows import FLAGS, Array, Row, Series, Table
 from mpidl.scores import Score
 from mpidl.snapshot import Snapshot
-from mpidl.world import Comm
 
 
 @dataclass(frozen=True)

@@ -12,20 +12,16 @@ from pathlib import Path
 if __name__ == "__main__":
     # While modules load, Ctrl-C ends a rank without a traceback, and who asks for a stop is heard.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from mpidl import ends
+    from mpidl.ranks import stopping
 
-    ends.listen(*ends.WARNINGS)
-    from mpidl import start
+    stopping.listen(*stopping.WARNINGS)
+    from mpidl.ranks import standin
 
-    start.fork_from_one("mpidl.run")
+    standin.fork_from_one("mpidl.run")
 
 from mpidl import (
     check,
     checkpoint,
-    claims,
-    ends,
-    hdf5,
-    host,
     listing,
     plan,
     provenance,
@@ -34,9 +30,6 @@ from mpidl import (
     resuming,
     schema,
     shards,
-    walltime,
-    watchdog,
-    world,
 )
 from mpidl.checkpoint import Found
 from mpidl.config import version
@@ -44,8 +37,9 @@ from mpidl.config.faults import Fault, Parser
 from mpidl.config.outcome import Outcome, asked
 from mpidl.plan import Plan
 from mpidl.progress import Display
+from mpidl.ranks import claims, hdf5, host, stopping, walltime, watchdog, world
+from mpidl.ranks.world import Comm
 from mpidl.shards import Stock
-from mpidl.world import Comm
 
 
 def patience(text: str) -> float:
@@ -142,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     It is 0 when all is done, 75 where the run stopped and wants to be started again, 130 after
     Ctrl-C, 3 where a loss is not finite, 1 where the state cannot be saved. A user's fault ends
-    with exit code 2, a program's fault with 1; see :func:`mpidl.world.world`.
+    with exit code 2, a program's fault with 1; see :func:`mpidl.ranks.world.world`.
 
     A program that calls it, from any of its threads and as often as it likes, finds its process as
     it was: signal handlers, communicators, torch's threads, random states and use of TF32.
@@ -157,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(text, end="")
         return 0
     # MPI may have taken signals for itself when it started.
-    with world.world() as comm, ends.listening(*ends.WARNINGS):
+    with world.world() as comm, stopping.listening(*stopping.WARNINGS):
         if options.patience is not None and watchdog.on_duty is not None:
             watchdog.on_duty.patience = patience(options.patience)
         given = options.walltime
@@ -171,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path = options.out / f"{file.name}.h5"
         if options.check:
             # There is nothing to save.
-            with ends.unheard(*ends.WARNINGS):
+            with stopping.unheard(*stopping.WARNINGS):
                 if resuming.finished(comm, made, path, options.resume):
                     return Outcome.COMPLETED.code
                 with begin(comm, made, path, options.overwrite, options.resume) as start:
@@ -289,8 +283,8 @@ def _work(comm: Comm, made: Plan, start: Start, path: Path, limit: float | None)
         if found is not None:
             display.console.print(f"goes on after round {first}, from {found.path}")
         # One rank that knows the end stops all.
-        near = ends.Ends(walltime.left(limit, ask=leads)).near
-        with closing(display), ends.listening(signal.SIGINT, *ends.WARNINGS):
+        near = stopping.Ends(walltime.left(limit, ask=leads)).near
+        with closing(display), stopping.listening(signal.SIGINT, *stopping.WARNINGS):
             outcome = wanted(comm) or rounds.run_rounds(parts, display.watch, near, first)
         completed = outcome is Outcome.COMPLETED
         parts.recorder.close(completed)
@@ -328,10 +322,10 @@ def claimed(comm: Comm, hold: claims.Hold, patient: bool, there: bool = False) -
 
 def wanted(comm: Comm) -> Outcome | None:
     """Collective. How all ranks end, where some were asked to stop while the run started."""
-    own = ends.wish()
+    own = stopping.wish()
     return asked(comm.allgather(0 if own is None else own.code))
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    start.end_with(main)
+    standin.end_with(main)

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import datasets, host, models, ood, placement, world
+from mpidl import datasets, models, ood, placement
 from mpidl.config import seeds, shipped
 from mpidl.config.faults import Fault
 from mpidl.config.runfile import RunFile
 from mpidl.datasets.sources import SOURCES, look
-from mpidl.node import Shared
 from mpidl.plan import Plan
-from mpidl.world import Comm
+from mpidl.ranks import host, world
+from mpidl.ranks.node import Shared
+from mpidl.ranks.world import Comm
 
 Array = npt.NDArray[Any]
 Pair = tuple[Array, Array]

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import torch
 
-from mpidl import accelerators, build, host, network
+from mpidl import build, network
 from mpidl.config.faults import Fault, shown
 from mpidl.exchange import survey
 from mpidl.models import MODELS
 from mpidl.plan import Plan
+from mpidl.ranks import accelerators, host
+from mpidl.ranks.world import Comm
 from mpidl.shards import Stock
-from mpidl.world import Comm
 
 FEW = 2
 """Samples that a model is given."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 # It sets what MPI and HDF5 read when they start.
-from mpidl import world
+from mpidl.ranks import world
 from tests import deal
 
 world.load()

@@ -11,9 +11,9 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from mpidl import claims, ends, host
-from mpidl.claims import Claim, Hold
 from mpidl.config.faults import Fault
+from mpidl.ranks import claims, host, stopping
+from mpidl.ranks.claims import Claim, Hold
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_with_patience_a_writer_that_goes_on_is_told_in_the_end(target, other, m
 
 
 def test_patience_ends_where_somebody_asks_for_a_stop(target, other, monkeypatch):
-    monkeypatch.setattr(ends, "asked", [signal.SIGTERM])
+    monkeypatch.setattr(stopping, "asked", [signal.SIGTERM])
     other()
     assert take(target, True)[0] is False
 

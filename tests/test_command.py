@@ -10,7 +10,7 @@ from mpi4py import MPI
 
 import pytest
 
-from mpidl import host
+from mpidl.ranks import host
 
 pytestmark = pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts its own ranks")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mpidl import host
+from mpidl.ranks import host
 
 BESIDE = """
 import sys

@@ -12,7 +12,7 @@ from mpi4py import MPI
 import numpy as np
 import pytest
 
-from mpidl import host
+from mpidl.ranks import host
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 NAMES = f"mpidl{os.getpid()}a", f"mpidl{os.getpid()}b"
@@ -120,7 +120,7 @@ import numpy as np, torch
 from mpidl import plan, world
 from mpidl.exchange import Wiring
 from mpidl.exchange.slab import Shared
-from mpidl.node import Node
+from mpidl.ranks.node import Node
 
 def main():
     with world.world() as comm:

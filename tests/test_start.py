@@ -10,7 +10,7 @@ from mpi4py import MPI
 
 import pytest
 
-from mpidl import host, start
+from mpidl.ranks import host, standin
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 PATIENCE = 60.0
@@ -59,7 +59,7 @@ def launch(tmp_path):
     def start_job(script, *before, fork=1, then="pass", text="", first=""):
         (tmp_path / "imported.py").write_text(IMPORTED.format(then=then))
         environment = host.unlaunched(os.environ)
-        environment |= {"PYTHONPATH": str(tmp_path), start.SWITCH: str(fork)}
+        environment |= {"PYTHONPATH": str(tmp_path), standin.SWITCH: str(fork)}
         command = [sys.executable, "-c", first + BEGIN + script]
         parts = before or (("-n", "3"),)
         line = [MPIEXEC]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mpidl import graphs, host, plan, strategies, topology
+from mpidl import graphs, plan, strategies, topology
+from mpidl.ranks import host
 
 ROOT = Path(__file__).parent.parent
 STORED = ROOT / "topologies" / "ba_8_2_0.txt"

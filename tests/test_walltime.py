@@ -9,11 +9,11 @@ from concurrent import futures
 
 import pytest
 
-from mpidl import ends, walltime
 from mpidl.config import outcome
 from mpidl.config.faults import Fault
 from mpidl.config.outcome import Outcome
-from mpidl.walltime import MOMENTS
+from mpidl.ranks import stopping, walltime
+from mpidl.ranks.walltime import MOMENTS
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +110,7 @@ def test_where_pbs_does_not_say_there_is_no_end(qstat, monkeypatch, capfd, scrip
 def test_a_run_stops_when_its_next_round_might_not_fit(monkeypatch):
     clock = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    stops = ends.Ends(100.0)
+    stops = stopping.Ends(100.0)
     done = 0
     for seconds in (10.0, 30.0, 10.0, 10.0, 10.0, 10.0):
         clock[0] += seconds
@@ -122,7 +122,7 @@ def test_a_run_stops_when_its_next_round_might_not_fit(monkeypatch):
 
 
 def test_a_clock_that_is_set_stops_nothing(monkeypatch):
-    stops = ends.Ends(3600.0)
+    stops = stopping.Ends(3600.0)
     monkeypatch.setattr(time, "time", lambda: 4e9)
     assert not stops.near(saving=0.0)
 
@@ -130,13 +130,13 @@ def test_a_clock_that_is_set_stops_nothing(monkeypatch):
 @pytest.fixture
 def listening():
     """Signals that ask for a stop are taken down."""
-    with ends.listening(signal.SIGINT, *ends.WARNINGS):
-        yield ends.Ends(math.inf)
+    with stopping.listening(signal.SIGINT, *stopping.WARNINGS):
+        yield stopping.Ends(math.inf)
 
 
-@pytest.mark.parametrize("number", ends.WARNINGS)
+@pytest.mark.parametrize("number", stopping.WARNINGS)
 def test_a_warning_asks_however_often_it_comes(listening, number, monkeypatch):
-    monkeypatch.setattr(ends, "print_into_files_only", lambda: None)
+    monkeypatch.setattr(stopping, "print_into_files_only", lambda: None)
     assert listening.near(0.0) is None
     signal.raise_signal(number)
     signal.raise_signal(number)
@@ -151,15 +151,15 @@ def test_a_second_ctrl_c_ends_at_once(listening):
 
 
 def test_what_was_ignored_is_ignored_and_all_is_put_back(monkeypatch):
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, *ends.WARNINGS)}
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, *stopping.WARNINGS)}
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with ends.listening(*kept):
+        with stopping.listening(*kept):
             signal.raise_signal(signal.SIGHUP)
-            assert ends.wish() is None
+            assert stopping.wish() is None
             signal.raise_signal(signal.SIGTERM)
-            assert ends.wish() is Outcome.STOPPED
-        assert ends.wish() is None
+            assert stopping.wish() is Outcome.STOPPED
+        assert stopping.wish() is None
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -169,7 +169,7 @@ def test_what_was_ignored_is_ignored_and_all_is_put_back(monkeypatch):
 def test_a_thread_hears_nothing_and_changes_nothing():
     before = signal.getsignal(signal.SIGTERM)
     with futures.ThreadPoolExecutor() as pool:
-        assert pool.submit(ends.listen, signal.SIGTERM).result() == {}
+        assert pool.submit(stopping.listen, signal.SIGTERM).result() == {}
     assert signal.getsignal(signal.SIGTERM) == before
 
 

@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from mpidl import watchdog
-from mpidl.watchdog import FIELDS, PHASES, Watchdog
+from mpidl.ranks import watchdog
+from mpidl.ranks.watchdog import FIELDS, PHASES, Watchdog
 
 
 class Job:

@@ -4,8 +4,8 @@ from functools import partial
 
 import pytest
 
-from mpidl import accelerators, world
 from mpidl.config.faults import Breakdown
+from mpidl.ranks import accelerators, world
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
-    from mpidl import start
+    from mpidl.ranks import standin
 
-    start.fork_from_one("mpidl.bench.__main__")
+    standin.fork_from_one("mpidl.bench.__main__")
 
-from mpidl import accelerators, hdf5, host, kernels, provenance, world
+from mpidl import kernels, provenance
 from mpidl.config import version
 from mpidl.config.faults import Fault, Parser
 from mpidl.hardware import describe
-from mpidl.world import Comm
+from mpidl.ranks import accelerators, hdf5, host, world
+from mpidl.ranks.world import Comm
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +30,7 @@ KINDS = ("auto", "cpu", "cuda", "xpu")
 
 
 def prepare(arguments: Sequence[str]) -> None:
-    """Import what the ranks need; see :func:`mpidl.start.fork_from_one`."""
+    """Import what the ranks need; see :func:`mpidl.ranks.standin.fork_from_one`."""
     with suppress(Fault):
         if told(parser().parse_args(arguments)):
             return
@@ -168,4 +169,4 @@ def machine(ranks: int, hardware: "torch.device") -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    start.end_with(main)
+    standin.end_with(main)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from mpidl import graphs, host, plan
+from mpidl import graphs, plan
 from mpidl.bench.clock import CPU, Times, rounds
-from mpidl.node import Node
 from mpidl.progress import LAUNCHERS
-from mpidl.world import Comm
+from mpidl.ranks import host
+from mpidl.ranks.node import Node
+from mpidl.ranks.world import Comm
 
 DEVICES = (33, 1000)
 """Sizes of the graphs whose set-up is timed."""

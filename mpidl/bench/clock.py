@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mpidl.accelerators import settle
-from mpidl.node import Node
+from mpidl.ranks.accelerators import settle
+from mpidl.ranks.node import Node
 
 CPU = torch.device("cpu")
 """Where nothing has to be waited for."""

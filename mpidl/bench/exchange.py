@@ -5,13 +5,13 @@ from typing import Any
 import networkx as nx
 import torch
 
-from mpidl import world
 from mpidl.bench import clock, plain
 from mpidl.bench.plain import Build
 from mpidl.config.faults import Fault
 from mpidl.exchange import BACKENDS
-from mpidl.node import Node
-from mpidl.world import Comm
+from mpidl.ranks import world
+from mpidl.ranks.node import Node
+from mpidl.ranks.world import Comm
 
 PASSES = 2
 """How often each way has its turn, so that a slow minute does not fall on one of them."""

@@ -11,8 +11,8 @@ from torch import Tensor
 from mpidl import kernels
 from mpidl.bench import clock
 from mpidl.bench.exchange import topology
-from mpidl.node import Node
-from mpidl.world import Comm
+from mpidl.ranks.node import Node
+from mpidl.ranks.world import Comm
 
 VECTORS = 16
 """Vectors that are mixed, by the rows of BA(16, 2)."""

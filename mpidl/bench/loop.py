@@ -11,11 +11,12 @@ from mpi4py import MPI
 import numpy as np
 import torch
 
-from mpidl import build, host, plan, rounds, shards, world
-from mpidl.accelerators import settle
+from mpidl import build, plan, rounds, shards
 from mpidl.bench import clock
+from mpidl.ranks import host, world
+from mpidl.ranks.accelerators import settle
+from mpidl.ranks.world import Comm
 from mpidl.rows import Table
-from mpidl.world import Comm
 
 SETTINGS = ("training.steps=1", "training.batch_size=8", "data.test_samples=100", "record.every=10")
 """So little work that what remains is waiting, telling and recording."""

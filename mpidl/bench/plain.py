@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mpidl.exchange import BACKENDS, Wiring
-from mpidl.node import Node
+from mpidl.ranks.node import Node
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from mpidl import world
 from mpidl.bench import clock
 from mpidl.checkpoint import Saver, Story
 from mpidl.config import version
 from mpidl.config.runfile import Checkpoint
-from mpidl.world import Comm
+from mpidl.ranks import world
+from mpidl.ranks.world import Comm
 
 PLAIN = "a file for each rank"
 """The way that others are compared with: write, fsync, wait for all."""

@@ -13,7 +13,7 @@ import numpy as np
 from mpidl.checkpoint import sealed
 from mpidl.checkpoint.sealed import Array, Damaged, Head
 from mpidl.config.faults import Fault
-from mpidl.world import Comm
+from mpidl.ranks.world import Comm
 
 SUFFIX, DRAFT = ".checkpoints", ".writing"
 

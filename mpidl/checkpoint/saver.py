@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import results, watchdog
+from mpidl import results
 from mpidl.checkpoint import finder, sealed
 from mpidl.checkpoint.sealed import Array, Head, Story
 from mpidl.config.runfile import Checkpoint
-from mpidl.world import Comm
+from mpidl.ranks import watchdog
+from mpidl.ranks.world import Comm
 
 IDLE, WRITING, WRITTEN, FAILED = range(4)
 """How far a rank is with its part of a checkpoint."""

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mpidl import hdf5
+from mpidl.ranks import hdf5
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]

@@ -20,7 +20,7 @@ from mpidl.ensemble.pool import Request
 from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study import Study
 from mpidl.ensemble.timing import Orders
-from mpidl.walltime import seconds
+from mpidl.ranks.walltime import seconds
 
 HOUR = 3600.0
 

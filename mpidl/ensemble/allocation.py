@@ -11,7 +11,7 @@ from typing import Any
 
 from mpidl.config.faults import Fault
 from mpidl.ensemble.sites import Site
-from mpidl.walltime import end_of, job_in
+from mpidl.ranks.walltime import end_of, job_in
 
 JOBS = {"pbs": "PBS_JOBID", "slurm": "SLURM_JOB_ID"}
 """Variables that number the job of a process, by scheduler."""

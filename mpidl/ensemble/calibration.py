@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from mpidl import hdf5, host, plan, rows, shards
+from mpidl import plan, rows, shards
 from mpidl.config import runfile, toml
 from mpidl.config.faults import Fault
 from mpidl.config.runfile import RunFile
@@ -22,6 +22,7 @@ from mpidl.ensemble import launchers, sites, worker
 from mpidl.ensemble.cost import Measured, Measurements, kind, samples
 from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study import Study
+from mpidl.ranks import hdf5, host
 
 FIGURES = "figures.toml"
 """The file in a study's folder that keeps what was measured."""

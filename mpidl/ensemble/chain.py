@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from mpidl.config.faults import Fault
 from mpidl.ensemble import allocation
 from mpidl.ensemble.sites import Site
-from mpidl.walltime import MOMENTS
+from mpidl.ranks.walltime import MOMENTS
 
 WORDS, CHAIN = "MPIDL_JOB", "MPIDL_CHAIN"
 """Variables: what to start, and how many jobs may follow."""

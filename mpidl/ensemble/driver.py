@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
 
-from mpidl import ends
 from mpidl.config.outcome import Outcome as Ending
 from mpidl.ensemble import keeper, pool
 from mpidl.ensemble.cost import MARGIN
@@ -25,6 +24,7 @@ from mpidl.ensemble.study import Run, Study, phases
 from mpidl.ensemble.timing import Orders, Timing
 from mpidl.ensemble.worker import Outcome, Task
 from mpidl.progress import clock
+from mpidl.ranks import stopping
 
 LOOK = 1.0
 """Seconds between two looks at what goes on."""
@@ -218,9 +218,9 @@ class Driver:
                 os._exit(Ending.INTERRUPTED.code)
             self._asked.append(number)
             if number == signal.SIGHUP:
-                ends.print_into_files_only()
+                stopping.print_into_files_only()
 
-        numbers = signal.SIGINT, *ends.heeded(*ends.WARNINGS)
+        numbers = signal.SIGINT, *stopping.heeded(*stopping.WARNINGS)
         before = {number: signal.signal(number, ask) for number in numbers}
         try:
             yield

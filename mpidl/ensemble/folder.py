@@ -11,8 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mpidl import claims, host, results
+from mpidl import results
 from mpidl.config.faults import Fault
+from mpidl.ranks import claims, host
 
 END = 4000
 """Characters of a log's end that are looked at."""

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mpidl import host
 from mpidl.config.faults import Fault
 from mpidl.config.registry import nearest
 from mpidl.ensemble import allocation, cost, sites
@@ -18,6 +17,7 @@ from mpidl.ensemble.packing import Group, Offer, chain, gaps, groups, offer
 from mpidl.ensemble.sites import Queue, Shape, Site
 from mpidl.ensemble.study import Study
 from mpidl.ensemble.words import HOUR, brief, duration, in_hours, so_many, span, spread
+from mpidl.ranks import host
 
 
 def report(

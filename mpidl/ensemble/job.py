@@ -22,11 +22,11 @@ from types import FrameType
 from mpidl import graphs, plan
 from mpidl.config.faults import Fault, Parser, tell
 from mpidl.config.outcome import Outcome
-from mpidl.ends import WARNINGS, heeded
 from mpidl.ensemble import __main__, allocation, chain, launchers, sites, study
 from mpidl.ensemble.chain import Request
 from mpidl.ensemble.folder import rounds
 from mpidl.ensemble.sites import Site
+from mpidl.ranks.stopping import WARNINGS, heeded
 
 ASK = signal.SIGUSR1
 """What asks work to stop; launchers pass it on to ranks."""

@@ -8,9 +8,9 @@ run's first node, and is used on each of its nodes.
 import signal
 from collections.abc import Mapping, Sequence
 
-from mpidl import host
 from mpidl.ensemble import sites
 from mpidl.ensemble.sites import Shape, Site
+from mpidl.ranks import host
 
 IN_A_JOB = ("SLURM_JOB_ID", "SLURM_JOBID")
 """By these srun finds the nodes that it may use."""

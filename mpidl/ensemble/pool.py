@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from mpidl import host
 from mpidl.config.faults import Fault
 from mpidl.ensemble import allocation
 from mpidl.ensemble.keeper import Later
 from mpidl.ensemble.sites import Shape, Site
 from mpidl.ensemble.worker import Outcome, Task, perform
+from mpidl.ranks import host
 
 APART = "import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])"
 """Python that starts a command where signals to the driver's group, such as Ctrl-C, do not come."""

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from mpidl import accelerators, host
 from mpidl.config import shipped, toml
 from mpidl.config.faults import Fault, shown
 from mpidl.config.registry import nearest
 from mpidl.config.runfile import Count, Rate, Section
+from mpidl.ranks import accelerators, host
 
 SITES = Path("launch") / "sites"
 """Where site files lie: in what comes with this program, and where the command is given."""

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mpidl import host
 from mpidl.ensemble import launchers
 from mpidl.ensemble.folder import Claim, Folder
 from mpidl.ensemble.sites import Shape, Site
-from mpidl.walltime import MOMENTS
+from mpidl.ranks import host
+from mpidl.ranks.walltime import MOMENTS
 
 PERIOD = 1.0
 """Seconds between two looks at a run."""

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from mpidl.config.faults import Fault
 from mpidl.config.registry import Registry
-from mpidl.node import Node
-from mpidl.world import Comm
+from mpidl.ranks.node import Node
+from mpidl.ranks.world import Comm
 
 if TYPE_CHECKING:
     import torch

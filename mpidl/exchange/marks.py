@@ -7,8 +7,8 @@ from mpi4py import MPI
 import torch
 from torch import Tensor
 
-from mpidl.accelerators import settle
 from mpidl.exchange.memory import Buffers
+from mpidl.ranks.accelerators import settle
 
 LENGTH = 251
 """After so many numbers marks repeat; the largest is exact in 16 bits."""

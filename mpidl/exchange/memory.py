@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from mpidl import metrics
-from mpidl.accelerators import settle
 from mpidl.exchange import Wiring
 from mpidl.exchange.average import Average
 from mpidl.exchange.trips import ranks_served
 from mpidl.kernels import Mixture
+from mpidl.ranks.accelerators import settle
 
 Row = npt.NDArray[np.float64]
 Members = Sequence[int]

@@ -7,11 +7,11 @@ from mpi4py import MPI
 import torch
 from torch import Tensor
 
-from mpidl.accelerators import settle
 from mpidl.exchange import Wiring
 from mpidl.exchange.aware import connect
 from mpidl.exchange.memory import Buffers
 from mpidl.exchange.trips import ranks_served, trips
+from mpidl.ranks.accelerators import settle
 
 WORDS = {2: MPI.UINT16_T, 4: MPI.UINT32_T, 8: MPI.UINT64_T}
 """Vectors travel as they lie in memory: their numbers are not MPI's concern."""

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mpidl.accelerators import settle
 from mpidl.exchange import Wiring
 from mpidl.exchange.aware import connect
 from mpidl.exchange.memory import Buffers, Slots, members_of
 from mpidl.exchange.neighborhoods import WORDS, as_bytes, pinned
 from mpidl.exchange.trips import few, ranks_served
 from mpidl.kernels import Mixture
+from mpidl.ranks.accelerators import settle
 
 
 class Pairs(Buffers):

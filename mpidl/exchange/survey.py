@@ -10,16 +10,16 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import accelerators
 from mpidl.config.faults import Fault
 from mpidl.exchange.trips import trips
-from mpidl.node import SHARED, Node, room
+from mpidl.ranks import accelerators
+from mpidl.ranks.node import SHARED, Node, room
 
 if TYPE_CHECKING:
     import torch
 
     from mpidl.exchange import Wiring
-    from mpidl.world import Comm
+    from mpidl.ranks.world import Comm
 
 HOME = {"shared": "cpu", "gloo": "cpu", "nccl": "cuda", "ipc": "cuda", "xccl": "xpu", "ccl": "xpu"}
 """By backend, the memory whose vectors it carries. Those that are not here carry any."""

@@ -10,12 +10,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mpidl.accelerators import settle
 from mpidl.config.faults import Fault
 from mpidl.exchange import Wiring, handles, marks
 from mpidl.exchange.memory import Buffers
 from mpidl.exchange.survey import distant
 from mpidl.exchange.trips import ranks_served
+from mpidl.ranks.accelerators import settle
 
 PROBE = 1 << 20
 """Bytes that are mapped to see whether memory can be mapped at all."""

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mpidl import world
+from mpidl.ranks import world
 
 ROOT = Path(__file__).parents[2]
 RANKS = (1, 2, 4, 8)

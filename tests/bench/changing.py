@@ -14,9 +14,9 @@ import torch
 
 from mpidl import plan
 from mpidl.exchange import BACKENDS, Wiring
-from mpidl.node import Node
 from mpidl.plan import Plan
-from mpidl.world import Comm
+from mpidl.ranks.node import Node
+from mpidl.ranks.world import Comm
 
 KINDS = ("what the round wants", "all")
 ROUNDS, TURNS = 20, 2

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mpidl import host
+from mpidl.ranks import host
 
 BASE = """
 [topology]

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from mpidl import claims
 from mpidl.config.faults import Fault
 from mpidl.ensemble import folder as room
 from mpidl.ensemble import keeper, worker
 from mpidl.ensemble.folder import Attempt, Claim, Folder
+from mpidl.ranks import claims
 
 MINE = Claim(slot=0, driver="driver")
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from mpidl import walltime
 from mpidl.config.faults import Fault
 from mpidl.ensemble import allocation, chain, folder, job, sites
 from mpidl.ensemble.chain import Request
 from mpidl.ensemble.job import Work
+from mpidl.ranks import walltime
 
 WAIT = "trap 'exit 75' USR1; while :; do sleep 0.05; done"
 

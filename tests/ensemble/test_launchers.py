@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mpidl import host
 from mpidl.ensemble import launchers, sites
 from mpidl.ensemble.sites import Node, Site
+from mpidl.ranks import host
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 HOSTS = ["a", "b", "c"]

@@ -8,7 +8,7 @@ from mpidl.config.faults import Fault
 from mpidl.ensemble import sites, table
 from mpidl.ensemble.__main__ import main
 from mpidl.ensemble.folder import Folder
-from mpidl.walltime import seconds
+from mpidl.ranks.walltime import seconds
 
 
 def told(capsys, *arguments):

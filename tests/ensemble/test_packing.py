@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpidl import host
 from mpidl.config.faults import Fault
 from mpidl.ensemble import cost, forecast, packing, sites, study
 from mpidl.ensemble.packing import Group, Offer
 from mpidl.ensemble.sites import Figure, Node, Queue, Shape, Site
+from mpidl.ranks import host
 
 ROOT = Path(__file__).parents[2]
 STUDIES = ROOT / "launch" / "studies"

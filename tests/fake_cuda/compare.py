@@ -20,10 +20,11 @@ import torch
 from pydantic import Field
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from mpidl import device, run, watchdog, world
+from mpidl import device, run
 from mpidl.datasets import DATASETS, Dataset
 from mpidl.exchange.process_group import ProcessGroup
-from mpidl.world import Comm
+from mpidl.ranks import watchdog, world
+from mpidl.ranks.world import Comm
 from tests.fake_cuda import shim
 from tests.mpi.conftest import contents, small
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mpidl import host
+from mpidl.ranks import host
 from tests.fake_cuda import build
 from tests.fake_cuda.cases import Case
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from mpidl import host, world
+from mpidl.ranks import host, world
 from tests.fake_cuda import build
 
 device = build.load()

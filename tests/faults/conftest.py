@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mpidl import world
+from mpidl.ranks import world
 from tests.faults import jobs
 from tests.faults.jobs import Job, Numbers
 

@@ -13,7 +13,7 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-from mpidl import start
+from mpidl.ranks import standin
 
 place, rank, call = sys.argv[1], sys.argv[2], int(sys.argv[3])
 folder = Path(sys.argv[4])
@@ -48,9 +48,9 @@ def patch():
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    start.fork_from_one("mpidl.run")
+    standin.fork_from_one("mpidl.run")
     from mpidl import run
 
     patch()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    start.end_with(run.main)
+    standin.end_with(run.main)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpidl import host, start
+from mpidl.ranks import host, standin
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 STARTING, ENDING = 180.0, 60.0
@@ -109,7 +109,7 @@ class Job(Traces):
         for name in ("paused", "go"):
             (folder / name).unlink(missing_ok=True)
         overrides = [part for setting in settings for part in ("--set", setting)]
-        variables = host.unlaunched(os.environ) | {start.SWITCH: str(fork)} | (environment or {})
+        variables = host.unlaunched(os.environ) | {standin.SWITCH: str(fork)} | (environment or {})
         words = [*prefix, str(MPIEXEC), "-n", str(ranks), sys.executable, *script, *overrides]
         with (folder / "out").open("w") as out, (folder / "err").open("w") as err:
             self.process = subprocess.Popen(

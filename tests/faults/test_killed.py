@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 PLACES = {
-    "start-up: before MPI": ("mpidl.world:_mpi", 0),
+    "start-up: before MPI": ("mpidl.ranks.world:_mpi", 0),
     "start-up: data": ("mpidl.shards:cut", 0),
     "start-up: models": ("mpidl.build:make_devices", 0),
     "start-up: results file is laid out": ("mpidl.results:_variable", 20),

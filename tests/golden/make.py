@@ -10,7 +10,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from mpidl.world import Comm
+from mpidl.ranks.world import Comm
 
 HERE = Path(__file__).parent
 

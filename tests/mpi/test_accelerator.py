@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import accelerators, kernels, plan
+from mpidl import kernels, plan
 from mpidl.config.faults import Fault
 from mpidl.exchange import BACKENDS, Wiring
-from mpidl.node import Node
+from mpidl.ranks import accelerators
+from mpidl.ranks.node import Node
 
 WAYS = [
     *((kind, backend, "auto") for kind in ("cuda", "xpu") for backend in ("auto", "mpi")),

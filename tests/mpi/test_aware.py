@@ -15,7 +15,7 @@ from mpidl.exchange.delayed import Delayed
 from mpidl.exchange.neighborhoods import Neighborhoods
 from mpidl.exchange.pairs import Pairs
 from mpidl.exchange.trips import few, ranks_served
-from mpidl.node import Node
+from mpidl.ranks.node import Node
 from tests.mpi.dense import start
 
 KINDS = [Neighborhoods, Pairs, Delayed]

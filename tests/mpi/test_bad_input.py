@@ -14,7 +14,8 @@ import h5py
 import numpy as np
 import pytest
 
-from mpidl import accelerators, run, world
+from mpidl import run
+from mpidl.ranks import accelerators, world
 
 HUGE = 10**12
 

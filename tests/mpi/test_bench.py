@@ -9,7 +9,7 @@ import torch
 from mpidl import kernels
 from mpidl.bench import __main__ as bench
 from mpidl.bench import begin, clock, exchange, kernel, loop, plain
-from mpidl.node import Node
+from mpidl.ranks.node import Node
 
 pytestmark = pytest.mark.dealt
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import accelerators, cautions
+from mpidl import cautions
+from mpidl.ranks import accelerators
 from tests.proof import laboratory
 from tests.proof.mixing import MH, ONE_WAY
 from tests.proof.optima import DEVICES, REST, drawn

@@ -14,7 +14,7 @@ from mpidl.exchange.pairs import Pairs
 from mpidl.exchange.routes import Batches, Gathered
 from mpidl.exchange.slab import Shared
 from mpidl.exchange.survey import HOME, Facts, choose
-from mpidl.node import Node
+from mpidl.ranks.node import Node
 from tests.mpi.dense import dense, mixed, once, start
 
 pytestmark = pytest.mark.dealt

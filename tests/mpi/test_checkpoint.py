@@ -11,9 +11,10 @@ import h5py
 import numpy as np
 import pytest
 
-from mpidl import checkpoint, ends, plan, run
+from mpidl import checkpoint, plan, run
 from mpidl.config.faults import Fault
 from mpidl.config.outcome import Outcome
+from mpidl.ranks import stopping
 
 pytestmark = pytest.mark.dealt
 
@@ -55,7 +56,7 @@ SETTINGS = {
 @pytest.fixture
 def stop(monkeypatch):
     """Let the last rank be asked to stop, by a signal, while it is in a round."""
-    near = ends.Ends.near
+    near = stopping.Ends.near
 
     def after(round_):
         rounds = []
@@ -66,7 +67,7 @@ def stop(monkeypatch):
                 os.kill(os.getpid(), signal.SIGTERM)
             return near(self, saving)
 
-        monkeypatch.setattr(ends.Ends, "near", asked)
+        monkeypatch.setattr(stopping.Ends, "near", asked)
 
     return after
 
@@ -114,7 +115,7 @@ def test_a_rank_that_is_asked_while_it_starts_stops_all_and_touches_nothing(
     comm, start, shared_path, monkeypatch, who
 ):
     if comm.rank == {"first": 0, "last": comm.size - 1}[who]:
-        monkeypatch.setattr(ends, "asked", [signal.SIGTERM])
+        monkeypatch.setattr(stopping, "asked", [signal.SIGTERM])
     assert start("early") == Outcome.STOPPED.code
     assert not (shared_path / "early").exists()
 
@@ -133,7 +134,7 @@ def test_a_rank_that_is_asked_while_parts_are_built_stops_all_before_a_round(
                 os.kill(os.getpid(), signal.SIGTERM)
             yield built
 
-    with monkeypatch.context() as asking, ends.listening(*ends.WARNINGS):
+    with monkeypatch.context() as asking, stopping.listening(*stopping.WARNINGS):
         asking.setattr(build, "parts", ask)
         assert start("late") == Outcome.STOPPED.code
     comm.Barrier()
@@ -417,7 +418,7 @@ def test_a_folder_may_be_named(comm, shared_path, start, stop):
 def test_a_walltime_stops_the_run_in_time(comm, shared_path, planned):
     made = planned("training.rounds=1000000")
     path = shared_path / "run.h5"
-    assert run.run(comm, made, path, limit=ends.CLOSING + 1.5) == 75
+    assert run.run(comm, made, path, limit=stopping.CLOSING + 1.5) == 75
     comm.Barrier()
     assert list(checkpoint.folder(path).glob("*.hdf5"))
 

@@ -7,9 +7,10 @@ import networkx as nx
 import pytest
 
 import mpidl
-from mpidl import graphs, provenance, resuming, schema, shards, world
+from mpidl import graphs, provenance, resuming, schema, shards
 from mpidl.config.faults import Fault
 from mpidl.datasets import identity
+from mpidl.ranks import world
 
 pytestmark = pytest.mark.dealt
 

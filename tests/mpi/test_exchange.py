@@ -15,7 +15,7 @@ from mpidl.exchange import BACKENDS, Wiring, average
 from mpidl.exchange.average import Average
 from mpidl.exchange.slab import Shared
 from mpidl.exchange.survey import HOME
-from mpidl.node import Node
+from mpidl.ranks.node import Node
 from tests.mpi.dense import dense, mixed, start
 
 CPU = torch.device("cpu")

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import ends, run, watchdog
+from mpidl import run
+from mpidl.ranks import stopping, watchdog
 
 pytestmark = pytest.mark.dealt
 
@@ -51,7 +52,7 @@ def handles():
 
 def state():
     """What a process has of its own, and a run changes."""
-    numbers = (signal.SIGINT, *ends.WARNINGS)
+    numbers = (signal.SIGINT, *stopping.WARNINGS)
     return {
         "handlers": [signal.getsignal(number) for number in numbers],
         "threads": torch.get_num_threads(),
@@ -61,7 +62,7 @@ def state():
         "python": random.getstate(),
         "alive": sorted(thread.name for thread in threading.enumerate()),
         "watchdog": watchdog.on_duty,
-        "asked": list(ends.asked),
+        "asked": list(stopping.asked),
     }
 
 

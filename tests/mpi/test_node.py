@@ -6,10 +6,11 @@ import time
 import numpy as np
 import pytest
 
-from mpidl import host, placement, world
-from mpidl import node as room
+from mpidl import placement
 from mpidl.config.faults import Fault
-from mpidl.node import Board, Node, Shared
+from mpidl.ranks import host, world
+from mpidl.ranks import node as room
+from mpidl.ranks.node import Board, Node, Shared
 
 KERNELS = ["native", "mpi"] if room._native is not None else ["mpi"]
 

@@ -27,7 +27,7 @@ from mpidl.exchange import (
 from mpidl.exchange.process_group import Ccl, Gloo, Lane, Xccl
 from mpidl.exchange.survey import Facts, choose, obstacle
 from mpidl.exchange.windows import Ipc, neighbors
-from mpidl.node import Node
+from mpidl.ranks.node import Node
 
 pytestmark = pytest.mark.dealt
 

@@ -9,7 +9,7 @@ import pytest
 
 from mpidl import placement, recorder, results, run, schema
 from mpidl.config.runfile import Record
-from mpidl.node import Node
+from mpidl.ranks.node import Node
 
 pytestmark = pytest.mark.dealt
 

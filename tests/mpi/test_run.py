@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mpidl import build, claims, run
+from mpidl import build, run
 from mpidl.config import runfile
 from mpidl.config.faults import Fault
 from mpidl.config.outcome import Outcome
 from mpidl.device import Device, Samples
 from mpidl.plan import KINDS
+from mpidl.ranks import claims
 
 pytestmark = pytest.mark.dealt
 

@@ -12,7 +12,7 @@ from mpidl.exchange import Wiring, neighborhoods, pairs
 from mpidl.exchange.delayed import Delayed
 from mpidl.exchange.neighborhoods import Neighborhoods
 from mpidl.exchange.pairs import Pairs
-from mpidl.node import Node
+from mpidl.ranks.node import Node
 from tests.mpi.dense import start
 
 SIZE = 33

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mpidl import world
 from mpidl.config.faults import Fault
+from mpidl.ranks import world
 
 
 def test_a_fault_on_one_rank_is_raised_on_all(comm):

@@ -7,8 +7,8 @@ import json
 
 import torch
 
-from mpidl import world
-from mpidl.world import Comm
+from mpidl.ranks import world
+from mpidl.ranks.world import Comm
 from tests.proof.checks import Check, size
 from tests.proof.table import CHECKS
 

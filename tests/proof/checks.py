@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidl.world import Comm
+from mpidl.ranks.world import Comm
 
 
 @dataclass(frozen=True)

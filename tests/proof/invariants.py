@@ -3,7 +3,7 @@
 import numpy as np
 
 from mpidl.algorithms import ALGORITHMS
-from mpidl.world import Comm
+from mpidl.ranks.world import Comm
 from tests.proof import laboratory
 from tests.proof.checks import Finding, check
 from tests.proof.laboratory import Array, Learning

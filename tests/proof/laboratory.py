@@ -13,8 +13,8 @@ from torch import Tensor
 from mpidl import build, plan, rounds, rows
 from mpidl.exchange import BACKENDS
 from mpidl.gossip import Gossip
-from mpidl.node import Node
-from mpidl.world import Comm
+from mpidl.ranks.node import Node
+from mpidl.ranks.world import Comm
 
 Array = npt.NDArray[np.float64]
 Gradient = Callable[[int, Array, int], Array]

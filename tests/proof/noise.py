@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
-from mpidl.world import Comm
+from mpidl.ranks.world import Comm
 from tests.proof import laboratory
 from tests.proof.checks import Finding, check
 from tests.proof.laboratory import Array, Learning

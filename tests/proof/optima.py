@@ -7,7 +7,7 @@ from scipy.linalg import block_diag
 
 from mpidl.algorithms.compression import COMPRESSORS
 from mpidl.plan import Plan
-from mpidl.world import Comm
+from mpidl.ranks.world import Comm
 from tests.proof import laboratory
 from tests.proof.checks import Finding, check
 from tests.proof.laboratory import Array, Course, Learning

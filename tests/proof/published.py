@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import networkx as nx
 import numpy as np
 
-from mpidl.world import Comm
+from mpidl.ranks.world import Comm
 from tests.proof import laboratory
 from tests.proof.checks import Finding, check
 from tests.proof.laboratory import Array

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mpidl import host
+from mpidl.ranks import host
 
 ROOT = Path(__file__).parents[3]
 STAND_INS = Path(__file__).with_name("stand_ins")

@@ -12,7 +12,8 @@ from mpi4py import MPI
 
 import pytest
 
-from mpidl import host, results
+from mpidl import results
+from mpidl.ranks import host
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 ROOT = Path(__file__).parents[3]

@@ -11,7 +11,7 @@ from mpi4py import MPI
 
 import pytest
 
-from mpidl import host
+from mpidl.ranks import host
 
 ROOT = Path(__file__).parents[3]
 SCRIPTS = [

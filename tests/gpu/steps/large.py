@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from findings import kind, left, note, real, trying
 
-from mpidl.accelerators import settle
 from mpidl.batch import Batch
 from mpidl.config.runfile import Evaluation, Training
 from mpidl.device import Device, Samples
 from mpidl.exchange import BACKENDS, Wiring
 from mpidl.models import MODELS, Shape
-from mpidl.node import Node
+from mpidl.ranks.accelerators import settle
+from mpidl.ranks.node import Node
 
 TRAINING = Training(steps=2, batch_size=32, lr=0.01)
 MODEL, NUMBERS = ("resnet18", 11_173_962) if real() else ("logistic", 111_739)
@@ -95,7 +95,8 @@ def evaluate(devices: int, hardware: torch.device) -> None:
 
 def consensus(devices: int, hardware: torch.device) -> None:
     """The consensus distance of 16 vectors of 45 MB on one rank, and their mixing."""
-    from mpidl import plan, world
+    from mpidl import plan
+    from mpidl.ranks import world
 
     with world.world() as comm:
         node = Node(comm)

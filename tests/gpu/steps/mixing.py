@@ -8,8 +8,8 @@ import tempfile
 import torch
 from findings import kind, left, note, real, trying
 
-from mpidl import world
 from mpidl.bench import kernel
+from mpidl.ranks import world
 
 SIZES = {"aligned": 45.0, "odd": 45.000004}
 """Megabytes of 11,250,000 numbers, a multiple of 16, and of one more."""

@@ -8,11 +8,11 @@ import torch
 from findings import kind, left, note, trying
 from torch import Tensor
 
-from mpidl.accelerators import rounding
 from mpidl.batch import Batch
 from mpidl.config.runfile import Training
 from mpidl.device import Device, Samples
 from mpidl.models import MODELS, Shape
+from mpidl.ranks.accelerators import rounding
 
 DEVICES = 4
 IMAGE = Shape((3, 32, 32), 10)

@@ -8,9 +8,10 @@ import torch
 from findings import kind, note, trying
 from start import SWITCH, holds, nccl
 
-from mpidl import accelerators, plan, world
+from mpidl import plan
 from mpidl.exchange import Wiring, process_group
-from mpidl.node import Node
+from mpidl.ranks import accelerators, world
+from mpidl.ranks.node import Node
 
 SIZE = 1 << 20
 GRAPHS = ("ring", "complete")

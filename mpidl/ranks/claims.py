@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from mpidl import ends, host
 from mpidl.config.faults import Fault
+from mpidl.ranks import host, stopping
 
 STALE = 60.0
 """Seconds after which a claim that nobody renews is void."""
@@ -165,7 +165,7 @@ class Hold:
                     f"Another run writes {self.target} ({holder}): wait for its end, or give "
                     "another --out or another name."
                 )
-            if time.monotonic() > deadline or ends.wish() is not None:
+            if time.monotonic() > deadline or stopping.wish() is not None:
                 tell(f"another run still writes {self.target} ({holder}); start this one again")
                 return False
             if not told:

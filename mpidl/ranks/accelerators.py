@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mpidl.config.faults import Breakdown, Fault
-from mpidl.host import name
+from mpidl.ranks.host import name
 
 if TYPE_CHECKING:
     import torch
 
-    from mpidl.world import Comm
+    from mpidl.ranks.world import Comm
 
 
 def choose(comm: "Comm", wanted: str) -> "torch.device":

@@ -15,7 +15,7 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import host
+from mpidl.ranks import host
 
 PATIENCE = 1800.0
 """Seconds that ranks wait for a late one, unless told otherwise."""

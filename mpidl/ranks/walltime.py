@@ -13,8 +13,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from mpidl import host
 from mpidl.config.faults import Fault
+from mpidl.ranks import host
 
 MOMENTS = ("MPIDL_ENDS", "SLURM_JOB_END_TIME")
 """Variables that say when a job ends, in seconds since 1970."""

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
 
-from mpidl import hdf5, host, importer, watchdog
 from mpidl.config.faults import Breakdown, Fault, tell
 from mpidl.config.outcome import Outcome
-from mpidl.watchdog import Watchdog
+from mpidl.ranks import hdf5, host, importer, watchdog
+from mpidl.ranks.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from mpi4py import MPI

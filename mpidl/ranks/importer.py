@@ -1,8 +1,8 @@
 """The one process of a node that imports for all its ranks, and forks them.
 
-It lives as long as they do, asleep, and tells each stand-in (see :mod:`mpidl.start`) how its rank
-ended. Ranks whose stand-in is gone it kills, or, where all of them went with the terminal in which
-the launcher ran, asks to stop; if it is gone itself, the kernel kills all of them.
+It lives as long as they do, asleep, and tells each stand-in (see :mod:`mpidl.ranks.standin`) how
+its rank ended. Ranks whose stand-in is gone it kills, or, where all of them went with the terminal
+in which the launcher ran, asks to stop; if it is gone itself, the kernel kills all of them.
 """
 
 import gc
@@ -243,7 +243,7 @@ class Ranks:
             if self.launcher.hung_up():
                 os.kill(process, signal.SIGHUP)
                 return
-            from mpidl import host
+            from mpidl.ranks import host
 
             # It may still be in MPI's start, before it does this itself.
             host.forget_names_of(process)

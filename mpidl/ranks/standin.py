@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from mpidl import ends, importer
+from mpidl.ranks import importer, stopping
 
 SWITCH = "MPIDL_FORK"
 """Variable of the environment; with 0 each rank imports for itself, as a debugger wants it."""
@@ -121,7 +121,7 @@ def _stand_in(address: str, proxy: int) -> None:
     for number in importer.PASSED_ON:
         signal.signal(number, pass_on)
     # What came before there was a rank.
-    for sent in ends.asked:
+    for sent in stopping.asked:
         pass_on(sent, None)
     status = b""
     with suppress(OSError):

@@ -1,7 +1,7 @@
 """h5py, loaded when it is first used: what opens no file needs none of its libraries.
 
 Built with MPI it needs an MPI library too, and some versions start MPI when they are imported; only
-:func:`mpidl.world.load` may do that, as a process that no launcher started is no rank.
+:func:`mpidl.ranks.world.load` may do that, as a process that no launcher started is no rank.
 """
 
 import importlib

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import host, world
 from mpidl.config.faults import Fault
-from mpidl.world import Comm
+from mpidl.ranks import host, world
+from mpidl.ranks.world import Comm
 
 try:
-    from mpidl import _native  # type: ignore[attr-defined]
+    from mpidl.ranks import _native  # type: ignore[attr-defined]
 except ImportError:
     _native = None
 
@@ -94,7 +94,7 @@ class Node:
         return array
 
     def wait(self) -> None:
-        """Collective on the node. Sleep until all its ranks are here; see :mod:`mpidl.watchdog`."""
+        """Collective on the node. Sleep until all its ranks are here, under the watchdog."""
         if self.inner.size == 1:
             return
         if _native is None or not hasattr(_native, "wait"):
