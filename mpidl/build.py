@@ -10,9 +10,10 @@ import numpy.typing as npt
 import torch
 
 from mpidl import batching, provenance, schema
-from mpidl.algorithms import Lengths
 from mpidl.batch import Batch, obstacle
 from mpidl.checkpoint import Found, Saver, Story
+from mpidl.components.algorithms import Lengths
+from mpidl.components.models import MODELS
 from mpidl.config import seeds
 from mpidl.config.faults import Fault
 from mpidl.contents import lay_out
@@ -20,7 +21,6 @@ from mpidl.device import Device, Samples, seed_torch
 from mpidl.exchange import BACKENDS, Wiring, survey
 from mpidl.gossip import Gossip, Learner
 from mpidl.hardware import of_all
-from mpidl.models import MODELS
 from mpidl.plan import Plan
 from mpidl.ranks import accelerators, world
 from mpidl.ranks.node import Board, Node

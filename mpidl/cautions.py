@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import graphs, outlook
+from mpidl.components import graphs
+from mpidl.components.graphs import prediction
 from mpidl.plan import Plan
 
 Array = npt.NDArray[np.float64]
@@ -54,7 +55,7 @@ def crowded(plan: Plan, sharing: int) -> list[str]:
 def _corrected(plan: Plan) -> list[str]:
     """Whether W lets an algorithm correct what different data do."""
     name = plan.file.algorithm.name
-    if name not in CORRECTIONS or not (plan.looks or plan.devices <= outlook.CLOSE):
+    if name not in CORRECTIONS or not (plan.looks or plan.devices <= prediction.CLOSE):
         return []
     if plan.looks:
         return [_uneven(name, "it need not lead to the optimum of all losses")]

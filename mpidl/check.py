@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from mpidl import facts, forecast, graphs, network, outlook, provenance
+from mpidl import facts, forecast, network, provenance
+from mpidl.components import graphs
+from mpidl.components.graphs import prediction
 from mpidl.plan import Plan
 from mpidl.ranks import world
 from mpidl.ranks.world import Comm
@@ -45,7 +47,7 @@ def report(plan: Plan, stock: Stock, found: dict[str, Any]) -> str:
     if "simulated_seconds" in found:
         rounds, seconds = plan.file.training.rounds, found["simulated_seconds"]
         lines.append(f"{rounds} rounds take {_counted(seconds)} simulated seconds")
-    lines += forecast.narrow(found) if plan.devices <= outlook.CLOSE else [forecast.BEYOND]
+    lines += forecast.narrow(found) if plan.devices <= prediction.CLOSE else [forecast.BEYOND]
     lines += [*_mixing(plan, found), *found["cautions"], *_costs(plan, found), *found["advice"]]
     return "\n".join([*lines, "", inspect.cleandoc(found["run_file"])])
 

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import check, facts, forecast, graphs, outlook, provenance
+from mpidl import check, facts, forecast, provenance
+from mpidl.components import graphs
+from mpidl.components.graphs import prediction
 from mpidl.plan import Plan
 
 LISTED = 10
@@ -14,11 +16,12 @@ LISTED = 10
 
 LEGEND = (
     "gap: spectral gap of W; where W changes, one minus the factor by which disagreement shrinks",
-    f"a round; neighbors: their effective number (decay {outlook.DECAY:g}); led by: who has most",
+    f"a round; neighbors: their effective number (decay {prediction.DECAY:g}); led by: who has "
+    "most",
     "influence on the consensus; mean, longest: predicted rounds until knowledge of the sources",
     "reaches the others; fastest from: the device that, as the only source, would reach all others",
-    f"first, and its longest rounds; >{outlook.ROUNDS}: not in the {outlook.ROUNDS} rounds for "
-    "which a W that changes is followed",
+    f"first, and its longest rounds; >{prediction.ROUNDS}: not in the {prediction.ROUNDS} rounds "
+    "for which a W that changes is followed",
 )
 """What the columns of the table are."""
 
@@ -29,10 +32,10 @@ def report(made: Plan, found: Mapping[str, Any]) -> str:
     lines += found["notes"]
     if made.devices <= facts.PICTURED:
         lines += ["", graphs.picture(made.graph)]
-    close = made.devices <= outlook.CLOSE
+    close = made.devices <= prediction.CLOSE
     lines += ["", *(forecast.narrow(found) if close else [forecast.BEYOND])]
     lines += [f"OOD data on {provenance.named(made, made.sources)}", "", *_table(made, found), ""]
-    if not (made.steady or made.looks or made.devices <= outlook.WALKED):
+    if not (made.steady or made.looks or made.devices <= prediction.WALKED):
         lines += [forecast.CHANGING, ""]
     own = found["strategies"][made.file.strategy.name]
     lines.append(f"{made.file.strategy.name} (strategy.name) in detail:")
@@ -94,7 +97,9 @@ def _devices(found: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
     shown = list(range(found["devices"]))
     title = "of each device:"
     if len(shown) > facts.PICTURED:
-        shown = outlook.fastest_first(*map(_numbered, (own["passage_worst"], own["passage_mean"])))
+        shown = prediction.fastest_first(
+            *map(_numbered, (own["passage_worst"], own["passage_mean"]))
+        )
         shown = shown[:LISTED]
         title = f"of the {LISTED} devices from which all are reached first:"
     followed = own.get("followed")

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import graphs, results, schema
+from mpidl import results, schema
 from mpidl.checkpoint import Found
+from mpidl.components import graphs
 from mpidl.plan import Plan, differences
 from mpidl.rows import Series
 from mpidl.shards import Stock

@@ -5,8 +5,10 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
-from mpidl import cautions, graphs, network, outlook, strategies
-from mpidl.algorithms import Lengths
+from mpidl import cautions, network
+from mpidl.components import graphs, strategies
+from mpidl.components.algorithms import Lengths
+from mpidl.components.graphs import prediction
 from mpidl.exchange import survey
 from mpidl.exchange.trips import trips
 from mpidl.plan import Plan
@@ -61,7 +63,7 @@ def of_run(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, An
         last = plan.clock(travels * FLOAT)(plan.file.training.rounds - 1)
         found["simulated_seconds"] = float(last.max())
     if _close(plan):
-        found |= outlook.of_graph(graph)
+        found |= prediction.of_graph(graph)
     if plan.changing:
         found["first_links"] = plan.round_graph(0).number_of_edges()
     if not plan.looks:
@@ -92,11 +94,11 @@ def extent(graph: nx.DiGraph) -> dict[str, Any]:
 
 def weighed(plan: Plan) -> dict[str, Any]:
     """What mixing matrices say that are known before the run: all, or that of the first round."""
-    if not plan.steady and plan.devices <= outlook.WALKED:
-        found = outlook.of_rounds(plan.mixings(), plan.devices, plan.sources)
+    if not plan.steady and plan.devices <= prediction.WALKED:
+        found = prediction.of_rounds(plan.mixings(), plan.devices, plan.sources)
         return found | ({"stationary": _even(plan)} if plan.alike else {})
     if plan.changing:
-        return {"long_run": f"the graph changes, and has more than {outlook.WALKED} devices"}
+        return {"long_run": f"the graph changes, and has more than {prediction.WALKED} devices"}
     if not plan.dense:
         return _long_run(plan)
     matrix = plan.matrix()
@@ -106,7 +108,9 @@ def weighed(plan: Plan) -> dict[str, Any]:
         "moduli": moduli.tolist(),
         "stationary": plan.influence(matrix).tolist(),
     }
-    return found | (outlook.of_weights(plan.settled(matrix), plan.sources) if _close(plan) else {})
+    return found | (
+        prediction.of_weights(plan.settled(matrix), plan.sources) if _close(plan) else {}
+    )
 
 
 def _even(plan: Plan) -> list[float]:
@@ -114,7 +118,7 @@ def _even(plan: Plan) -> list[float]:
 
 
 def _close(plan: Plan) -> bool:
-    return plan.devices <= outlook.CLOSE
+    return plan.devices <= prediction.CLOSE
 
 
 def _long_run(plan: Plan) -> dict[str, Any]:

@@ -5,17 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from mpidl import outlook
+from mpidl.components.graphs import prediction
 
 BEYOND = (
     "communities, bridges and how knowledge spreads are not sought beyond "
-    f"{outlook.CLOSE:,} devices"
+    f"{prediction.CLOSE:,} devices"
 )
 """What is said of a larger graph."""
 
 CHANGING = (
-    f"W is not the same in every round, and beyond {outlook.WALKED} devices not followed: what is "
-    "said of it is said of the first round"
+    f"W is not the same in every round, and beyond {prediction.WALKED} devices not followed: what "
+    "is said of it is said of the first round"
 )
 """What is said where links, weights or who takes part change, and are not followed."""
 
@@ -24,9 +24,9 @@ NAMED = 8
 
 
 def narrow(found: Mapping[str, Any]) -> list[str]:
-    """A sentence on communities and bridges, from :func:`mpidl.outlook.of_graph`."""
+    """A sentence on communities and bridges; ``found`` is of :func:`prediction.of_graph`."""
     if "communities" not in found:
-        return [f"communities and bridges are not sought beyond {outlook.MERGED:,} links"]
+        return [f"communities and bridges are not sought beyond {prediction.MERGED:,} links"]
     sizes = [len(group) for group in found["communities"]]
     told = f"{len(sizes)} communities of {_listed(sizes)} devices"
     if len(sizes) == 1:
@@ -48,12 +48,12 @@ def _listed(values: Sequence[Any]) -> str:
 
 
 def knowledge(found: Mapping[str, Any], sources: Sequence[int]) -> list[str]:
-    """Sentences on what knowledge does, from :func:`mpidl.outlook.of_weights`."""
+    """Sentences on what knowledge does; ``found`` is of :func:`prediction.of_weights`."""
     devices, told = len(found["passage_worst"]), []
     if "effective_neighbors" in found:
         told.append(
             f"mixing averages over {found['effective_neighbors']:.3g} of {devices} devices "
-            f"(effective number of neighbors, decay {outlook.DECAY:g})"
+            f"(effective number of neighbors, decay {prediction.DECAY:g})"
         )
     if sources and devices > len(sources):
         told.append(arrival(found, sources))

@@ -8,15 +8,15 @@ import numpy as np
 from torch import Tensor
 
 from mpidl import kernels, metrics
-from mpidl.algorithms import Letters, State
+from mpidl.components.algorithms import Letters, State
+from mpidl.components.graphs import Neighborhood
+from mpidl.components.strategies import Inbox, Look
 from mpidl.exchange.average import Average
 from mpidl.exchange.memory import Exchange
-from mpidl.graphs import Neighborhood
 from mpidl.mailbox import Found, Mailbox
 from mpidl.plan import Plan, Rows
 from mpidl.ranks.accelerators import settle
 from mpidl.ranks.world import Comm
-from mpidl.strategies import Inbox, Look
 
 
 class Learner(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from mpidl import network
-from mpidl.attacks import ATTACKS
+from mpidl.components.attacks import ATTACKS
 from mpidl.config import seeds
 from mpidl.exchange.memory import Exchange
 from mpidl.plan import Plan

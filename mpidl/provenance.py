@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mpidl import cautions, graphs, schema
+from mpidl import cautions, schema
+from mpidl.components import graphs
+from mpidl.components.datasets.sources import SOURCES
 from mpidl.config import version
-from mpidl.datasets.sources import SOURCES
 from mpidl.hardware import Hardware
 from mpidl.plan import Plan
 from mpidl.ranks import hdf5, host, watchdog, world

@@ -1,6 +1,6 @@
 """What a run refuses that neither its file nor its data tell: found before it writes anything."""
 
-from mpidl.algorithms import Lengths
+from mpidl.components.algorithms import Lengths
 from mpidl.config.faults import Fault
 from mpidl.plan import Plan
 from mpidl.ranks import accelerators, world

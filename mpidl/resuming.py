@@ -3,8 +3,9 @@
 from contextlib import suppress
 from pathlib import Path
 
-from mpidl import checkpoint, graphs, plan, results
+from mpidl import checkpoint, plan, results
 from mpidl.checkpoint import Found
+from mpidl.components import graphs
 from mpidl.config.faults import Fault
 from mpidl.plan import Plan
 from mpidl.ranks import world

@@ -130,7 +130,7 @@ COMPLETED = "completed"
 """Scalar: 1 once the run came to its end."""
 
 GRAPH_DIGEST = "graph_sha256"
-"""Attribute: what tells the topology from others, see :func:`mpidl.graphs.digest`."""
+"""Attribute: what tells the topology from others, see :func:`mpidl.components.graphs.digest`."""
 
 DATA_DIGEST = "data_sha256"
 """Attribute: SHA-256 of the data set's arrays, before any subset is taken."""

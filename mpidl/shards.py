@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import datasets, models, ood, placement
+from mpidl.components import datasets, models, ood, placement
+from mpidl.components.datasets.sources import SOURCES, look
 from mpidl.config import seeds, shipped
 from mpidl.config.faults import Fault
 from mpidl.config.runfile import RunFile
-from mpidl.datasets.sources import SOURCES, look
 from mpidl.plan import Plan
 from mpidl.ranks import host, world
 from mpidl.ranks.node import Shared

@@ -9,9 +9,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mpidl import graphs, network
+from mpidl import network
 from mpidl.batch import Batch
 from mpidl.checkpoint import Found
+from mpidl.components import graphs
 from mpidl.config.faults import Fault
 from mpidl.device import Device
 from mpidl.gossip import Gossip

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mpidl import comparison, facts, graphs, outlook, plan, strategies
+from mpidl import comparison, facts, plan
+from mpidl.components import graphs, strategies
+from mpidl.components.graphs import prediction
 from mpidl.config import toml
 from mpidl.config.faults import Fault, Parser, command, shown
 from mpidl.config.registry import nearest
@@ -71,7 +73,7 @@ def read(graph: str, overrides: Sequence[str]) -> Plan:
 
 def values(made: Plan) -> dict[str, Any]:
     """All numbers, as plain values."""
-    close = made.devices <= outlook.CLOSE
+    close = made.devices <= prediction.CLOSE
     found: dict[str, Any] = {
         "name": made.file.name,
         "strategy": made.file.strategy.name,
@@ -81,7 +83,7 @@ def values(made: Plan) -> dict[str, Any]:
         "names": graphs.names(made.graph),
         "sources": made.sources,
         "degree": [int(degree) for _, degree in made.graph.in_degree],
-        **(outlook.of_graph(made.graph) if close else {}),
+        **(prediction.of_graph(made.graph) if close else {}),
     }
     rows = {name: _strategy(made, name) for name in strategies.STRATEGIES}
     found["strategies"] = rows

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 
 from mpidl import build, network
+from mpidl.components.models import MODELS
 from mpidl.config.faults import Fault, shown
 from mpidl.exchange import survey
-from mpidl.models import MODELS
 from mpidl.plan import Plan
 from mpidl.ranks import accelerators, host
 from mpidl.ranks.world import Comm

@@ -1,7 +1,7 @@
 """The mixing matrix of a graph, stacked from the rows of its devices, and its spectral gap."""
 
-from mpidl import graphs, strategies
-from mpidl.graphs import Neighborhood
+from mpidl.components import graphs, strategies
+from mpidl.components.graphs import Neighborhood
 
 
 def mixing_matrix(graph, strategy, schedule, round=0, seed=0, look=None):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl.attacks import ATTACKS
+from mpidl.components.attacks import ATTACKS
 from mpidl.config import runfile, seeds
 
 

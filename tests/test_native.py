@@ -27,7 +27,7 @@ def program(tmp_path_factory):
         pytest.skip("takes a C++ compiler")
     folder = tmp_path_factory.mktemp("native")
     source = ROOT / "tests/native/test_mix.cpp"
-    command = [compiler, *FLAGS, "-I", str(ROOT / "mpidl/native"), str(source)]
+    command = [compiler, *FLAGS, "-I", str(ROOT / "mpidl/ranks/native"), str(source)]
     started = {
         build: subprocess.Popen(
             [*command, *flags, "-o", folder / build], stderr=subprocess.PIPE, text=True

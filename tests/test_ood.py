@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from mpidl.components.datasets import DATASETS
+from mpidl.components.ood import OODS, Shape, split_test, turn
 from mpidl.config import seeds
 from mpidl.config.faults import Fault
-from mpidl.datasets import DATASETS
-from mpidl.ood import OODS, Shape, split_test, turn
 
 IMAGE = Shape((3, 8, 10), 4, span=(-1.0, 1.0))
 TOKENS = Shape((150,), 5, vocabulary=14)

@@ -7,7 +7,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl import forecast, outlook
+from mpidl import forecast
+from mpidl.components.graphs import prediction
 
 
 def equal(graph):
@@ -18,7 +19,7 @@ def equal(graph):
 def test_a_star_spreads_fastest_from_its_center():
     # Leaves reach the center in 2 rounds; a leaf is reached in 3 N - 4 from the center and in
     # 3 N - 2 from the N - 2 other leaves. See tests/graphs/test_passage.py.
-    found = outlook.of_weights(equal(nx.star_graph(4)), [1])
+    found = prediction.of_weights(equal(nx.star_graph(4)), [1])
     assert found["fastest"] == 0
     assert found["passage"] == pytest.approx([11, 0, 13, 13, 13])
     assert found["passage_worst"] == pytest.approx([2, 13, 13, 13, 13])
@@ -33,11 +34,11 @@ def test_a_star_spreads_fastest_from_its_center():
 
 
 def test_equal_devices_are_not_told_apart_by_rounding():
-    assert outlook.of_weights(equal(nx.cycle_graph(15)), [])["fastest"] == 0
+    assert prediction.of_weights(equal(nx.cycle_graph(15)), [])["fastest"] == 0
 
 
 def test_what_never_arrives_is_none_and_said():
-    found = json.loads(json.dumps(outlook.of_weights(np.eye(3), [0]), allow_nan=False))
+    found = json.loads(json.dumps(prediction.of_weights(np.eye(3), [0]), allow_nan=False))
     assert found["passage"] == [0, None, None]
     assert found["fastest"] is None
     told = forecast.knowledge(found, [0])
@@ -48,25 +49,25 @@ def test_what_never_arrives_is_none_and_said():
 def test_sources_everywhere_or_nowhere_say_nothing_of_arrival():
     matrix = equal(nx.path_graph(2))
     for sources in ([], [0, 1]):
-        told = forecast.knowledge(outlook.of_weights(matrix, sources), sources)
+        told = forecast.knowledge(prediction.of_weights(matrix, sources), sources)
         assert not any("reaches a device" in sentence for sentence in told)
-    assert len(forecast.knowledge(outlook.of_weights(np.eye(1), [0]), [0])) == 1
+    assert len(forecast.knowledge(prediction.of_weights(np.eye(1), [0]), [0])) == 1
 
 
 def test_communities_and_bridges_in_words():
-    (told,) = forecast.narrow(outlook.of_graph(nx.to_directed(nx.barbell_graph(4, 0))))
+    (told,) = forecast.narrow(prediction.of_graph(nx.to_directed(nx.barbell_graph(4, 0))))
     assert told == "2 communities of 4, 4 devices, modularity 0.423; one bridge: 3-4"
-    (told,) = forecast.narrow(outlook.of_graph(nx.to_directed(nx.path_graph(12))))
+    (told,) = forecast.narrow(prediction.of_graph(nx.to_directed(nx.path_graph(12))))
     assert told.endswith("11 bridges: 0-1, 1-2, 2-3, 3-4, 4-5, 5-6, 6-7, 7-8 and 3 more")
-    (told,) = forecast.narrow(outlook.of_graph(nx.to_directed(nx.complete_graph(3))))
+    (told,) = forecast.narrow(prediction.of_graph(nx.to_directed(nx.complete_graph(3))))
     assert told == "one community of 3 devices, modularity 0.000; no bridge"
-    (told,) = forecast.narrow(outlook.of_graph(nx.empty_graph(2, create_using=nx.DiGraph)))
+    (told,) = forecast.narrow(prediction.of_graph(nx.empty_graph(2, create_using=nx.DiGraph)))
     assert told == "2 communities of 1, 1 devices; no bridge"
 
 
 def test_too_many_links_leave_communities_out(monkeypatch):
-    monkeypatch.setattr(outlook, "MERGED", 5)
-    found = outlook.of_graph(nx.to_directed(nx.cycle_graph(6)))
+    monkeypatch.setattr(prediction, "MERGED", 5)
+    found = prediction.of_graph(nx.to_directed(nx.cycle_graph(6)))
     assert found == {}
     assert forecast.narrow(found) == ["communities and bridges are not sought beyond 5 links"]
 
@@ -82,8 +83,8 @@ def test_rounds_in_three_digits(value, told):
 def test_one_matrix_in_every_round_says_what_it_says_alone():
     """Of a symmetric W the disagreement after r rounds is exactly lambda_2^r."""
     ring = nx.to_numpy_array(nx.cycle_graph(6)) / 3 + np.eye(6) / 3
-    alone = outlook.of_weights(ring, [1, 3])
-    found = outlook.of_rounds(itertools.repeat(ring), 6, [1, 3])
+    alone = prediction.of_weights(ring, [1, 3])
+    found = prediction.of_rounds(itertools.repeat(ring), 6, [1, 3])
     assert found["spectral_gap"] == pytest.approx(1 - 2 / 3, rel=1e-6)
     assert found["agreed"] is None
     for key in ("passage", "passage_worst", "passage_mean"):
@@ -95,7 +96,7 @@ def test_one_matrix_in_every_round_says_what_it_says_alone():
 def test_rounds_that_agree_exactly():
     """Two pairings of four devices in turn: the mean of all after both."""
     pairs = [np.kron(np.eye(2), np.full((2, 2), 0.5)), np.kron(np.full((2, 2), 0.5), np.eye(2))]
-    found = outlook.of_rounds(itertools.cycle(pairs), 4, [0])
+    found = prediction.of_rounds(itertools.cycle(pairs), 4, [0])
     assert (found["agreed"], found["spectral_gap"]) == (2, 1.0)
     known, missed = np.array([1.0, 0, 0, 0]), np.zeros(4)
     for matrix in itertools.islice(itertools.cycle(pairs), 500):
@@ -106,7 +107,7 @@ def test_rounds_that_agree_exactly():
 
 
 def test_rounds_without_links_never_agree():
-    found = outlook.of_rounds(itertools.repeat(np.eye(3)), 3, [0])
+    found = prediction.of_rounds(itertools.repeat(np.eye(3)), 3, [0])
     assert found["spectral_gap"] == pytest.approx(0)
     assert (found["agreed"], found["passage"], found["fastest"]) == (None, [0, None, None], None)
     followed = "in the 200 rounds that are followed"
@@ -120,6 +121,6 @@ def test_rounds_without_links_never_agree():
 def test_knowledge_that_takes_longer_than_is_followed_is_told_from_how_it_slows_down():
     """Around a ring of 33 a fair walk that rests every third round takes 1.5 d (33 - d) rounds."""
     matrix = equal(nx.cycle_graph(33))
-    found = outlook.of_rounds(itertools.repeat(matrix), 33, [0])
-    assert found["followed"] == outlook.ROUNDS
+    found = prediction.of_rounds(itertools.repeat(matrix), 33, [0])
+    assert found["followed"] == prediction.ROUNDS
     assert found["passage"] == pytest.approx([1.5 * d * (33 - d) for d in range(33)], rel=0.05)

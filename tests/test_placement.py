@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mpidl import graphs, placement
+from mpidl.components import graphs, placement
+from mpidl.components.placement import PLACEMENTS, hosts, label_counts, sources
+from mpidl.components.placement.location import Centrality
 from mpidl.config.faults import Fault
-from mpidl.placement import PLACEMENTS, hosts, label_counts, sources
-from mpidl.placement.location import Centrality
 
 ALPHAS = [1e-6, 1e-3, 0.1, 1.0, 1000.0, 1e6]
 

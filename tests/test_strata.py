@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpidl import strata
+from mpidl.components.datasets import strata
 from mpidl.config import seeds
 
 

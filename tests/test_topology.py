@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mpidl import graphs, plan, strategies, topology
+from mpidl import plan, topology
+from mpidl.components import graphs, strategies
 from mpidl.ranks import host
 
 ROOT = Path(__file__).parent.parent
@@ -46,7 +47,7 @@ def test_a_family(capsys):
 
 @pytest.mark.parametrize("name", sorted(graphs.TOPOLOGIES))
 def test_every_family_is_told(capsys, monkeypatch, name):
-    monkeypatch.setattr("mpidl.outlook.ROUNDS", 50)
+    monkeypatch.setattr("mpidl.components.graphs.prediction.ROUNDS", 50)
     assert topology.main([name, "--set", "topology.allow_disconnected=true"]) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"{name} graph of {topology.DEVICES} devices, ")
@@ -102,7 +103,7 @@ def test_a_strategy_that_the_graph_refuses_is_left_out_with_its_sentence(capsys,
     ],
 )
 def test_weights_that_change_are_told(capsys, monkeypatch, setting, changes):
-    monkeypatch.setattr("mpidl.outlook.ROUNDS", 50)
+    monkeypatch.setattr("mpidl.components.graphs.prediction.ROUNDS", 50)
     allowed = "topology.allow_disconnected=true"
     assert topology.main(["ring", "--set", setting, "--set", allowed]) == 0
     assert ("W is not the same in every round" in capsys.readouterr().out) == changes
@@ -116,7 +117,7 @@ def test_what_is_left_out_for_one_reason_is_one_line(capsys):
 
 
 def test_what_does_not_arrive_while_w_changes_is_not_called_never(capsys, monkeypatch):
-    monkeypatch.setattr("mpidl.outlook.ROUNDS", 50)
+    monkeypatch.setattr("mpidl.components.graphs.prediction.ROUNDS", 50)
     settings = "topology.link_probability=0.9", "strategy.name=none"
     assert topology.main(["ring", *[x for one in settings for x in ("--set", one)]]) == 0
     said = capsys.readouterr().out
@@ -139,7 +140,7 @@ def test_one_device_needs_no_advice(capsys):
 
 
 def test_of_a_large_graph_the_rest_is_left_out(capsys, monkeypatch):
-    monkeypatch.setattr("mpidl.outlook.CLOSE", 10)
+    monkeypatch.setattr("mpidl.components.graphs.prediction.CLOSE", 10)
     found = asked(capsys, "ring")
     assert {"communities", "advice"}.isdisjoint(found)
     assert "passage" not in found["strategies"]["degree"]

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from mpidl import graphs, plan
+from mpidl import plan
 from mpidl.bench.clock import CPU, Times, rounds
+from mpidl.components import graphs
 from mpidl.progress import LAUNCHERS
 from mpidl.ranks import host
 from mpidl.ranks.node import Node

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from mpidl import placement, shards
+from mpidl import shards
+from mpidl.components import placement
+from mpidl.components.datasets import sizes
 from mpidl.config import runfile
 from mpidl.config.runfile import RunFile, Section
-from mpidl.datasets import sizes
 from mpidl.ensemble import sites
 from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study import Run, Study

@@ -19,7 +19,8 @@ from importlib import metadata
 from pathlib import Path
 from types import FrameType
 
-from mpidl import graphs, plan
+from mpidl import plan
+from mpidl.components import graphs
 from mpidl.config.faults import Fault, Parser, tell
 from mpidl.config.outcome import Outcome
 from mpidl.ensemble import __main__, allocation, chain, launchers, sites, study

@@ -11,7 +11,8 @@ from typing import Any
 import networkx as nx
 import tomli_w
 
-from mpidl import graphs, plan, shards
+from mpidl import plan, shards
+from mpidl.components import graphs
 from mpidl.config import runfile, shipped, toml
 from mpidl.config.faults import Fault, shown
 from mpidl.config.runfile import RunFile

@@ -4,7 +4,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import graphs
+from mpidl.components import graphs
 
 Places = npt.NDArray[np.int64]
 Trips = npt.NDArray[np.int64]

@@ -9,7 +9,8 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import graphs, network, strategies
+from mpidl import network
+from mpidl.components import graphs, strategies
 from mpidl.config import seeds
 from mpidl.config.runfile import RunFile
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import networkx as nx
 
-from mpidl import graphs, placement
+from mpidl.components import graphs, placement
 from mpidl.config.faults import Fault
 from mpidl.config.runfile import RunFile
 from mpidl.plan import refusals

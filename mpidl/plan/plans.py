@@ -10,10 +10,11 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import graphs, network, strategies
-from mpidl.algorithms import ALGORITHMS, Algorithm, Lengths
+from mpidl import network
+from mpidl.components import graphs, strategies
+from mpidl.components.algorithms import ALGORITHMS, Algorithm, Lengths
+from mpidl.components.strategies import Look
 from mpidl.plan.conditions import Array, Conditions
-from mpidl.strategies import Look
 
 Rows = dict[int, tuple[list[int], Any]]
 

@@ -4,15 +4,15 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mpidl import attacks, graphs, placement, strategies
-from mpidl.algorithms import ALGORITHMS
+from mpidl.components import attacks, graphs, placement, strategies
+from mpidl.components.algorithms import ALGORITHMS
+from mpidl.components.datasets import DATASETS
+from mpidl.components.models import MODELS
+from mpidl.components.ood import OODS
 from mpidl.config import runfile
 from mpidl.config.faults import shown
 from mpidl.config.runfile import RunFile
-from mpidl.datasets import DATASETS
 from mpidl.exchange import BACKENDS
-from mpidl.models import MODELS
-from mpidl.ood import OODS
 
 KINDS = {
     "topology": graphs.TOPOLOGIES,

@@ -2,7 +2,8 @@
 
 import networkx as nx
 
-from mpidl import graphs, network, strategies
+from mpidl import network
+from mpidl.components import graphs, strategies
 from mpidl.config.faults import Fault, entry, shown
 from mpidl.config.runfile import RunFile
 from mpidl.plan.plans import Plan

@@ -8,8 +8,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from mpidl import failures
+from mpidl.components.strategies import COMPLETE
 from mpidl.report import labels, measures
-from mpidl.strategies import COMPLETE
 
 if TYPE_CHECKING:
     import xarray as xr

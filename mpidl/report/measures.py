@@ -11,7 +11,9 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.integrate import trapezoid
 
-from mpidl import failures, graphs, outlook, placement, schema
+from mpidl import failures, schema
+from mpidl.components import graphs, placement
+from mpidl.components.graphs import prediction
 from mpidl.config.faults import Fault
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ def stragglers(run: "xr.Dataset") -> Array:
     """
     wanted, seed = run.attrs.get("network.stragglers", []), run.attrs.get("training.seed", 0)
     slow, named = _nobody(run), wanted if isinstance(wanted, list) else [wanted]
-    few = 0 < len(named) <= len(slow) <= outlook.CLOSE
+    few = 0 < len(named) <= len(slow) <= prediction.CLOSE
     # A file may come from anywhere, and say anything.
     sensible = type(seed) is int and seed >= 0
     if few and sensible and all(type(one) in (int, str) for one in named):
@@ -180,12 +182,12 @@ def reached(mean: Array, rounds: Array, threshold: float) -> float:
 def passage(run: "xr.Dataset") -> Array:
     """Predicted rounds until knowledge of the sources reaches each device, ``(N,)``.
 
-    By W of the first round (:func:`mpidl.graphs.first_passage`). NaN where it never surely does,
-    and for all devices where a run has no source, no W, or too many devices.
+    By W of the first round (:func:`mpidl.components.graphs.first_passage`). NaN where it never
+    surely does, and for all devices where a run has no source, no W, or too many devices.
     """
     sources = np.flatnonzero(run["source"].to_numpy() == 1)
     never = np.full(run.sizes["device"], np.nan)
-    if "W" not in run or not len(sources) or len(never) > outlook.CLOSE:
+    if "W" not in run or not len(sources) or len(never) > prediction.CLOSE:
         return never
     matrix = run["W"].to_numpy()
     # A file may come from anywhere, and have anything in place of weights.

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mpidl import graphs, schema
+from mpidl import schema
+from mpidl.components import graphs
 from mpidl.config.faults import printable
 from mpidl.report.labels import DATA, GRAPH
 from mpidl.report.paper import graphs as study

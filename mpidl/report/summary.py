@@ -11,7 +11,8 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import graphs, reader, rows, schema
+from mpidl import reader, rows, schema
+from mpidl.components import graphs
 from mpidl.report import cautions, lateness, measures
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ class Summary:
         by_device: Values of each device by name, ``(N,)``.
         curves: ``"iid"`` and ``"ood"``.
         edges: Links of the graph as sorted pairs (source, destination), each way of its own.
-        graph: Its digest, see :func:`mpidl.graphs.digest`; of a file that does not tell it that of
-            the links in it.
+        graph: Its digest, see :func:`mpidl.components.graphs.digest`; of a file that does not tell
+            it that of the links in it.
         warnings: What a reader must know, a sentence each.
         late: When the last device learned what the sources know, which, and why so late.
     """
@@ -235,7 +236,7 @@ def _passage(by_device: Mapping[str, Array]) -> dict[str, float]:
 def modularity(edges: tuple[tuple[int, int], ...], devices: int) -> float:
     """Of the communities that greedy merging finds in the undirected graph; NaN without links.
 
-    See :func:`mpidl.graphs.modularity`.
+    See :func:`mpidl.components.graphs.modularity`.
     """
     graph = nx.empty_graph(devices)
     graph.add_edges_from(edges)

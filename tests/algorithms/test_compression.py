@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl.algorithms import Lengths, Letters, State
-from mpidl.algorithms.compression import BLOCK, COMPRESSORS, choco
+from mpidl.components.algorithms import Lengths, Letters, State
+from mpidl.components.algorithms.compression import BLOCK, COMPRESSORS, choco
 
 KEY = 7, 3, 5
 SIZES = 1, 8, 33, 1024, 3000

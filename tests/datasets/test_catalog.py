@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mpidl.components.datasets import DATASETS, Dataset, content, subset
+from mpidl.components.datasets.sources import SOURCES, Source
 from mpidl.config.faults import Fault
-from mpidl.datasets import DATASETS, Dataset, content, subset
-from mpidl.datasets.sources import SOURCES, Source
 
 GENERATED = sorted(set(DATASETS) - set(SOURCES))
 
@@ -95,7 +95,8 @@ def test_a_subset_larger_than_the_data_set_is_a_fault(train, test):
 
 def test_importing_the_room_loads_nothing_heavy():
     heavy = ["torch", "scipy", "pandas", "pooch", "networkx", "requests"]
-    code = f"import sys, mpidl.datasets, mpidl.ood; print([m for m in {heavy} if m in sys.modules])"
+    code = "import sys, mpidl.components.datasets, mpidl.components.ood; "
+    code += f"print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
 

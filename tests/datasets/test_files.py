@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mpidl.components.datasets import DATASETS
+from mpidl.components.datasets.sources import SOURCES, look
 from mpidl.config.faults import Fault
-from mpidl.datasets import DATASETS
-from mpidl.datasets.sources import SOURCES, look
 
 
 def write_mnist(folder, train=20, test=10, suffix=".gz"):

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mpidl.components.datasets import idx
 from mpidl.config.faults import Fault
-from mpidl.datasets import idx
 
 
 def encode(array: np.ndarray) -> bytes:

@@ -12,8 +12,8 @@ import zipfile
 
 import pytest
 
-from mpidl.datasets import __main__ as command
-from mpidl.datasets.sources import SOURCES, Source
+from mpidl.components.datasets import __main__ as command
+from mpidl.components.datasets.sources import SOURCES, Source
 
 PLAIN = b"\0\0\x08\x01" + (3).to_bytes(4, "big") + b"\x01\x02\x03"
 RECORD = bytes([3]) + bytes(3072)

@@ -5,8 +5,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from mpidl.datasets import DATASETS, tinymem
-from mpidl.ood import OODS, Shape
+from mpidl.components.datasets import DATASETS, tinymem
+from mpidl.components.ood import OODS, Shape
 
 SHAPE = Shape((150,), 5, vocabulary=14)
 

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpidl import datasets, plan
+from mpidl import plan
+from mpidl.components import datasets
+from mpidl.components.datasets import sizes
 from mpidl.config import runfile
 from mpidl.config.faults import Fault
-from mpidl.datasets import sizes
 from mpidl.ensemble import calibration, cost, sites, study
 from mpidl.ensemble.cost import Measured, Rates
 from mpidl.ensemble.sites import Figure, Node, Site, Start

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from mpidl.algorithms import ALGORITHMS
-from mpidl.algorithms.compression import COMPRESSORS
-from mpidl.attacks import ATTACKS
+from mpidl.components.algorithms import ALGORITHMS
+from mpidl.components.algorithms.compression import COMPRESSORS
+from mpidl.components.attacks import ATTACKS
+from mpidl.components.models import MODELS
+from mpidl.components.strategies import STRATEGIES
 from mpidl.config.runfile import Training
-from mpidl.models import MODELS
-from mpidl.strategies import STRATEGIES
 
 ROUNDING = 1e-6
 """How far numbers may be apart, by the largest of their kind, where devices are side by side: a GPU

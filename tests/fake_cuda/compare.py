@@ -21,7 +21,7 @@ from pydantic import Field
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mpidl import device, run
-from mpidl.datasets import DATASETS, Dataset
+from mpidl.components.datasets import DATASETS, Dataset
 from mpidl.exchange.process_group import ProcessGroup
 from mpidl.ranks import watchdog, world
 from mpidl.ranks.world import Comm

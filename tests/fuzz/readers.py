@@ -30,10 +30,10 @@ sys.meta_path[:] = [one for one in sys.meta_path if "ScikitBuild" not in type(on
 with atheris.instrument_imports(include=["mpidl", "tomllib", "gzip", "networkx.readwrite"]):
     from mpidl import plan, reader
     from mpidl.checkpoint import sealed
+    from mpidl.components.datasets import cifar, digits, idx
+    from mpidl.components.graphs import files
     from mpidl.config import resolved, runfile
     from mpidl.config.faults import Fault
-    from mpidl.datasets import cifar, digits, idx
-    from mpidl.graphs import files
     from mpidl.report import figures, page, products, summary, terminal
     from mpidl.report.shelf import Shelf
     from tests.fuzz import crafted

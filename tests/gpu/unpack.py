@@ -26,7 +26,7 @@ def main(folder: Path, wheels: Path | None) -> None:
         name, version = wheel.name.split("-")[:2]
         if name == "mpidl":
             print(f"native kernel of mpidl {version}")
-            unpack(wheel, folder / "tree", lambda path: path.match("mpidl/_native*.so"))
+            unpack(wheel, folder / "tree", lambda path: path.match("mpidl/ranks/_native*.so"))
         elif name in always or present(name) is None:
             print(f"{name} {version}, carried")
             unpack(wheel, site)

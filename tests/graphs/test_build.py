@@ -2,9 +2,9 @@
 
 import pytest
 
+from mpidl.components.graphs import TOPOLOGIES, build, completed, components
 from mpidl.config import runfile
 from mpidl.config.faults import Fault
-from mpidl.graphs import TOPOLOGIES, build, completed, components
 
 
 def section(**settings):

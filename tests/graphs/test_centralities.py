@@ -4,8 +4,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from mpidl.components.graphs import CENTRALITIES, centrality, ranking
 from mpidl.config.faults import Fault
-from mpidl.graphs import CENTRALITIES, centrality, ranking
 
 
 def directed(graph):
@@ -99,7 +99,7 @@ def test_sparse_and_dense_eigenvectors_agree(kind, monkeypatch):
     graph = nx.DiGraph(nx.cycle_graph(50, create_using=kind))
     graph.add_edges_from([(0, 7), (3, 20), (7, 0)])
     dense = centrality(graph, "eigenvector")
-    monkeypatch.setattr("mpidl.graphs.centralities.DENSE", 1)
+    monkeypatch.setattr("mpidl.components.graphs.centralities.DENSE", 1)
     np.testing.assert_allclose(centrality(graph.copy(), "eigenvector"), dense, atol=1e-9)
 
 

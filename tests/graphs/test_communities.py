@@ -5,7 +5,7 @@ import math
 import networkx as nx
 import pytest
 
-from mpidl.graphs import bridges, communities, modularity
+from mpidl.components.graphs import bridges, communities, modularity
 
 
 def barbell():

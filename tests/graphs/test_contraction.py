@@ -7,11 +7,11 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl import strategies
+from mpidl.components import strategies
+from mpidl.components.graphs import TOPOLOGIES, build, links, sequence
+from mpidl.components.graphs.matcha import _laplacian, best_weight, matchings, probabilities
 from mpidl.config import runfile
 from mpidl.config.faults import Fault
-from mpidl.graphs import TOPOLOGIES, build, links, sequence
-from mpidl.graphs.matcha import _laplacian, best_weight, matchings, probabilities
 from tests.deal import slow_but
 from tests.matrices import mixing_matrix
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from mpidl.graphs.exact import leading, square
+from mpidl.components.graphs.exact import leading, square
 
 OTHER = {
     "OPENBLAS_CORETYPE": "Nehalem",
@@ -18,7 +18,7 @@ OTHER = {
 
 PRINTED = """
 import networkx as nx
-from mpidl.graphs.matcha import _laplacian, best_weight, matchings, probabilities
+from mpidl.components.graphs.matcha import _laplacian, best_weight, matchings, probabilities
 graph = nx.barabasi_albert_graph(20, 2, seed=0)
 laplacians = [_laplacian(20, color) for color in matchings(graph)]
 chances = probabilities(laplacians, 0.5)

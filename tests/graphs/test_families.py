@@ -6,9 +6,9 @@ import math
 import networkx as nx
 import pytest
 
+from mpidl.components.graphs import TOPOLOGIES, build, components
 from mpidl.config import runfile
 from mpidl.config.faults import Fault
-from mpidl.graphs import TOPOLOGIES, build, components
 
 ANY_SIZE = ["ring", "chain", "star", "complete", "exponential", "torus", "binary_tree"]
 RANDOM = [

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mpidl.components.graphs import read
 from mpidl.config.faults import Fault
-from mpidl.graphs import read
 
 BOTH = {(0, 1), (1, 0), (1, 2), (2, 1)}
 
@@ -257,13 +257,13 @@ def test_any_text_is_a_graph_or_one_sentence(scratch, content):
     ],
 )
 def test_what_costs_more_than_its_size_is_bounded(written, monkeypatch, limit, content, sentence):
-    monkeypatch.setattr(f"mpidl.graphs.files.{limit}", 3)
+    monkeypatch.setattr(f"mpidl.components.graphs.files.{limit}", 3)
     with pytest.raises(Fault, match=sentence):
         read(written(content))
 
 
 def test_more_links_than_allowed(written, monkeypatch):
-    monkeypatch.setattr("mpidl.graphs.files.entries.LINKS", 3)
+    monkeypatch.setattr("mpidl.components.graphs.files.entries.LINKS", 3)
     for content in ("0 1 1\n1 0 1\n1 1 0\n", "# devices: 9\n0 1\n1 2\n2 3\n3 4\n"):
         with pytest.raises(Fault, match="more links than the 3"):
             read(written(content))

@@ -10,9 +10,9 @@ import pytest
 import scipy.io
 import scipy.sparse
 
+from mpidl.components.graphs import build, names, notes, read
 from mpidl.config.faults import Fault
 from mpidl.config.runfile import Topology
-from mpidl.graphs import build, names, notes, read
 
 RING = {(i, (i + 1) % 4) for i in range(4)} | {((i + 1) % 4, i) for i in range(4)}
 
@@ -386,7 +386,7 @@ def test_matrices_are_read_without_pickle_and_within_bounds(tmp_path, written, m
     np.savez(tmp_path / "d.npz", **csr, indptr=[0, 2**40, 2**40, 2**40])
     with pytest.raises(Fault, match=r"is not valid .npz: its indptr does not fit"):
         read(tmp_path / "d.npz")
-    monkeypatch.setattr("mpidl.graphs.files.matrices.BYTES", 10)
+    monkeypatch.setattr("mpidl.components.graphs.files.matrices.BYTES", 10)
     with pytest.raises(Fault, match="bytes when it is unpacked; at most 10 are read"):
         read(tmp_path / "b.npz")
 

@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl.graphs import Neighborhood, centrality, links, whole
+from mpidl.components.graphs import Neighborhood, centrality, links, whole
 
 
 def graph_of(*edges, devices=4):

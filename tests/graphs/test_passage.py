@@ -7,7 +7,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl.graphs import first_passage, first_passages
+from mpidl.components.graphs import first_passage, first_passages
 
 
 def equal(graph):

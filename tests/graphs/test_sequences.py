@@ -7,9 +7,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl.config import runfile
-from mpidl.config.faults import Fault
-from mpidl.graphs import (
+from mpidl.components.graphs import (
     TOPOLOGIES,
     Neighborhood,
     build,
@@ -19,7 +17,9 @@ from mpidl.graphs import (
     read,
     sequence,
 )
-from mpidl.graphs.changing import _places
+from mpidl.components.graphs.changing import _places
+from mpidl.config import runfile
+from mpidl.config.faults import Fault
 
 CHANGING = [
     "base_k",
@@ -81,13 +81,13 @@ def test_a_round_depends_on_devices_seed_and_number_only(name):
 @pytest.mark.parametrize("name", ["random_matching", "regular_each_round", "epidemic"])
 def test_a_union_in_large_pieces_is_the_union(name, monkeypatch):
     """2,000 rounds of 64 devices are more links than are sorted at once."""
-    monkeypatch.setattr("mpidl.graphs.sequences.LATEST", 1)
+    monkeypatch.setattr("mpidl.components.graphs.sequences.LATEST", 1)
     found = moving(name, 64).union(2000)
     assert found.number_of_edges() == 64 * 63
 
 
 def test_too_many_links_are_refused_in_a_sentence(monkeypatch):
-    monkeypatch.setattr("mpidl.graphs.sequences.LINKS", 100)
+    monkeypatch.setattr("mpidl.components.graphs.sequences.LINKS", 100)
     with pytest.raises(Fault, match=r"devices = 16: over training.rounds = 50 .* than the 100"):
         build(section("random_matching"), 16, 50)
 

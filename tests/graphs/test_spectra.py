@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from mpidl.graphs import (
+from mpidl.components.graphs import (
     Unknown,
     effective_neighbors,
     long_run,
@@ -94,7 +94,7 @@ def chain_on(graph, seed=0):
 )
 @pytest.mark.parametrize("restarts", [1, 100])
 def test_the_sparse_ways_agree_with_the_dense_one(graph, restarts, monkeypatch):
-    monkeypatch.setattr("mpidl.graphs.spectra.RESTARTS", restarts)
+    monkeypatch.setattr("mpidl.components.graphs.spectra.RESTARTS", restarts)
     matrix = chain_on(graph)
     gap, share = long_run(csr_array(matrix))
     assert gap == pytest.approx(spectral_gap(matrix), rel=1e-6, abs=1e-10)
@@ -110,11 +110,11 @@ def test_what_the_sparse_ways_cannot_tell_has_its_reason(monkeypatch):
     parted /= parted.sum(axis=1, keepdims=True)
     with pytest.raises(Unknown, match="agree with others too slowly"):
         long_run(csr_array(parted))
-    monkeypatch.setattr("mpidl.graphs.spectra.RESTARTS", 1)
+    monkeypatch.setattr("mpidl.components.graphs.spectra.RESTARTS", 1)
     turning = nx.cycle_graph(200, create_using=nx.DiGraph)
     with pytest.raises(Unknown, match="may oscillate"):
         long_run(csr_array(chain_on(turning)))
-    monkeypatch.setattr("mpidl.graphs.spectra.FILL", 100)
+    monkeypatch.setattr("mpidl.components.graphs.spectra.FILL", 100)
     with pytest.raises(Unknown, match="too many links to be factorized"):
         long_run(csr_array(chain_on(nx.path_graph(200))))
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import networkx as nx
 import pytest
 
+from mpidl.components.graphs import TOPOLOGIES, build, components, ranking, read, symmetric
 from mpidl.config import runfile
 from mpidl.config.faults import Fault
-from mpidl.graphs import TOPOLOGIES, build, components, ranking, read, symmetric
 
 FOLDER = Path(__file__).parents[2] / "topologies"
 

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from mpidl import plan
+from mpidl.components.models import MODELS, Shape
 from mpidl.config.faults import Fault
-from mpidl.models import MODELS, Shape
 
 IMAGES, TOKENS = Shape((3, 32, 32), 10), Shape((150,), 14, 14)
 SMALL = Shape((1, 8, 8), 10)
@@ -34,7 +34,7 @@ def test_no_torch_is_loaded_for_it():
     code = (
         "import sys\n"
         "from mpidl import plan\n"
-        "from mpidl.models import MODELS, Shape\n"
+        "from mpidl.components.models import MODELS, Shape\n"
         "for name in MODELS:\n"
         "    shape = Shape((150,), 14, 14) if name == 'transformer' else Shape((3, 32, 32), 10)\n"
         "    MODELS.fit(plan.read(None, [f'model.name={name}'], 4).model, shape)\n"

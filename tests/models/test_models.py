@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mpidl.components.models import MODELS, Shape
 from mpidl.config.faults import Fault
-from mpidl.models import MODELS, Shape
 
 DIGITS = Shape((1, 8, 8), 10)
 MNIST = Shape((1, 28, 28), 10)
@@ -201,7 +201,8 @@ def test_other_sizes_of_images(name, shape):
 
 
 def test_run_files_are_checked_without_torch():
-    command = "import sys, mpidl.models as m; m.MODELS.describe(); print('torch' in sys.modules)"
+    command = "import sys; from mpidl.components.models import MODELS; MODELS.describe(); "
+    command += "print('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", command], capture_output=True, text=True, check=True
     )

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mpidl.models import MODELS, Shape
+from mpidl.components.models import MODELS, Shape
 
 TINYMEM = Shape((150,), 14, vocabulary=14)
 PARTS = {

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from mpidl import gossip, rounds, strategies
+from mpidl import gossip, rounds
+from mpidl.components import strategies
 
 
 def start(devices, size):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpidl.algorithms import ALGORITHMS
+from mpidl.components.algorithms import ALGORITHMS
 
 pytestmark = pytest.mark.dealt
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import facts, graphs, kernels, plan
+from mpidl import facts, kernels, plan
+from mpidl.components import graphs
 from mpidl.config.faults import Fault
 from mpidl.exchange import BACKENDS, Wiring, pairs, survey
 from mpidl.exchange.pairs import Pairs

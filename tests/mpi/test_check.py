@@ -108,7 +108,7 @@ def test_what_knowledge_does_is_told(comm, planned, capsys):
 
 
 def test_what_knowledge_does_on_a_large_graph_is_left_out(comm, planned, capsys, monkeypatch):
-    monkeypatch.setattr("mpidl.outlook.CLOSE", 4)
+    monkeypatch.setattr("mpidl.components.graphs.prediction.CLOSE", 4)
     assert tell(comm, planned(f"topology.devices={comm.size + 4}"), True) == 0
     found = capsys.readouterr().out
     if comm.rank == 0:

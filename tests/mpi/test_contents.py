@@ -7,9 +7,10 @@ import networkx as nx
 import pytest
 
 import mpidl
-from mpidl import graphs, provenance, resuming, schema, shards
+from mpidl import provenance, resuming, schema, shards
+from mpidl.components import graphs
+from mpidl.components.datasets import identity
 from mpidl.config.faults import Fault
-from mpidl.datasets import identity
 from mpidl.ranks import world
 
 pytestmark = pytest.mark.dealt

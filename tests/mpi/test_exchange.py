@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import facts, kernels, placement, plan, strategies
+from mpidl import facts, kernels, plan
+from mpidl.components import placement, strategies
 from mpidl.config.faults import Fault
 from mpidl.exchange import BACKENDS, Wiring, average
 from mpidl.exchange.average import Average

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from mpidl import placement
+from mpidl.components import placement
 from mpidl.config.faults import Fault
 from mpidl.ranks import host, world
 from mpidl.ranks import node as room

@@ -4,11 +4,12 @@ import h5py
 import numpy as np
 import pytest
 
-from mpidl import contents, graphs, run
+from mpidl import contents, run
+from mpidl.components import graphs
+from mpidl.components.datasets import DATASETS, Dataset
+from mpidl.components.models import MODELS
+from mpidl.components.strategies import STRATEGIES
 from mpidl.config.faults import Fault
-from mpidl.datasets import DATASETS, Dataset
-from mpidl.models import MODELS
-from mpidl.strategies import STRATEGIES
 
 ROUNDS = 5
 ALONE = 3

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import gossip, placement, plan
+from mpidl import gossip, plan
+from mpidl.components import placement
 from mpidl.config.faults import Fault
 from mpidl.exchange import (
     BACKENDS,

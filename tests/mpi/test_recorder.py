@@ -7,7 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from mpidl import placement, recorder, results, run, schema
+from mpidl import recorder, results, run, schema
+from mpidl.components import placement
 from mpidl.config.runfile import Record
 from mpidl.ranks.node import Node
 

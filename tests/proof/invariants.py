@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mpidl.algorithms import ALGORITHMS
+from mpidl.components.algorithms import ALGORITHMS
 from mpidl.ranks.world import Comm
 from tests.proof import laboratory
 from tests.proof.checks import Finding, check

@@ -5,8 +5,8 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 
-from mpidl.algorithms import ALGORITHMS
-from mpidl.algorithms.compression import COMPRESSORS
+from mpidl.components.algorithms import ALGORITHMS
+from mpidl.components.algorithms.compression import COMPRESSORS
 from mpidl.ranks.world import Comm
 from tests.proof import laboratory
 from tests.proof.checks import Finding, check

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import block_diag
 
-from mpidl.algorithms.compression import COMPRESSORS
+from mpidl.components.algorithms.compression import COMPRESSORS
 from mpidl.plan import Plan
 from mpidl.ranks.world import Comm
 from tests.proof import laboratory

@@ -9,7 +9,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl import graphs, plan, results, schema
+from mpidl import plan, results, schema
+from mpidl.components import graphs
 
 Write = Callable[..., Path]
 

@@ -9,7 +9,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl import graphs, reader, schema
+from mpidl import reader, schema
+from mpidl.components import graphs
 from mpidl.config.faults import Fault
 from mpidl.report import cautions, collection, page, shelf, statistics, summary
 from mpidl.report.shelf import Shelf

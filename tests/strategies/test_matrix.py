@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from mpidl.components.graphs import TOPOLOGIES, Neighborhood, build
+from mpidl.components.strategies import SCHEDULES, STRATEGIES, row, sequential, temperature
 from mpidl.config import runfile
 from mpidl.config.faults import Fault
-from mpidl.graphs import TOPOLOGIES, Neighborhood, build
-from mpidl.strategies import SCHEDULES, STRATEGIES, row, sequential, temperature
 from tests.matrices import mixing_matrix
 
 KINDS = {"topology": TOPOLOGIES, "strategy": STRATEGIES, "schedule": SCHEDULES}

@@ -6,11 +6,11 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl import strategies
+from mpidl.components import strategies
+from mpidl.components.graphs import Neighborhood
+from mpidl.components.strategies import STRATEGIES, Inbox
 from mpidl.config.faults import Fault
 from mpidl.config.runfile import Schedule
-from mpidl.graphs import Neighborhood
-from mpidl.strategies import STRATEGIES, Inbox
 
 torch = pytest.importorskip("torch")
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import graphs
+from mpidl.components import graphs
+from mpidl.components.graphs import Neighborhood
+from mpidl.components.strategies import SCHEDULES, STRATEGIES, Inbox, looks, row, softmax
+from mpidl.components.strategies.similarity import similarities
 from mpidl.config import runfile
-from mpidl.graphs import Neighborhood
-from mpidl.strategies import SCHEDULES, STRATEGIES, Inbox, looks, row, softmax
-from mpidl.strategies.similarity import similarities
 
 KINDS = {"strategy": STRATEGIES, "schedule": SCHEDULES}
 CENTRALITIES = ["betweenness", "degree"]

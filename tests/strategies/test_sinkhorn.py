@@ -4,10 +4,10 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from mpidl.components.graphs import TOPOLOGIES, build, completed, first_passages, links, stationary
+from mpidl.components.strategies import STRATEGIES, sinkhorn
 from mpidl.config import runfile
 from mpidl.config.faults import Fault
-from mpidl.graphs import TOPOLOGIES, build, completed, first_passages, links, stationary
-from mpidl.strategies import STRATEGIES, sinkhorn
 from tests.matrices import mixing_matrix
 
 KINDS = {"topology": TOPOLOGIES, "strategy": STRATEGIES}

@@ -10,10 +10,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mpidl.config import runfile
-from mpidl.config.faults import Fault
-from mpidl.graphs import TOPOLOGIES, Neighborhood, build, completed, links
-from mpidl.strategies import (
+from mpidl.components.graphs import TOPOLOGIES, Neighborhood, build, completed, links
+from mpidl.components.strategies import (
     COMPLETE,
     SCHEDULES,
     STRATEGIES,
@@ -23,6 +21,8 @@ from mpidl.strategies import (
     row,
     softmax,
 )
+from mpidl.config import runfile
+from mpidl.config.faults import Fault
 from tests.matrices import mixing_matrix, spectral_gap
 
 KINDS = {"topology": TOPOLOGIES, "strategy": STRATEGIES, "schedule": SCHEDULES}

@@ -103,7 +103,7 @@ class Data(Section):
 SOURCES = "must be a device number, text such as 'degree:1' or 'random:2', or a list of these"
 
 Chosen = int | str | Annotated[list[int | str], Field(max_length=MANY)]
-"""Devices as :func:`mpidl.placement.chosen` reads them."""
+"""Devices as :func:`mpidl.components.placement.chosen` reads them."""
 
 
 class Ood(Section):

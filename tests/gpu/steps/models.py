@@ -9,9 +9,9 @@ from findings import kind, left, note, trying
 from torch import Tensor
 
 from mpidl.batch import Batch
+from mpidl.components.models import MODELS, Shape
 from mpidl.config.runfile import Training
 from mpidl.device import Device, Samples
-from mpidl.models import MODELS, Shape
 from mpidl.ranks.accelerators import rounding
 
 DEVICES = 4

@@ -7,7 +7,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl import graphs, plan, reader
+from mpidl import plan, reader
+from mpidl.components import graphs
 from mpidl.report import summary
 
 ROOT = Path(__file__).parents[3]

@@ -1,0 +1,66 @@
+"""Decentralized stochastic gradient descent in its orders, and with momentum that is shared."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mpidl.components.algorithms.base import ALGORITHMS, Algorithm, Lengths, State
+
+Order = Literal["adapt_then_combine", "combine_then_adapt", "consensus"]
+
+
+@ALGORITHMS.add
+def dsgd(order: Order = "adapt_then_combine") -> Algorithm:
+    """Local steps and mixing in turn: ``x <- W (x - s(x))``, s being what training subtracts.
+
+    ``order`` tells which comes first. ``adapt_then_combine`` is the above; ``combine_then_adapt``
+    is ``y = W x``, ``x <- y - s(y)``, so the model after training is the round's last;
+    ``consensus`` is ``x <- W x - s(x)``, whose gradients need not wait for the mixing. Sources:
+    Lian et al., 2017, arXiv 1705.09056 (consensus); Sayed, 2014, *Adaptation, Learning, and
+    Optimization over Networks*, equations 7.18 and 7.19 (diffusion).
+    """
+    if order == "combine_then_adapt":
+        return Algorithm(order=("exchange", "train"))
+    return _consensus if order == "consensus" else Algorithm()
+
+
+def _part(state: State) -> None:
+    """Leave what training subtracts for later, and give what was there before."""
+    if state.trained and state.start is not None:
+        state.left = state.start - state.w
+        state.w.copy_(state.start)
+
+
+def _subtract(state: State) -> None:
+    if state.trained and state.left is not None:
+        state.w.sub_(state.left)
+
+
+_consensus = Algorithm(give=_part, take=_subtract, starts=True)
+
+
+@ALGORITHMS.add
+def quasi_global_momentum(
+    beta: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.9,
+    mu: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.9,
+) -> Algorithm:
+    """Momentum along the way that the mixed model went, not the device's own gradients.
+
+    ``y = x - s(x) - beta m``, ``z = W y``, ``m <- mu m + (1 - mu) (x - z)``, ``x <- z``: with one
+    local step of rate eta and m divided by eta, algorithm 1 of Lin et al., 2021, arXiv 2102.04761.
+    Its Nesterov form is not here. Take ``training.momentum = 0``.
+    """
+
+    def give(state: State) -> None:
+        if state.trained:
+            state.w.sub_(state.kept["momentum"], alpha=beta)
+
+    def take(state: State) -> None:
+        if state.trained and state.start is not None:
+            state.kept["momentum"].mul_(mu).add_(state.start - state.w, alpha=1 - mu)
+
+    def keeps(lengths: Lengths) -> Mapping[str, int]:
+        return {"momentum": lengths.learned}
+
+    return Algorithm(give=give, take=take, keeps=keeps, starts=True)

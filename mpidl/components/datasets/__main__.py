@@ -1,0 +1,159 @@
+"""Fetch the files of a data set, or verify a folder that has them.
+
+python -m mpidl.datasets fetch NAME --to DIR
+python -m mpidl.datasets verify NAME DIR
+"""
+
+import argparse
+import logging
+import sys
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from mpidl.components.datasets import DATASETS, cifar, idx
+from mpidl.components.datasets.sources import SOURCES, Source, locate
+from mpidl.config.faults import Fault, Parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0 done, 2 user's fault."""
+    try:
+        return _run(_parser().parse_args(arguments))
+    except Fault as fault:
+        print(fault, file=sys.stderr)
+        return 2
+
+
+def fetch(name: str, folder: Path) -> None:
+    """Download the files of a data set, check their SHA-256, and unpack archives.
+
+    What is there already and is right is not downloaded again; what is there and differs is left
+    alone.
+
+    Raises:
+        Fault: If a file cannot be downloaded, is not the published one, or is in the way.
+    """
+    for source in SOURCES[name]:
+        if _there(source, folder):
+            print(f"{source.name}: is there already")
+            continue
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            archive = _download(source, folder)
+            if source.packed:
+                _unpack(archive, source, folder)
+        except OSError as error:
+            raise Fault(f"Cannot write to {folder}: {error.strerror or error}.") from None
+        print(f"{source.name}: fetched and checked")
+
+
+def verify(name: str, folder: Path) -> bool:
+    """Print one line for each file of a data set; True if all are the published ones."""
+    lines = [
+        _verdict(name, folder, source, content)
+        for source in SOURCES[name]
+        for content in source.contents
+    ]
+    for _, line in lines:
+        print(line)
+    return all(good for good, _ in lines)
+
+
+def _run(options: argparse.Namespace) -> int:
+    DATASETS[options.name]
+    if options.name not in SOURCES:
+        print(f"{options.name}: comes with the program, needs no files")
+        return 0
+    if options.command == "verify":
+        return 0 if verify(options.name, options.folder) else 2
+    fetch(options.name, options.folder)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="python -m mpidl.datasets", description=(__doc__ or "").split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    fetching = commands.add_parser("fetch", help="download, check and unpack")
+    fetching.add_argument("name", help=f"one of {', '.join(SOURCES)}")
+    fetching.add_argument("--to", dest="folder", type=Path, required=True, metavar="DIR")
+    verifying = commands.add_parser("verify", help="check every file against its SHA-256")
+    verifying.add_argument("name", help=f"one of {', '.join(SOURCES)}")
+    verifying.add_argument("folder", type=Path, metavar="DIR")
+    return parser
+
+
+def _there(source: Source, folder: Path) -> bool:
+    """Whether all contents of a source are there; one that differs is a fault."""
+    present = 0
+    for content in source.contents:
+        places = (folder / place for place in source.places(content))
+        path = next((place for place in places if place.exists()), None)
+        if path is None:
+            continue
+        if not path.is_file():
+            raise Fault(f"{path} is not a file; move it away to fetch one.")
+        if source.verdict(content, path) is False:
+            raise Fault(f"{path} is not the published file; move it away to fetch that one.")
+        present += 1
+    return present == len(source.contents)
+
+
+def _download(source: Source, folder: Path) -> Path:
+    import pooch
+
+    pooch.get_logger().setLevel(logging.ERROR)
+    reason = ""
+    for url in source.urls:
+        try:
+            return Path(pooch.retrieve(url, f"sha256:{source.sha256}", source.name, folder))
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+        except ValueError:
+            reason = "what came is not the published file"
+    raise Fault(f"Cannot download {source.urls[-1]} to {folder}: {reason}.")
+
+
+def _unpack(archive: Path, source: Source, folder: Path) -> None:
+    try:
+        if archive.suffix == ".zip":
+            with zipfile.ZipFile(archive) as pack:
+                pack.extractall(folder, source.contents)
+        else:
+            _untar(archive, source, folder)
+    except (tarfile.TarError, zipfile.BadZipFile, KeyError, EOFError, zlib.error) as error:
+        raise Fault(f"Cannot unpack {archive}: {error}.") from None
+    archive.unlink()
+
+
+def _untar(archive: Path, source: Source, folder: Path) -> None:
+    with tarfile.open(archive) as tar:
+        members = [tar.getmember(content) for content in source.contents]
+        if odd := next((member for member in members if not member.isreg()), None):
+            raise Fault(f"Cannot unpack {archive}: {odd.name} in it is not a regular file.")
+        # Python before 3.11.4 has no filters; only files known beforehand are unpacked.
+        tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
+        tar.extractall(folder, members)
+
+
+def _verdict(name: str, folder: Path, source: Source, content: str) -> tuple[bool, str]:
+    try:
+        path = locate(name, folder, content)
+        good = source.verdict(content, path)
+        if good:
+            return True, f"{path}: ok"
+        if name in ("cifar10", "cifar100"):
+            cifar.records(path, 100 if name == "cifar100" else 10)
+        else:
+            idx.read(path, 3 if "images" in content else 1)
+    except Fault as fault:
+        return False, str(fault)
+    if good is None:
+        return True, f"{path}: can be read; the content of the published file is not known here"
+    return False, f"{path} can be read, but its content is not that of the published file."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

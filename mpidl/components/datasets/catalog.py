@@ -1,0 +1,151 @@
+"""What a data set is, the registry of all of them, and how a smaller one is cut out."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mpidl.components.datasets import strata
+from mpidl.config import seeds
+from mpidl.config.faults import Fault, shown
+from mpidl.config.registry import Registry
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Samples and labels with a fixed train/test split.
+
+    Images are float32, channels first, ``(n, channels, height, width)``; sequences are uint8
+    tokens, ``(n, positions)``. Labels are int64, ``(n,)``, below C = ``len(classes)``; for
+    sequences they name the task a sequence belongs to and are not what a model predicts.
+
+    Attributes:
+        name: As the registry has it.
+        train_inputs: ``(n, *shape)``.
+        train_labels: ``(n,)``.
+        test_inputs: ``(n, *shape)``.
+        test_labels: ``(n,)``.
+        classes: C names.
+        task: What a model is to predict.
+        vocabulary: Number of tokens, 0 for images.
+        padding: Token that loss and accuracy ignore as a target, -1 for none.
+        span: Lowest and highest value of an image, (0, 1) for sequences without meaning.
+    """
+
+    name: str
+    train_inputs: Array
+    train_labels: Array
+    test_inputs: Array
+    test_labels: Array
+    classes: tuple[str, ...]
+    task: Literal["classification", "next_token"] = "classification"
+    vocabulary: int = 0
+    padding: int = -1
+    span: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return tuple(self.train_inputs.shape[1:])
+
+
+class Datasets(Registry):
+    """Builders ``(folder: Path | None, seed: int, /, **parameters) -> Dataset``.
+
+    ``folder`` is where the files lie, for those read from files. Splits are fixed, so the present
+    ones ignore ``seed``.
+    """
+
+    def build(self, section: Any, *given: Any) -> Dataset:
+        """Build the data set that ``section.name`` names, and see whether models can learn it.
+
+        Raises:
+            Fault: If it is none, as :class:`Dataset` describes it.
+        """
+        made = super().build(section, *given)
+        if faults := [f"data.name = {section.name!r}: {fault}" for fault in _faults(made)]:
+            raise Fault(*faults)
+        dataset: Dataset = made
+        return dataset
+
+
+DATASETS = Datasets("data set")
+
+
+def _faults(made: Any) -> list[str]:
+    """What is wrong with what a builder gave, the rest of a sentence each."""
+    if not isinstance(made, Dataset):
+        return [f"must give a Dataset, not {shown(made)}."]
+    classes, faults = made.classes, list[str]()
+    if not classes or not all(isinstance(name, str) for name in classes):
+        return [f"classes must be names, which are text, and at least one, not {shown(classes)}."]
+    if made.task == "next_token" and made.vocabulary < 1:
+        faults.append("a data set whose task is 'next_token' needs a vocabulary of at least 1.")
+    for part in ("train", "test"):
+        inputs, labels = getattr(made, f"{part}_inputs"), getattr(made, f"{part}_labels")
+        faults += _samples(made, part, inputs) or _labels(part, labels, len(inputs), len(classes))
+    if not faults and made.test_inputs.shape[1:] != made.shape:
+        there = made.test_inputs.shape[1:]
+        faults.append(f"test samples have the shape {there}, and those for training {made.shape}.")
+    return faults
+
+
+def _samples(made: Dataset, part: str, inputs: Any) -> list[str]:
+    wanted, what = ("uint8", "tokens") if made.vocabulary else ("float32", "images")
+    if not isinstance(inputs, np.ndarray) or inputs.dtype != wanted:
+        given = inputs.dtype if isinstance(inputs, np.ndarray) else type(inputs).__name__
+        return [f"{part}_inputs are {given}; {what} must be a NumPy array of {wanted}."]
+    if inputs.ndim < 2 or not len(inputs):
+        return [f"{part}_inputs have the shape {inputs.shape}: must be at least one sample."]
+    if made.vocabulary and inputs.max() >= made.vocabulary:
+        tokens = f"tokens are 0 to {made.vocabulary - 1}"
+        return [f"{part}_inputs have the token {inputs.max()}; {tokens}, by vocabulary."]
+    return []
+
+
+def _labels(part: str, labels: Any, count: int, classes: int) -> list[str]:
+    if not isinstance(labels, np.ndarray) or labels.dtype != np.int64:
+        given = labels.dtype if isinstance(labels, np.ndarray) else type(labels).__name__
+        return [f"{part}_labels are {given}; they must be a NumPy array of int64."]
+    if labels.shape != (count,):
+        return [f"{part}_labels have the shape {labels.shape}: {count} samples need ({count},)."]
+    wrong = labels[(labels < 0) | (labels >= classes)]
+    if len(wrong):
+        return [f"{part}_labels have the label {wrong[0]}; labels are 0 to {classes - 1}."]
+    return []
+
+
+def subset(
+    dataset: Dataset, train_samples: int | None, test_samples: int | None, seed: int
+) -> Dataset:
+    """Cut a smaller data set at random, every class keeping its share; None keeps all.
+
+    Raises:
+        Fault: If more samples are asked for than there are.
+    """
+    train_inputs, train_labels = _cut(dataset, "train", train_samples, seed)
+    test_inputs, test_labels = _cut(dataset, "test", test_samples, seed)
+    return replace(
+        dataset,
+        train_inputs=train_inputs,
+        train_labels=train_labels,
+        test_inputs=test_inputs,
+        test_labels=test_labels,
+    )
+
+
+def _cut(dataset: Dataset, part: str, count: int | None, seed: int) -> tuple[Array, Array]:
+    inputs: Array = getattr(dataset, f"{part}_inputs")
+    labels: Array = getattr(dataset, f"{part}_labels")
+    if count is None or count == len(labels):
+        return inputs, labels
+    if not 0 < count <= len(labels):
+        raise Fault(
+            f"data.{part}_samples = {count}: {dataset.name} has {len(labels)} {part} samples; "
+            f"ask for 1 to {len(labels)}."
+        )
+    kept = strata.choose(labels, count, seeds.stream(seed, f"{part}_samples"))
+    return np.ascontiguousarray(inputs[kept]), labels[kept]

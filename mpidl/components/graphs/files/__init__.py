@@ -1,0 +1,172 @@
+"""Graphs from files: matrices, lists of links, and what other programs write.
+
+Which kind a file is, its first bytes say, else the end of its name (:mod:`.kinds`): GraphML, GEXF,
+GML, Pajek, node-link JSON, MatrixMarket, ``.npy`` and ``.npz``; an adjacency list where the name
+ends in ``.adjlist``, an edge list in ``.edges`` or ``.edgelist``. Other text with a line
+``# devices: N`` or ``# directed`` is an edge list; a square block of numbers is an adjacency
+matrix; rows of two or three entries are an edge list. What is not read is called by its name.
+
+In these texts lines that start with ``#`` or ``%`` are comments, and so is what follows either of
+them after a blank; blank lines are skipped, entries are separated by whitespace or commas. A
+comment that begins as the headers below do, and is none of them, is refused.
+
+Adjacency matrix as text: row i, column j is the probability that the link works by which device i
+hears device j, in the order of the mixing matrix ``W[i, j]``; 0 means no link. The diagonal is 0.
+
+Edge list: ``i j`` or ``i j probability`` a line links devices i and j both ways; after a
+``# directed`` line, or that of SNAP, ``# Directed graph ...``, only from i to j. In place of the
+probability there may be a dictionary as networkx writes it, of which ``probability`` is read.
+Where each link is written in both directions it is one. ``# devices: N`` says how many there are,
+or a first row with that number, else the largest number does; ``# numbered from: 1`` that 1 is
+device 0. A first row ``N M`` is a header where exactly M rows follow, of numbers below N, and is
+refused where it could as well be a link. An adjacency list has a device and its neighbors a line.
+
+A graph for each round: an edge list with lines ``# round: 3``. The links below such a line, which
+may be none, are those of that round and of all after it, up to the next such line. The first is
+``# round: 0``, and numbers ascend. After the last one all begins again, or in the round that a line
+``# period: 20`` says, if the last graph is to stay for longer than one.
+
+GraphML, GEXF, GML, Pajek, node-link JSON: nodes are numbered in the order of the file, or by their
+names where these are 0..N-1. Of an edge its direction and its attribute ``probability`` count, as
+do the defaults of that; other attributes are ignored.
+
+MatrixMarket, ``.npy``, scipy's ``.npz`` (csr, csc, coo): ``A[i, j]`` is the probability of the link
+from i to j.
+
+Everywhere parallel links become one, of probability ``1 - product of (1 - p)``, and are refused
+where the file gives them different weights. Weights are not read: strategies weigh. Nodes that have
+names keep them (:func:`names`), and :func:`notes` say what to know of how a file was read.
+
+A line ``# published ood ranks: 3 0 4 6`` lists devices, kept as ``graph.graph["published"]``.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import networkx as nx
+
+from mpidl.components.graphs.files import (
+    entries,
+    gml,
+    kinds,
+    market,
+    markup,
+    matrices,
+    nodelink,
+    pajek,
+    rows,
+    text,
+)
+from mpidl.components.graphs.files.entries import DEVICES, notes
+from mpidl.components.graphs.files.named import names
+from mpidl.components.graphs.files.text import Text
+from mpidl.config import shipped
+from mpidl.config.faults import Fault
+
+__all__ = ["DEVICES", "entries", "markup", "names", "notes", "read", "rows", "text"]
+
+BYTES = 256 * 2**20
+"""Size up to which a file is read."""
+
+HEAD = 4096
+"""Bytes that say which kind a file is."""
+
+NOTATIONS: dict[str, Callable[[Path, TextIO], nx.DiGraph]] = {
+    "xml": markup.graph,
+    "gml": gml.graph,
+    "pajek": pajek.graph,
+    "json": nodelink.graph,
+    "matrixmarket": market.graph,
+}
+"""What reads texts that are no rows of ours."""
+
+
+def read(path: Path) -> nx.DiGraph:
+    """The graph in a file, on nodes 0..N-1, with edge attribute ``probability`` in (0, 1].
+
+    Of one with a graph for each round these are all links, and ``graph.graph["sequence"]`` says
+    when each is there.
+
+    Raises:
+        Fault: If the file is missing, unreadable, too large, damaged or of a kind that is not
+            read; the sentence names it.
+    """
+    with _readable(path):
+        kind = kinds.kind(path, _head(path))
+        if kind in ("npy", "npz"):
+            return matrices.graph(path, kind)
+        with path.open(encoding="utf-8-sig") as file:
+            if kind in NOTATIONS:
+                return NOTATIONS[kind](path, file)
+            found = text.read(path, file)
+    graph = _graph(found, kind)
+    if found.published is not None:
+        graph.graph["published"] = _published(path, found.published, len(graph))
+    return graph
+
+
+def _graph(found: Text, kind: str) -> nx.DiGraph:
+    """The graph of some lines, which may be of a kind that their name says."""
+    if kind == "adjacency list":
+        return rows.neighbors(found)
+    if found.starts or found.period is not None:
+        return rows.sequence(found)
+    if kind == "edge list" or found.devices is not None or found.directed:
+        return rows.edges(found)
+    if not found.rows:
+        raise Fault(f"Graph file {found.path}: holds no graph.")
+    first, *others = (len(text.numbers(row)) for _, row in found.rows)
+    widths = {first, *others}
+    if widths == {len(found.rows)} and not _small_list(found):
+        return rows.matrix(found.path, found.rows)
+    if widths <= {2, 3} or (first == 1 and others and {*others} <= {2, 3}):
+        return rows.edges(found)
+    raise rows.ragged(found.path, found.rows, kinds.READ)
+
+
+def _small_list(found: Text) -> bool:
+    """Whether as many rows as columns can be links only: numbers above 1, or no numbers at all."""
+    if len(found.rows) not in (2, 3):
+        return False
+    listed = [entry for _, row in found.rows for entry in text.numbers(row)[:2]]
+    return any(re.fullmatch("[2-9]|[1-9][0-9]+", entry) for entry in listed) or not any(
+        re.search("[0-9]|nan|inf", entry, re.IGNORECASE) for entry in listed
+    )
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """See whether a file may be read, and tell what the system says of it as a user's fault."""
+    try:
+        if path.exists() and not path.is_file():
+            raise Fault(f"Graph file {path}: is not a regular file.")
+        size = path.stat().st_size
+        if size > BYTES:
+            raise Fault(f"Graph file {path}: has {size:,} bytes; at most {BYTES:,} are read.")
+        yield
+    except UnicodeDecodeError:
+        raise Fault(f"Graph file {path}: is not UTF-8 text. {kinds.READ}") from None
+    except OSError as error:
+        more = shipped.sought(path) if isinstance(error, FileNotFoundError) else ""
+        raise Fault(f"Cannot read the graph file {path}: {error.strerror}{more}.") from None
+    except ValueError as error:
+        if isinstance(error, Fault):
+            raise
+        raise Fault(f"Cannot read the graph file {str(path)!r}: {error}.") from None
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD)
+
+
+def _published(path: Path, told: str, devices: int) -> list[int]:
+    where = f"the line '# published ood ranks: {told[:40]}'"
+    entered = told.replace(",", " ").split(None, devices)
+    ranks = [entries.whole(path, entry, where, 0, devices - 1) for entry in entered]
+    if not ranks or len(set(ranks)) < len(ranks):
+        raise Fault(f"Graph file {path}: {where} must list different devices.")
+    return ranks

@@ -1,0 +1,124 @@
+"""Graphs whose nodes have names and whose edges say how they go, in whatever notation."""
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import networkx as nx
+
+from mpidl.components.graphs.files import entries
+from mpidl.config.faults import Fault, printable, shown
+
+LONGEST = 100
+"""Characters of a name that are kept."""
+
+TOLD = 3
+"""Names that are told as examples."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """An edge as a file gives it.
+
+    Attributes:
+        source: A node, as all of the file call it.
+        target: Another one.
+        both: Whether it goes both ways.
+        probability: That it works, as it is written; None where nothing says so.
+        weight: What the file counts it; None where nothing says so.
+    """
+
+    source: Hashable
+    target: Hashable
+    both: bool
+    probability: object = None
+    weight: object = None
+
+
+def graph(
+    path: Path,
+    nodes: Mapping[Hashable, str | None],
+    edges: Iterable[Edge],
+    notes: Sequence[str] = (),
+) -> nx.DiGraph:
+    """The graph of nodes and edges on devices 0..N-1; ``graph["names"]`` what nodes are called.
+
+    Args:
+        path: The file.
+        nodes: In the order of the file what each is called by edges, and its label if it has one.
+        edges: Of the file.
+        notes: What else a reader of the graph should know.
+
+    Raises:
+        Fault: If there are too many, or an edge is none.
+    """
+    entries.populated(path, len(nodes))
+    labels = [str(node) if label is None else label for node, label in nodes.items()]
+    numbers = _numbers(labels) or _numbers([str(node) for node in nodes])
+    numbers = numbers or list(range(len(nodes)))
+    number = dict(zip(nodes, numbers, strict=True))
+    names = [""] * len(nodes)
+    for index, label in zip(numbers, labels, strict=True):
+        names[index] = label
+    links = entries.Links(path)
+    for edge in edges:
+        where = f"the edge from {shown(edge.source)} to {shown(edge.target)}"
+        for end in (edge.source, edge.target):
+            if end not in number:
+                raise Fault(f"Graph file {path}: {where} has an end that is no node, {shown(end)}.")
+        chance = 1.0
+        if edge.probability is not None:
+            chance = entries.probability(path, str(edge.probability), where)
+        link = number[edge.source], number[edge.target]
+        links.add(link, chance, where, edge.both, _weight(edge.weight))
+        entries.affordable(path, len(links.chances))
+    found = entries.graph(len(nodes), links.chances, [*links.notes(), *notes])
+    call(found, names)
+    return found
+
+
+def call(graph: nx.DiGraph, names: Sequence[str]) -> None:
+    """Keep what devices are called, where that is not just their numbers, and say so."""
+    if _numbers(names) == list(range(len(names))):
+        return
+    cut = [printable(name.strip())[:LONGEST] for name in names]
+    often = Counter(cut)
+    kept = [
+        name if name and often[name] == 1 else f"{name} #{number}".strip()
+        for number, name in enumerate(cut)
+    ]
+    told = ", ".join(f"{number} is {shown(name)}" for number, name in enumerate(kept[:TOLD]))
+    graph.graph["names"] = kept
+    graph.graph["notes"] = [
+        f"nodes have names: device {told}" + (" and so on" if len(kept) > TOLD else ""),
+        *graph.graph["notes"],
+    ]
+
+
+def names(graph: nx.DiGraph) -> list[str]:
+    """What devices are called, ``(N,)``; empty where that is their numbers."""
+    found: list[str] = graph.graph.get("names", [])
+    return found
+
+
+def unread(beside: bool) -> list[str]:
+    """A line where a graph as a whole has a probability, which says nothing of its links."""
+    told = "the probability that the file gives the graph as a whole is no link's, and is not read"
+    return [told] if beside else []
+
+
+def _weight(given: object) -> object:
+    """A weight as a number, however it is written, if it is one."""
+    try:
+        return float(given) if isinstance(given, str | int | float) else given
+    except (ValueError, OverflowError):
+        return given
+
+
+def _numbers(names: Sequence[str]) -> list[int] | None:
+    """The numbers 0..N-1 as which nodes are named, or ``n0`` to ``n(N-1)``; None where not so."""
+    for prefix in ("", "n"):
+        if {*names} == {f"{prefix}{number}" for number in range(len(names))}:
+            return [int(name.removeprefix(prefix)) for name in names]
+    return None

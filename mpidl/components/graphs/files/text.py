@@ -1,0 +1,170 @@
+"""The lines of a graph file that has one link or row a line: entries, headers, and comments."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from mpidl.components.graphs.families import LINKS
+from mpidl.components.graphs.files import entries
+from mpidl.config.faults import Fault
+
+LINES = 2 * LINKS
+"""Lines that are read, comments and blank ones among them."""
+
+ROUNDS = 1_000_000
+"""Rounds that a file may name."""
+
+GRAPHS = 100_000
+"""Rounds for which it may have a graph."""
+
+HEADERS = {
+    "devices": r"devices:\s*(\S*)",
+    "directed": r"(directed)|directed graph\b.*",
+    "first": r"numbered from:\s*(\S*)",
+    "period": r"period:\s*(\S*)",
+    "published": r"published ood ranks:\s*(.*)",
+    "round": r"round:\s*(\S*)",
+}
+"""What a comment says, beginning with its ``#`` or ``%``, that is more than a comment."""
+
+MEANT = r"(devices?|directed|numbered( from)?|periods?|published ood( ranks?)?|rounds?)\s*[:=\d]"
+"""What begins as only a header should: it is one, or a mistake."""
+
+KONECT = r"(sym|asym|bip)\s+(unweighted|positive|pos|signed|multi|weighted|dynamic)\w*"
+"""The first comment of a file from konect.cc, which begins with ``%``."""
+
+Rows = list[tuple[int, str]]
+"""Lines that have entries, each with its own number in the file."""
+
+
+@dataclass
+class Text:
+    """What the lines of a file say.
+
+    Attributes:
+        path: The file.
+        rows: Those that have entries, without comments.
+        devices: N, where a header says so.
+        directed: Whether links go one way.
+        first: The number of device 0, where a header says so.
+        period: After how many rounds all begins again, where a header says so.
+        starts: For each graph of its own its first round, and how many rows come before it.
+        published: What follows ``published ood ranks:``; None where no line has that.
+        notes: What a reader of the graph should know of how it was read, a line each.
+    """
+
+    path: Path
+    rows: Rows = field(default_factory=list)
+    devices: int | None = None
+    directed: bool = False
+    first: int = 0
+    period: int | None = None
+    starts: dict[int, int] = field(default_factory=dict)
+    published: str | None = None
+    notes: list[str] = field(default_factory=list)
+    _said: dict[str, str] = field(default_factory=dict)
+
+    def take(self, number: int, line: str) -> None:
+        """Take what a line says that begins with ``#`` or ``%``, if it is a header.
+
+        Raises:
+            Fault: If it looks like one, but is none that makes sense here.
+        """
+        told = line[1:].strip()
+        where = f"line {number} ({line[0]} {told[:40]})"
+        for kind, pattern in HEADERS.items():
+            if found := re.fullmatch(pattern, told, re.IGNORECASE):
+                self._set(kind, found[1] or "", where)
+                return
+        if line[0] == "%" and (found := re.match(KONECT, told)):
+            self._konect(found[1], where)
+        elif re.match(MEANT, told, re.IGNORECASE):
+            raise Fault(
+                f"Graph file {self.path}: {where} begins as a header does and is none; headers are "
+                "'# devices: 5', '# directed', '# numbered from: 1', '# round: 3', '# period: 20' "
+                "and '# published ood ranks: 0 3'. A comment must begin otherwise."
+            )
+
+    def _set(self, kind: str, value: str, where: str) -> None:
+        if kind == "round":
+            self._begin(entries.whole(self.path, value, where, 0, ROUNDS - 1), where)
+            return
+        if kind != "directed" and self._said.setdefault(kind, value) != value:
+            raise Fault(f"Graph file {self.path}: {where} is not what an earlier line says.")
+        if kind == "devices":
+            self.devices = entries.whole(self.path, value, where, 1, entries.DEVICES)
+        elif kind == "period":
+            self.period = entries.whole(self.path, value, where, 1, ROUNDS)
+        elif kind == "first":
+            self.first = entries.whole(self.path, value, where, 0, 1)
+        elif kind == "directed":
+            self.directed = True
+            self.notes += [] if value else [f"links go one way, as {where} says"]
+        else:
+            self.published = value
+
+    def _begin(self, round: int, where: str) -> None:
+        last = next(reversed(self.starts), -1)
+        if round <= last or (round > 0 and not self.starts):
+            raise Fault(f"Graph file {self.path}: {where} is out of order; rounds ascend from 0.")
+        if len(self.starts) == GRAPHS:
+            raise Fault(f"Graph file {self.path}: has more than {GRAPHS:,} lines '# round: ...'.")
+        self.starts[round] = len(self.rows)
+
+    def _konect(self, kind: str, where: str) -> None:
+        if kind == "bip":
+            raise Fault(
+                f"Graph file {self.path}: is a bipartite graph of KONECT, as {where} says, which "
+                "is not read: each of its columns numbers nodes by itself."
+            )
+        self.first, self.directed = 1, kind == "asym"
+        way = "one way" if self.directed else "both ways"
+        self.notes.append(
+            f"it is from KONECT, as {where} says: links go {way}, and its 1 is device 0"
+        )
+
+
+def read(path: Path, file: TextIO) -> Text:
+    """What an open file says.
+
+    Raises:
+        Fault: If a header is wrong, or there are too many lines.
+    """
+    found = Text(path)
+    for number, line in enumerate(file, start=1):
+        text = line.strip()
+        if text.startswith(("#", "%")):
+            found.take(number, text)
+        elif text:
+            if "#" in text or "%" in text:
+                text = _uncommented(path, number, text)
+            found.rows.append((number, text))
+        if number > LINES:
+            raise Fault(f"Graph file {path}: has more than {LINES:,} lines.")
+    entries.affordable(path, len(found.rows))
+    return found
+
+
+def _uncommented(path: Path, number: int, text: str) -> str:
+    """A line without the comment at its end, which may be no header."""
+    after = text.rfind("}") + 1
+    found = re.search(r"\s[#%]", text[after:])
+    if found is None:
+        return text
+    comment = text[after + found.start() :].strip()
+    told = comment[1:].strip()
+    if re.match("|".join([MEANT, *HEADERS.values()]), told, re.IGNORECASE):
+        raise Fault(
+            f"Graph file {path}: line {number} has a header at its end ({comment[:40]}); a header "
+            "is a line of its own."
+        )
+    return text[: after + found.start()].rstrip()
+
+
+def numbers(row: str) -> list[str]:
+    """The entries of a row, as they are written; what is in braces is one."""
+    head, brace, rest = row.partition("{")
+    # More than can be devices need not be told apart.
+    found = head.replace(",", " ").split(None, entries.DEVICES)
+    return [*found, brace + rest] if brace else found

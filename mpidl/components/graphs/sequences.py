@@ -1,0 +1,191 @@
+"""Topologies that change: a graph for each round, and all links that work in some round."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from collections.abc import Sequence as Listed
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+
+from mpidl.components.graphs.families import LINKS
+from mpidl.config.faults import Fault
+
+Ends = npt.NDArray[np.int64]
+Array = npt.NDArray[np.float64]
+
+PERIOD = 64
+"""Graphs up to which all of a topology that repeats are kept; of others just the latest are."""
+
+LATEST = 8
+
+DISTINCT = 16
+"""Rounds that stand for a topology that does not repeat, however many a run has."""
+
+
+@dataclass(frozen=True)
+class Links:
+    """The directed links of one round.
+
+    Attributes:
+        ends: Source and target of each, ``(E, 2)``, none of them twice.
+        weight: What each counts in a mixture, ``(E,)``, where the topology says so.
+        probability: The chance of each that it works, ``(E,)``; 1 where it is not given.
+    """
+
+    ends: Ends
+    weight: Array | None = None
+    probability: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Sequence:
+    """A topology that changes from round to round; the same on every rank, however it is asked.
+
+    Attributes:
+        devices: N.
+        draw: The links of a round, which depend on nothing else.
+        period: After how many rounds it begins again; None where it never does.
+        starts: The first round of each graph of a period, where one stays for several rounds.
+        probability: The chance that a link works, where its own is 1.
+        refresh: Rounds for which centralities count, before those of a later graph replace them.
+    """
+
+    devices: int
+    draw: Callable[[int], Links]
+    period: int | None = None
+    starts: Listed[int] | None = None
+    probability: float = 1.0
+    refresh: int = 1
+    _made: Callable[[int], nx.DiGraph] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        graphs = PERIOD + 1 if self.period is None else len(self._turns(self.period))
+        kept = graphs if graphs <= PERIOD else LATEST
+        object.__setattr__(self, "_made", lru_cache(kept)(self._make))
+
+    def _turn(self, round: int) -> int:
+        """The round whose links are drawn for a round."""
+        turn = round if self.period is None else round % self.period
+        return turn if self.starts is None else self.starts[bisect_right(self.starts, turn) - 1]
+
+    def _turns(self, rounds: int) -> Listed[int]:
+        """All rounds whose links are drawn for the first rounds."""
+        rounds = rounds if self.period is None else min(rounds, self.period)
+        if self.starts is None:
+            return range(rounds)
+        return self.starts[: bisect_right(self.starts, rounds - 1)]
+
+    def at(self, round: int) -> nx.DiGraph:
+        """The graph of a round on all N devices; one object as long as it is in use.
+
+        Edge attribute ``probability`` is the chance of each link, ``weight`` what the topology
+        lets it count in a mixture, if it does.
+        """
+        return self._made(self._turn(round))
+
+    @property
+    def weighted(self) -> bool:
+        """Whether links come with weights."""
+        return self.draw(0).weight is not None
+
+    def measured(self, round: int) -> nx.DiGraph:
+        """The graph whose centralities count in a round."""
+        return self.at(round - round % self.refresh)
+
+    def _make(self, turn: int) -> nx.DiGraph:
+        links = self.draw(turn)
+        graph = nx.empty_graph(self.devices, create_using=nx.DiGraph)
+        given = {"probability": self._chances(links)}
+        if links.weight is not None:
+            given["weight"] = links.weight
+        columns = [values.tolist() for values in given.values()]
+        graph.add_edges_from(
+            (i, j, dict(zip(given, values, strict=True)))
+            for (i, j), *values in zip(links.ends.tolist(), *columns, strict=True)
+        )
+        return graph
+
+    def _chances(self, links: Links) -> Array:
+        if links.probability is None:
+            return np.full(len(links.ends), self.probability)
+        return np.where(links.probability < 1, links.probability, self.probability)
+
+    def union(self, rounds: int) -> nx.DiGraph:
+        """All links that work in some of the first rounds; its ``graph["sequence"]`` is this one.
+
+        A link's ``probability`` is the largest that it has in these rounds.
+
+        Raises:
+            Fault: If they are too many.
+        """
+        found, chances = np.empty(0, np.int64), np.empty(0)
+        for codes, chance in self._batches(rounds):
+            codes, place = np.unique(np.concatenate([found, codes]), return_inverse=True)
+            found, before = codes, np.concatenate([chances, chance])
+            chances = np.zeros(len(codes))
+            np.maximum.at(chances, place, before)
+            if len(found) > LINKS:
+                raise Fault(
+                    f"topology.devices = {self.devices}: over training.rounds = {rounds} this "
+                    f"topology has more directed links than the {LINKS:,} that are allowed."
+                )
+            if self.period is None and len(found) == self.devices * (self.devices - 1):
+                # No later round brings any more.
+                break
+        graph = nx.empty_graph(self.devices, create_using=nx.DiGraph)
+        graph.graph["sequence"] = self
+        ends = zip((found // self.devices).tolist(), (found % self.devices).tolist(), strict=True)
+        graph.add_edges_from(
+            (i, j, {"probability": p}) for (i, j), p in zip(ends, chances.tolist(), strict=True)
+        )
+        return graph
+
+    def typical(self) -> nx.DiGraph:
+        """All links of a period, or of the first rounds where none repeats; whatever a run has."""
+        return self.union(self.period or DISTINCT)
+
+    def _batches(self, rounds: int) -> Iterator[tuple[Ends, Array]]:
+        """Links of the first rounds as numbers ``i N + j``, with their chances, in large pieces.
+
+        Each piece is as large as all before it, so that sorting them costs little.
+        """
+        pieces: list[tuple[Ends, Array]] = []
+        held, before = 0, 1 << 16
+        for turn in self._turns(rounds):
+            links = self.draw(turn)
+            pieces.append((self._codes(links), self._chances(links)))
+            held += len(links.ends)
+            if held >= before:
+                yield _joined(pieces)
+                pieces, held, before = [], 0, before + held
+        if pieces:
+            yield _joined(pieces)
+
+    def _codes(self, links: Links) -> Ends:
+        return links.ends[:, 0] * self.devices + links.ends[:, 1]
+
+    def distinct(self) -> Iterator[Array]:
+        """What tells this sequence from others: its links, chances and weights, round by round.
+
+        All of them where it repeats; of one that never does those of the first rounds, however
+        many a run has.
+        """
+        for turn in self._turns(self.period or DISTINCT):
+            links = self.draw(turn)
+            order = np.argsort(self._codes(links))
+            columns = [*links.ends.T, self._chances(links)]
+            columns += [] if links.weight is None else [links.weight]
+            yield np.column_stack([np.full(len(order), turn), *(c[order] for c in columns)])
+
+
+def _joined(pieces: list[tuple[Ends, Array]]) -> tuple[Ends, Array]:
+    codes, chances = zip(*pieces, strict=True)
+    return np.concatenate(codes), np.concatenate(chances)
+
+
+def both(ends: Ends) -> Ends:
+    """Undirected links, ``(E, 2)``, in both directions, ``(2 E, 2)``."""
+    return np.concatenate([ends, ends[:, ::-1]])

@@ -1,0 +1,157 @@
+"""What a kind of OOD data is, what sources hold of it, and the global IID and OOD test sets."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mpidl.components.datasets import strata
+from mpidl.config.faults import Fault
+from mpidl.config.registry import Registry
+
+Array = npt.NDArray[Any]
+Rng = np.random.Generator
+
+OODS = Registry("OOD kind")
+"""Builders of kinds: ``builder(shape: Shape, /, **parameters) -> Shift``."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a kind must know of a data set.
+
+    Attributes:
+        inputs: Shape of one sample: ``(channels, height, width)``, or ``(positions,)`` of tokens.
+        classes: C.
+        vocabulary: Number of tokens, 0 for images.
+        span: Lowest and highest value of an image.
+    """
+
+    inputs: tuple[int, ...]
+    classes: int
+    vocabulary: int = 0
+    span: tuple[float, float] = (0.0, 1.0)
+
+
+def every(inputs: Array, labels: Array) -> Array:
+    """Say True of each sample, ``(n,)``."""
+    return np.ones(len(labels), dtype=bool)
+
+
+def nobody(labels: Array) -> Array:
+    """Say False of each sample, ``(n,)``."""
+    return np.zeros(len(labels), dtype=bool)
+
+
+@dataclass(frozen=True)
+class Shift:
+    """One kind of OOD data, as functions on samples ``(n, *shape)`` and labels ``(n,)``.
+
+    Attributes:
+        apply: Turned copies of samples and labels; random where the kind is.
+        eligible: Which samples can be turned, ``(n,)`` bool.
+        reserved: Which samples only sources may ever see, ``(n,)`` bool from labels.
+        takes_all: All eligible test samples are the OOD test set, and sources get reserved
+            samples in place of turned ones.
+    """
+
+    apply: Callable[[Array, Array, Rng], tuple[Array, Array]]
+    eligible: Callable[[Array, Array], Array] = every
+    reserved: Callable[[Array], Array] = nobody
+    takes_all: bool = False
+
+
+def image_size(kind: str, shape: Shape) -> tuple[int, int]:
+    """Height and width of the images a kind works on.
+
+    Raises:
+        Fault: If the data are not images.
+    """
+    if shape.vocabulary or len(shape.inputs) != 3:
+        raise Fault(f"ood.name = {kind!r} needs images; this data set has sequences of tokens.")
+    return shape.inputs[1], shape.inputs[2]
+
+
+def split_test(
+    shift: Shift, inputs: Array, labels: Array, share: float, rng: Rng
+) -> tuple[Array, Array, Array, Array]:
+    """Split a test set in two, without replacement; IID samples keep their order.
+
+    As in arXiv 2505.11760, ``share`` of all samples are drawn, stratified, and those of them that
+    are eligible are turned; the others stay. At least one is turned where one is eligible, and one
+    sample stays. Kinds that take all split by eligibility alone. Either set may be empty: the OOD
+    one without eligible samples, the IID one if all are reserved.
+
+    Returns:
+        IID inputs and labels, OOD inputs and labels.
+    """
+    if shift.takes_all:
+        taken = np.flatnonzero(shift.eligible(inputs, labels))
+    else:
+        taken = _draw(shift, inputs, labels, share, rng, most=len(labels) - 1)
+    turned, relabeled = _apply(shift, inputs[taken], labels[taken], rng)
+    return np.delete(inputs, taken, axis=0), np.delete(labels, taken), turned, relabeled
+
+
+def turn(
+    shift: Shift,
+    inputs: Array,
+    labels: Array,
+    proportion: float,
+    rng: Rng,
+    pool: tuple[Array, Array] | None = None,
+) -> tuple[Array, Array, Array]:
+    """What a source device does to its samples: some give way to OOD samples, at their places.
+
+    ``proportion`` of the samples are drawn, stratified, and those of them that are eligible are
+    replaced by turned copies, at least one where one is eligible. For kinds that take all, every
+    drawn sample is replaced by one of the pool, drawn without replacement, as far as it lasts.
+
+    Args:
+        shift: The kind.
+        inputs: Samples of the device, ``(n, *shape)``; left as they are.
+        labels: Their labels, ``(n,)``.
+        proportion: From 0 to 1.
+        rng: Where the draws come from.
+        pool: Reserved samples and labels this device may use; several sources share what is
+            reserved by getting a part each.
+
+    Returns:
+        New inputs, new labels, and which samples are OOD, ``(n,)`` bool.
+    """
+    turned, relabeled, mask = inputs.copy(), labels.copy(), np.zeros(len(labels), dtype=bool)
+    if shift.takes_all:
+        places, new = _reserved(labels, proportion, rng, pool or (inputs[:0], labels[:0]))
+    else:
+        places = _draw(shift, inputs, labels, proportion, rng, most=len(labels))
+        new = _apply(shift, inputs[places], labels[places], rng)
+    turned[places], relabeled[places] = new
+    mask[places] = True
+    return turned, relabeled, mask
+
+
+def _apply(shift: Shift, inputs: Array, labels: Array, rng: Rng) -> tuple[Array, Array]:
+    return shift.apply(inputs, labels, rng) if len(labels) else (inputs, labels)
+
+
+def _count(samples: int, share: float) -> int:
+    return min(samples, max(1, round(share * samples))) if share > 0 else 0
+
+
+def _draw(shift: Shift, inputs: Array, labels: Array, share: float, rng: Rng, most: int) -> Array:
+    """Stratified draw of ``share`` of all samples, less those that are not eligible."""
+    count = min(_count(len(labels), share), max(most, 0))
+    eligible = shift.eligible(inputs, labels)
+    drawn = strata.choose(labels, count, rng)
+    kept = drawn[eligible[drawn]]
+    return np.flatnonzero(eligible)[:1] if count and not len(kept) else kept
+
+
+def _reserved(
+    labels: Array, proportion: float, rng: Rng, pool: tuple[Array, Array]
+) -> tuple[Array, tuple[Array, Array]]:
+    count = min(_count(len(labels), proportion), len(pool[1]))
+    drawn = rng.permutation(len(pool[1]))[:count]
+    return strata.choose(labels, count, rng), (pool[0][drawn], pool[1][drawn])

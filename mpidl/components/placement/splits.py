@@ -1,0 +1,144 @@
+"""Ways to split the samples of a data set over the devices.
+
+How :func:`dirichlet` relates to the testbed (Sakarvadia et al. 2025, arXiv 2505.11760, whose split
+is that of the Flight framework): shares and preferences have the same distribution. The testbed
+then visits samples one by one, in dataset order, and gives each to a device with room, with
+probability in proportion to preference alone. For equal shares the first sending here is the
+same random process as the testbed's until a first device is full. For unequal ones the testbed's
+last samples go wherever room is left, so that large devices stray from their preferences; here
+room counts in every sending. The testbed also drops up to N samples in rounding, and fails where
+all preferences are zero.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from mpidl.components import graphs
+from mpidl.components.placement.location import Centrality
+from mpidl.components.placement.tables import apportion, cut, deal, fill, log_dirichlet
+from mpidl.config.faults import Fault
+from mpidl.config.registry import Registry
+from mpidl.config.seeds import stream
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+Array = npt.NDArray[Any]
+Concentration = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+PLACEMENTS = Registry("placement")
+"""Builders ``(labels (n,), graph, seed, /, ...)`` of N disjoint, non-empty, ascending index arrays.
+
+Every sample is placed on one device. Fewer samples than devices is a :class:`Fault`, but for
+:func:`iid`, where devices then share them.
+"""
+
+
+@PLACEMENTS.add
+def iid(labels: Array, graph: "nx.DiGraph", seed: int, /) -> list[Array]:
+    """Equal shares, up to one sample, of the shuffled data.
+
+    Fewer samples than devices are dealt round and round, one to a device, so that each sample is
+    on as many devices as any other, up to one.
+    """
+    if 0 < len(labels) < len(graph):
+        order = stream(seed, "placement").permutation(len(labels))
+        return list(np.resize(order, (len(graph), 1)))
+    devices = _devices(labels, graph)
+    owner = np.empty(len(labels), dtype=np.int64)
+    owner[stream(seed, "placement").permutation(len(labels))] = np.arange(len(labels)) % devices
+    return cut(owner, devices)
+
+
+@PLACEMENTS.add
+def dirichlet(
+    labels: Array,
+    graph: "nx.DiGraph",
+    seed: int,
+    /,
+    label_alpha: Concentration = 1000.0,
+    sample_alpha: Concentration = 1000.0,
+    order: Literal["random", Centrality] = "random",
+    offset: int = 0,
+) -> list[Array]:
+    """Shares of samples and of labels drawn from Dirichlet distributions: small alpha, much skew.
+
+    A device's share of all samples comes from one Dirichlet draw over devices (``sample_alpha``),
+    its label preferences from a draw of its own over classes (``label_alpha``). Shares become
+    whole numbers of samples, at least one, by largest remainder. Then all samples are sent at once,
+    each to one of the devices that have room, with probability in proportion to the preference for
+    its label times that room; an overfull device hands back a random surplus, which is sent again,
+    until all are placed. Every repetition but the last fills a device, so there are at most N.
+    Preferences are kept as logarithms: where all underflow, the least unlikely device still wins.
+
+    ``order`` other than random hands the same shares, by ascending size, to the devices by
+    ascending centrality (the ranking of ``graphs.ranking`` reversed), each ``offset`` places
+    further on, around the end: 0 puts the largest share on the device ranked first, 1 on the
+    device ranked last.
+    """
+    devices = _devices(labels, graph)
+    rng = stream(seed, "placement")
+    kinds, counts = np.unique(labels, return_inverse=True, return_counts=True)[1:]
+    shares = np.exp(log_dirichlet(rng, sample_alpha, (devices,)))
+    preferences = log_dirichlet(rng, label_alpha, (devices, len(counts)))
+    table = fill(rng, apportion(shares, len(labels)), counts, preferences)
+    if order != "random":
+        ascending = graphs.ranking(graph, order)[::-1]
+        sizes = np.argsort(table.sum(axis=1), kind="stable")
+        table[np.roll(ascending, -(offset % devices))] = table[sizes]
+    return deal(rng, table, kinds)
+
+
+@PLACEMENTS.add
+def shards(
+    labels: Array,
+    graph: "nx.DiGraph",
+    seed: int,
+    /,
+    classes_per_device: Annotated[int, Field(ge=1)] = 2,
+) -> list[Array]:
+    """Samples sorted by label and cut into shards; each device gets as many as it may have classes.
+
+    The split of McMahan et al. 2017 (arXiv 1602.05629, section 3), with no shard across two
+    labels, so that a device has at most ``classes_per_device`` labels. A class is cut into a
+    number of equal shards in proportion to its size, at least one.
+
+    Raises:
+        Fault: If there are fewer shards than classes, or more than samples.
+    """
+    devices = _devices(labels, graph)
+    kinds, counts = np.unique(labels, return_inverse=True, return_counts=True)[1:]
+    total = devices * classes_per_device
+    setting = f"placement.classes_per_device = {classes_per_device} on {devices} devices"
+    if total < len(counts):
+        least = -(-len(counts) // devices)
+        raise Fault(f"{setting} leaves some of {len(counts)} classes out; use {least} or more.")
+    if total > len(labels):
+        most = len(labels) // devices
+        raise Fault(f"{setting} cuts {len(labels)} samples into {total}; use {most} or less.")
+    rng = stream(seed, "placement")
+    pieces = apportion(counts / len(labels), total)
+    kind = np.repeat(np.arange(len(counts)), pieces)
+    place = np.arange(total) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    table = np.zeros((devices, len(counts)), dtype=np.int64)
+    owner = rng.permutation(np.repeat(np.arange(devices), classes_per_device))
+    np.add.at(table, (owner, kind), (counts // pieces)[kind] + (place < (counts % pieces)[kind]))
+    return deal(rng, table, kinds)
+
+
+def label_counts(shards: Sequence[Array], labels: Array, classes: int) -> Array:
+    """How many samples of each class each device has: ``(N, C)`` int64."""
+    return np.array([np.bincount(labels[shard], minlength=classes) for shard in shards])
+
+
+def _devices(labels: Array, graph: "nx.DiGraph") -> int:
+    if len(labels) < len(graph):
+        raise Fault(
+            f"{len(labels)} training samples cannot be placed on {len(graph)} devices: every "
+            "device needs at least one, and only with placement.name = 'iid' do devices share them."
+        )
+    return len(graph)

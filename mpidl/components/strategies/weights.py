@@ -1,0 +1,166 @@
+"""Strategies by name: what one device sees in, its row of the mixing matrix out."""
+
+from functools import lru_cache
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from mpidl.components import graphs
+from mpidl.components.graphs import Neighborhood
+from mpidl.config import seeds
+from mpidl.config.registry import Registry
+
+STRATEGIES = Registry("strategy")
+"""``builder(view, /, ...)``: weights over ``view.members``, ``(K,)``, that sum to 1.
+
+One whose weights follow from parameters takes ``(view, inbox, /, ...)``; it may give the mixture
+itself in place of weights, a tensor ``(P,)``, and then has ``-> "Tensor"``.
+"""
+
+Array = npt.NDArray[np.float64]
+Temperature = Annotated[float, Field(allow_inf_nan=False)]
+Normalize = Literal["softmax", "plain"]
+
+
+@STRATEGIES.add
+def unweighted(view: Neighborhood, /) -> Array:
+    """The same weight for every member."""
+    return _share(np.ones(len(view.members)))
+
+
+@STRATEGIES.add
+def weighted(view: Neighborhood, /) -> Array:
+    """By the number of training samples: node attribute ``samples``."""
+    return _share(
+        np.array([view.graph.nodes[j]["samples"] for j in view.members], dtype=np.float64)
+    )
+
+
+@STRATEGIES.add
+def federated(view: Neighborhood, /) -> Array:
+    """The same weight for all devices of the complete graph, whatever the topology.
+
+    The program replaces the graph by the complete one; see
+    :data:`mpidl.components.strategies.COMPLETE`.
+    """
+    return _share(np.ones(len(view.members)))
+
+
+@STRATEGIES.add
+def none(view: Neighborhood, /) -> Array:
+    """Every device keeps its own model: no mixing at all."""
+    weights = np.zeros(len(view.members))
+    weights[0] = 1.0
+    return weights
+
+
+@STRATEGIES.add
+def given(view: Neighborhood, /) -> Array:
+    """The weights with which the topology comes (``base_k``, ``matcha``), self the rest.
+
+    A link that fails leaves its weight to the device itself.
+    """
+    edges = view.graph.edges
+    others = np.array([edges[j, view.device]["weight"] for j in view.in_neighbors])
+    return np.array([1.0 - others.sum(), *others])
+
+
+@STRATEGIES.add
+def metropolis_hastings(view: Neighborhood, /) -> Array:
+    """Each in-neighbor ``1 / (1 + max(degree_i, degree_j))``, self the rest.
+
+    Doubly stochastic where links go both ways. Degrees count incoming links of the whole graph:
+    a link that fails in a round leaves its weight to the device itself. Source: Xiao, Boyd and
+    Lall, 2005.
+    """
+    degree = graphs.whole(view.graph).in_degree
+    largest = [max(degree[view.device], degree[j]) for j in view.in_neighbors]
+    others = 1.0 / (1.0 + np.array(largest, dtype=np.float64))
+    return np.array([1.0 - others.sum(), *others])
+
+
+@STRATEGIES.add
+def random(
+    view: Neighborhood,
+    /,
+    temperature: Temperature = 0.1,
+    normalize: Normalize = "softmax",
+    draw: Literal["per_round", "frozen"] = "per_round",
+    frozen_rounds: Annotated[int, Field(ge=1)] = 10,
+) -> Array:
+    """By numbers drawn from [0, 1), one per device, which all that hear it use; fresh each round.
+
+    ``draw="frozen"`` keeps those of the last round of each block of ``frozen_rounds``, as the
+    published testbed did.
+    """
+    round = view.round
+    if draw == "frozen":
+        round += frozen_rounds - 1 - round % frozen_rounds
+    values = _uniform(view.seed, round, len(view.graph))
+    return normalized(values[view.members], temperature, normalize)
+
+
+@STRATEGIES.add
+def degree(
+    view: Neighborhood, /, temperature: Temperature = 0.1, normalize: Normalize = "softmax"
+) -> Array:
+    """By degree centrality: hubs speak louder. Source: arXiv 2505.11760."""
+    return _central(view, "degree", temperature, normalize)
+
+
+@STRATEGIES.add
+def betweenness(
+    view: Neighborhood, /, temperature: Temperature = 0.1, normalize: Normalize = "softmax"
+) -> Array:
+    """By betweenness centrality: bridges speak louder. Source: arXiv 2505.11760."""
+    return _central(view, "betweenness", temperature, normalize)
+
+
+@STRATEGIES.add
+def closeness(
+    view: Neighborhood, /, temperature: Temperature = 0.1, normalize: Normalize = "softmax"
+) -> Array:
+    """By closeness centrality: devices in the middle speak louder."""
+    return _central(view, "closeness", temperature, normalize)
+
+
+@STRATEGIES.add
+def eigenvector(
+    view: Neighborhood, /, temperature: Temperature = 0.1, normalize: Normalize = "softmax"
+) -> Array:
+    """By eigenvector centrality: friends of hubs speak louder."""
+    return _central(view, "eigenvector", temperature, normalize)
+
+
+def _central(view: Neighborhood, name: str, temperature: float, normalize: Normalize) -> Array:
+    values = graphs.centrality(view.graph, name)
+    return normalized(values[view.members], temperature, normalize)
+
+
+def normalized(values: Array, temperature: float, normalize: Normalize) -> Array:
+    """Weights by the softmax of values over the temperature, or by the values themselves."""
+    return softmax(values, temperature) if normalize == "softmax" else _share(values)
+
+
+def softmax(values: Array, temperature: float) -> Array:
+    """Weights proportional to ``exp(values / temperature)``, without overflow.
+
+    The largest value gets nearly all as the temperature falls to 0 from above, the smallest as it
+    rises to 0 from below; an infinite temperature treats all alike.
+    """
+    preferred = values.max() if temperature > 0 else values.min()
+    with np.errstate(over="ignore", under="ignore"):
+        return _share(np.exp((values - preferred) / temperature))
+
+
+def _share(values: Array) -> Array:
+    """Values divided by their sum; the same for all where they are all 0."""
+    total = values.sum()
+    return values / total if total > 0 else np.full(len(values), 1.0 / len(values))
+
+
+@lru_cache(maxsize=4)
+def _uniform(seed: int, round: int, devices: int) -> Array:
+    return seeds.stream(seed, "random_weights", round).random(devices)

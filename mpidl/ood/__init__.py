@@ -1,6 +1,0 @@
-"""Out-of-distribution data: kinds by name, what a source holds, and the global test sets."""
-
-from mpidl.ood import natural, triggers
-from mpidl.ood.shift import OODS, Shape, Shift, split_test, turn
-
-__all__ = ["OODS", "Shape", "Shift", "natural", "split_test", "triggers", "turn"]
