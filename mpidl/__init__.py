@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import xarray as xr
 
-    from mpidl.archive import Study
+    from mpidl.storage.runs import Study
 
     __version__: str
 else:
@@ -23,14 +23,14 @@ else:
 
 
 def open(path: Path | str) -> "xr.Dataset":
-    """Read a results file as labelled arrays; see :func:`mpidl.reader.open`."""
-    from mpidl import reader
+    """Read a results file as labelled arrays; see :func:`mpidl.storage.reader.open`."""
+    from mpidl.storage import reader
 
     return reader.open(path)
 
 
 def open_study(folder: Path | str) -> "Study":
-    """Find the runs of a study; see :func:`mpidl.archive.open_study`."""
-    from mpidl import archive
+    """Find the runs of a study; see :func:`mpidl.storage.runs.open_study`."""
+    from mpidl.storage import runs
 
-    return archive.open_study(folder)
+    return runs.open_study(folder)

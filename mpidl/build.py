@@ -9,9 +9,8 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
-from mpidl import batching, provenance, schema
+from mpidl import batching, provenance
 from mpidl.batch import Batch, obstacle
-from mpidl.checkpoint import Found, Saver, Story
 from mpidl.components.algorithms import Lengths
 from mpidl.components.models import MODELS
 from mpidl.config import seeds
@@ -25,11 +24,13 @@ from mpidl.plan import Plan
 from mpidl.ranks import accelerators, world
 from mpidl.ranks.node import Board, Node
 from mpidl.ranks.world import Comm
-from mpidl.recorder import Recorder
 from mpidl.rounds import Parts
-from mpidl.rows import FLAGS, width
 from mpidl.shards import Stock
 from mpidl.snapshot import Snapshot, origin, recognize
+from mpidl.storage import schema
+from mpidl.storage.checkpoint import Found, Saver, Story
+from mpidl.storage.recorder import Recorder
+from mpidl.storage.row import FLAGS, width
 
 Array = npt.NDArray[Any]
 

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import results, schema
-from mpidl.checkpoint import Found
 from mpidl.components import graphs
 from mpidl.plan import Plan, differences
-from mpidl.rows import Series
 from mpidl.shards import Stock
+from mpidl.storage import layout, schema
+from mpidl.storage.checkpoint import Found
+from mpidl.storage.row import Series
 
 Array = npt.NDArray[Any]
 
@@ -32,10 +32,10 @@ def lay_out(
     series = recorded(plan)
     if found is not None:
         rows = Series(np.swapaxes(found.everywhere("rows"), 0, 1), classes)
-        past = results.inherit(
+        past = layout.inherit(
             path, {key: rows[key] for key in series}, lambda text: not differences(text, plan.file)
         )
-    contents = results.Contents(
+    contents = layout.Contents(
         sizes=plan.sizes(classes),
         series=series,
         static={"graph": graph_arrays(plan), "placement": placement_arrays(plan, stock)},
@@ -43,7 +43,7 @@ def lay_out(
         attributes={**attributes, "parameters": size},
         past=past,
     )
-    results.create(path, contents)
+    layout.create(path, contents)
     return min(map(len, past.values()), default=0)
 
 

@@ -1,4 +1,4 @@
-"""The command ``python -m mpidl.datasets``; the data sets are in :mod:`mpidl.components.datasets`."""
+"""The command python -m mpidl.datasets; what it is about is in mpidl.components.datasets."""
 
 import sys
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mpidl import cautions, schema
+from mpidl import cautions
 from mpidl.components import graphs
 from mpidl.components.datasets.sources import SOURCES
 from mpidl.config import version
@@ -18,6 +18,7 @@ from mpidl.plan import Plan
 from mpidl.ranks import hdf5, host, watchdog, world
 from mpidl.ranks.world import Comm
 from mpidl.shards import Stock
+from mpidl.storage import schema
 
 if TYPE_CHECKING:
     from mpidl.exchange.memory import Exchange

@@ -3,13 +3,14 @@
 from contextlib import suppress
 from pathlib import Path
 
-from mpidl import checkpoint, plan, results
-from mpidl.checkpoint import Found
+from mpidl import plan
 from mpidl.components import graphs
 from mpidl.config.faults import Fault
 from mpidl.plan import Plan
 from mpidl.ranks import world
 from mpidl.ranks.world import Comm
+from mpidl.storage import checkpoint, layout
+from mpidl.storage.checkpoint import Found
 
 
 def finished(comm: Comm, made: Plan, path: Path, resume: str | None) -> bool:
@@ -34,10 +35,10 @@ def over(made: Plan, path: Path) -> bool:
         Fault: If it holds all of another one.
     """
     try:
-        text, rounds, completed = results.told(path)
+        text, rounds, completed = layout.told(path)
     except Fault:
         return False
-    if not (completed and results.sound(path)):
+    if not (completed and layout.sound(path)):
         return False
     if plan.differences(text, made.file):
         raise Fault(
@@ -46,7 +47,7 @@ def over(made: Plan, path: Path) -> bool:
         )
     topology = made.file.topology
     digest = graphs.digest(made.graph, topology.link_probability)
-    if topology.file is not None and results.graph(path) not in (None, digest):
+    if topology.file is not None and layout.graph(path) not in (None, digest):
         raise Fault(
             f"{path} holds a completed run on another graph: topology.file = {topology.file!r} has "
             "other links now; give another --out or another name."
@@ -63,7 +64,7 @@ def check_fresh(made: Plan, path: Path, leads: bool) -> None:
     rounds, completed = 0, False
     with suppress(Fault):
         if leads:
-            _, rounds, completed = results.told(path)
+            _, rounds, completed = layout.told(path)
     if completed:
         raise Fault(
             f"{path} holds the completed run of {rounds} rounds, and no checkpoint of its end is "

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpidl.batch import Batch
-from mpidl.checkpoint import Saver
 from mpidl.config.outcome import Outcome, asked
 from mpidl.device import Device, Samples
 from mpidl.gossip import Gossip
@@ -16,10 +15,11 @@ from mpidl.plan import Plan
 from mpidl.ranks import watchdog
 from mpidl.ranks.node import Board
 from mpidl.ranks.world import Comm
-from mpidl.recorder import Recorder
-from mpidl.rows import FLAGS, Array, Row, Series, Table
 from mpidl.scores import Score
 from mpidl.snapshot import Snapshot
+from mpidl.storage.checkpoint import Saver
+from mpidl.storage.recorder import Recorder
+from mpidl.storage.row import FLAGS, Array, Row, Series, Table
 
 
 @dataclass(frozen=True)

@@ -19,19 +19,7 @@ if __name__ == "__main__":
 
     standin.fork_from_one("mpidl.run")
 
-from mpidl import (
-    check,
-    checkpoint,
-    listing,
-    plan,
-    provenance,
-    rehearsal,
-    results,
-    resuming,
-    schema,
-    shards,
-)
-from mpidl.checkpoint import Found
+from mpidl import check, listing, plan, provenance, rehearsal, resuming, shards
 from mpidl.config import version
 from mpidl.config.faults import Fault, Parser
 from mpidl.config.outcome import Outcome, asked
@@ -40,6 +28,8 @@ from mpidl.progress import Display
 from mpidl.ranks import claims, hdf5, host, stopping, walltime, watchdog, world
 from mpidl.ranks.world import Comm
 from mpidl.shards import Stock
+from mpidl.storage import checkpoint, layout, schema
+from mpidl.storage.checkpoint import Found
 
 
 def patience(text: str) -> float:
@@ -207,7 +197,7 @@ def begin(
     size = schema.series_bytes(made.sizes(len(stock.traits.classes)))
     replaces = overwrite or found is not None
     with world.returned(stock.close):
-        world.agree(comm, lambda: results.examine(path, replaces, size, leads))
+        world.agree(comm, lambda: layout.examine(path, replaces, size, leads))
         rehearsal.rehearse(comm, made, stock)
         yield Start(parallel, found, stock)
 
@@ -262,7 +252,7 @@ def _run(
             early = Outcome.STOPPED
         if early is not None:
             return early.code
-        world.agree(comm, lambda: results.claim(path, overwrite, leads, beside, goes_on))
+        world.agree(comm, lambda: layout.claim(path, overwrite, leads, beside, goes_on))
         if leads:
             print(provenance.title(made), flush=True)
         return _work(comm, made, start, path, limit).code

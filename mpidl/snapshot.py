@@ -11,12 +11,12 @@ from torch import Tensor
 
 from mpidl import network
 from mpidl.batch import Batch
-from mpidl.checkpoint import Found
 from mpidl.components import graphs
 from mpidl.config.faults import Fault
 from mpidl.device import Device
 from mpidl.gossip import Gossip
 from mpidl.plan import Plan
+from mpidl.storage.checkpoint import Found
 
 Array = npt.NDArray[Any]
 

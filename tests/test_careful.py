@@ -10,13 +10,14 @@ import h5py
 import numpy as np
 import pytest
 
-from mpidl import archive, heap, plan, reader, results, schema
+from mpidl import plan
 from mpidl.config import resolved
 from mpidl.config.faults import Fault
+from mpidl.storage import layout, reader, runs, schema, untrusted_texts
 
 GOLDEN = Path(__file__).parent / "golden" / f"schema-{schema.VERSION}.h5"
-COLLECTION = GOLDEN.read_bytes().index(heap.COLLECTION)
-LABELS = GOLDEN.read_bytes().index(heap.COLLECTION, COLLECTION + 1)
+COLLECTION = GOLDEN.read_bytes().index(untrusted_texts.COLLECTION)
+LABELS = GOLDEN.read_bytes().index(untrusted_texts.COLLECTION, COLLECTION + 1)
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_a_deadly_file_is_one_sentence_among_many_runs(golden: Path) -> None:
     deadly = change(
         Path(shutil.copy(golden, golden.with_name("bad.h5"))), COLLECTION + 16, bytes(16)
     )
-    found = archive.open_study(golden.parent)
+    found = runs.open_study(golden.parent)
     assert list(found) == ["run"]
     assert found.skipped == [
         f"{deadly} is damaged and cannot be read: the collection of texts at byte {COLLECTION} is "
@@ -82,7 +83,7 @@ def test_flipped_bytes_of_texts_never_end_the_process(golden: Path) -> None:
     content = GOLDEN.read_bytes()
     stream = random.Random(1)
     for _ in range(60):
-        place = stream.choice((COLLECTION, LABELS)) + stream.randrange(heap.LEAST)
+        place = stream.choice((COLLECTION, LABELS)) + stream.randrange(untrusted_texts.LEAST)
         golden.write_bytes(content)
         change(golden, place, bytes([content[place] ^ 1 << stream.randrange(8)]))
         try:
@@ -95,7 +96,7 @@ def test_flipped_bytes_of_texts_never_end_the_process(golden: Path) -> None:
 def test_numbers_that_look_like_texts_are_no_damage(golden: Path) -> None:
     with h5py.File(golden, "r+") as file:
         at = file["series/train_loss"].id.get_offset()
-    change(golden, at, heap.COLLECTION + b"\x3f\xd1\x22" + b"\x3f" * 8)
+    change(golden, at, untrusted_texts.COLLECTION + b"\x3f\xd1\x22" + b"\x3f" * 8)
     assert reader.open(golden).sizes["round"] == 3
 
 
@@ -241,7 +242,7 @@ def test_a_file_written_anew_can_claim_and_lead_to_no_more_than_another(tmp_path
 def test_what_ends_the_process_over_a_file_written_anew_ends_another(tmp_path: Path) -> None:
     path = written_anew(tmp_path / "anew.h5", "earliest")
     # SIGSEGV in libhdf5 1.10.8.
-    change(path, path.read_bytes().index(heap.COLLECTION) + 24, b"\xff" * 6)
+    change(path, path.read_bytes().index(untrusted_texts.COLLECTION) + 24, b"\xff" * 6)
     assert "is damaged and cannot be read: " in refused(path)
 
 
@@ -254,12 +255,12 @@ def test_another_hdf5_file_is_none_of_mpidl(tmp_path: Path) -> None:
 
 
 def test_completed(golden: Path) -> None:
-    assert results.told(golden)[2]
+    assert layout.told(golden)[2]
     with h5py.File(golden, "r+") as file:
         file[schema.COMPLETED][()] = 0
-    assert not results.told(golden)[2]
+    assert not layout.told(golden)[2]
     with pytest.raises(Fault, match="does not exist"):
-        results.told(golden.with_name("none.h5"))
+        layout.told(golden.with_name("none.h5"))
 
 
 RUN = 'name = "a"\n[data]\nname = "d"\n[strategy]\nname = "s"\n[training]\nrounds = 4\nepochs = 1\n'

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import mpidl
-from mpidl import archive, reader, schema
 from mpidl.config.faults import Fault
 from mpidl.report import summary
+from mpidl.storage import reader, runs, schema
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -260,7 +260,7 @@ def test_links_to_folders_are_followed_once(golden: Path, tmp_path: Path) -> Non
     (study / "round").symlink_to(study)
     (scratch / "back").symlink_to(study / "z")
     (scratch / "gone").symlink_to(tmp_path / "nowhere")
-    assert archive.files(study) == [study / "a/deep/a.h5", study / "z/b.h5"]
+    assert runs.files(study) == [study / "a/deep/a.h5", study / "z/b.h5"]
 
 
 def test_an_empty_study_is_refused(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from mpidl.bench import clock
 from mpidl.ranks import host, world
 from mpidl.ranks.accelerators import settle
 from mpidl.ranks.world import Comm
-from mpidl.rows import Table
+from mpidl.storage.row import Table
 
 SETTINGS = ("training.steps=1", "training.batch_size=8", "data.test_samples=100", "record.every=10")
 """So little work that what remains is waiting, telling and recording."""

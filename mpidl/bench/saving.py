@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from mpidl.bench import clock
-from mpidl.checkpoint import Saver, Story
 from mpidl.config import version
 from mpidl.config.runfile import Checkpoint
 from mpidl.ranks import world
 from mpidl.ranks.world import Comm
+from mpidl.storage.checkpoint import Saver, Story
 
 PLAIN = "a file for each rank"
 """The way that others are compared with: write, fsync, wait for all."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from mpidl import plan, rows, shards
+from mpidl import plan, shards
 from mpidl.config import runfile, toml
 from mpidl.config.faults import Fault
 from mpidl.config.runfile import RunFile
@@ -23,6 +23,7 @@ from mpidl.ensemble.cost import Measured, Measurements, kind, samples
 from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study import Study
 from mpidl.ranks import hdf5, host
+from mpidl.storage import row
 
 FIGURES = "figures.toml"
 """The file in a study's folder that keeps what was measured."""
@@ -121,9 +122,9 @@ def measure(file: RunFile, site: Site, site_name: str) -> Measured:
         wall = _start(site, path)
         with hdf5.File(path.with_suffix(".h5"), "r") as results:
             series = results["series"]
-            timed = {key: series[key][:] for key in series if key.startswith(rows.SECONDS)}
+            timed = {key: series[key][:] for key in series if key.startswith(row.SECONDS)}
     train, test = samples(short)
-    seconds = rows.spent(timed, np.zeros(DEVICES, np.int64))
+    seconds = row.spent(timed, np.zeros(DEVICES, np.int64))
     own = {key: seconds.pop(key) for key in ("train", "evaluate")}
     shared = np.sum(list(seconds.values()), axis=0)
     return Measured(

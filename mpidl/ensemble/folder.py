@@ -11,9 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mpidl import results
 from mpidl.config.faults import Fault
 from mpidl.ranks import claims, host
+from mpidl.storage import layout
 
 END = 4000
 """Characters of a log's end that are looked at."""
@@ -163,7 +163,7 @@ def rounds(found: Path) -> int:
     if found.is_dir():
         return sum(rounds(path) for path in found.glob("*.h5") if ".unfinished-" not in path.name)
     with suppress(Fault):
-        _, done, completed = results.told(found)
+        _, done, completed = layout.told(found)
         return done + completed
     return 0
 

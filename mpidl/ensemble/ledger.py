@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from mpidl import results
 from mpidl.config.outcome import Outcome as Ending
 from mpidl.ensemble import launchers
 from mpidl.ensemble.cost import MARGIN
 from mpidl.ensemble.folder import Attempt, Folder, finished, record, rounds
 from mpidl.ensemble.study import Run
 from mpidl.ensemble.worker import Outcome
+from mpidl.storage import layout
 
 LOST = 5
 """Times that a run may get lost with its worker, no further each time, before it has failed."""
@@ -85,7 +85,7 @@ class Ledger:
 
     def done(self, run: Run) -> bool:
         """Whether the results file of a run says so."""
-        return results.completed(self._folder.results(run.name))
+        return layout.completed(self._folder.results(run.name))
 
     def begin(self, runs: Sequence[Run]) -> list[Run]:
         """Count what is done; the runs that are left."""

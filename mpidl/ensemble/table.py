@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from mpidl import careful
 from mpidl.ensemble.folder import Folder
 from mpidl.ensemble.study import Study
 from mpidl.report import measures
-from mpidl.results import completed
-from mpidl.schema import KINDS, MOMENTS
+from mpidl.storage import untrusted
+from mpidl.storage.layout import completed
+from mpidl.storage.schema import KINDS, MOMENTS
 
 
 def text(study: Study, folder: Folder) -> str:
@@ -44,7 +44,7 @@ def write(study: Study, folder: Folder) -> Path:
 
 def _numbers(path: Path) -> list[Any]:
     found: list[Any] = []
-    with careful.opened(path) as file:
+    with untrusted.opened(path) as file:
         series = file["series"]
         for kind in KINDS:
             keys = (f"{kind}_accuracy_{moment}" for moment in reversed(MOMENTS))

@@ -17,11 +17,11 @@ if absent := missing():
     tell(Fault(f"The report needs {', '.join(absent)}: pip install 'mpidl[report]'."))
     sys.exit(2)
 
-from mpidl import archive
 from mpidl.report import products, summary, terminal
 from mpidl.report.products import Wanted
 from mpidl.report.shelf import Shelf
 from mpidl.report.watch import Watch
+from mpidl.storage import runs
 
 
 def parser() -> Parser:
@@ -84,13 +84,13 @@ def _wanted(options: Namespace) -> Wanted:
 def _beside(paths: Sequence[Path]) -> Path:
     """Where files go: into a folder beside the results."""
     first = paths[0]
-    if archive.is_folder(first):
+    if runs.is_folder(first):
         return first / "report"
     return first.with_name(f"{first.stem}-report" if len(paths) == 1 else "report")
 
 
 def _once(options: Namespace, folder: Path) -> int:
-    found = archive.files(*options.paths)
+    found = runs.files(*options.paths)
     if not found:
         raise Fault(f"There is no results file of mpidl in {', '.join(map(str, options.paths))}.")
     wanted = _wanted(options)

@@ -10,12 +10,12 @@ import xarray as xr
 from matplotlib.animation import PillowWriter
 from matplotlib.figure import Figure
 
-from mpidl import schema
 from mpidl.config.faults import Fault
 from mpidl.report import measures, style
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import drawing
 from mpidl.report.figures.picture import blank
+from mpidl.storage import schema
 
 Array = npt.NDArray[Any]
 

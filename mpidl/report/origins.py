@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mpidl import schema
 from mpidl.components import graphs
 from mpidl.config.faults import printable
 from mpidl.report.labels import DATA, GRAPH
 from mpidl.report.paper import graphs as study
 from mpidl.report.summary import Summary
+from mpidl.storage import schema
 
 SHOWN = 6
 """Hexadecimal digits by which a content is called that has no name of its own."""

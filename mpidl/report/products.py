@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import Progress
 
-from mpidl import reader
 from mpidl.config.faults import Fault, shown
 from mpidl.report.collection import Collection
 from mpidl.report.whole import whole
+from mpidl.storage import reader
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mpidl import archive, schema
 from mpidl.config.faults import Fault
 from mpidl.report import summary
 from mpidl.report.collection import Collection
 from mpidl.report.summary import Summary
+from mpidl.storage import runs, schema
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Shelf:
             path: {**one.settings, **{k: one.made[k] for k in schema.DIGESTS if k in one.made}}
             for path, one in found.items()
         }
-        names, doubles = archive.choose(settings, {path: one.done for path, one in found.items()})
+        names, doubles = runs.choose(settings, {path: one.done for path, one in found.items()})
         summaries = {name: found[path] for name, path in names.items()}
         return Collection(summaries, [*skipped, *doubles], self.threshold)
 

@@ -11,9 +11,9 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import reader, rows, schema
 from mpidl.components import graphs
 from mpidl.report import cautions, lateness, measures
+from mpidl.storage import reader, row, schema
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -94,7 +94,7 @@ def read(path: Path, threshold: float = THRESHOLD) -> Summary:
     """Read a results file and keep what tables and figures of many runs need.
 
     Raises:
-        Fault: As of :func:`mpidl.reader.open`.
+        Fault: As of :func:`mpidl.storage.reader.open`.
     """
     return of(reader.open(path, READ), threshold)
 
@@ -246,9 +246,9 @@ def modularity(edges: tuple[tuple[int, int], ...], devices: int) -> float:
 def _costs(run: "xr.Dataset") -> dict[str, float]:
     consensus = run["consensus_distance"].to_numpy()
     consensus = consensus[np.isfinite(consensus).any(axis=1)]
-    keys = (key for key in schema.SERIES if key.startswith(rows.SECONDS) and key in run)
+    keys = (key for key in schema.SERIES if key.startswith(row.SECONDS) and key in run)
     phases = {key: run[key].to_numpy() for key in keys}
-    seconds = sum(phase.sum() for phase in rows.spent(phases, run["rank"].to_numpy()).values())
+    seconds = sum(phase.sum() for phase in row.spent(phases, run["rank"].to_numpy()).values())
     return {
         "consensus_last": math.sqrt(measures.mean(consensus[-1] ** 2))
         if len(consensus)

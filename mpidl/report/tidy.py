@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv, parquet
 
-from mpidl import reader, schema
 from mpidl.report.collection import Collection
 from mpidl.report.whole import whole
+from mpidl.storage import reader, schema
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,8 +30,8 @@ def write(
     :attr:`Collection.devices`, a line a device of a run. The tidy table has a line for each run,
     device and round (from 1): ``run``, ``strategy``, ``cell``, ``seed``, every factor, ``device``,
     ``hops``, ``source``, ``round``, and every metric of the results file that is one number a
-    device and round, in the units of :mod:`mpidl.schema`; empty where nothing was measured. It is
-    written run by run, so memory does not grow with their number.
+    device and round, in the units of :mod:`mpidl.storage.schema`; empty where nothing was measured.
+    It is written run by run, so memory does not grow with their number.
 
     Args:
         collection: The runs.

@@ -11,12 +11,12 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from mpidl import archive
 from mpidl.config.faults import Fault, printable
 from mpidl.report import products, terminal
 from mpidl.report.collection import Collection
 from mpidl.report.products import Step, Wanted
 from mpidl.report.shelf import Shelf
+from mpidl.storage import runs
 
 
 class Watch:
@@ -46,7 +46,7 @@ class Watch:
         Raises:
             Fault: If a place is not there, or the folder cannot be written.
         """
-        archive.files(*self._places)
+        runs.files(*self._places)
         products.prepare(self._folder)
         os.nice(10)
         while True:
@@ -57,7 +57,7 @@ class Watch:
     def look(self, seconds: float) -> bool:
         """Make page and tables if a file changed; whether one did."""
         try:
-            found = {path: _mark(path) for path in archive.files(*self._places)}
+            found = {path: _mark(path) for path in runs.files(*self._places)}
             if found == self._seen:
                 return False
             if not found:

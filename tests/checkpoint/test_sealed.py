@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from mpidl.checkpoint import sealed
-from mpidl.checkpoint.sealed import Damaged, Story
+from mpidl.storage.checkpoint import sealed
+from mpidl.storage.checkpoint.sealed import Damaged, Story
 
 STORY = Story(
     run_file="name = 'a'\n", origin={"graph": 7}, started="now", resumed=[3], mpidl="1", commit=""

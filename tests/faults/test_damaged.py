@@ -93,7 +93,7 @@ def flip_at(path, place):
 
 def flip_used(path):
     """Turn around a bit in the middle of the largest array."""
-    from mpidl.checkpoint import sealed
+    from mpidl.storage.checkpoint import sealed
 
     head = sealed.read(path)
     slab = max(head.saved.values(), key=lambda slab: slab.end(1) - slab.start)

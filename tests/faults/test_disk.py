@@ -54,7 +54,7 @@ def test_a_disk_that_gets_full_while_rows_are_recorded_changes_nothing(
     tmp_path, disk, reference, table, writer
 ):
     settings = (*jobs.SMALL, f"training.rounds={jobs.ROUNDS}", f"record.writer={writer}")
-    script = at("mpidl.recorder:Recorder._write", 0, 20, tmp_path)
+    script = at("mpidl.storage.recorder:Recorder._write", 0, 20, tmp_path)
     job = Job(tmp_path, 4, settings, script)
     job.paused()
     fill(disk)
@@ -79,7 +79,7 @@ def test_a_disk_that_gets_full_while_the_state_is_saved_ends_the_run_in_order(
 ):
     place = {"laying out": "sealed:lay_out", "writing": "sealed:write"}[where]
     settings = jobs.SAVED
-    job = Job(tmp_path, 4, settings, at(f"mpidl.checkpoint.{place}", rank, 1, tmp_path))
+    job = Job(tmp_path, 4, settings, at(f"mpidl.storage.checkpoint.{place}", rank, 1, tmp_path))
     job.paused()
     ballast = fill(disk)
     struck = job.go()

@@ -18,8 +18,8 @@ from pathlib import Path
 
 os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 
-from mpidl import reader
 from mpidl.config.faults import Fault
+from mpidl.storage import reader
 
 SEED = Path(__file__).parent.parent / "golden" / "schema-1.h5"
 PATIENCE = 20

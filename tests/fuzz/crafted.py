@@ -9,7 +9,7 @@ import atheris
 import h5py
 import numpy as np
 
-from mpidl import schema
+from mpidl.storage import schema
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "schema-1.h5"
 PLACES = [

@@ -28,14 +28,15 @@ os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 sys.meta_path[:] = [one for one in sys.meta_path if "ScikitBuild" not in type(one).__name__]
 
 with atheris.instrument_imports(include=["mpidl", "tomllib", "gzip", "networkx.readwrite"]):
-    from mpidl import plan, reader
-    from mpidl.checkpoint import sealed
+    from mpidl import plan
     from mpidl.components.datasets import cifar, digits, idx
     from mpidl.components.graphs import files
     from mpidl.config import resolved, runfile
     from mpidl.config.faults import Fault
     from mpidl.report import figures, page, products, summary, terminal
     from mpidl.report.shelf import Shelf
+    from mpidl.storage import reader
+    from mpidl.storage.checkpoint import sealed
     from tests.fuzz import crafted
 
 figures.of_run = figures.of_runs = lambda _: iter(())

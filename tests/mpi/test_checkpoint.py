@@ -11,10 +11,11 @@ import h5py
 import numpy as np
 import pytest
 
-from mpidl import checkpoint, plan, run
+from mpidl import plan, run
 from mpidl.config.faults import Fault
 from mpidl.config.outcome import Outcome
 from mpidl.ranks import stopping
+from mpidl.storage import checkpoint
 
 pytestmark = pytest.mark.dealt
 

@@ -7,11 +7,12 @@ import networkx as nx
 import pytest
 
 import mpidl
-from mpidl import provenance, resuming, schema, shards
+from mpidl import provenance, resuming, shards
 from mpidl.components import graphs
 from mpidl.components.datasets import identity
 from mpidl.config.faults import Fault
 from mpidl.ranks import world
+from mpidl.storage import schema
 
 pytestmark = pytest.mark.dealt
 

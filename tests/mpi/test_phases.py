@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from mpidl import gossip, rounds
 from mpidl.exchange import memory, neighborhoods
-from mpidl.rows import Row
+from mpidl.storage.row import Row
 
 
 def test_a_phase_takes_the_time_of_its_work_and_not_of_its_launch(comm, parts, monkeypatch):

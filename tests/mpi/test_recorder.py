@@ -7,10 +7,11 @@ import h5py
 import numpy as np
 import pytest
 
-from mpidl import recorder, results, run, schema
+from mpidl import run
 from mpidl.components import placement
 from mpidl.config.runfile import Record
 from mpidl.ranks.node import Node
+from mpidl.storage import layout, recorder, schema
 
 pytestmark = pytest.mark.dealt
 
@@ -30,8 +31,8 @@ def create(comm, path, devices, series=tuple(schema.SERIES)):
         sizes = {"round": ROUNDS, "device": devices, "class": CLASSES}
         graph = {"W": np.eye(devices), "hops": np.arange(devices)}
         labels = {"class": ["cat", "dog", "äöü"]}
-        contents = results.Contents(sizes, series, {"graph": graph}, labels, {"note": "a test"})
-        results.create(path, contents)
+        contents = layout.Contents(sizes, series, {"graph": graph}, labels, {"note": "a test"})
+        layout.create(path, contents)
     comm.Barrier()
 
 

@@ -10,11 +10,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mpidl import build, plan, rounds, rows
+from mpidl import build, plan, rounds
 from mpidl.exchange import BACKENDS
 from mpidl.gossip import Gossip
 from mpidl.ranks.node import Node
 from mpidl.ranks.world import Comm
+from mpidl.storage.row import Row
 
 Array = npt.NDArray[np.float64]
 Gradient = Callable[[int, Array, int], Array]
@@ -132,10 +133,10 @@ def run(
     return Course(made, looks, models["model"], told, memory)
 
 
-def _rounds(parts: Any, count: int, looks: Sequence[int]) -> Iterator[rows.Row]:
+def _rounds(parts: Any, count: int, looks: Sequence[int]) -> Iterator[Row]:
     """Run all rounds; the row of each after which somebody looks."""
     halves = {"train": rounds.train, "exchange": rounds.exchange}
-    row = rows.Row(list(parts.devices), 1, lambda: 0.0)
+    row = Row(list(parts.devices), 1, lambda: 0.0)
     for done in range(count + 1):
         if done:
             row.clear()
@@ -147,7 +148,7 @@ def _rounds(parts: Any, count: int, looks: Sequence[int]) -> Iterator[rows.Row]:
             yield row
 
 
-def _look(parts: Any, row: rows.Row) -> tuple[dict[str, dict[int, Array]], ...]:
+def _look(parts: Any, row: Row) -> tuple[dict[str, dict[int, Array]], ...]:
     """Copies of models, recorded numbers and memory of this rank's devices: ``{key: {device}}``."""
     models = {number: learner.vector.numpy().copy() for number, learner in parts.devices.items()}
     told = {key: dict(zip(parts.devices, row[key].copy(), strict=True)) for key in _TOLD}

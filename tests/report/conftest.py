@@ -9,8 +9,9 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl import plan, results, schema
+from mpidl import plan
 from mpidl.components import graphs
+from mpidl.storage import layout, schema
 
 Write = Callable[..., Path]
 
@@ -64,7 +65,7 @@ def write_file(
     named = {"name": np.array(names, object)} if (names := graphs.names(graph)) else {}
     skipped = tuple(moment for moment in schema.MOMENTS if moment not in moments)
     recorded = [key for key in schema.SERIES if not skipped or not key.endswith(skipped)]
-    contents = results.Contents(
+    contents = layout.Contents(
         sizes={"round": rounds, "device": devices, "class": classes},
         series=recorded,
         static={
@@ -101,7 +102,7 @@ def write_file(
         },
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    results.create(path, contents)
+    layout.create(path, contents)
     rows = {f"ood_accuracy_{moment}": ood for moment in moments}
     rows |= {f"iid_accuracy_{moment}": iid for moment in moments}
     rows |= {key: np.ones((rounds, devices)) for key in recorded if key.startswith("seconds_")}

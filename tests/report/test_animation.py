@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mpidl import reader
 from mpidl.config.faults import Fault
 from mpidl.report import animation
+from mpidl.storage import reader
 from tests.report.conftest import Write
 
 

@@ -9,11 +9,11 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl import reader, schema
 from mpidl.components import graphs
 from mpidl.config.faults import Fault
 from mpidl.report import cautions, collection, page, shelf, statistics, summary
 from mpidl.report.shelf import Shelf
+from mpidl.storage import reader, schema
 
 Write = Callable[..., Path]
 STORED = Path(__file__).parent.parent.parent / "topologies"

@@ -224,7 +224,7 @@ def test_the_command_starts_neither_mpi_nor_torch(study: Path) -> None:
 def test_a_run_imports_nothing_of_the_report() -> None:
     code = (
         "import sys, mpidl.run\n"
-        "heavy = {'matplotlib', 'pandas', 'xarray', 'pyarrow', 'jinja2', 'mpidl.reader'}\n"
+        "heavy = {'matplotlib', 'pandas', 'xarray', 'pyarrow', 'jinja2', 'mpidl.storage.reader'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

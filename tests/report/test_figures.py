@@ -18,13 +18,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
-from mpidl import plan, reader
+from mpidl import plan
 from mpidl.components.algorithms import ALGORITHMS
 from mpidl.components.strategies import STRATEGIES
 from mpidl.config.faults import Fault
 from mpidl.report import collection, figures, measures, shelf, style, summary
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import drawing, mixing, sides, spreading
+from mpidl.storage import reader
 from tests.deal import slow_but
 from tests.report.conftest import Write, write_file
 

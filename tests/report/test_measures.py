@@ -9,10 +9,10 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl import reader
 from mpidl.ensemble import table
 from mpidl.ensemble.folder import Folder
 from mpidl.report import measures, summary
+from mpidl.storage import reader
 
 ROUNDS = np.arange(5)
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mpidl import archive
 from mpidl.report import shelf, statistics
 from mpidl.report.page import table as tables_of
+from mpidl.storage.runs import files
 
 
 def runs(write, folder, table, **options):
@@ -28,7 +28,7 @@ def runs(write, folder, table, **options):
             ],
             **options,
         )
-    return shelf.read(archive.files(folder))
+    return shelf.read(files(folder))
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +188,7 @@ def test_repeated_runs_count_once_and_unfinished_ones_not(write, tmp_path):
         write(tmp_path / name / "run.h5", np.full((3, 4), level), settings=settings)
     other = ["strategy.name='random'"]
     write(tmp_path / "c.h5", np.full((3, 4), 0.9), settings=other, done=1, completed=False)
-    found = shelf.read(archive.files(tmp_path))
+    found = shelf.read(files(tmp_path))
     degree, random = statistics.groups(found).to_dict("records")
     assert (degree["runs"], degree["seeds"], degree["ood_level"]) == (2, 1, pytest.approx(0.3))
     assert (random["runs"], random["seeds"], random["unfinished"]) == (0, 0, 1)
@@ -199,7 +199,7 @@ def test_repeated_runs_count_once_and_unfinished_ones_not(write, tmp_path):
 
 def test_no_finished_run_leaves_tables_empty(write, tmp_path):
     write(tmp_path / "a.h5", np.full((3, 4), 0.9), done=1, completed=False)
-    found = shelf.read(archive.files(tmp_path))
+    found = shelf.read(files(tmp_path))
     for table in (statistics.ranking, statistics.pairs, statistics.relations):
         assert table(found).empty
     assert statistics.groups(found)["ood_area"].isna().all()
@@ -207,7 +207,7 @@ def test_no_finished_run_leaves_tables_empty(write, tmp_path):
 
 def test_a_device_and_a_round_alone(write, tmp_path):
     write(tmp_path / "a.h5", [[0.3]])
-    found = shelf.read(archive.files(tmp_path))
+    found = shelf.read(files(tmp_path))
     (one,) = statistics.groups(found).to_dict("records")
     assert (one["ood_area"], one["ood_level"], one["devices"]) == (0, pytest.approx(0.3), 1)
     assert statistics.relations(found).empty
@@ -218,7 +218,7 @@ def test_knowledge_that_fades_with_distance(write, tmp_path):
     levels = np.tile([1.0, 0.9, 0.7, 0.5], (3, 1))
     for name, devices in (("a", levels), ("b", levels[:, :3])):
         write(tmp_path / f"{name}.h5", devices, graph=nx.path_graph(devices.shape[1]))
-    table = statistics.relations(shelf.read(archive.files(tmp_path)))
+    table = statistics.relations(shelf.read(files(tmp_path)))
     one = line(table, predictor="hops")
     x, y = [1, 2, 3, 1, 2], [0.9, 0.7, 0.5, 0.9, 0.7]
     expected = statistics.regress(x, y)

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mpidl import schema
 from mpidl.report import shelf, tidy
+from mpidl.storage import schema
 
 Write = Callable[..., Path]
 

@@ -12,10 +12,10 @@ import h5py
 import numpy as np
 import pytest
 
-from mpidl import schema
 from mpidl.report.products import Wanted
 from mpidl.report.shelf import Shelf
 from mpidl.report.watch import Watch
+from mpidl.storage import schema
 
 Write = Callable[..., Path]
 CURVE = np.linspace(0, 1, 4)[:, None] * np.ones(3)

@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.typing import LineStyleType
 
-from mpidl import schema
 from mpidl.report import labels, measures, style
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import drawing
 from mpidl.report.figures.picture import Picture, blank
+from mpidl.storage import schema
 
 Array = npt.NDArray[Any]
 

@@ -11,7 +11,6 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from mpidl import reader
 from mpidl.config.faults import Fault
 from mpidl.report import figures, lateness, statistics, style
 from mpidl.report.collection import Collection
@@ -19,6 +18,7 @@ from mpidl.report.labels import Compared
 from mpidl.report.page import facts, table
 from mpidl.report.page.table import Table
 from mpidl.report.whole import whole
+from mpidl.storage import reader
 
 HERE = Path(__file__).parent
 

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pandas as pd
 
-from mpidl import schema
 from mpidl.report.collection import Collection
 from mpidl.report.statistics.inference import CONFIDENCE, interval, regress, varies
+from mpidl.storage import schema
 
 MEASURES = ("area", "level", "last")
 """Of each device and kind of test set; see :func:`mpidl.report.summary.of`."""

@@ -7,9 +7,10 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl import plan, reader
+from mpidl import plan
 from mpidl.components import graphs
 from mpidl.report import summary
+from mpidl.storage import reader
 
 ROOT = Path(__file__).parents[3]
 

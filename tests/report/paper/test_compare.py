@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mpidl import archive
 from mpidl.report import shelf, statistics
 from mpidl.report.collection import Collection
 from mpidl.report.paper import compare, published
+from mpidl.storage import runs
 
 GRAPHS = ("ba_33_1", "ba_33_2", "ba_33_3")
 
@@ -49,7 +49,7 @@ def test_a_bar_beside_ours(write, tmp_path, stored):
             ],
             moments=("trained",),
         )
-    found = compare.compare(shelf.read(archive.files(tmp_path)))
+    found = compare.compare(shelf.read(runs.files(tmp_path)))
     one = only(found, table="T3")
     ours = statistics.interval(199 * np.array([0.9, 0.92, 0.94]), within=(0, 199))
     assert [one[key] for key in ("ours", "low", "high")] == pytest.approx(ours)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mpidl import plan, reader
+from mpidl import plan
 from mpidl.report.paper import published
+from mpidl.storage import reader
 
 ROOT = Path(__file__).parents[3]
 STRATEGIES = ("federated", "unweighted", "weighted", "random", "betweenness", "degree")

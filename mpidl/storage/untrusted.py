@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from mpidl import heap, schema
 from mpidl.config.faults import Fault, printable, shown
 from mpidl.ranks import hdf5, host
+from mpidl.storage import schema, untrusted_texts
 
 BROKEN = (
     *(OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError),
@@ -34,7 +34,7 @@ def opened(path: Path) -> "Iterator[hdf5.File]":
     """A results file, open for reading and known to be one.
 
     One that another program wrote anew, such as h5repack or nccopy, is copied as mpidl would have
-    written it (:mod:`mpidl.repacked`), and the copy is open.
+    written it (:mod:`mpidl.storage.repacked`), and the copy is open.
 
     Raises:
         Fault: If it is not, or if what is done with it shows that it is damaged.
@@ -75,7 +75,7 @@ def unguarded(path: Path, copy: Path | None = None) -> "Iterator[hdf5.File]":
 
 def _repack(path: Path, copy: Path) -> None:
     """Let a process of its own copy a file, as HDF5 may end it over a damaged one."""
-    words = [sys.executable, "-m", "mpidl.repacked", str(path), str(copy)]
+    words = [sys.executable, "-m", "mpidl.storage.repacked", str(path), str(copy)]
     environment = host.unlaunched(os.environ)
     try:
         done = subprocess.run(
@@ -106,10 +106,10 @@ def _examine(path: Path) -> bool:
         if not path.is_file():
             raise _unreadable(path, OSError())
         with path.open("rb") as file:
-            if heap.modern(file):
-                if (size := file.seek(0, os.SEEK_END)) < heap.promised(file):
+            if untrusted_texts.modern(file):
+                if (size := file.seek(0, os.SEEK_END)) < untrusted_texts.promised(file):
                     raise Fault(f"{path} is truncated: only {size:,} bytes of it are there.")
-                heap.check(file)
+                untrusted_texts.check(file)
                 return True
             return not hdf5.is_hdf5(path)
     except OSError as error:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import schema
 from mpidl.config.runfile import Record
 from mpidl.ranks import hdf5
 from mpidl.ranks.node import Node
+from mpidl.storage import schema
 
 Array = npt.NDArray[Any]
 
@@ -25,7 +25,7 @@ class Recorder:
 
     Args:
         node: The ranks of this node.
-        path: A file that :func:`mpidl.results.create` made.
+        path: A file that :func:`mpidl.storage.layout.create` made.
         hosts: Device to rank, ``(N,)``.
         settings: How often rows are written.
         parallel: Whether nodes write together (MPI-IO) or rank 0 writes for all.

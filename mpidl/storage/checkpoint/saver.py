@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import results
-from mpidl.checkpoint import finder, sealed
-from mpidl.checkpoint.sealed import Array, Head, Story
 from mpidl.config.runfile import Checkpoint
 from mpidl.ranks import watchdog
 from mpidl.ranks.world import Comm
+from mpidl.storage import layout
+from mpidl.storage.checkpoint import finder, sealed
+from mpidl.storage.checkpoint.sealed import Array, Head, Story
 
 IDLE, WRITING, WRITTEN, FAILED = range(4)
 """How far a rank is with its part of a checkpoint."""
@@ -199,4 +199,4 @@ class Saver:
 
 
 def _told(error: OSError, folder: Path) -> str:
-    return f"{error.filename or folder}: {results.why(error)}"
+    return f"{error.filename or folder}: {layout.why(error)}"

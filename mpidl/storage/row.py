@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import schema
+from mpidl.storage import schema
 
 Array = npt.NDArray[np.float64]
 Table = Mapping[str, Array]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mpidl import careful, heap, schema
 from mpidl.config.faults import Fault, printable
 from mpidl.config.resolved import flat
 from mpidl.ranks import hdf5
+from mpidl.storage import schema, untrusted, untrusted_texts
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -40,11 +40,11 @@ def open(path: Path | str, names: Iterable[str] | None = None) -> "xr.Dataset":
     """Read a results file as labelled arrays.
 
     Everything in it is one dataset with the dimensions ``round`` (from 0), ``device``, ``class``,
-    ``edge``, ``end``, ``member`` and ``mode``; :mod:`mpidl.schema` says what each variable is, and
-    each has ``long_name`` and ``units``. Only whole rounds are read, so the dataset of a run that
-    was killed, or still goes on, has fewer rounds than ``attrs["training.rounds"]``. Attributes:
-    every setting of the resolved run file, as ``"section.key"``; its text as ``run_file``;
-    versions and machine; ``rounds_done``, ``completed`` and ``path``.
+    ``edge``, ``end``, ``member`` and ``mode``; :mod:`mpidl.storage.schema` says what each variable
+    is, and each has ``long_name`` and ``units``. Only whole rounds are read, so the dataset of a
+    run that was killed, or still goes on, has fewer rounds than ``attrs["training.rounds"]``.
+    Attributes: every setting of the resolved run file, as ``"section.key"``; its text as
+    ``run_file``; versions and machine; ``rounds_done``, ``completed`` and ``path``.
 
     Nothing is locked, so that a run which writes the file at the same time is not disturbed.
 
@@ -55,31 +55,32 @@ def open(path: Path | str, names: Iterable[str] | None = None) -> "xr.Dataset":
     Raises:
         Fault: If the file is missing, damaged or truncated, not mpidl's, or of a newer schema.
     """
-    with careful.opened(Path(path)) as file:
+    with untrusted.opened(Path(path)) as file:
         return _dataset(Path(path), file, None if names is None else set(names))
 
 
 def settings(path: Path | str) -> tuple[dict[str, Any], int]:
     """Every setting of a run, as ``"section.key"``, and how many rounds are whole in its file.
 
-    With them come the :data:`mpidl.schema.DIGESTS` of its graph and data, where the file has them.
+    With them come the :data:`mpidl.storage.schema.DIGESTS` of its graph and data, where the file
+    has them.
 
     Raises:
         Fault: As of :func:`open`.
     """
-    with careful.opened(Path(path)) as file:
+    with untrusted.opened(Path(path)) as file:
         known = [name for name in schema.DIGESTS if name in file.attrs]
-        digests = careful.attributes(file, known)
+        digests = untrusted.attributes(file, known)
         return {**flat(Path(path), _run_file(file)), **digests}, _done(file)
 
 
 def _run_file(file: "hdf5.File") -> str:
-    return str(careful.attributes(file, ["run_file"]).get("run_file", ""))
+    return str(untrusted.attributes(file, ["run_file"]).get("run_file", ""))
 
 
 def _done(file: "hdf5.File") -> int:
     """How many rounds are whole."""
-    done = careful.number(file, schema.ROUNDS_DONE)
+    done = untrusted.number(file, schema.ROUNDS_DONE)
     if done < 0:
         raise ValueError(f"{schema.ROUNDS_DONE} is {done}")
     return done
@@ -90,20 +91,20 @@ def _dataset(path: Path, file: "hdf5.File", names: set[str] | None) -> "xr.Datas
         import xarray as xr
     except ModuleNotFoundError:
         raise Fault("Labelled arrays need xarray: pip install 'mpidl[report]'.") from None
-    room = careful.size(file)
+    room = untrusted.size(file)
     done = _done(file)
     variables: dict[str, Any] = {}
     scales: dict[str, Any] = {}
     for group, layouts in schema.GROUPS.items():
-        found = careful.group(file, group) if group in file else {}
+        found = untrusted.group(file, group) if group in file else {}
         for name in REQUIRED[group]:
             if name not in found:
                 raise Fault(f"{path} is damaged: it lacks {group}/{name}.")
         for name, layout in layouts.items():
             if name not in found or (names is not None and name not in names | {*COORDINATES}):
                 continue
-            stored = careful.dataset(found, name)
-            careful.check_size(path, stored, len(layout.dims), room)
+            stored = untrusted.dataset(found, name)
+            untrusted.check_size(path, stored, len(layout.dims), room)
             if stored.dtype.kind != layout.dtype[0]:
                 raise ValueError(f"{stored.name} holds {stored.dtype}")
             # Rows beyond the count may be half written.
@@ -113,8 +114,8 @@ def _dataset(path: Path, file: "hdf5.File", names: set[str] | None) -> "xr.Datas
             variables[name] = xr.Variable(layout.dims, values, told)
             for dim in layout.dims:
                 if dim not in scales and dim in found:
-                    scale = careful.dataset(found, dim)
-                    careful.check_size(path, scale, 1, room)
+                    scale = untrusted.dataset(found, dim)
+                    untrusted.check_size(path, scale, 1, room)
                     scales[dim] = _scale(path, scale, done if dim == "round" else None)
     coordinates = {name: variables.pop(name) for name in COORDINATES if name in variables}
     dataset = xr.Dataset(variables, {**scales, **coordinates})
@@ -145,8 +146,8 @@ def _scale(path: Path, stored: "hdf5.Dataset", rounds: int | None) -> Any:
     if at is None:
         raise ValueError(f"{stored.name} is not laid out as mpidl does it")
     with Path(stored.file.filename).open("rb") as file:
-        told = heap.texts(file, at, len(stored))
-    if len(told) * max(map(len, told), default=0) > heap.TEXTS:
+        told = untrusted_texts.texts(file, at, len(stored))
+    if len(told) * max(map(len, told), default=0) > untrusted_texts.TEXTS:
         raise ValueError(f"{stored.name} has a text of {max(map(len, told)):,} characters")
     return np.array([printable(one) for one in told], dtype=str)
 
@@ -159,8 +160,8 @@ def _storable(value: Any) -> Any:
 
 
 def _told(path: Path, file: "hdf5.File", done: int) -> dict[str, Any]:
-    found = careful.attributes(file, file.attrs)
+    found = untrusted.attributes(file, file.attrs)
     settings = flat(path, str(found.get("run_file", "")))
     told = {key: _storable(value) for key, value in settings.items()}
-    completed = careful.number(file, schema.COMPLETED) if schema.COMPLETED in file else 0
+    completed = untrusted.number(file, schema.COMPLETED) if schema.COMPLETED in file else 0
     return {**told, **found, "rounds_done": done, "completed": completed, "path": str(path)}

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mpidl.checkpoint import sealed
-from mpidl.checkpoint.sealed import Array, Damaged, Head
 from mpidl.config.faults import Fault
 from mpidl.ranks.world import Comm
+from mpidl.storage.checkpoint import sealed
+from mpidl.storage.checkpoint.sealed import Array, Damaged, Head
 
 SUFFIX, DRAFT = ".checkpoints", ".writing"
 

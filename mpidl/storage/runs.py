@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mpidl import reader, schema
 from mpidl.config.faults import Fault, printable
+from mpidl.storage import reader, schema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +72,8 @@ def choose(
     rounds is taken. A file that does not tell graph and data is taken to have those of others.
 
     Args:
-        settings: Of each results file, with its :data:`mpidl.schema.DIGESTS` if it has them.
+        settings: Of each results file, with its :data:`mpidl.storage.schema.DIGESTS` if it has
+        them.
         rounds: That are whole in it.
 
     Returns:

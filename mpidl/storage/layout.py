@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import careful, schema
 from mpidl.config.faults import Fault
 from mpidl.ranks import hdf5, host
+from mpidl.storage import schema, untrusted
 
 Array = npt.NDArray[Any]
 
@@ -52,10 +52,10 @@ def told(path: Path) -> tuple[str, int, bool]:
     Raises:
         Fault: If it cannot be read, or is none.
     """
-    with careful.opened(path) as file:
-        text = str(careful.attributes(file, ["run_file"])["run_file"])
-        done = careful.number(file, schema.ROUNDS_DONE)
-        return text, done, bool(careful.number(file, schema.COMPLETED))
+    with untrusted.opened(path) as file:
+        text = str(untrusted.attributes(file, ["run_file"])["run_file"])
+        done = untrusted.number(file, schema.ROUNDS_DONE)
+        return text, done, bool(untrusted.number(file, schema.COMPLETED))
 
 
 def graph(path: Path) -> str | None:
@@ -64,9 +64,9 @@ def graph(path: Path) -> str | None:
     Raises:
         Fault: If it cannot be read, or is none.
     """
-    with careful.opened(path) as file:
+    with untrusted.opened(path) as file:
         known = [name for name in (schema.GRAPH_DIGEST,) if name in file.attrs]
-        return careful.attributes(file, known).get(schema.GRAPH_DIGEST)
+        return untrusted.attributes(file, known).get(schema.GRAPH_DIGEST)
 
 
 def completed(path: Path) -> bool:
@@ -181,13 +181,13 @@ def inherit(path: Path, past: Mapping[str, Array], same: Callable[[str], bool]) 
     with suppress(Fault):
         text, done, _ = told(path)
         if sound(path) and same(text):
-            with careful.opened(path) as file:
-                group = careful.group(file, "series")
+            with untrusted.opened(path) as file:
+                group = untrusted.group(file, "series")
                 # Were that number damaged, rows would be counted that nobody wrote.
-                unwritten = (careful.dataset(group, "finite")[: max(0, done)] < 0).any(axis=1)
+                unwritten = (untrusted.dataset(group, "finite")[: max(0, done)] < 0).any(axis=1)
                 done = int(unwritten.argmax()) if unwritten.any() else len(unwritten)
                 for key, rows in past.items():
-                    there = careful.dataset(group, key) if key in group else rows
+                    there = untrusted.dataset(group, key) if key in group else rows
                     more = there[len(rows) : done].reshape(-1, *rows.shape[1:])
                     known[key] = np.concatenate([rows, more])
             return known

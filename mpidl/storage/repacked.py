@@ -2,7 +2,8 @@
 
 Such a file has texts and packed pieces where HDF5 follows what it is told without a checksum, and
 may end the process over a damaged one. So this is a process of its own, with limits: ``python -m
-mpidl.repacked FILE COPY`` copies all that a results file has, with exit code 0, or says why not.
+mpidl.storage.repacked FILE COPY`` copies all that a results file has, with exit code 0, or says why
+not.
 """
 
 import math
@@ -11,9 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mpidl import careful, schema
 from mpidl.config.faults import Fault, command
 from mpidl.ranks import hdf5
+from mpidl.storage import schema, untrusted
 
 LARGEST = 2**30
 """Bytes that all data of a file may take once unpacked, unless the file is larger."""
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         resource.setrlimit(what, (limit, most))
 
     def work() -> int:
-        with careful.unguarded(source) as file:
+        with untrusted.unguarded(source) as file:
             copy(source, file, target)
         return 0
 
@@ -53,7 +54,7 @@ def copy(path: Path, file: "hdf5.File", target: Path) -> None:
     size = sum(max(_extent(stored), 1) * stored.dtype.itemsize for stored in found.values())
     pieces = (math.prod(s.chunks or ()) * s.dtype.itemsize for s in found.values())
     claimed = max(size, *pieces)
-    if claimed > max(LARGEST, careful.size(file)):
+    if claimed > max(LARGEST, untrusted.size(file)):
         raise Fault(
             f"{path} was packed by another program and claims to unpack to {claimed:,} bytes, and "
             f"no more than {LARGEST:,} are unpacked to read it; 'h5repack -L -f NONE -l CONTI "
@@ -62,7 +63,7 @@ def copy(path: Path, file: "hdf5.File", target: Path) -> None:
     with hdf5.File(target, "w", libver=("v108", "v110")) as new:
         # netCDF's own attributes begin so.
         told = [key for key in file.attrs if not key.startswith("_")]
-        for key, value in careful.attributes(file, told).items():
+        for key, value in untrusted.attributes(file, told).items():
             new.attrs[key] = value
         for name, stored in found.items():
             if hdf5.check_string_dtype(stored.dtype) is None:
@@ -74,18 +75,18 @@ def copy(path: Path, file: "hdf5.File", target: Path) -> None:
 def _found(file: "hdf5.File") -> "dict[str, hdf5.Dataset]":
     """The data sets of a results file and their scales, by name."""
     found = {
-        name: careful.dataset(file, name)
+        name: untrusted.dataset(file, name)
         for name in (schema.ROUNDS_DONE, schema.COMPLETED)
         if name in file
     }
     for name, layouts in schema.GROUPS.items():
         if name not in file:
             continue
-        group = careful.group(file, name)
+        group = untrusted.group(file, name)
         scales = dict.fromkeys(dim for layout in layouts.values() for dim in layout.dims)
         for key in (*layouts, *scales):
             if key in group:
-                found[f"{name}/{key}"] = careful.dataset(group, key)
+                found[f"{name}/{key}"] = untrusted.dataset(group, key)
     return found
 
 

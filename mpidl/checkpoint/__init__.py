@@ -1,7 +1,0 @@
-"""The full state of a run, saved and found again so that the continued run is the same run."""
-
-from mpidl.checkpoint.finder import Found, discard, find, folder, folder_in
-from mpidl.checkpoint.saver import Saver
-from mpidl.checkpoint.sealed import Story
-
-__all__ = ["Found", "Saver", "Story", "discard", "find", "folder", "folder_in"]
