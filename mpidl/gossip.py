@@ -7,10 +7,10 @@ import networkx as nx
 import numpy as np
 from torch import Tensor
 
-from mpidl import kernels, metrics
 from mpidl.components.algorithms import Letters, State
 from mpidl.components.graphs import Neighborhood
 from mpidl.components.strategies import Inbox, Look
+from mpidl.exchange import kernels, metrics
 from mpidl.exchange.average import Average
 from mpidl.exchange.memory import Exchange
 from mpidl.mailbox import Found, Mailbox

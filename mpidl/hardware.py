@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mpidl import kernels
+from mpidl.exchange import kernels
 from mpidl.ranks.world import Comm
 
 if TYPE_CHECKING:

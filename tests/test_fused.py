@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from mpidl import kernels
+from mpidl.exchange import kernels
 
 INTERPRETED = """
 import numpy as np

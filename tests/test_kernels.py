@@ -6,7 +6,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mpidl import kernels
+from mpidl.exchange import kernels
 
 TYPES = {
     "float32": torch.float32,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import kernels, metrics
+from mpidl.exchange import kernels, metrics
 
 
 def test_consensus_distance_is_the_norm_of_the_difference():

@@ -14,9 +14,10 @@ if __name__ == "__main__":
 
     standin.fork_from_one("mpidl.bench.__main__")
 
-from mpidl import kernels, provenance
+from mpidl import provenance
 from mpidl.config import version
 from mpidl.config.faults import Fault, Parser
+from mpidl.exchange import kernels
 from mpidl.hardware import describe
 from mpidl.ranks import accelerators, hdf5, host, world
 from mpidl.ranks.world import Comm

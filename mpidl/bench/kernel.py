@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mpidl import kernels
 from mpidl.bench import clock
 from mpidl.bench.exchange import topology
+from mpidl.exchange import kernels
 from mpidl.ranks.node import Node
 from mpidl.ranks.world import Comm
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mpidl import kernels
+from mpidl.exchange import kernels
 
 COLUMNS = 1 << 18
 """How many columns each rank sums at a time: bounds the memory to a megabyte per device."""

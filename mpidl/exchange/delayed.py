@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from mpidl.exchange import Wiring
+from mpidl.exchange.kernels import Mixture
 from mpidl.exchange.memory import Rows
 from mpidl.exchange.neighborhoods import Neighborhoods
-from mpidl.kernels import Mixture
 
 
 class Delayed(Neighborhoods):

@@ -1,6 +1,7 @@
 """X <- W X in accelerator memory: one kernel of Triton for all rows, in one pass over memory.
 
-Importing this needs Triton; :mod:`mpidl.kernels` does so only where vectors lie on an accelerator.
+Importing this needs Triton; :mod:`mpidl.exchange.kernels` does so only where vectors lie on an
+accelerator.
 """
 
 from collections.abc import Sequence
@@ -100,7 +101,7 @@ def _mix(  # type: ignore[no-untyped-def]
 
 
 class Fused:
-    """Rows of W over fixed members, on one accelerator; see :class:`mpidl.kernels.Mixture`.
+    """Rows of W over fixed members, on one accelerator; see :class:`.kernels.Mixture`.
 
     The bits are those of torch, but for the sign of a zero: products and sums are rounded one
     after the other, in the order of the members, so the compiler may not fuse them.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from mpidl.fused import Fused
+    from mpidl.exchange.fused import Fused
 
 NAME = "torch" if _native is None else "native"
 """Which kernel mixes on the CPU."""
@@ -140,7 +140,7 @@ def _accelerated(device: "torch.device") -> "type[Fused] | None":
     """The kernel for this kind of accelerator, tried once; None where torch has to mix."""
     if device.type not in _tried:
         try:
-            from mpidl import fused
+            from mpidl.exchange import fused
 
             fused.prove(device)
             _tried[device.type] = fused.Fused, "triton"

@@ -11,11 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mpidl import metrics
-from mpidl.exchange import Wiring
+from mpidl.exchange import Wiring, metrics
 from mpidl.exchange.average import Average
+from mpidl.exchange.kernels import Mixture
 from mpidl.exchange.trips import ranks_served
-from mpidl.kernels import Mixture
 from mpidl.ranks.accelerators import settle
 
 Row = npt.NDArray[np.float64]

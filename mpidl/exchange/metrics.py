@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from mpidl import kernels
+from mpidl.exchange import kernels
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from mpidl.config.faults import Fault
 from mpidl.exchange import Wiring, marks
+from mpidl.exchange.kernels import Mixture
 from mpidl.exchange.memory import Buffers, Slots, members_of
 from mpidl.exchange.rendezvous import Group
 from mpidl.exchange.routes import OPERATIONS, Batches, Gathered, Landing, Route
 from mpidl.exchange.survey import dense, sends_arrive
-from mpidl.kernels import Mixture
 
 DIRECT = ("CCL_SEND", "CCL_RECV")
 """Variables that, set to ``direct``, have messages of oneCCL arrive in a torch before 2.9; read

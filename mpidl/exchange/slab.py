@@ -10,8 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mpidl import kernels
-from mpidl.exchange import Wiring
+from mpidl.exchange import Wiring, kernels
 from mpidl.exchange.between import finish, receivers, start
 from mpidl.exchange.memory import ALIGNMENT, Buffers, Rows, slots_of
 from mpidl.exchange.trips import wants

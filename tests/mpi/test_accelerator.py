@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import kernels, plan
+from mpidl import plan
 from mpidl.config.faults import Fault
-from mpidl.exchange import BACKENDS, Wiring
+from mpidl.exchange import BACKENDS, Wiring, kernels
 from mpidl.ranks import accelerators
 from mpidl.ranks.node import Node
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import kernels
 from mpidl.bench import __main__ as bench
 from mpidl.bench import begin, clock, exchange, kernel, loop, plain
+from mpidl.exchange import kernels
 from mpidl.ranks.node import Node
 
 pytestmark = pytest.mark.dealt

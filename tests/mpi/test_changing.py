@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import facts, kernels, plan
+from mpidl import facts, plan
 from mpidl.components import graphs
 from mpidl.config.faults import Fault
-from mpidl.exchange import BACKENDS, Wiring, pairs, survey
+from mpidl.exchange import BACKENDS, Wiring, kernels, pairs, survey
 from mpidl.exchange.pairs import Pairs
 from mpidl.exchange.routes import Batches, Gathered
 from mpidl.exchange.slab import Shared

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import facts, kernels, plan
+from mpidl import facts, plan
 from mpidl.components import placement, strategies
 from mpidl.config.faults import Fault
-from mpidl.exchange import BACKENDS, Wiring, average
+from mpidl.exchange import BACKENDS, Wiring, average, kernels
 from mpidl.exchange.average import Average
 from mpidl.exchange.slab import Shared
 from mpidl.exchange.survey import HOME

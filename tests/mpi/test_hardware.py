@@ -6,7 +6,8 @@ import h5py
 import pytest
 import torch
 
-from mpidl import hardware, kernels
+from mpidl import hardware
+from mpidl.exchange import kernels
 
 CPU = torch.device("cpu")
 

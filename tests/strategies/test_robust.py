@@ -10,7 +10,7 @@ import torch
 from mpidl.components.graphs import Neighborhood
 from mpidl.components.strategies import SCHEDULES, STRATEGIES, Inbox, combines, looks, row
 from mpidl.config import runfile
-from mpidl.kernels import mix
+from mpidl.exchange.kernels import mix
 
 KINDS = {"strategy": STRATEGIES, "schedule": SCHEDULES}
 ROBUST = ["clipped_gossip", "krum", "median", "trimmed_mean"]

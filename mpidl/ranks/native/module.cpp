@@ -45,7 +45,7 @@ void define(nb::module_ &module, const char *name) {
 }  // namespace
 
 NB_MODULE(_native, module) {
-    module.doc() = "Native kernels of mpidl; called through mpidl.kernels and mpidl.ranks.node only.";
+    module.doc() = "Native kernels of mpidl; called through mpidl.exchange.kernels and mpidl.ranks.node only.";
     module.attr("TILE") = mpidl::kTile;
     define<float>(module, "mix_float32");
     define<double>(module, "mix_float64");

@@ -52,7 +52,7 @@ def versions() -> None:
 
         note("h5py", f"{h5py.__version__}, parallel: {h5py.get_config().mpi}")
     with trying("kernel"):
-        from mpidl import kernels
+        from mpidl.exchange import kernels
 
         note("kernel", kernels.NAME)
 
