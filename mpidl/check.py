@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mpidl import facts, forecast, network, provenance
+from mpidl import facts, forecast
 from mpidl.components import graphs
 from mpidl.components.graphs import prediction
-from mpidl.plan import Plan
+from mpidl.plan import Plan, network, sentences
 from mpidl.ranks import world
 from mpidl.ranks.world import Comm
 from mpidl.shards import Stock
@@ -37,13 +37,13 @@ def check(comm: Comm, plan: Plan, stock: Stock, as_json: bool) -> int:
 
 def report(plan: Plan, stock: Stock, found: dict[str, Any]) -> str:
     """The facts as a page of text."""
-    size = provenance.hosting(plan.devices, found["ranks"])
+    size = sentences.hosting(plan.devices, found["ranks"])
     pictured = plan.devices <= facts.PICTURED
     lines = [f"{found['name']}: {heading(plan, found, size)}", *changes(plan)]
     lines += ["", graphs.picture(plan.graph), ""] if pictured else []
     lines += _devices(plan, found) if pictured else _ranges(plan, found)
-    lines += [*found["notes"], *provenance.data(plan, stock)]
-    lines += [*provenance.sharing(plan), *provenance.emulated(plan)]
+    lines += [*found["notes"], *sentences.data(plan, stock.traits.content)]
+    lines += [*sentences.sharing(plan), *sentences.emulated(plan)]
     if "simulated_seconds" in found:
         rounds, seconds = plan.file.training.rounds, found["simulated_seconds"]
         lines.append(f"{rounds} rounds take {_counted(seconds)} simulated seconds")
@@ -90,7 +90,7 @@ def _costs(plan: Plan, found: Mapping[str, Any]) -> list[str]:
     """Data, model, bytes and memory."""
     tests, count, file = found["test_samples"], found["parameters"], plan.file
     return [
-        f"OOD data on {provenance.named(plan, plan.sources)}; "
+        f"OOD data on {sentences.named(plan, plan.sources)}; "
         f"tests: {tests['iid']} IID and {tests['ood']} OOD samples",
         f"algorithm {file.algorithm.name}, strategy {file.strategy.name}; model "
         f"{file.model.name}: {count:,} parameters, {_bytes(count * facts.FLOAT)}",

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import check, facts, forecast, provenance
+from mpidl import check, facts, forecast
 from mpidl.components import graphs
 from mpidl.components.graphs import prediction
-from mpidl.plan import Plan
+from mpidl.plan import Plan, sentences
 
 LISTED = 10
 """Devices of a graph too large to be drawn that are listed: those from which to spread."""
@@ -34,7 +34,7 @@ def report(made: Plan, found: Mapping[str, Any]) -> str:
         lines += ["", graphs.picture(made.graph)]
     close = made.devices <= prediction.CLOSE
     lines += ["", *(forecast.narrow(found) if close else [forecast.BEYOND])]
-    lines += [f"OOD data on {provenance.named(made, made.sources)}", "", *_table(made, found), ""]
+    lines += [f"OOD data on {sentences.named(made, made.sources)}", "", *_table(made, found), ""]
     if not (made.steady or made.looks or made.devices <= prediction.WALKED):
         lines += [forecast.CHANGING, ""]
     own = found["strategies"][made.file.strategy.name]

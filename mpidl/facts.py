@@ -5,13 +5,12 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
-from mpidl import cautions, network
 from mpidl.components import graphs, strategies
 from mpidl.components.algorithms import Lengths
 from mpidl.components.graphs import prediction
 from mpidl.exchange import survey
 from mpidl.exchange.trips import trips
-from mpidl.plan import Plan
+from mpidl.plan import Plan, network, warnings
 from mpidl.ranks import accelerators
 from mpidl.shards import Stock
 
@@ -75,7 +74,7 @@ def of_run(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, An
         }
     kind = accelerators.chosen(plan.file.training.accelerator)
     sharing = accelerators.sharers(ranks, kind) if together else 1
-    found["cautions"] = [*cautions.of(plan), *cautions.crowded(plan, sharing)]
+    found["cautions"] = [*warnings.of(plan), *warnings.crowded(plan, sharing)]
     found["advice"] = batching.advice(plan, build.sketch(plan, stock), size)
     found["run_file"] = plan.file.text()
     return found

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from mpidl import network
 from mpidl.components.attacks import ATTACKS
 from mpidl.config import seeds
 from mpidl.exchange.memory import Exchange
-from mpidl.plan import Plan
+from mpidl.plan import Plan, network
 
 Found = dict[int, dict[int, Tensor]]
 """For each own device vectors ``(M,)`` by device."""

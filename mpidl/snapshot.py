@@ -9,13 +9,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mpidl import network
 from mpidl.batch import Batch
 from mpidl.components import graphs
 from mpidl.config.faults import Fault
 from mpidl.device import Device
 from mpidl.gossip import Gossip
-from mpidl.plan import Plan
+from mpidl.plan import Plan, network
 from mpidl.storage.checkpoint import Found
 
 Array = npt.NDArray[Any]

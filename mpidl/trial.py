@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import torch
 
-from mpidl import build, network
+from mpidl import build
 from mpidl.components.models import MODELS
 from mpidl.config.faults import Fault, shown
 from mpidl.exchange import survey
-from mpidl.plan import Plan
+from mpidl.plan import Plan, network
 from mpidl.ranks import accelerators, host
 from mpidl.ranks.world import Comm
 from mpidl.shards import Stock

@@ -4,10 +4,11 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl import network, plan
+from mpidl import plan
 from mpidl.config import runfile
 from mpidl.config.faults import Fault
-from mpidl.network import Clock, Presence, Traffic
+from mpidl.plan import network
+from mpidl.plan.network import Clock, Presence, Traffic
 
 MESSAGE = 1000
 STEPS = 4

@@ -9,10 +9,10 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import network
 from mpidl.components import graphs, strategies
 from mpidl.config import seeds
 from mpidl.config.runfile import RunFile
+from mpidl.plan import network
 
 Array = npt.NDArray[Any]
 

@@ -10,10 +10,10 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import network
 from mpidl.components import graphs, strategies
 from mpidl.components.algorithms import ALGORITHMS, Algorithm, Lengths
 from mpidl.components.strategies import Look
+from mpidl.plan import network
 from mpidl.plan.conditions import Array, Conditions
 
 Rows = dict[int, tuple[list[int], Any]]

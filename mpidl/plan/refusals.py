@@ -2,10 +2,10 @@
 
 import networkx as nx
 
-from mpidl import network
 from mpidl.components import graphs, strategies
 from mpidl.config.faults import Fault, entry, shown
 from mpidl.config.runfile import RunFile
+from mpidl.plan import network
 from mpidl.plan.plans import Plan
 
 

@@ -21,8 +21,8 @@ from mpi4py import MPI
 
 import torch
 
-from mpidl import build, plan, provenance, rounds, shards
-from mpidl.config import runfile
+from mpidl import build, plan, rounds, shards
+from mpidl.config import runfile, version
 
 DEVICES = [2, 4, 8, 16, 32, 128, 512]
 MODELS = {
@@ -70,7 +70,7 @@ if __name__ == "__main__":
     reader.add_argument("--devices", type=int, nargs="+", default=DEVICES)
     reader.add_argument("--models", nargs="+", default=list(MODELS))
     given = reader.parse_args()
-    today, commit = datetime.date.today().isoformat(), provenance.commit()[:7]
+    today, commit = datetime.date.today().isoformat(), version.commit()[:7]
     print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, ", end="")
     print(f"{today}, commit {commit}\n")
     print("| model | parameters | " + " | ".join(f"{d} devices" for d in given.devices) + " |")

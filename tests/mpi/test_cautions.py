@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import cautions
+from mpidl.plan import warnings
 from mpidl.ranks import accelerators
 from tests.proof import laboratory
 from tests.proof.mixing import MH, ONE_WAY
@@ -20,7 +20,7 @@ def alone(comm):
         pytest.skip("says the same on any number of ranks")
 
 
-@pytest.mark.parametrize("name", sorted(cautions.CORRECTIONS))
+@pytest.mark.parametrize("name", sorted(warnings.CORRECTIONS))
 def test_corrections_by_an_uneven_w_find_the_optimum_weighted_by_influence(comm, name):
     """At rest devices agree on x with ``p' s(x) = 0``, where ``p' W = p'``."""
     problem, settings = drawn(0.1), (*FEW, "strategy.name=unweighted", f"algorithm.name={name}")
@@ -30,7 +30,7 @@ def test_corrections_by_an_uneven_w_find_the_optimum_weighted_by_influence(comm,
     point = np.linalg.solve(moved.sum(axis=0), np.einsum("npq,nq->p", moved, problem.minima))
     assert np.abs(course.models[-1] - point).max() < REST
     assert np.abs(point - problem.optimum()).max() > 0.01
-    (told,) = cautions.of(course.plan)
+    (told,) = warnings.of(course.plan)
     assert told.startswith(f"{name} is made for a doubly stochastic W, which this is not: it leads")
     assert "weighted by influence" in told
 
@@ -39,7 +39,7 @@ def test_exact_diffusion_runs_away_as_fast_as_is_told(comm):
     settings = ONE_WAY, "strategy.name=sinkhorn", "algorithm.name=exact_diffusion"
     course = laboratory.run(comm, drawn(0.001).learning(), *settings, rounds=200, looks=[100, 200])
     sizes = [np.linalg.norm(models - models.mean(axis=0)) for models in course.models]
-    (told,) = cautions.of(course.plan)
+    (told,) = warnings.of(course.plan)
     growth = (sizes[-1] / sizes[-2]) ** (1 / 100)
     assert "exact_diffusion does not settle by this W" in told
     assert f"grows by a factor of up to {growth:.2f} a round" in told
@@ -48,9 +48,9 @@ def test_exact_diffusion_runs_away_as_fast_as_is_told(comm):
 def test_d2_does_not_settle_on_an_even_ring(planned):
     """Its lowest eigenvalue is 1/3 - 2/3."""
     settings = MH, "algorithm.name=exact_diffusion", "algorithm.lazy=0"
-    (told,) = cautions.of(planned("topology.name=ring", "topology.devices=8", *settings))
+    (told,) = warnings.of(planned("topology.name=ring", "topology.devices=8", *settings))
     assert "grows by a factor of up to 1 a round" in told
-    assert cautions.of(planned("topology.name=ring", "topology.devices=9", *settings)) == []
+    assert warnings.of(planned("topology.name=ring", "topology.devices=9", *settings)) == []
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_d2_does_not_settle_on_an_even_ring(planned):
     ],
 )
 def test_what_goes_well_is_not_mentioned(planned, settings):
-    assert cautions.of(planned(*FEW, *settings)) == []
+    assert warnings.of(planned(*FEW, *settings)) == []
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_what_goes_well_is_not_mentioned(planned, settings):
     ],
 )
 def test_weights_that_change_or_are_not_known_may_lead_elsewhere(planned, settings, sentence):
-    told = cautions.of(planned(*FEW, *settings, "algorithm.name=gradient_tracking"))
+    told = warnings.of(planned(*FEW, *settings, "algorithm.name=gradient_tracking"))
     assert sentence in told[-1]
 
 
@@ -109,7 +109,7 @@ def test_weights_that_change_or_are_not_known_may_lead_elsewhere(planned, settin
     ],
 )  # fmt: skip
 def test_rules_are_not_trusted_in_small_neighborhoods(planned, settings, sentences):
-    for told, sentence in zip(cautions.of(planned(*FEW, *settings)), sentences, strict=True):
+    for told, sentence in zip(warnings.of(planned(*FEW, *settings)), sentences, strict=True):
         assert sentence in told
 
 
@@ -125,7 +125,7 @@ def test_rules_are_not_trusted_in_small_neighborhoods(planned, settings, sentenc
     ],
 )  # fmt: skip
 def test_the_masses_of_push_sum_are_told(planned, settings, sentence):
-    (told,) = cautions.of(planned(*FEW, *settings, "algorithm.name=push_sum"))
+    (told,) = warnings.of(planned(*FEW, *settings, "algorithm.name=push_sum"))
     assert told.endswith(sentence) or sentence in told
 
 
@@ -136,11 +136,11 @@ def test_a_run_is_warned_before_its_first_round(program, capsys):
 
 
 def test_ranks_that_share_an_accelerator_are_told_that_fewer_are_faster(planned):
-    assert cautions.crowded(planned(), 1) == []
-    (told,) = cautions.crowded(planned(), 8)
+    assert warnings.crowded(planned(), 1) == []
+    (told,) = warnings.crowded(planned(), 8)
     assert told.startswith("8 ranks share an accelerator")
     assert told.endswith("devices at once")
-    (told,) = cautions.crowded(planned("training.batched=no"), 8)
+    (told,) = warnings.crowded(planned("training.batched=no"), 8)
     assert told.endswith("at once where training.batched is 'auto'")
 
 

@@ -7,10 +7,11 @@ import networkx as nx
 import pytest
 
 import mpidl
-from mpidl import provenance, resuming, shards
+from mpidl import resuming, shards
 from mpidl.components import graphs
 from mpidl.components.datasets import identity
 from mpidl.config.faults import Fault
+from mpidl.plan import sentences
 from mpidl.ranks import world
 from mpidl.storage import schema
 
@@ -41,7 +42,7 @@ def test_results_tell_the_names_of_nodes(comm, parts, shared_path):
         nx.write_gexf(graph, shared_path / "named.gexf")
     comm.barrier()
     with parts(f"topology.file={shared_path / 'named.gexf'}") as made:
-        said = " ".join(provenance.named(made.plan, [0, 1]).split())
+        said = " ".join(sentences.named(made.plan, [0, 1]).split())
         if comm.rank == 0:
             found = mpidl.open(made.path)
     assert said == "devices 0 (città 0), 1 (città 1)"

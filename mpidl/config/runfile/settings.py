@@ -227,7 +227,7 @@ Outage = Annotated[
 class Network(Section):
     """A network that takes time and fails; by default it does neither.
 
-    :class:`mpidl.network.Clock` says how the seconds add up.
+    :class:`mpidl.plan.network.Clock` says how the seconds add up.
     """
 
     latency: Seconds = 0.0
