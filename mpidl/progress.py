@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mpidl import failures
+from mpidl.report import failures
 from mpidl.storage.row import SECONDS, spent
 
 Array = npt.NDArray[Any]

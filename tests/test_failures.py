@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from mpidl import failures
 from mpidl.progress import PHASES, Display
+from mpidl.report import failures
 
 NAN = math.nan
 

@@ -7,9 +7,8 @@ import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from mpidl import failures
 from mpidl.components.strategies import COMPLETE
-from mpidl.report import labels, measures
+from mpidl.report import failures, labels, measures
 
 if TYPE_CHECKING:
     import xarray as xr

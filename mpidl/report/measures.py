@@ -11,10 +11,10 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.integrate import trapezoid
 
-from mpidl import failures
 from mpidl.components import graphs, placement
 from mpidl.components.graphs import prediction
 from mpidl.config.faults import Fault
+from mpidl.report import failures
 from mpidl.storage import schema
 
 if TYPE_CHECKING:
