@@ -9,23 +9,20 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
-from mpidl import batching, provenance
-from mpidl.batch import Batch, obstacle
+from mpidl import provenance
 from mpidl.components.algorithms import Lengths
-from mpidl.components.models import MODELS
-from mpidl.config import seeds
-from mpidl.config.faults import Fault
 from mpidl.contents import lay_out
-from mpidl.device import Device, Samples, seed_torch
+from mpidl.devices import building
+from mpidl.devices.batch import Batch
+from mpidl.devices.data import Stock
+from mpidl.devices.gossip import Gossip, Learner
 from mpidl.exchange import BACKENDS, Wiring, survey
-from mpidl.gossip import Gossip, Learner
 from mpidl.hardware import of_all
 from mpidl.plan import Plan
 from mpidl.ranks import accelerators, world
 from mpidl.ranks.node import Board, Node
 from mpidl.ranks.world import Comm
 from mpidl.rounds import Parts
-from mpidl.shards import Stock
 from mpidl.snapshot import Snapshot, origin, recognize
 from mpidl.storage import schema
 from mpidl.storage.checkpoint import Found, Saver, Story
@@ -82,13 +79,13 @@ def _build(
     lend(unchanged(hardware))
     lend(accelerators.rounding(training.precision))
     torch.set_num_threads(node.share if training.threads == "auto" else training.threads)
-    devices = world.agree(comm, lambda: make_devices(plan, stock, comm.rank, hardware))
+    devices = world.agree(comm, lambda: building.make_devices(plan, stock, comm.rank, hardware))
     some = next(iter(devices.values()))
     wiring = wired(node, plan, some, hardware)
     exchange = world.agree(comm, lambda: BACKENDS[plan.file.exchange.backend](wiring))
     lend(world.returned(exchange.close))
     gossip = Gossip(comm, plan, devices, exchange)
-    together = world.agree(comm, lambda: side_by_side(plan, stock, len(devices), hardware))
+    together = world.agree(comm, lambda: building.side_by_side(plan, stock, len(devices), hardware))
     sharing = survey.sharing(node, hardware)
     batch = Batch(devices, training, sharing) if together else None
     snapshot = Snapshot(devices, batch, gossip, stock.shards)
@@ -107,7 +104,7 @@ def _build(
     book = Recorder(node, path, plan.hosts, plan.file.record, parallel, len(snapshot.rows), known)
     saver = Saver(comm, path, plan.file.checkpoint, story)
     lend(world.returned(saver.close))
-    tests = {kind: samples(stock, *stock.tests[kind], hardware) for kind in schema.KINDS}
+    tests = {kind: building.samples(stock, *stock.tests[kind], hardware) for kind in schema.KINDS}
     board = Board(node, plan.hosts, columns)
     clock = plan.clock(wiring.size * wiring.dtype.itemsize)
     return Parts(
@@ -167,85 +164,6 @@ def wired(
         delayed=plan.file.exchange.mixing == "delayed",
         changing=plan.changing,
         accelerator_aware=plan.file.exchange.accelerator_aware,
-    )
-
-
-def make_model(plan: Plan, stock: Stock, device: int) -> torch.nn.Module:
-    """The initial model of a device: the same for all, or its own, as the run file says."""
-    training = plan.file.training
-    own = ("init of one device", device) if training.init == "per_device" else ("init",)
-    with torch.random.fork_rng([]):
-        seed_torch(seeds.integer(training.seed, *own), torch.device("cpu"))
-        model: torch.nn.Module = MODELS.build(plan.file.model, stock.traits.shape)
-    return model
-
-
-def sketch(plan: Plan, stock: Stock) -> torch.nn.Module:
-    """A model without memory; with some where its builder needs numbers."""
-    try:
-        with torch.device("meta"):
-            return make_model(plan, stock, 0)
-    except Fault:
-        raise
-    except Exception:  # whatever a builder of one's own may raise here
-        return make_model(plan, stock, 0)
-
-
-def sizes(plan: Plan, stock: Stock) -> tuple[int, int]:
-    """P and T: how many floating numbers a model of this run has, and how many are learned.
-
-    Raises:
-        Fault: If the model does not fit the data.
-    """
-    model = sketch(plan, stock)
-    learned = sum(weights.numel() for weights in model.parameters())
-    floating = sum(b.numel() for b in model.buffers() if b.is_floating_point())
-    return learned + floating, learned
-
-
-def side_by_side(plan: Plan, stock: Stock, hosted: int, hardware: torch.device) -> bool:
-    """Whether a rank trains the devices that it hosts at once instead of one after another.
-
-    Raises:
-        Fault: If the run file wants it and the model does not allow it.
-    """
-    wanted, kind = plan.file.training.batched, hardware.type
-    if wanted == "no" or (wanted == "auto" and kind == "cpu"):
-        return False
-    model = sketch(plan, stock)
-    if wanted == "auto" and not batching.pays(model, hosted, kind):
-        return False
-    inputs, labels = stock.tests["iid"]
-    few = samples(stock, inputs[:2], labels[:2], torch.device("meta"))
-    reason = obstacle(model, few)
-    if reason is not None and wanted == "yes":
-        raise Fault(
-            f"training.batched = 'yes': model {plan.file.model.name!r} cannot be trained for many "
-            f"devices at once ({reason}); 'auto' and 'no' train them one after another."
-        )
-    return reason is None and hosted > 1
-
-
-def make_devices(plan: Plan, stock: Stock, rank: int, hardware: torch.device) -> dict[int, Device]:
-    """The devices of a rank with their models and shards."""
-    return {
-        number: Device(
-            number,
-            make_model(plan, stock, number).to(hardware),
-            samples(stock, *stock.shards[number], hardware),
-            plan.file.training,
-        )
-        for number in plan.hosted(rank)
-    }
-
-
-def samples(stock: Stock, inputs: Array, labels: Array, to: torch.device) -> Samples:
-    """Samples of a run's data, on some hardware."""
-    return Samples(
-        torch.from_numpy(inputs).to(to),
-        torch.from_numpy(labels).to(to),
-        sequence=stock.traits.sequence,
-        padding=stock.traits.padding,
     )
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from mpidl import facts, forecast
 from mpidl.components import graphs
 from mpidl.components.graphs import prediction
+from mpidl.devices.data import Stock
 from mpidl.plan import Plan, network, sentences
 from mpidl.ranks import world
 from mpidl.ranks.world import Comm
-from mpidl.shards import Stock
 
 NONE = 1e-12
 """A spectral gap that is none but for rounding."""

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl.components import graphs
+from mpidl.devices.data import Stock
 from mpidl.plan import Plan, differences
-from mpidl.shards import Stock
 from mpidl.storage import layout, schema
 from mpidl.storage.checkpoint import Found
 from mpidl.storage.row import Series

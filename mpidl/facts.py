@@ -8,11 +8,11 @@ import numpy as np
 from mpidl.components import graphs, strategies
 from mpidl.components.algorithms import Lengths
 from mpidl.components.graphs import prediction
+from mpidl.devices.data import Stock
 from mpidl.exchange import survey
 from mpidl.exchange.trips import trips
 from mpidl.plan import Plan, network, warnings
 from mpidl.ranks import accelerators
-from mpidl.shards import Stock
 
 PICTURED = 40
 """Devices. A larger graph is not drawn, and its devices are not listed one by one."""
@@ -29,10 +29,10 @@ FLOAT = 4
 
 def of_run(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any]:
     """What a check tells, as plain values; ``together`` if all ranks are on one node."""
-    from mpidl import batching, build
+    from mpidl.devices import batching, building
 
     graph = plan.graph
-    size, learned = build.sizes(plan, stock)
+    size, learned = building.sizes(plan, stock)
     travels = plan.algorithm.travels(Lengths(size, learned))
     sent, received = traffic(plan, ranks, travels)
     inbox = np.zeros_like(received) if together and shares(plan) else received
@@ -75,7 +75,7 @@ def of_run(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, An
     kind = accelerators.chosen(plan.file.training.accelerator)
     sharing = accelerators.sharers(ranks, kind) if together else 1
     found["cautions"] = [*warnings.of(plan), *warnings.crowded(plan, sharing)]
-    found["advice"] = batching.advice(plan, build.sketch(plan, stock), size)
+    found["advice"] = batching.advice(plan, building.sketch(plan, stock), size)
     found["run_file"] = plan.file.text()
     return found
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from mpidl.components import graphs
 from mpidl.config import version
+from mpidl.devices.data import Stock
 from mpidl.hardware import Hardware
 from mpidl.plan import Plan, sentences, warnings
 from mpidl.ranks import hdf5, host, watchdog, world
 from mpidl.ranks.world import Comm
-from mpidl.shards import Stock
 from mpidl.storage import schema
 
 if TYPE_CHECKING:

@@ -2,11 +2,11 @@
 
 from mpidl.components.algorithms import Lengths
 from mpidl.config.faults import Fault
+from mpidl.devices.data import Stock
 from mpidl.plan import Plan
 from mpidl.ranks import accelerators, world
 from mpidl.ranks.node import Node
 from mpidl.ranks.world import Comm
-from mpidl.shards import Stock
 
 
 def rehearse(comm: Comm, made: Plan, stock: Stock) -> None:
@@ -53,6 +53,7 @@ def _connect(comm: Comm, made: Plan, stock: Stock) -> None:
         Fault: If it does not.
     """
     from mpidl import build
+    from mpidl.devices import building
     from mpidl.exchange import survey
 
     if made.file.exchange.backend not in survey.HOME:
@@ -61,7 +62,7 @@ def _connect(comm: Comm, made: Plan, stock: Stock) -> None:
     wanted = made.file.training.accelerator
     with world.returned(node.close):
         hardware = world.agree(comm, lambda: accelerators.choose(node.inner, wanted))
-        wiring = build.wired(node, made, Lengths(*build.sizes(made, stock)), hardware)
+        wiring = build.wired(node, made, Lengths(*building.sizes(made, stock)), hardware)
         survey.require(made.file.exchange.backend, survey.survey(wiring))
 
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpidl.batch import Batch
 from mpidl.config.outcome import Outcome, asked
-from mpidl.device import Device, Samples
-from mpidl.gossip import Gossip
+from mpidl.devices.batch import Batch
+from mpidl.devices.device import Device, Samples
+from mpidl.devices.gossip import Gossip
+from mpidl.devices.scores import Score
 from mpidl.hardware import Hardware
 from mpidl.plan import Plan
 from mpidl.ranks import watchdog
 from mpidl.ranks.node import Board
 from mpidl.ranks.world import Comm
-from mpidl.scores import Score
 from mpidl.snapshot import Snapshot
 from mpidl.storage.checkpoint import Saver
 from mpidl.storage.recorder import Recorder

@@ -19,15 +19,16 @@ if __name__ == "__main__":
 
     standin.fork_from_one("mpidl.run")
 
-from mpidl import check, listing, plan, provenance, rehearsal, resuming, shards
+from mpidl import check, listing, plan, provenance, rehearsal, resuming
 from mpidl.config import version
 from mpidl.config.faults import Fault, Parser
 from mpidl.config.outcome import Outcome, asked
+from mpidl.devices import data
+from mpidl.devices.data import Stock
 from mpidl.plan import Plan
 from mpidl.progress import Display
 from mpidl.ranks import claims, hdf5, host, stopping, walltime, watchdog, world
 from mpidl.ranks.world import Comm
-from mpidl.shards import Stock
 from mpidl.storage import checkpoint, layout, schema
 from mpidl.storage.checkpoint import Found
 
@@ -115,7 +116,7 @@ def prepare(arguments: Sequence[str]) -> None:
         world.load()
         ranks = host.launched()
         made = plan.make(plan.read(options.file, options.set, ranks), ranks)
-        shards.foresee(made.file)
+        data.foresee(made.file)
 
         hdf5.load()
         from mpidl import build, rounds  # noqa: F401
@@ -193,7 +194,7 @@ def begin(
     leads = comm.rank == 0
     parallel = world.agree(comm, lambda: rehearsal.writer(made))
     found = None if resume is None else resuming.resumed(comm, made, path, resume)
-    stock = shards.provide(comm, made)
+    stock = data.provide(comm, made)
     size = schema.series_bytes(made.sizes(len(stock.traits.classes)))
     replaces = overwrite or found is not None
     with world.returned(stock.close):

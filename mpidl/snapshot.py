@@ -9,11 +9,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mpidl.batch import Batch
 from mpidl.components import graphs
 from mpidl.config.faults import Fault
-from mpidl.device import Device
-from mpidl.gossip import Gossip
+from mpidl.devices.batch import Batch
+from mpidl.devices.device import Device
+from mpidl.devices.gossip import Gossip
 from mpidl.plan import Plan, network
 from mpidl.storage.checkpoint import Found
 

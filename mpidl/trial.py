@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import torch
 
-from mpidl import build
 from mpidl.components.models import MODELS
 from mpidl.config.faults import Fault, shown
+from mpidl.devices import building
+from mpidl.devices.data import Stock
 from mpidl.exchange import survey
 from mpidl.plan import Plan, network
 from mpidl.ranks import accelerators, host
 from mpidl.ranks.world import Comm
-from mpidl.shards import Stock
 
 FEW = 2
 """Samples that a model is given."""
@@ -34,8 +34,8 @@ def fits(node: Comm, plan: Plan, stock: Stock, ranks: Sequence[int], seats: Sequ
     place = accelerators.choose(node, plan.file.training.accelerator)
     accelerators.computes(place, plan.file.training.precision)
     survey.foresee(plan.file.exchange.backend, place.type)
-    (size, _), there = build.sizes(plan, stock), accelerators.memory(place)
-    build.side_by_side(plan, stock, len(plan.hosted(ranks[0])), place)
+    (size, _), there = building.sizes(plan, stock), accelerators.memory(place)
+    building.side_by_side(plan, stock, len(plan.hosted(ranks[0])), place)
     shares = [[rank for rank, at in zip(ranks, seats, strict=True) if at == s] for s in {*seats}]
     needed, share = max(
         (sum(plan.numbers(size, rank) for rank in some) * torch.float32.itemsize, some)
@@ -65,7 +65,7 @@ def _answers(plan: Plan, stock: Stock) -> None:
         Fault: If it does not.
     """
     told, outputs = f"model.name = {plan.file.model.name!r}:", stock.traits.shape.outputs
-    model = build.sketch(plan, stock)
+    model = building.sketch(plan, stock)
     if not any(weights.requires_grad for weights in model.parameters()):
         raise Fault(f"{told} has no parameters that training could change.")
     slots = [*model.parameters(), *(b for b in model.buffers() if b.is_floating_point())]
@@ -75,7 +75,7 @@ def _answers(plan: Plan, stock: Stock) -> None:
         made, targets = _pass(model, stock, "meta")
     except Exception:  # whatever a model of one's own may raise here, and below
         try:
-            made, targets = _pass(build.make_model(plan, stock, 0), stock, "cpu")
+            made, targets = _pass(building.make_model(plan, stock, 0), stock, "cpu")
         except Exception as error:
             shape = "x".join(map(str, stock.traits.shape.inputs))
             why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
@@ -100,7 +100,7 @@ def _answers(plan: Plan, stock: Stock) -> None:
 def _pass(model: torch.nn.Module, stock: Stock, where: str) -> tuple[object, torch.Tensor]:
     """What a model answers to a few samples, and what it should."""
     inputs, labels = (array[:FEW] for array in stock.tests["iid"])
-    few = build.samples(stock, inputs, labels, torch.device(where))
+    few = building.samples(stock, inputs, labels, torch.device(where))
     given, targets = few.batch(slice(FEW))
     with torch.no_grad():
         return model.eval()(given), targets

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from mpidl import batch
 from mpidl.components import models
 from mpidl.components.models import cnn, mlp, mobilenet, transformer, vit
 from mpidl.config.runfile import Evaluation, Training
-from mpidl.device import Device, Samples
+from mpidl.devices import batch
+from mpidl.devices.device import Device, Samples
 
 IMAGE = models.Shape((3, 16, 16), 5, None)
 TEXT = models.Shape((9,), 14, 14)

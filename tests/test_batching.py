@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from mpidl import batching
+from mpidl.devices import batching
 
 
 def linear(inputs, outputs):

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mpidl import device as device_module
 from mpidl.config import seeds
 from mpidl.config.runfile import Evaluation, Training
-from mpidl.device import Device, Samples
-from mpidl.scores import IGNORED
+from mpidl.devices import device as device_module
+from mpidl.devices.device import Device, Samples
+from mpidl.devices.scores import IGNORED
 
 NUMBER = 3
 CLASSES = 4

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mpidl.config.runfile import Training
-from mpidl.optimizers import Optimizer
+from mpidl.devices.optimizers import Optimizer
 
 KINDS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 SETTINGS = [
@@ -65,7 +65,7 @@ STEP = """
 import sys
 import torch
 from mpidl import build
-from mpidl.device import Device, Samples
+from mpidl.devices.device import Device, Samples
 from mpidl.config.runfile import Training
 
 shard = Samples(torch.ones(2, 3), torch.zeros(2, dtype=torch.int64))

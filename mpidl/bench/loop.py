@@ -11,8 +11,9 @@ from mpi4py import MPI
 import numpy as np
 import torch
 
-from mpidl import build, plan, rounds, shards
+from mpidl import build, plan, rounds
 from mpidl.bench import clock
+from mpidl.devices import data
 from mpidl.ranks import host, world
 from mpidl.ranks.accelerators import settle
 from mpidl.ranks.world import Comm
@@ -60,7 +61,7 @@ def _rounds(
         (time.thread_time, np.sum) if hardware.type == "cpu" else (time.perf_counter, np.max)
     )
     made = plan.make(plan.read(None, settings, comm.size), comm.size)
-    stock = shards.provide(comm, made)
+    stock = data.provide(comm, made)
     stamps: list[float] = []
     worked: list[float] = []
 

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from mpidl import plan, shards
+from mpidl import plan
 from mpidl.config import runfile, toml
 from mpidl.config.faults import Fault
 from mpidl.config.runfile import RunFile
+from mpidl.devices import data
 from mpidl.ensemble import launchers, sites, worker
 from mpidl.ensemble.cost import Measured, Measurements, kind, samples
 from mpidl.ensemble.sites import Site
@@ -115,7 +116,7 @@ def measure(file: RunFile, site: Site, site_name: str) -> Measured:
         Fault: If that fails.
     """
     short, what = shortened(file), kind(file)
-    shards.foresee(short)
+    data.foresee(short)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "calibration.toml"
         path.write_text(short.text(), encoding="utf-8")

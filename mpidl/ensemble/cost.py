@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from mpidl import shards
 from mpidl.components import placement
 from mpidl.components.datasets import sizes
 from mpidl.config import runfile
 from mpidl.config.runfile import RunFile, Section
+from mpidl.devices import data
 from mpidl.ensemble import sites
 from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study import Run, Study
@@ -109,7 +109,7 @@ def samples(file: RunFile) -> tuple[int, int]:
     """Training and test samples of a run; loads a data set that is not known."""
     known = sizes.samples(file.data)
     if known is None:
-        _, train, test = shards.load(file)
+        _, train, test = data.load(file)
         known = len(train["labels"]), len(test["iid_labels"]) + len(test["ood_labels"])
     return known
 

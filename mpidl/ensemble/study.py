@@ -11,11 +11,12 @@ from typing import Any
 import networkx as nx
 import tomli_w
 
-from mpidl import plan, shards
+from mpidl import plan
 from mpidl.components import graphs
 from mpidl.config import runfile, shipped, toml
 from mpidl.config.faults import Fault, shown
 from mpidl.config.runfile import RunFile
+from mpidl.devices import data
 from mpidl.ensemble import axes, sites
 from mpidl.ensemble.axes import File, Labels
 from mpidl.ensemble.sites import Shape, Site
@@ -221,7 +222,7 @@ def check_data(study: Study) -> None:
             continue
         seen.add(key)
         try:
-            shards.foresee(run.file)
+            data.foresee(run.file)
         except Fault as fault:
             faults |= dict.fromkeys(fault.sentences)
     if faults:

@@ -21,8 +21,9 @@ from mpi4py import MPI
 
 import torch
 
-from mpidl import build, plan, rounds, shards
+from mpidl import build, plan, rounds
 from mpidl.config import runfile, version
+from mpidl.devices import data
 
 DEVICES = [2, 4, 8, 16, 32, 128, 512]
 MODELS = {
@@ -54,7 +55,7 @@ def measure(settings: list[str], devices: int, batched: str, repetitions: int) -
         source.write_text(text.replace("epochs = 5\n", ""), encoding="utf-8")
         comm = MPI.COMM_SELF
         made = plan.make(plan.read(source, wanted, 1), 1)
-        stock = shards.provide(comm, made)
+        stock = data.provide(comm, made)
         stamps: list[float] = []
         with build.parts(comm, made, stock, Path(folder) / "bench.h5", parallel=False) as parts:
             timed = replace(parts, timer=time.process_time)

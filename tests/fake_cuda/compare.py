@@ -20,8 +20,9 @@ import torch
 from pydantic import Field
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from mpidl import device, run
+from mpidl import run
 from mpidl.components.datasets import DATASETS, Dataset
+from mpidl.devices import device
 from mpidl.exchange.process_group import ProcessGroup
 from mpidl.ranks import watchdog, world
 from mpidl.ranks.world import Comm

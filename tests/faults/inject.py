@@ -1,8 +1,8 @@
 """A run that pauses at one call of one rank, so that a fault can be done to it just there.
 
 As ``python inject.py PLACE RANK CALL FOLDER ...``: with its ``CALL``-th call (from 0) of ``PLACE``,
-such as ``mpidl.device:Device.train``, rank ``RANK`` writes its process into ``FOLDER/paused`` and
-waits for ``FOLDER/go``. The rest are arguments of ``mpidl.run``.
+such as ``mpidl.devices.device:Device.train``, rank ``RANK`` writes its process into
+``FOLDER/paused`` and waits for ``FOLDER/go``. The rest are arguments of ``mpidl.run``.
 """
 
 import itertools

@@ -48,7 +48,7 @@ def test_a_clock_that_jumps_in_mid_run_changes_nothing(tmp_path, clock, referenc
         tmp_path,
         4,
         (*jobs.SAVED, "checkpoint.minutes=60", "record.seconds=3600"),
-        script=at("mpidl.device:Device.train", 3, 7, tmp_path),
+        script=at("mpidl.devices.device:Device.train", 3, 7, tmp_path),
         options=["--walltime", "1:00:00", "--patience", "60"],
         environment=variables,
     )

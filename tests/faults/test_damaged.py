@@ -22,7 +22,9 @@ pytestmark = [
 RANKS = 4
 
 
-def killed_after_two_checkpoints(folder, settings=jobs.SAVED, name="mpidl.device:Device.train"):
+def killed_after_two_checkpoints(
+    folder, settings=jobs.SAVED, name="mpidl.devices.device:Device.train"
+):
     """Results of a run that was killed in round 9, with checkpoints after 3 and 6 rounds.
 
     The second one may not be whole in round 9 yet, where the disk is slow: then once more.
@@ -193,7 +195,7 @@ def test_a_number_of_rounds_that_is_damaged_counts_no_row_that_nobody_wrote(
     job = copied(killed, tmp_path)
     with h5py.File(job.file, "r+") as file:
         file["rounds_done"][()] = jobs.ROUNDS
-    script = at("mpidl.device:Device.train", 3, 0, tmp_path)
+    script = at("mpidl.devices.device:Device.train", 3, 0, tmp_path)
     again = Job(tmp_path, RANKS, script=script, options=["--resume"])
     again.paused()
     assert 6 <= jobs.check_rows(again.file, reference(RANKS)) < jobs.ROUNDS
@@ -281,7 +283,7 @@ def test_data_that_were_damaged_are_told_and_nothing_goes_on(
 def test_data_that_are_damaged_in_mid_run_change_nothing(tmp_path, mnist, reference, table, how):
     (folder, settings), (name, damage) = mnist, DATA[how]
     numbers, kept = reference(RANKS, settings), (folder / name).read_bytes()
-    job = Job(tmp_path, RANKS, settings, at("mpidl.device:Device.train", 3, 7, tmp_path))
+    job = Job(tmp_path, RANKS, settings, at("mpidl.devices.device:Device.train", 3, 7, tmp_path))
     job.paused()
     damage(folder / name)
     try:

@@ -114,7 +114,7 @@ TAKEN = (
 @pytest.mark.parametrize("writer", ["parallel", "gather"])
 def test_files_that_are_taken_away_in_mid_run(tmp_path, reference, resumed, table, what, writer):
     settings = (*jobs.SAVED, f"record.writer={writer}")
-    job = Job(tmp_path, 4, settings, at("mpidl.device:Device.train", 3, 7, tmp_path))
+    job = Job(tmp_path, 4, settings, at("mpidl.devices.device:Device.train", 3, 7, tmp_path))
     job.paused()
     time.sleep(0.3)
     if what == "results folder removed":
@@ -157,7 +157,7 @@ def test_files_that_are_taken_away_in_mid_run(tmp_path, reference, resumed, tabl
 def test_a_folder_that_becomes_read_only_in_mid_run_ends_it_in_order(
     tmp_path, bound, reference, resumed, table
 ):
-    script = at("mpidl.device:Device.train", 3, 7, tmp_path)
+    script = at("mpidl.devices.device:Device.train", 3, 7, tmp_path)
     job = Job(tmp_path, 4, script=script, prefix=bound)
     job.paused()
     checkpoints = job.results / "default.checkpoints"

@@ -201,7 +201,7 @@ def test_a_rank_killed_while_others_wait_for_it_ends_the_job_and_leaves_no_memor
     tmp_path, backend
 ):
     """Three ranks sleep at the gate; the fourth, for which they wait, is killed."""
-    script = jobs.at("mpidl.device:Device.train", 1, 2, tmp_path)
+    script = jobs.at("mpidl.devices.device:Device.train", 1, 2, tmp_path)
     job = Job(tmp_path, 4, (*SMALL, f"exchange.backend={backend}"), script)
     process = job.paused()
     job.wait_for("round 2/")

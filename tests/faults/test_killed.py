@@ -20,11 +20,11 @@ pytestmark = [
 
 PLACES = {
     "start-up: before MPI": ("mpidl.ranks.world:_mpi", 0),
-    "start-up: data": ("mpidl.shards:cut", 0),
+    "start-up: data": ("mpidl.devices.data:cut", 0),
     "start-up: models": ("mpidl.build:make_devices", 0),
     "start-up: results file is laid out": ("mpidl.storage.layout:_variable", 20),
     "start-up: results file is put in place": ("os:replace", 0),
-    "training": ("mpidl.device:Device.train", 7),
+    "training": ("mpidl.devices.device:Device.train", 7),
     "evaluation": ("mpidl.rounds:test", 15),
     "exchange: at the gate": ("mpidl.exchange.slab:Shared.arrive", 7),
     "exchange: sharing": ("mpidl.exchange.slab:Shared.share", 7),
@@ -133,7 +133,7 @@ def test_a_rank_that_is_stopped_and_goes_on_in_time_changes_nothing(tmp_path, re
     job = Job(
         tmp_path,
         4,
-        script=at("mpidl.device:Device.train", 3, 7, tmp_path),
+        script=at("mpidl.devices.device:Device.train", 3, 7, tmp_path),
         options=["--patience", "30"],
     )
     process = job.paused()
@@ -152,7 +152,7 @@ def test_a_rank_that_is_stopped_and_goes_on_in_time_changes_nothing(tmp_path, re
 def test_a_killed_helper_ends_the_job_and_the_run_goes_on(
     tmp_path, reference, resumed, table, victim
 ):
-    job = Job(tmp_path, 4, script=at("mpidl.device:Device.train", 3, 7, tmp_path))
+    job = Job(tmp_path, 4, script=at("mpidl.devices.device:Device.train", 3, 7, tmp_path))
     job.paused()
     struck = job.signal(max(jobs.roles(job)[victim]), signal.SIGKILL)
     code = job.ended(jobs.SOON)
@@ -164,7 +164,7 @@ def test_a_killed_helper_ends_the_job_and_the_run_goes_on(
 
 @pytest.mark.slow
 def test_a_killed_launcher_takes_all_ranks_along(tmp_path, reference, resumed, table):
-    job = Job(tmp_path, 4, script=at("mpidl.device:Device.train", 3, 7, tmp_path))
+    job = Job(tmp_path, 4, script=at("mpidl.devices.device:Device.train", 3, 7, tmp_path))
     job.paused()
     struck = job.signal(job.process.pid, signal.SIGKILL)
     job.go()

@@ -10,9 +10,10 @@ from mpi4py import MPI
 
 import pytest
 
-from mpidl import plan, shards
+from mpidl import plan
 from mpidl.config import runfile
 from mpidl.config.outcome import Outcome
+from mpidl.devices import data
 
 SMALL = (
     "data.train_samples=120",
@@ -102,7 +103,7 @@ def parts(comm: MPI.Intracomm, shared_path: Path) -> Callable[..., AbstractConte
     def make(*settings: str) -> Iterator[Any]:
         path = shared_path / "parts.h5"
         made = small(settings, comm.size)
-        stock = shards.provide(comm, made)
+        stock = data.provide(comm, made)
         with build.parts(comm, made, stock, path, parallel=False) as parts:
             yield SimpleNamespace(**vars(parts), stock=stock, path=path)
             parts.recorder.close(completed=False)
@@ -135,7 +136,7 @@ def checked(comm: MPI.Intracomm, capsys: pytest.CaptureFixture[str]) -> Callable
     from mpidl import check
 
     def said(made: Any, as_json: bool) -> Any:
-        with closing(shards.provide(comm, made)) as stock:
+        with closing(data.provide(comm, made)) as stock:
             assert check.check(comm, made, stock, as_json) == 0
         told = capsys.readouterr().out
         if comm.rank != 0:

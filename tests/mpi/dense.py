@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from mpidl import gossip, rounds
+from mpidl import rounds
 from mpidl.components import strategies
+from mpidl.devices import gossip
 
 
 def start(devices, size):

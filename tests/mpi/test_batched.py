@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import batching, build
 from mpidl.config.faults import Fault
+from mpidl.devices import batching, building
 
 pytestmark = pytest.mark.dealt
 
@@ -35,7 +35,7 @@ def test_auto_goes_one_after_another_on_a_processor(parts, comm):
 
 
 def test_a_model_that_does_not_allow_it_is_told(parts, monkeypatch):
-    monkeypatch.setattr(build, "obstacle", lambda *_: "it draws lots")
+    monkeypatch.setattr(building, "obstacle", lambda *_: "it draws lots")
     with (
         pytest.raises(Fault, match=r"'mlp' cannot be .* \(it draws lots\); 'auto' and 'no'"),
         parts(*SETTINGS, "training.batched=yes"),
@@ -43,8 +43,8 @@ def test_a_model_that_does_not_allow_it_is_told(parts, monkeypatch):
         pass
     with parts(*SETTINGS) as serial:
         cpu = torch.device("cpu")
-        assert not build.side_by_side(serial.plan, serial.stock, 2, cpu)
-        assert not build.side_by_side(serial.plan, serial.stock, 2, torch.device("meta"))
+        assert not building.side_by_side(serial.plan, serial.stock, 2, cpu)
+        assert not building.side_by_side(serial.plan, serial.stock, 2, torch.device("meta"))
 
 
 def test_off_the_processor_auto_follows_what_pays(parts, monkeypatch):
@@ -52,7 +52,7 @@ def test_off_the_processor_auto_follows_what_pays(parts, monkeypatch):
     monkeypatch.setattr(batching, "pays", lambda _, *told: asked.append(told) or told[0] > 2)
     with parts(*SETTINGS) as found:
         for devices in (2, 3):
-            taken = build.side_by_side(found.plan, found.stock, devices, meta)
+            taken = building.side_by_side(found.plan, found.stock, devices, meta)
             assert taken == (devices > 2)
     assert asked == [(2, "meta"), (3, "meta")]
 

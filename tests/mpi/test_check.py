@@ -6,13 +6,14 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from mpidl import check, shards
+from mpidl import check
+from mpidl.devices import data
 
 SHARED = "only 3 training samples for {devices} devices: they are dealt round and round, one to"
 
 
 def tell(comm, made, as_json):
-    with closing(shards.provide(comm, made)) as stock:
+    with closing(data.provide(comm, made)) as stock:
         return check.check(comm, made, stock, as_json)
 
 
@@ -157,7 +158,7 @@ def test_a_network_that_works_is_not_mentioned(comm, planned, capsys):
 
 
 def test_only_what_is_learned_travels_twice(comm, planned, checked, monkeypatch):
-    monkeypatch.setattr("mpidl.build.sizes", lambda plan, stock: (100, 60))
+    monkeypatch.setattr("mpidl.devices.building.sizes", lambda plan, stock: (100, 60))
     settings = "algorithm.name=gradient_tracking", "network.bandwidth=640"
     found = checked(planned(f"topology.devices={comm.size + 2}", *settings), True)
     if comm.rank == 0:

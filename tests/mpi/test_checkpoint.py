@@ -365,17 +365,17 @@ def test_more_rounds_of_a_graph_that_changes_are_refused_where_links_are_late(co
 
 
 def test_other_data_are_refused(comm, shared_path, start, stop, monkeypatch):
-    from mpidl import shards
+    from mpidl.devices import data
 
     stop(2)
     assert start("data") == 75
-    cut = shards.cut
+    cut = data.cut
 
     def other(*given):
         own, *rest = cut(*given)
         return {n: (inputs + 1, labels, mask) for n, (inputs, labels, mask) in own.items()}, *rest
 
-    monkeypatch.setattr(shards, "cut", other)
+    monkeypatch.setattr(data, "cut", other)
     with pytest.raises(Fault, match="was made with other data on device 0"):
         start("data", resume="")
 

@@ -7,10 +7,11 @@ import networkx as nx
 import pytest
 
 import mpidl
-from mpidl import resuming, shards
+from mpidl import resuming
 from mpidl.components import graphs
 from mpidl.components.datasets import identity
 from mpidl.config.faults import Fault
+from mpidl.devices import data
 from mpidl.plan import sentences
 from mpidl.ranks import world
 from mpidl.storage import schema
@@ -72,7 +73,7 @@ def test_nothing_is_resumed_on_a_graph_whose_file_has_changed(comm, planned, pro
 
 
 def test_subsets_do_not_change_the_digest(comm, planned):
-    stocks = [shards.provide(comm, planned(f"data.train_samples={n}")) for n in (60, 80)]
+    stocks = [data.provide(comm, planned(f"data.train_samples={n}")) for n in (60, 80)]
     digests = {stock.traits.content.digest for stock in stocks}
     for stock in stocks:
         stock.close()
@@ -83,7 +84,7 @@ def test_data_are_hashed_once_on_a_node(comm, planned, monkeypatch):
     calls = []
     real = identity.digest_of
     monkeypatch.setattr(identity, "digest_of", lambda data: (calls.append(1), real(data))[1])
-    shards.provide(comm, planned()).close()
+    data.provide(comm, planned()).close()
     node = world.node(comm)
     assert len(calls) == (node.rank == 0)
     node.Free()
@@ -110,18 +111,18 @@ def test_published_data_are_not_spoken_of(comm, planned, checked):
 
 
 def test_data_that_differ_between_nodes_are_refused(comm, planned, monkeypatch):
-    load = shards.load
+    load = data.load
 
     def changed(file):
         traits, *arrays = load(file)
         content = identity.Content(f"{comm.rank}")
         return (replace(traits, content=content), *arrays)
 
-    monkeypatch.setattr(shards, "load", changed)
+    monkeypatch.setattr(data, "load", changed)
     monkeypatch.setattr(world, "node", lambda comm: comm.Split(comm.rank))
     made = planned()
     if comm.size == 1:
-        return shards.provide(comm, made).close()
+        return data.provide(comm, made).close()
     with pytest.raises(Fault, match=r"holds other data of 'digits' on .* than on"):
-        shards.provide(comm, made)
+        data.provide(comm, made)
     return None

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from mpidl import gossip, rounds
+from mpidl import rounds
+from mpidl.devices import gossip
 from mpidl.exchange import memory, neighborhoods
 from mpidl.storage.row import Row
 

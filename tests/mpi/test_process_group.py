@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import gossip, plan
+from mpidl import plan
 from mpidl.components import placement
 from mpidl.config.faults import Fault
+from mpidl.devices import gossip
 from mpidl.exchange import (
     BACKENDS,
     Wiring,

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mpidl import build, run
+from mpidl import run
 from mpidl.config import runfile
 from mpidl.config.faults import Fault
 from mpidl.config.outcome import Outcome
-from mpidl.device import Device, Samples
+from mpidl.devices import building
+from mpidl.devices.device import Device, Samples
 from mpidl.plan import KINDS
 from mpidl.ranks import claims
 
@@ -36,7 +37,7 @@ def everyone(comm, own):
 
 
 def initial(parts):
-    return build.make_model(parts.plan, parts.stock, 0)
+    return building.make_model(parts.plan, parts.stock, 0)
 
 
 def flat(model):
@@ -123,7 +124,7 @@ def test_without_mixing_every_device_trains_alone(comm, parts, finish):
         found = finish(made)
         for number, vector in found.items():
             shard = Samples(*map(torch.from_numpy, made.stock.shards[number]))
-            model = build.make_model(made.plan, made.stock, number)
+            model = building.make_model(made.plan, made.stock, number)
             alone = Device(number, model, shard, made.plan.file.training)
             alone.adopt(torch.zeros(alone.size))
             for round_ in range(3):

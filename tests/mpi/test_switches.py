@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpidl import shards
 from mpidl.config import runfile
+from mpidl.devices import data
 from mpidl.plan import KINDS
 
 TESTBED = sorted(
@@ -215,7 +215,7 @@ def test_test_sequences_are_unseen_or_mostly_seen(comm, planned, split):
         "model.name=transformer",
     )
     assert made.file.data.split == split
-    stock = shards.provide(comm, made)
+    stock = data.provide(comm, made)
     own = {row.tobytes() for inputs, _ in stock.shards.values() for row in inputs}
     test = [row.tobytes() for kind in ("iid", "ood") for row in stock.tests[kind][0]]
     stock.close()

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from mpidl import build, plan, rounds
+from mpidl.devices.gossip import Gossip
 from mpidl.exchange import BACKENDS
-from mpidl.gossip import Gossip
 from mpidl.ranks.node import Node
 from mpidl.ranks.world import Comm
 from mpidl.storage.row import Row
@@ -50,7 +50,7 @@ class Learning:
 
 
 class Learner:
-    """What stands in for a :class:`mpidl.device.Device`: its model is a vector, and no more."""
+    """What stands in for :class:`mpidl.devices.device.Device`: its model is a vector, no more."""
 
     def __init__(self, number: int, learning: Learning) -> None:
         self.number, self._learning = number, learning

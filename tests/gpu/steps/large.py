@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from findings import kind, left, note, real, trying
 
-from mpidl.batch import Batch
 from mpidl.components.models import MODELS, Shape
 from mpidl.config.runfile import Evaluation, Training
-from mpidl.device import Device, Samples
+from mpidl.devices.batch import Batch
+from mpidl.devices.device import Device, Samples
 from mpidl.exchange import BACKENDS, Wiring
 from mpidl.ranks.accelerators import settle
 from mpidl.ranks.node import Node

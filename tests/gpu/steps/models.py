@@ -8,10 +8,10 @@ import torch
 from findings import kind, left, note, trying
 from torch import Tensor
 
-from mpidl.batch import Batch
 from mpidl.components.models import MODELS, Shape
 from mpidl.config.runfile import Training
-from mpidl.device import Device, Samples
+from mpidl.devices.batch import Batch
+from mpidl.devices.device import Device, Samples
 from mpidl.ranks.accelerators import rounding
 
 DEVICES = 4

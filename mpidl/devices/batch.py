@@ -13,10 +13,10 @@ from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mpidl.config.runfile import Evaluation, Training
-from mpidl.device import Device, Samples, precision
-from mpidl.optimizers import RowOptimizer
+from mpidl.devices.device import Device, Samples, precision
+from mpidl.devices.optimizers import RowOptimizer
+from mpidl.devices.scores import IGNORED, Score, Tally, losses_of
 from mpidl.ranks import accelerators
-from mpidl.scores import IGNORED, Score, Tally, losses_of
 
 DEPENDENT = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 """Layers in which a sample sees the other ones of its batch."""
@@ -224,7 +224,7 @@ class Batch:
                 device.vector.copy_(row)
 
     def memory(self, number: int) -> dict[str, Tensor]:
-        """What a round leaves to the next one, as :meth:`mpidl.device.Device.memory` tells it."""
+        """What a round leaves to the next one, as :meth:`.device.Device.memory` tells it."""
         own = self._devices[number].memory(own=False)
         return own | self._optimizer.memory(self._rows[number])
 
@@ -235,7 +235,7 @@ class Batch:
         self._optimizer.remember(self._rows[number], memory)
 
     def evaluate(self, samples: Samples, classes: int, evaluation: Evaluation) -> dict[int, Score]:
-        """The score of each device, as :meth:`mpidl.device.Device.evaluate` gives it."""
+        """The score of each device, as :meth:`mpidl.devices.device.Device.evaluate` gives it."""
         weights, rest = self._split(self._matrix())
         self._stack.model.eval()
         tally = Tally(len(weights), classes, self._hardware)

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from mpidl.config import seeds
 from mpidl.config.runfile import Evaluation, Training
-from mpidl.optimizers import Optimizer
-from mpidl.scores import IGNORED, Score, Tally
+from mpidl.devices.optimizers import Optimizer
+from mpidl.devices.scores import IGNORED, Score, Tally
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,17 @@ from torch import Tensor
 from mpidl.components.algorithms import Letters, State
 from mpidl.components.graphs import Neighborhood
 from mpidl.components.strategies import Inbox, Look
+from mpidl.devices.mailbox import Found, Mailbox
 from mpidl.exchange import kernels, metrics
 from mpidl.exchange.average import Average
 from mpidl.exchange.memory import Exchange
-from mpidl.mailbox import Found, Mailbox
 from mpidl.plan import Plan, Rows
 from mpidl.ranks.accelerators import settle
 from mpidl.ranks.world import Comm
 
 
 class Learner(Protocol):
-    """What gossip asks of a device; :class:`mpidl.device.Device` has it, and tests have others.
+    """What gossip asks of a device; :class:`.device.Device` has it, and tests have others.
 
     Attributes:
         vector: Its model, ``(P,)``, after :meth:`adopt`.
