@@ -19,13 +19,14 @@ if __name__ == "__main__":
 
     standin.fork_from_one("mpidl.run")
 
-from mpidl import check, listing, plan, provenance, rehearsal, resuming
+from mpidl import listing, plan, provenance, rehearsal, resuming
 from mpidl.config import version
 from mpidl.config.faults import Fault, Parser
 from mpidl.config.outcome import Outcome, asked
 from mpidl.devices import data
 from mpidl.devices.data import Stock
 from mpidl.plan import Plan
+from mpidl.preview import check
 from mpidl.progress import Display
 from mpidl.ranks import claims, hdf5, host, stopping, walltime, watchdog, world
 from mpidl.ranks.world import Comm

@@ -7,8 +7,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl import forecast
 from mpidl.components.graphs import prediction
+from mpidl.preview import forecast
 
 
 def equal(graph):

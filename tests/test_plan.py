@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mpidl import facts, plan
+from mpidl import plan
+from mpidl.preview import facts
 
 
 def made(*settings):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mpidl import plan, topology
+from mpidl import plan
 from mpidl.components import graphs, strategies
+from mpidl.preview import topology
 from mpidl.ranks import host
 
 ROOT = Path(__file__).parent.parent

@@ -133,7 +133,7 @@ def checked(comm: MPI.Intracomm, capsys: pytest.CaptureFixture[str]) -> Callable
     """
     import json
 
-    from mpidl import check
+    from mpidl.preview import check
 
     def said(made: Any, as_json: bool) -> Any:
         with closing(data.provide(comm, made)) as stock:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import facts, plan
+from mpidl import plan
 from mpidl.components import graphs
 from mpidl.config.faults import Fault
 from mpidl.exchange import BACKENDS, Wiring, kernels, pairs, survey
@@ -15,6 +15,7 @@ from mpidl.exchange.pairs import Pairs
 from mpidl.exchange.routes import Batches, Gathered
 from mpidl.exchange.slab import Shared
 from mpidl.exchange.survey import HOME, Facts, choose
+from mpidl.preview import facts
 from mpidl.ranks.node import Node
 from tests.mpi.dense import dense, mixed, once, start
 

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import facts, plan
+from mpidl import plan
 from mpidl.components import placement, strategies
 from mpidl.config.faults import Fault
 from mpidl.exchange import BACKENDS, Wiring, average, kernels
 from mpidl.exchange.average import Average
 from mpidl.exchange.slab import Shared
 from mpidl.exchange.survey import HOME
+from mpidl.preview import facts
 from mpidl.ranks.node import Node
 from tests.mpi.dense import dense, mixed, start
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from mpidl import facts, forecast
 from mpidl.components import graphs
 from mpidl.components.graphs import prediction
 from mpidl.devices.data import Stock
 from mpidl.plan import Plan, network, sentences
+from mpidl.preview import facts, forecast
 from mpidl.ranks import world
 from mpidl.ranks.world import Comm
 
@@ -102,7 +102,7 @@ def _costs(plan: Plan, found: Mapping[str, Any]) -> list[str]:
 
 
 def heading(plan: Plan, found: Mapping[str, Any], size: str) -> str:
-    """What graph it is, of a size, from :func:`mpidl.facts.extent`."""
+    """What graph it is, of a size, from :func:`mpidl.preview.facts.extent`."""
     parts = found["components"]
     whole = "connected" if parts == 1 else f"{parts} components"
     wide = f", diameter {found['diameter']}" if found["diameter"] is not None else ""
@@ -128,7 +128,7 @@ def changes(plan: Plan) -> list[str]:
 
 
 def long_run(found: Mapping[str, Any]) -> str:
-    """Spectral gap and who leads the consensus, from :func:`mpidl.facts.weighed`, a sentence."""
+    """Spectral gap and who leads the consensus, of :func:`.facts.weighed`, a sentence."""
     influence, gap = found["stationary"], found["spectral_gap"]
     told = ", ".join(f"{d} ({influence[d]:#.3g})" for d in leaders(influence)[:3])
     begin = f"spectral gap {gap:.4g}"

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidl import check, facts, forecast
 from mpidl.components import graphs
 from mpidl.components.graphs import prediction
 from mpidl.plan import Plan, sentences
+from mpidl.preview import check, facts, forecast
 
 LISTED = 10
 """Devices of a graph too large to be drawn that are listed: those from which to spread."""

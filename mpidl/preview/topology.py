@@ -1,0 +1,151 @@
+"""What a graph lets expect of every strategy, before anything is trained; no MPI is started.
+
+python -m mpidl.topology NAME|FILE [--devices N] [--set section.key=value] [--json]
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mpidl import plan
+from mpidl.components import graphs, strategies
+from mpidl.components.graphs import prediction
+from mpidl.config import toml
+from mpidl.config.faults import Fault, Parser, command, shown
+from mpidl.config.registry import nearest
+from mpidl.config.runfile import Strategy
+from mpidl.plan import Plan
+from mpidl.preview import comparison, facts
+
+DEVICES = 16
+"""Of a graph that may have any number."""
+
+UNSEEN = "weights follow from the vectors that arrive"
+
+UNKNOWN = {"weighted": "weights follow from samples, which mpidl.run --check places"}
+"""Strategies whose W says nothing here, and why."""
+
+
+def parser() -> Parser:
+    """The command line of ``python -m mpidl.topology``."""
+    parser = Parser(
+        prog="python -m mpidl.topology",
+        description="What a graph lets expect of every strategy: how fast it mixes, who leads, "
+        "how long knowledge takes to reach all, and from where it spreads fastest.",
+        epilog="Exit codes: 0 done, 2 your fault, 130 Ctrl-C.",
+    )
+    add = parser.add_argument
+    told = "a topology by name, a run file (.toml), or the file of a graph"
+    add("graph", metavar="NAME|FILE", help=told)
+    told = f"how many; {DEVICES} where neither the file nor --set says"
+    add("--devices", metavar="N", help=told)
+    add(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting"
+    )
+    add("--json", action="store_true", help="all numbers, for programs; null: never, or not told")
+    return parser
+
+
+def read(graph: str, overrides: Sequence[str]) -> Plan:
+    """The plan of a graph by name or file, or of the graph in a run file, on one rank.
+
+    Raises:
+        Fault: If it is none of these, or a setting is wrong.
+    """
+    # Where devices would be hosted says nothing about their graph.
+    settings = [*overrides, "placement.hosts=blocks"]
+    if graph in graphs.TOPOLOGIES:
+        file = plan.read(None, [f"topology.name={graph}", *settings], DEVICES)
+    elif Path(graph).suffix == ".toml":
+        file = plan.read(Path(graph), settings, DEVICES)
+    elif Path(graph).exists() or os.sep in graph or Path(graph).suffix:
+        file = plan.read(None, [f"topology.file={json.dumps(graph)}", *settings], DEVICES)
+    else:
+        raise Fault(
+            f"{shown(graph)} is neither a file nor a topology; {nearest(graph, graphs.TOPOLOGIES)}"
+        )
+    built = graphs.build(file.topology, DEVICES, file.training.rounds)
+    return plan.make(file, 1, built)
+
+
+def values(made: Plan) -> dict[str, Any]:
+    """All numbers, as plain values."""
+    close = made.devices <= prediction.CLOSE
+    found: dict[str, Any] = {
+        "name": made.file.name,
+        "strategy": made.file.strategy.name,
+        "devices": made.devices,
+        **facts.extent(made.graph),
+        "notes": graphs.notes(made.graph),
+        "names": graphs.names(made.graph),
+        "sources": made.sources,
+        "degree": [int(degree) for _, degree in made.graph.in_degree],
+        **(prediction.of_graph(made.graph) if close else {}),
+    }
+    rows = {name: _strategy(made, name) for name in strategies.STRATEGIES}
+    found["strategies"] = rows
+    if close and made.devices > 1:
+        found["advice"] = advised(rows)
+    return found
+
+
+def _strategy(made: Plan, name: str) -> dict[str, Any]:
+    """What one strategy makes of the graph, or ``left_out``: why that is not known."""
+    if name in UNKNOWN or strategies.looks(name):
+        return {"left_out": UNKNOWN.get(name, UNSEEN)}
+    try:
+        own = plan.make(dataclasses.replace(made.file, strategy=named(made, name)), 1, made.graph)
+        return facts.weighed(own)
+    except Fault as fault:
+        return {"left_out": fault.sentences[0]}
+
+
+def named(made: Plan, name: str) -> Strategy:
+    """A strategy with what the run file says of those of its settings that its own has too."""
+    own = made.file.strategy
+    if own.name == name:
+        return own
+    known = {*Strategy.model_fields, *strategies.STRATEGIES.settings(name).model_fields}
+    told = {key: value for key, value in own.model_dump().items() if key in known}
+    section: Strategy = toml.check(
+        "strategy", Strategy, {**told, "name": name}, strategies.STRATEGIES
+    )
+    return section
+
+
+def advised(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The strategy and the device from which knowledge is predicted to reach all others first.
+
+    Strategies that replace the graph are no advice on it, nor is what was drawn for one run. None
+    if knowledge surely reaches all from nowhere.
+    """
+    found = {
+        name: row["passage_worst"][row["fastest"]]
+        for name, row in rows.items()
+        if row.get("fastest") is not None and name not in {*strategies.COMPLETE, "random"}
+    }
+    if not found:
+        return None
+    # Of equal ones the first, which is the simplest.
+    name = min(found, key=lambda one: found[one])
+    return {"strategy": name, "device": rows[name]["fastest"], "passage_worst": found[name]}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code: 0 done, 2 the user's fault, 130 Ctrl-C."""
+
+    def work() -> int:
+        options = parser().parse_args(arguments)
+        more = [] if options.devices is None else [f"topology.devices={options.devices}"]
+        made = read(options.graph, [*options.set, *more])
+        found = values(made)
+        print(
+            json.dumps(found, indent=2) if options.json else comparison.report(made, found),
+            flush=True,
+        )
+        return 0
+
+    return command(work)
