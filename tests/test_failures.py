@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from mpidl.progress import PHASES, Display
 from mpidl.report import failures
+from mpidl.run.console import PHASES, Display
 
 NAN = math.nan
 

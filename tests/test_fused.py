@@ -13,7 +13,7 @@ from mpidl.exchange import kernels
 INTERPRETED = """
 import numpy as np
 import torch
-from mpidl import fused, kernels
+from mpidl.exchange import fused, kernels
 
 fused.prove(torch.device("cpu"))
 draw = np.random.default_rng(0)
@@ -54,7 +54,7 @@ import torch
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from mpidl import fused
+from mpidl.exchange import fused
 
 def compiled(number, aligned):
     wide = torch.promote_types(number, torch.float32)

@@ -12,7 +12,7 @@ from mpidl.ranks import host
 
 BESIDE = """
 import sys
-from mpidl import host
+from mpidl.ranks import host
 while not host.beside(3):
     pass
 print([len(host.beside(ranks)) for ranks in (3, 2, 4)], flush=True)

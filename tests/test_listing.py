@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from mpidl import listing
 from mpidl.config.faults import Fault
 from mpidl.config.runfile import SECTIONS
 from mpidl.plan import KINDS
+from mpidl.run import listing
 
 
 def said(text: str) -> str:

@@ -112,12 +112,13 @@ def test_a_run_on_two_hosts_gives_the_bits_of_one(hosts, tmp_path):
 
 
 PROBE = """
-from mpidl import start
+from mpidl.ranks import standin
 
-start.fork_from_one("mpidl.run")
+standin.fork_from_one("mpidl.run.command")
 
 import numpy as np, torch
-from mpidl import plan, world
+from mpidl import plan
+from mpidl.ranks import world
 from mpidl.exchange import Wiring
 from mpidl.exchange.slab import Shared
 from mpidl.ranks.node import Node
@@ -151,7 +152,7 @@ def probe(comm):
     node.close()
     print("right", flush=True)
 
-start.end_with(main)
+standin.end_with(main)
 """
 
 

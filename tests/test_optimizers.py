@@ -64,7 +64,7 @@ def test_gradients_are_left_as_they_are():
 STEP = """
 import sys
 import torch
-from mpidl import build
+from mpidl.run import build
 from mpidl.devices.device import Device, Samples
 from mpidl.config.runfile import Training
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpidl.progress import PHASES, Display
+from mpidl.run.console import PHASES, Display
 
 
 @pytest.mark.parametrize(

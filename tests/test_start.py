@@ -32,8 +32,8 @@ def prepare(arguments):
 
 BEGIN = """
 import json, os, signal, sys
-from mpidl import importer, start
-start.fork_from_one("imported")
+from mpidl.ranks import importer, standin
+standin.fork_from_one("imported")
 rank = int(os.environ["PMI_RANK"])
 """
 
@@ -48,7 +48,7 @@ def main():
     with open(f"rank{rank}.json", "w") as file:
         json.dump(told, file)
     return 0
-start.end_with(main)
+standin.end_with(main)
 """
 
 
@@ -134,7 +134,7 @@ def test_one_rank_is_not_forked(told):
 
 @pytest.mark.parametrize(
     "end",
-    ["sys.exit(3)", "start.end_with(lambda: 5)", "raise ValueError"]
+    ["sys.exit(3)", "standin.end_with(lambda: 5)", "raise ValueError"]
     + [f"os.kill(os.getpid(), signal.{name})" for name in ("SIGTERM", "SIGSEGV", "SIGKILL")],
 )
 def test_the_launcher_sees_how_a_rank_ends(launch, end):
@@ -163,6 +163,6 @@ while rank == 1 or not found.exists():
     time.sleep(0.01)
 """
     # As mpidl.run does: a rank may be quicker than its stand-in.
-    first = "from mpidl import ends\nends.listen(*ends.WARNINGS)\n"
+    first = "from mpidl.ranks import stopping\nstopping.listen(*stopping.WARNINGS)\n"
     code, lines, err = launch(script, first=first)
     assert (code, lines, err) == (0, ["got it"], "")

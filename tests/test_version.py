@@ -10,7 +10,7 @@ import pytest
 import mpidl
 from mpidl.config import version
 from mpidl.ensemble.__main__ import parser as ensemble
-from mpidl.run import parser, told
+from mpidl.run.command import parser, told
 
 ROOT = Path(mpidl.__file__).resolve().parents[1]
 

@@ -14,13 +14,13 @@ if __name__ == "__main__":
 
     standin.fork_from_one("mpidl.bench.__main__")
 
-from mpidl import provenance
 from mpidl.config import version
 from mpidl.config.faults import Fault, Parser
 from mpidl.exchange import kernels
-from mpidl.hardware import describe
 from mpidl.ranks import accelerators, hdf5, host, world
 from mpidl.ranks.world import Comm
+from mpidl.run import provenance
+from mpidl.run.hardware import describe
 
 if TYPE_CHECKING:
     import torch
@@ -37,8 +37,8 @@ def prepare(arguments: Sequence[str]) -> None:
             return
         world.load()
         hdf5.load()
-        from mpidl import build  # noqa: F401
         from mpidl.bench import begin, exchange, kernel, loop, saving  # noqa: F401
+        from mpidl.run import build  # noqa: F401
 
 
 def parser() -> Parser:

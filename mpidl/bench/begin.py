@@ -12,10 +12,10 @@ import torch
 from mpidl import plan
 from mpidl.bench.clock import CPU, Times, rounds
 from mpidl.components import graphs
-from mpidl.progress import LAUNCHERS
 from mpidl.ranks import host
 from mpidl.ranks.node import Node
 from mpidl.ranks.world import Comm
+from mpidl.run.console import LAUNCHERS
 
 DEVICES = (33, 1000)
 """Sizes of the graphs whose set-up is timed."""

@@ -11,12 +11,13 @@ from mpi4py import MPI
 import numpy as np
 import torch
 
-from mpidl import build, plan, rounds
+from mpidl import plan
 from mpidl.bench import clock
 from mpidl.devices import data
 from mpidl.ranks import host, world
 from mpidl.ranks.accelerators import settle
 from mpidl.ranks.world import Comm
+from mpidl.run import build, rounds
 from mpidl.storage.row import Table
 
 SETTINGS = ("training.steps=1", "training.batch_size=8", "data.test_samples=100", "record.every=10")

@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.text import Text
 
 from mpidl.ensemble.ledger import State
-from mpidl.progress import clock
+from mpidl.run.console import clock
 
 
 class Display:

@@ -23,8 +23,8 @@ from mpidl.ensemble.sites import Shape, Site
 from mpidl.ensemble.study import Run, Study, phases
 from mpidl.ensemble.timing import Orders, Timing
 from mpidl.ensemble.worker import Outcome, Task
-from mpidl.progress import clock
 from mpidl.ranks import stopping
+from mpidl.run.console import clock
 
 LOOK = 1.0
 """Seconds between two looks at what goes on."""

@@ -21,9 +21,10 @@ from mpi4py import MPI
 
 import torch
 
-from mpidl import build, plan, rounds
+from mpidl import plan
 from mpidl.config import runfile, version
 from mpidl.devices import data
+from mpidl.run import build, rounds
 
 DEVICES = [2, 4, 8, 16, 32, 128, 512]
 MODELS = {

@@ -48,9 +48,9 @@ def patch():
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    standin.fork_from_one("mpidl.run")
-    from mpidl import run
+    standin.fork_from_one("mpidl.run.command")
+    from mpidl.run import command
 
     patch()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    standin.end_with(run.main)
+    standin.end_with(command.main)

@@ -24,7 +24,10 @@ pytestmark = [
 
 FAILING = """
 import sys
-from mpidl import device, faults, run, world
+from mpidl.config import faults
+from mpidl.devices import device
+from mpidl.ranks import world
+from mpidl.run.command import main
 from mpi4py import MPI
 
 rank, where, train = MPI.COMM_WORLD.rank, sys.argv.pop(1), device.Device.train
@@ -42,7 +45,7 @@ def fail(self, round_):
     return train(self, round_)
 
 device.Device.train = fail
-sys.exit(run.main())
+sys.exit(main())
 """
 
 TERMINAL = """

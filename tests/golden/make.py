@@ -19,11 +19,12 @@ def curves(settings: list[str], comm: Comm, folder: Path) -> dict[str, list[list
     """Collective. Run and read back what does not depend on time or on ranks; all ranks get it."""
     import h5py
 
-    from mpidl import plan, run
+    from mpidl import plan
+    from mpidl.run import command
 
     made = plan.make(plan.read(None, settings, comm.size), comm.size)
     path = folder / f"{made.file.name}.h5"
-    run.run(comm, made, path)
+    command.run(comm, made, path)
     comm.Barrier()
     with h5py.File(path, "r") as file:
         return {

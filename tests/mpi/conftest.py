@@ -50,7 +50,7 @@ def program(comm: MPI.Intracomm, shared_path: Path) -> Callable[..., dict[str, A
     With ``alone`` the same run on the first rank only; all ranks learn the results. They lie in
     ``shared_path / f"{name}.h5"``.
     """
-    from mpidl import run
+    from mpidl.run import command
 
     def start(*settings: str, alone: bool = False, name: str = "run") -> dict[str, Any]:
         path = shared_path / f"{name}.h5"
@@ -58,7 +58,7 @@ def program(comm: MPI.Intracomm, shared_path: Path) -> Callable[..., dict[str, A
         failure: Exception | None = None
         if comm.rank == 0 or not alone:
             try:
-                assert run.run(on, small(settings, on.size), path) == 0
+                assert command.run(on, small(settings, on.size), path) == 0
             except Exception as error:
                 if not alone:
                     raise
@@ -97,7 +97,7 @@ def parts(comm: MPI.Intracomm, shared_path: Path) -> Callable[..., AbstractConte
 
     Beside the parts it has ``stock``, the data, and ``path``, the results file.
     """
-    from mpidl import build
+    from mpidl.run import build
 
     @contextmanager
     def make(*settings: str) -> Iterator[Any]:
@@ -114,7 +114,7 @@ def parts(comm: MPI.Intracomm, shared_path: Path) -> Callable[..., AbstractConte
 @pytest.fixture
 def finish() -> Callable[[Any], dict[int, Any]]:
     """As ``finish(parts)``: collective; all rounds; copies of this rank's vectors."""
-    from mpidl import rounds
+    from mpidl.run import rounds
 
     def run(parts: Any) -> dict[int, Any]:
         done = rounds.run_rounds(parts, lambda *_: None, lambda _: None)

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from mpidl import rounds
 from mpidl.components import strategies
 from mpidl.devices import gossip
+from mpidl.run import rounds
 
 
 def start(devices, size):

@@ -14,8 +14,8 @@ import h5py
 import numpy as np
 import pytest
 
-from mpidl import run
 from mpidl.ranks import accelerators, world
+from mpidl.run import command
 
 HUGE = 10**12
 
@@ -436,7 +436,7 @@ def refused(comm, shared_path, monkeypatch, capsys):
         comm.Barrier()
         before = files(shared_path)
         with pytest.raises(SystemExit) as ended:
-            run.main(arguments)
+            command.main(arguments)
         said = capsys.readouterr()
         assert ended.value.code == 2
         assert said.out == ""

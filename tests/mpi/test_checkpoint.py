@@ -11,10 +11,11 @@ import h5py
 import numpy as np
 import pytest
 
-from mpidl import plan, run
+from mpidl import plan
 from mpidl.config.faults import Fault
 from mpidl.config.outcome import Outcome
 from mpidl.ranks import stopping
+from mpidl.run import command
 from mpidl.storage import checkpoint
 
 pytestmark = pytest.mark.dealt
@@ -85,10 +86,10 @@ def start(comm, shared_path, planned):
         comm.Barrier()
         code = None
         if not alone:
-            code = run.run(comm, made, path, overwrite=False, resume=resume)
+            code = command.run(comm, made, path, overwrite=False, resume=resume)
         elif comm.rank == 0:
             made = plan.make(made.file, 1)
-            code = run.run(MPI.COMM_SELF, made, path, overwrite=False, resume=resume)
+            code = command.run(MPI.COMM_SELF, made, path, overwrite=False, resume=resume)
         comm.Barrier()
         return comm.bcast(code)
 
@@ -124,7 +125,7 @@ def test_a_rank_that_is_asked_while_it_starts_stops_all_and_touches_nothing(
 def test_a_rank_that_is_asked_while_parts_are_built_stops_all_before_a_round(
     comm, start, shared_path, monkeypatch, read
 ):
-    from mpidl import build
+    from mpidl.run import build
 
     parts = build.parts
 
@@ -382,7 +383,7 @@ def test_other_data_are_refused(comm, shared_path, start, stop, monkeypatch):
 
 def test_rows_of_other_series_are_refused(start, stop, monkeypatch):
     """As a version of mpidl that records more of them would leave."""
-    from mpidl import build
+    from mpidl.run import build
 
     stop(2)
     assert start("rows") == 75
@@ -419,7 +420,7 @@ def test_a_folder_may_be_named(comm, shared_path, start, stop):
 def test_a_walltime_stops_the_run_in_time(comm, shared_path, planned):
     made = planned("training.rounds=1000000")
     path = shared_path / "run.h5"
-    assert run.run(comm, made, path, limit=stopping.CLOSING + 1.5) == 75
+    assert command.run(comm, made, path, limit=stopping.CLOSING + 1.5) == 75
     comm.Barrier()
     assert list(checkpoint.folder(path).glob("*.hdf5"))
 
@@ -427,7 +428,7 @@ def test_a_walltime_stops_the_run_in_time(comm, shared_path, planned):
 def lost(comm, shared_path, planned, *settings):
     """A run whose loss is not finite from some round on."""
     made = planned("training.lr=1e30", "training.rounds=5", *settings)
-    code = run.run(comm, made, shared_path / "run.h5")
+    code = command.run(comm, made, shared_path / "run.h5")
     comm.Barrier()
     return code
 
@@ -463,6 +464,6 @@ def test_or_goes_on(comm, shared_path, planned, read, capfd):
 
 def test_who_does_not_take_part_is_not_lost(comm, shared_path, planned, read):
     made = planned("training.participation=0.5", "training.rounds=4")
-    assert run.run(comm, made, shared_path / "run.h5") == 0
+    assert command.run(comm, made, shared_path / "run.h5") == 0
     comm.Barrier()
     assert (read(shared_path / "run.h5")["series/finite"] == 1).all()

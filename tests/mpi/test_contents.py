@@ -7,13 +7,13 @@ import networkx as nx
 import pytest
 
 import mpidl
-from mpidl import resuming
 from mpidl.components import graphs
 from mpidl.components.datasets import identity
 from mpidl.config.faults import Fault
 from mpidl.devices import data
 from mpidl.plan import sentences
 from mpidl.ranks import world
+from mpidl.run import resuming
 from mpidl.storage import schema
 
 pytestmark = pytest.mark.dealt

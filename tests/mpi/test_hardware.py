@@ -6,8 +6,8 @@ import h5py
 import pytest
 import torch
 
-from mpidl import hardware
 from mpidl.exchange import kernels
+from mpidl.run import hardware
 
 CPU = torch.device("cpu")
 

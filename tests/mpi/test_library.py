@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl import run
 from mpidl.ranks import stopping, watchdog
+from mpidl.run import command
 
 pytestmark = pytest.mark.dealt
 
@@ -72,7 +72,7 @@ def call(comm, shared_path, capfd):
 
     def start(*words):
         try:
-            return run.main([*SMALL, "--out", str(shared_path), *words])
+            return command.main([*SMALL, "--out", str(shared_path), *words])
         except SystemExit as ended:
             return ended.code
 

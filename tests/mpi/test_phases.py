@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from mpidl import rounds
 from mpidl.devices import gossip
 from mpidl.exchange import memory, neighborhoods
+from mpidl.run import rounds
 from mpidl.storage.row import Row
 
 

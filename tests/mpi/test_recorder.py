@@ -7,10 +7,10 @@ import h5py
 import numpy as np
 import pytest
 
-from mpidl import run
 from mpidl.components import placement
 from mpidl.config.runfile import Record
 from mpidl.ranks.node import Node
+from mpidl.run.command import main
 from mpidl.storage import layout, recorder, schema
 
 pytestmark = pytest.mark.dealt
@@ -184,7 +184,7 @@ def test_a_recorder_says_when_rows_wait_too_long(comm, shared_path):
 
 def test_rows_are_written_when_the_seconds_are_over(comm, parts, read):
     """Every round is overdue here, so every round is written although ten make a write."""
-    from mpidl import rounds
+    from mpidl.run import rounds
 
     seen = []
     with parts(
@@ -264,7 +264,7 @@ def command(comm, folder, *arguments):
     settings = ["training.rounds=2", "training.steps=1", "data.train_samples=60"]
     settings += ["data.test_samples=20", f"topology.devices={comm.size + 3}"]
     arguments = [*arguments, "--out", str(folder)]
-    return run.main([*arguments, *(part for s in settings for part in ("--set", s))])
+    return main([*arguments, *(part for s in settings for part in ("--set", s))])
 
 
 def uncomplete(comm, path, rounds=1):

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mpidl import run
 from mpidl.config import runfile
 from mpidl.config.faults import Fault
 from mpidl.config.outcome import Outcome
@@ -15,6 +14,7 @@ from mpidl.devices import building
 from mpidl.devices.device import Device, Samples
 from mpidl.plan import KINDS
 from mpidl.ranks import claims
+from mpidl.run import command
 
 pytestmark = pytest.mark.dealt
 
@@ -234,7 +234,7 @@ def test_the_command_from_its_arguments_to_its_file(comm, shared_path, read):
     settings = ["name=small", "training.rounds=2", "training.steps=1", "strategy.temperature=0.25"]
     settings += [f"topology.devices={devices}"]
     asked = [part for setting in settings for part in ("--set", setting)]
-    assert run.main([*asked, "--out", str(folder)]) == 0
+    assert command.main([*asked, "--out", str(folder)]) == 0
     comm.Barrier()
     found = read(folder / "small.h5")
     assert (found["completed"], found["rounds_done"]) == (1, 2)
@@ -356,7 +356,7 @@ def test_knowledge_does_spread_within_a_component(comm, program):
 
 
 def test_interrupting_one_rank_stops_all_after_the_same_round(comm, parts, read):
-    from mpidl import rounds
+    from mpidl.run import rounds
 
     asked = []
     with parts(f"topology.devices={2 * comm.size}", "training.rounds=50") as made:
@@ -385,11 +385,11 @@ def test_a_file_that_another_run_writes_is_left_to_it(comm, planned, shared_path
             other.take(False, print)
         comm.Barrier()
         with pytest.raises(Fault, match="Another run writes"):
-            run.run(comm, planned(), path)
-        assert run.run(comm, planned(), path, resume="") == Outcome.STOPPED.code
+            command.run(comm, planned(), path)
+        assert command.run(comm, planned(), path, resume="") == Outcome.STOPPED.code
         assert [entry.name for entry in shared_path.iterdir()] == [claim.name]
         comm.Barrier()
     comm.Barrier()
-    assert run.run(comm, planned(), path, resume="") == 0
+    assert command.run(comm, planned(), path, resume="") == 0
     comm.Barrier()
     assert [entry.name for entry in shared_path.iterdir()] == [path.name]

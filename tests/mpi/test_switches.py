@@ -95,7 +95,7 @@ def test_random_weights_are_fresh_each_round_or_the_last_of_each_block(comm, pla
 @pytest.mark.parametrize(("draw", "values"), [("per_round", 4), ("frozen", 2)])
 def test_random_weights_in_a_run(comm, parts, monkeypatch, draw, values):
     """The rows that the exchange is given, round by round."""
-    from mpidl import rounds
+    from mpidl.run import rounds
 
     seen = []
     with parts(

@@ -10,11 +10,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mpidl import build, plan, rounds
+from mpidl import plan
 from mpidl.devices.gossip import Gossip
 from mpidl.exchange import BACKENDS
 from mpidl.ranks.node import Node
 from mpidl.ranks.world import Comm
+from mpidl.run import build, rounds
 from mpidl.storage.row import Row
 
 Array = npt.NDArray[np.float64]

@@ -223,7 +223,7 @@ def test_the_command_starts_neither_mpi_nor_torch(study: Path) -> None:
 
 def test_a_run_imports_nothing_of_the_report() -> None:
     code = (
-        "import sys, mpidl.run\n"
+        "import sys, mpidl.run.command\n"
         "heavy = {'matplotlib', 'pandas', 'xarray', 'pyarrow', 'jinja2', 'mpidl.storage.reader'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )

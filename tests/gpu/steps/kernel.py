@@ -15,7 +15,7 @@ LIMITS = {1: 22, 4: 12}
 
 ODD = """
 import numpy as np, torch
-from mpidl import kernels
+from mpidl.exchange import kernels
 vectors = torch.randn(5, 1001, device={kind!r})
 outs = [torch.empty_like(v) for v in vectors[:2]]
 kernels.Mixture([[vectors[2], vectors[3]], [vectors[4]]], outs)(np.array([0.3, 0.7, 1.0]))

@@ -16,7 +16,7 @@ SIZES = {"aligned": 45.0, "odd": 45.000004}
 
 FIRST = """
 import time, numpy as np, torch
-from mpidl import kernels
+from mpidl.exchange import kernels
 vectors = torch.randn(4, 4096, device={kind!r})
 torch.ones(1, device={kind!r}).sum().item()
 began = time.perf_counter()

@@ -35,7 +35,7 @@ def rehearse(comm: Comm, made: Plan, stock: Stock) -> None:
 
     def attempt() -> None:
         if inner.rank == 0:
-            from mpidl import trial
+            from mpidl.run import trial
 
             trial.fits(inner, made, stock, ranks, seats)
 
@@ -52,9 +52,9 @@ def _connect(comm: Comm, made: Plan, stock: Stock) -> None:
     Raises:
         Fault: If it does not.
     """
-    from mpidl import build
     from mpidl.devices import building
     from mpidl.exchange import survey
+    from mpidl.run import build
 
     if made.file.exchange.backend not in survey.HOME:
         return

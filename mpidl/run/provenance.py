@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from mpidl.components import graphs
 from mpidl.config import version
 from mpidl.devices.data import Stock
-from mpidl.hardware import Hardware
 from mpidl.plan import Plan, sentences, warnings
 from mpidl.ranks import hdf5, host, watchdog, world
 from mpidl.ranks.world import Comm
+from mpidl.run.hardware import Hardware
 from mpidl.storage import schema
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def command() -> str:
     """What was started on every rank, as one types it."""
     program, *arguments = sys.argv
-    here = Path(program) == Path(__file__).with_name("run.py")
+    here = Path(program) == Path(__file__).with_name("__main__.py")
     words = ["python", "-m", "mpidl.run", *arguments] if here else sys.argv
     return shlex.join(words).encode(errors="backslashreplace").decode()
 

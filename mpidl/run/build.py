@@ -9,21 +9,21 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
-from mpidl import provenance
 from mpidl.components.algorithms import Lengths
-from mpidl.contents import lay_out
 from mpidl.devices import building
 from mpidl.devices.batch import Batch
 from mpidl.devices.data import Stock
 from mpidl.devices.gossip import Gossip, Learner
 from mpidl.exchange import BACKENDS, Wiring, survey
-from mpidl.hardware import of_all
 from mpidl.plan import Plan
 from mpidl.ranks import accelerators, world
 from mpidl.ranks.node import Board, Node
 from mpidl.ranks.world import Comm
-from mpidl.rounds import Parts
-from mpidl.snapshot import Snapshot, origin, recognize
+from mpidl.run import provenance
+from mpidl.run.hardware import of_all
+from mpidl.run.opening import lay_out
+from mpidl.run.rounds import Parts
+from mpidl.run.snapshot import Snapshot, origin, recognize
 from mpidl.storage import schema
 from mpidl.storage.checkpoint import Found, Saver, Story
 from mpidl.storage.recorder import Recorder

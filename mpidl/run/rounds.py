@@ -11,12 +11,12 @@ from mpidl.devices.batch import Batch
 from mpidl.devices.device import Device, Samples
 from mpidl.devices.gossip import Gossip
 from mpidl.devices.scores import Score
-from mpidl.hardware import Hardware
 from mpidl.plan import Plan
 from mpidl.ranks import watchdog
 from mpidl.ranks.node import Board
 from mpidl.ranks.world import Comm
-from mpidl.snapshot import Snapshot
+from mpidl.run.hardware import Hardware
+from mpidl.run.snapshot import Snapshot
 from mpidl.storage.checkpoint import Saver
 from mpidl.storage.recorder import Recorder
 from mpidl.storage.row import FLAGS, Array, Row, Series, Table

@@ -9,17 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-if __name__ == "__main__":
-    # While modules load, Ctrl-C ends a rank without a traceback, and who asks for a stop is heard.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from mpidl.ranks import stopping
-
-    stopping.listen(*stopping.WARNINGS)
-    from mpidl.ranks import standin
-
-    standin.fork_from_one("mpidl.run")
-
-from mpidl import listing, plan, provenance, rehearsal, resuming
+from mpidl import plan
 from mpidl.config import version
 from mpidl.config.faults import Fault, Parser
 from mpidl.config.outcome import Outcome, asked
@@ -27,9 +17,10 @@ from mpidl.devices import data
 from mpidl.devices.data import Stock
 from mpidl.plan import Plan
 from mpidl.preview import check
-from mpidl.progress import Display
 from mpidl.ranks import claims, hdf5, host, stopping, walltime, watchdog, world
 from mpidl.ranks.world import Comm
+from mpidl.run import listing, provenance, rehearsal, resuming
+from mpidl.run.console import Display
 from mpidl.storage import checkpoint, layout, schema
 from mpidl.storage.checkpoint import Found
 
@@ -120,7 +111,7 @@ def prepare(arguments: Sequence[str]) -> None:
         data.foresee(made.file)
 
         hdf5.load()
-        from mpidl import build, rounds  # noqa: F401
+        from mpidl.run import build, rounds  # noqa: F401
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -263,7 +254,7 @@ def _run(
 def _work(comm: Comm, made: Plan, start: Start, path: Path, limit: float | None) -> Outcome:
     leads, stock, found = comm.rank == 0, start.stock, start.found
 
-    from mpidl import build, rounds
+    from mpidl.run import build, rounds
 
     with build.parts(comm, made, stock, path, start.parallel, found) as parts:
         first = len(parts.snapshot.rows)
@@ -316,8 +307,3 @@ def wanted(comm: Comm) -> Outcome | None:
     """Collective. How all ranks end, where some were asked to stop while the run started."""
     own = stopping.wish()
     return asked(comm.allgather(0 if own is None else own.code))
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    standin.end_with(main)
