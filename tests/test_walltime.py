@@ -130,8 +130,11 @@ def test_a_clock_that_is_set_stops_nothing(monkeypatch):
 @pytest.fixture
 def listening():
     """Signals that ask for a stop are taken down."""
+    # What a shell starts in the background ignores Ctrl-C, and so would these.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with stopping.listening(signal.SIGINT, *stopping.WARNINGS):
         yield stopping.Ends(math.inf)
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("number", stopping.WARNINGS)

@@ -28,7 +28,7 @@ def staged(monkeypatch):
         return rooms[-1]
 
     for module in (neighborhoods, pairs):
-        monkeypatch.setattr(module, "direct", lambda _: False)
+        monkeypatch.setattr(module, "connect", lambda *given: given[2](False))
         monkeypatch.setattr(module, "pinned", room)
     return rooms
 
