@@ -164,7 +164,7 @@ def test_one_device_of_one_round(write, tmp_path):
 
 def test_the_passage_of_a_run_follows_from_its_weights(write, tmp_path):
     # A star with equal weights: leaves give its center half, so take 2 rounds; see
-    # tests/graphs/test_passage.py.
+    # tests/components/graphs/test_passage.py.
     path = write(tmp_path / "run.h5", np.full((3, 5), 0.4), graph=nx.star_graph(4), sources=[0])
     assert measures.passage(reader.open(path)) == pytest.approx([0, 2, 2, 2, 2])
     one = summary.read(path, 0.3)

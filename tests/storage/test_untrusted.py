@@ -15,7 +15,7 @@ from mpidl.config import resolved
 from mpidl.config.faults import Fault
 from mpidl.storage import layout, reader, runs, schema, untrusted_texts
 
-GOLDEN = Path(__file__).parent / "golden" / f"schema-{schema.VERSION}.h5"
+GOLDEN = Path(__file__).parents[1] / "golden" / f"schema-{schema.VERSION}.h5"
 COLLECTION = GOLDEN.read_bytes().index(untrusted_texts.COLLECTION)
 LABELS = GOLDEN.read_bytes().index(untrusted_texts.COLLECTION, COLLECTION + 1)
 
@@ -62,7 +62,7 @@ def test_a_damaged_heap_of_texts_is_told_and_never_given_to_hdf5(golden: Path, c
         capture_output=True,
         text=True,
         timeout=60,
-        cwd=Path(__file__).parent.parent,
+        cwd=Path(__file__).parents[2],
     )
     assert (told.returncode, told.stdout.strip()) == (0, "a sentence"), told.stderr
 

@@ -10,7 +10,7 @@ from mpidl.components.graphs import TOPOLOGIES, build, components, ranking, read
 from mpidl.config import runfile
 from mpidl.config.faults import Fault
 
-FOLDER = Path(__file__).parents[2] / "topologies"
+FOLDER = Path(__file__).parents[3] / "topologies"
 
 PUBLISHED = {
     # name: edges, components, diameter, greedy modularity, OOD devices, their degrees

@@ -10,7 +10,7 @@ from mpidl import plan
 from mpidl.config import runfile
 from mpidl.config.faults import Fault
 
-STUDIES = Path(__file__).parent.parent / "launch" / "studies"
+STUDIES = Path(__file__).parents[2] / "launch" / "studies"
 FILES = sorted(path for path in STUDIES.rglob("*.toml") if path.name != "study.toml")
 
 FULL = """

@@ -15,7 +15,7 @@ from mpidl.config.faults import Fault
 from mpidl.report import summary
 from mpidl.storage import reader, runs, schema
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.fixture
@@ -272,7 +272,7 @@ def test_an_empty_study_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("script", ["curve", "hops", "influence", "classes", "compare"])
 def test_the_scripts_beside_the_first_studies_run(golden: Path, script: str) -> None:
-    place = Path(__file__).parent.parent / f"launch/studies/first/{script}.py"
+    place = Path(__file__).parents[2] / f"launch/studies/first/{script}.py"
     read = golden.parent if script == "compare" else golden
     told = subprocess.run(
         [sys.executable, place, read], capture_output=True, text=True, check=True

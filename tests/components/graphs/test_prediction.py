@@ -18,7 +18,7 @@ def equal(graph):
 
 def test_a_star_spreads_fastest_from_its_center():
     # Leaves reach the center in 2 rounds; a leaf is reached in 3 N - 4 from the center and in
-    # 3 N - 2 from the N - 2 other leaves. See tests/graphs/test_passage.py.
+    # 3 N - 2 from the N - 2 other leaves. See tests/components/graphs/test_passage.py.
     found = prediction.of_weights(equal(nx.star_graph(4)), [1])
     assert found["fastest"] == 0
     assert found["passage"] == pytest.approx([11, 0, 13, 13, 13])

@@ -14,7 +14,7 @@ from mpidl.components import graphs, strategies
 from mpidl.preview import topology
 from mpidl.ranks import host
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 STORED = ROOT / "topologies" / "ba_8_2_0.txt"
 
 
@@ -211,5 +211,5 @@ def test_a_graph_that_changes_is_followed(capsys, devices, agreed):
     found = asked(capsys, "one_peer_exponential", "--devices", devices)
     row = found["strategies"]["unweighted"]
     assert row["agreed"] == agreed
-    # Of 6 devices disagreement is 0.216506 after each three rounds: tests/graphs.
+    # Of 6 devices disagreement is 0.216506 after each three rounds: tests/components/graphs.
     assert row["spectral_gap"] == pytest.approx(1 - 0.216506 ** (1 / 3) if devices == 6 else 1)

@@ -8,7 +8,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FLAGS = ["-std=c++17", "-ffp-contract=off", "-Wall", "-Wextra", "-Wno-psabi"]
 
 BUILDS = {
@@ -26,7 +26,7 @@ def program(tmp_path_factory):
     if compiler is None:
         pytest.skip("takes a C++ compiler")
     folder = tmp_path_factory.mktemp("native")
-    source = ROOT / "tests/native/test_mix.cpp"
+    source = ROOT / "tests/ranks/native/test_mix.cpp"
     command = [compiler, *FLAGS, "-I", str(ROOT / "mpidl/ranks/native"), str(source)]
     started = {
         build: subprocess.Popen(

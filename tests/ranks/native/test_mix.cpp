@@ -1,5 +1,5 @@
 // The kernels of every instruction set of this processor against plain loops, and the gate
-// between processes; built with sanitizers by tests/test_native.py.
+// between processes; built with sanitizers by tests/ranks/test_native.py.
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
