@@ -140,7 +140,8 @@ def wake(comm: Comm, wanted: str) -> tuple["torch.device", float]:
 
     inner = world.node(comm)
     began = time.monotonic()
-    hardware = world.agree(comm, lambda: accelerators.choose(inner, wanted))
+    with world.agreed(comm):
+        hardware = accelerators.choose(inner, wanted)
     accelerators.alike(comm, hardware.type)
     torch.ones(1, device=hardware)
     accelerators.settle(hardware)

@@ -79,7 +79,9 @@ def works(comm: Comm, name: str, hardware: torch.device) -> bool:
     """Collective. Whether a backend can be built here, for vectors in such memory."""
     node, graph = Node(comm), topology(comm.size)
     try:
-        world.agree(comm, lambda: plain.backend(name)(node, graph, 1, hardware)).close()
+        with world.agreed(comm):
+            built = plain.backend(name)(node, graph, 1, hardware)
+        built.close()
     except Fault:
         return False
     finally:

@@ -17,7 +17,7 @@ class Fault(ValueError):  # noqa: N818
     """A fault of the user's, told once from rank 0 before the program ends with exit code 2.
 
     Each sentence names the value that was wrong and what is allowed. Raise it only where every
-    rank raises the same, or hand it to :func:`mpidl.ranks.world.agree`.
+    rank raises the same, or raise it within :func:`mpidl.ranks.world.agreed`.
     """
 
     def __init__(self, *sentences: str) -> None:

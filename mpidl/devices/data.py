@@ -81,18 +81,17 @@ def provide(comm: Comm, plan: Plan) -> Stock:
     """
     node = world.node(comm)
     with world.returned(node.Free):
-        loaded = world.agree(comm, lambda: load(plan.file) if node.rank == 0 else None)
+        loaded = None
+        with world.agreed(comm):
+            if node.rank == 0:
+                loaded = load(plan.file)
         traits: Traits = node.bcast(loaded[0] if loaded else None)
         _same_everywhere(comm, plan.file, traits.content.digest)
-        train, tests = world.agree(
-            comm,
-            lambda: tuple(Shared(node, arrays) for arrays in (loaded or (None, None, None))[1:]),
-        )
+        with world.agreed(comm):
+            train, tests = (Shared(node, part) for part in (loaded or (None, None, None))[1:])
         loaded = None
-        with world.returned(train.free):
-            own, counts, placed = world.agree(
-                comm, lambda: cut(plan, traits, train.arrays, comm.rank)
-            )
+        with world.returned(train.free), world.agreed(comm):
+            own, counts, placed = cut(plan, traits, train.arrays, comm.rank)
     plan.graph.graph["samples"] = placed
     for device, samples in enumerate(counts.sum(axis=1)):
         plan.graph.nodes[device]["samples"] = int(samples)

@@ -27,9 +27,10 @@ def check(comm: Comm, plan: Plan, stock: Stock, as_json: bool) -> int:
     node = world.node(comm)
     together = node.size == comm.size
     node.Free()
-    found = world.agree(
-        comm, lambda: facts.of_run(plan, stock, comm.size, together) if comm.rank == 0 else None
-    )
+    found = None
+    with world.agreed(comm):
+        if comm.rank == 0:
+            found = facts.of_run(plan, stock, comm.size, together)
     if found is not None:
         print(json.dumps(found, indent=2) if as_json else report(plan, stock, found))
     return 0

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -21,8 +21,6 @@ from mpidl.ranks.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from mpi4py import MPI
-
-T = TypeVar("T")
 
 SWITCHES = ("MPICH_GPU_SUPPORT_ENABLED", "MPIR_CVAR_ENABLE_GPU")
 """With these set to 1, Cray MPICH and Aurora's MPICH take accelerator memory."""
@@ -291,24 +289,23 @@ def _address(path: str) -> int | None:
     return ctypes.cast(function, ctypes.c_void_p).value
 
 
-def agree(comm: Comm, action: Callable[[], T]) -> T:
-    """Collective. Do something that may fail on some ranks only, and let all ranks know.
+@contextmanager
+def agreed(comm: Comm) -> Iterator[None]:
+    """Collective. What is done inside may fail on some ranks only; at its end all ranks know.
 
     Raises:
         Fault: On every rank, with the sentences of all ranks, if any rank raised one.
     """
-    result: T | None = None
     sentences: tuple[str, ...] = ()
     try:
         with watchdog.working("start"):
-            result = action()
+            yield
     except Fault as fault:
         sentences = fault.sentences
     gathered(comm)
     told = dict.fromkeys(s for rank in comm.allgather(sentences) for s in rank)
     if told:
         raise Fault(*told)
-    return result  # type: ignore[return-value]
 
 
 _left: list[Callable[[], None]] = []

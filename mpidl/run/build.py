@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,33 +73,40 @@ def _build(
     lend(world.returned(stock.close))
     node = Node(comm)
     lend(world.returned(node.close))
-    hardware = world.agree(comm, lambda: accelerators.choose(node.inner, training.accelerator))
+    with world.agreed(comm):
+        hardware = accelerators.choose(node.inner, training.accelerator)
     accelerators.alike(comm, hardware.type)
     lend(unchanged(hardware))
     lend(accelerators.rounding(training.precision))
     torch.set_num_threads(node.share if training.threads == "auto" else training.threads)
-    devices = world.agree(comm, lambda: building.make_devices(plan, stock, comm.rank, hardware))
+    with world.agreed(comm):
+        devices = building.make_devices(plan, stock, comm.rank, hardware)
     some = next(iter(devices.values()))
     wiring = wired(node, plan, some, hardware)
-    exchange = world.agree(comm, lambda: BACKENDS[plan.file.exchange.backend](wiring))
+    with world.agreed(comm):
+        exchange = BACKENDS[plan.file.exchange.backend](wiring)
     lend(world.returned(exchange.close))
     gossip = Gossip(comm, plan, devices, exchange)
-    together = world.agree(comm, lambda: building.side_by_side(plan, stock, len(devices), hardware))
+    with world.agreed(comm):
+        together = building.side_by_side(plan, stock, len(devices), hardware)
     sharing = survey.sharing(node, hardware)
     batch = Batch(devices, training, sharing) if together else None
     snapshot = Snapshot(devices, batch, gossip, stock.shards)
     columns = width(classes := len(stock.traits.classes))
     if found is not None:
-        world.agree(comm, partial(snapshot.check, found, columns - FLAGS))
+        with world.agreed(comm):
+            snapshot.check(found, columns - FLAGS)
         snapshot.give_back(found)
     used = of_all(comm, hardware, sharing, together)
     backend = type(exchange).__name__.lower()
     attributes = provenance.attributes(comm, plan, stock, backend, used)
-    story = world.agree(comm, lambda: tell(plan, stock, attributes, found) if attributes else None)
-    known = world.agree(
-        comm,
-        lambda: lay_out(path, plan, stock, attributes, some.size, found) if attributes else 0,
-    )
+    story, known = None, 0
+    with world.agreed(comm):
+        if attributes:
+            story = tell(plan, stock, attributes, found)
+    with world.agreed(comm):
+        if attributes:
+            known = lay_out(path, plan, stock, attributes, some.size, found)
     book = Recorder(node, path, plan.hosts, plan.file.record, parallel, len(snapshot.rows), known)
     saver = Saver(comm, path, plan.file.checkpoint, story)
     lend(world.returned(saver.close))

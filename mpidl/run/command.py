@@ -143,8 +143,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise Fault("--resume goes without --overwrite: it replaces nothing.")
         if options.json and not options.check:
             raise Fault("--json: goes with --check or --list.")
-        file = world.agree(comm, lambda: plan.read(options.file, options.set, comm.size))
-        made = world.agree(comm, lambda: plan.make(file, comm.size))
+        with world.agreed(comm):
+            file = plan.read(options.file, options.set, comm.size)
+        with world.agreed(comm):
+            made = plan.make(file, comm.size)
         path = options.out / f"{file.name}.h5"
         if options.check:
             # There is nothing to save.
@@ -184,13 +186,15 @@ def begin(
         Fault: With all that a run refuses, so that a check refuses it too.
     """
     leads = comm.rank == 0
-    parallel = world.agree(comm, lambda: rehearsal.writer(made))
+    with world.agreed(comm):
+        parallel = rehearsal.writer(made)
     found = None if resume is None else resuming.resumed(comm, made, path, resume)
     stock = data.provide(comm, made)
     size = schema.series_bytes(made.sizes(len(stock.traits.classes)))
     replaces = overwrite or found is not None
     with world.returned(stock.close):
-        world.agree(comm, lambda: layout.examine(path, replaces, size, leads))
+        with world.agreed(comm):
+            layout.examine(path, replaces, size, leads)
         rehearsal.rehearse(comm, made, stock)
         yield Start(parallel, found, stock)
 
@@ -245,7 +249,8 @@ def _run(
             early = Outcome.STOPPED
         if early is not None:
             return early.code
-        world.agree(comm, lambda: layout.claim(path, overwrite, leads, beside, goes_on))
+        with world.agreed(comm):
+            layout.claim(path, overwrite, leads, beside, goes_on)
         if leads:
             print(provenance.title(made), flush=True)
         return _work(comm, made, start, path, limit).code
@@ -293,14 +298,12 @@ def claimed(comm: Comm, hold: claims.Hold, patient: bool, there: bool = False) -
     Raises:
         Fault: If another run writes it, and there is no patience.
     """
-
-    def take() -> bool:
+    taken = True
+    with world.agreed(comm):
         # Unlike pathlib's, this one says no where a name is too long.
-        if comm.rank != 0 or (there and not os.path.isdir(hold.target.parent)):
-            return True
-        return hold.take(patient, lambda told: print(told, flush=True))
-
-    return bool(comm.bcast(world.agree(comm, take)))
+        if comm.rank == 0 and (not there or os.path.isdir(hold.target.parent)):
+            taken = hold.take(patient, lambda told: print(told, flush=True))
+    return bool(comm.bcast(taken))
 
 
 def wanted(comm: Comm) -> Outcome | None:

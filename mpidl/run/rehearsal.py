@@ -19,30 +19,27 @@ def rehearse(comm: Comm, made: Plan, stock: Stock) -> None:
         Fault: If rows, model, hardware or backend are not such that the run can begin.
     """
     own = made.hosted(comm.rank)
-    world.agree(comm, lambda: None if made.looks else made.rows(0, own))
+    with world.agreed(comm):
+        if not made.looks:
+            made.rows(0, own)
     inner = world.node(comm)
-    ranks = inner.allgather(comm.rank)
-
-    def kind() -> str | None:
-        if inner.rank > 0:
-            return None
-        return accelerators.chosen(made.file.training.accelerator)
-
-    def seat() -> str:
-        from mpidl.exchange import survey
-
-        return survey.identity(accelerators.choose(inner, made.file.training.accelerator))
-
-    def attempt() -> None:
-        if inner.rank == 0:
-            from mpidl.run import trial
-
-            trial.fits(inner, made, stock, ranks, seats)
-
+    ranks, wanted = inner.allgather(comm.rank), made.file.training.accelerator
+    kind, seat = None, ""
     with world.returned(inner.Free):
-        found = accelerators.alike(comm, world.agree(comm, kind))
-        seats = inner.allgather("" if found == "cpu" else world.agree(comm, seat))
-        world.agree(comm, attempt)
+        with world.agreed(comm):
+            if inner.rank == 0:
+                kind = accelerators.chosen(wanted)
+        if accelerators.alike(comm, kind) != "cpu":
+            from mpidl.exchange import survey
+
+            with world.agreed(comm):
+                seat = survey.identity(accelerators.choose(inner, wanted))
+        seats = inner.allgather(seat)
+        with world.agreed(comm):
+            if inner.rank == 0:
+                from mpidl.run import trial
+
+                trial.fits(inner, made, stock, ranks, seats)
     _connect(comm, made, stock)
 
 
@@ -61,7 +58,8 @@ def _connect(comm: Comm, made: Plan, stock: Stock) -> None:
     node = Node(comm)
     wanted = made.file.training.accelerator
     with world.returned(node.close):
-        hardware = world.agree(comm, lambda: accelerators.choose(node.inner, wanted))
+        with world.agreed(comm):
+            hardware = accelerators.choose(node.inner, wanted)
         wiring = build.wired(node, made, Lengths(*building.sizes(made, stock)), hardware)
         survey.require(made.file.exchange.backend, survey.survey(wiring))
 

@@ -22,7 +22,10 @@ def finished(comm: Comm, made: Plan, path: Path, resume: str | None) -> bool:
     if resume is None:
         return False
     leads = comm.rank == 0
-    done: bool = comm.bcast(world.agree(comm, lambda: leads and over(made, path)))
+    done = False
+    with world.agreed(comm):
+        done = leads and over(made, path)
+    done = bool(comm.bcast(done))
     if done and leads:
         print(f"nothing is left to do: the completed run is in {path}", flush=True)
     return done
@@ -86,12 +89,16 @@ def resumed(comm: Comm, made: Plan, path: Path, where: str) -> Found | None:
         Fault: If a folder was named that has none, or if the newest is of another run.
     """
     leads, own = comm.rank == 0, made.hosted(comm.rank)
-    folder = world.agree(comm, lambda: checkpoint.folder_in(where, path) if leads else None)
+    folder = None
+    with world.agreed(comm):
+        if leads:
+            folder = checkpoint.folder_in(where, path)
     found = checkpoint.find(comm, comm.bcast(folder), own, made.devices)
     if found is None:
         if where:
             raise Fault(f"--resume {where}: holds no whole checkpoint of {made.file.name!r}.")
-        world.agree(comm, lambda: check_fresh(made, path, leads))
+        with world.agreed(comm):
+            check_fresh(made, path, leads)
         if leads:
             told = f"no whole checkpoint in {checkpoint.folder(path)}; the run begins"
             print(told, flush=True)
