@@ -11,7 +11,7 @@ from mpidl.config import runfile
 from mpidl.config.faults import Fault
 
 STUDIES = Path(__file__).parents[2] / "launch" / "studies"
-FILES = sorted(path for path in STUDIES.rglob("*.toml") if path.name != "study.toml")
+FILES = sorted(path for path in STUDIES.glob("*/*.toml") if path.name != "study.toml")
 
 FULL = """
 name = "full"

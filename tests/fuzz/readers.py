@@ -182,7 +182,7 @@ def _notation_seeds() -> Iterator[bytes]:
 
 
 def _runfile_seeds() -> Iterator[bytes]:
-    yield from (path.read_bytes() for path in (ROOT / "launch/studies").rglob("*.toml"))
+    yield from (path.read_bytes() for path in (ROOT / "launch/studies").glob("*/*.toml"))
 
 
 TARGETS: dict[str, tuple[Callable[[Path], None], Callable[[], Iterator[bytes]]]] = {

@@ -1,14 +1,15 @@
-"""The published numbers, settings and sources, read from the data files beside this one."""
+"""The published numbers, settings and sources, read from the files beside their study."""
 
 import csv
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
+from mpidl.config import shipped
+
+FOLDER = shipped.folder() / "launch" / "studies" / "paper" / "published"
 
 NUMERIC = ("x", "value", "low", "high", "uncertainty")
 """Columns of numbers.csv that are numbers, NaN where empty."""
@@ -49,7 +50,7 @@ def numbers() -> tuple[Mapping[str, Any], ...]:
     that it is what it says, H, M or L; ``note``. Areas are on the scale of :data:`SPAN`, last
     accuracies in percent.
     """
-    with (HERE / "numbers.csv").open(encoding="utf-8", newline="") as file:
+    with (FOLDER / "numbers.csv").open(encoding="utf-8", newline="") as file:
         return tuple(
             {key: float(value or "nan") if key in NUMERIC else value for key, value in row.items()}
             for row in csv.DictReader(file)
@@ -59,18 +60,18 @@ def numbers() -> tuple[Mapping[str, Any], ...]:
 @cache
 def settings(data: str) -> Mapping[str, Mapping[str, Any]]:
     """The published settings on a data set, ``"study"`` and ``"testbed"``, by section.key."""
-    return tomllib.loads((HERE / "settings" / f"{data}.toml").read_text(encoding="utf-8"))
+    return tomllib.loads((FOLDER / "settings" / f"{data}.toml").read_text(encoding="utf-8"))
 
 
 @cache
 def data() -> tuple[str, ...]:
     """The data sets of the publication."""
-    return tuple(sorted(path.stem for path in (HERE / "settings").glob("*.toml")))
+    return tuple(sorted(path.stem for path in (FOLDER / "settings").glob("*.toml")))
 
 
 @cache
 def _sources() -> dict[tuple[str, int, int], int]:
-    with (HERE / "sources.csv").open(encoding="utf-8", newline="") as file:
+    with (FOLDER / "sources.csv").open(encoding="utf-8", newline="") as file:
         return {
             (row["kind"], int(row["seed"]), int(row["device"])): int(row["rank"])
             for row in csv.DictReader(file)

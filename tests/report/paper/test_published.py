@@ -67,7 +67,7 @@ def test_sources_are_those_of_the_stored_graphs():
         devices = [int(one) for one in text.partition(":")[2].split()]
         assert [published.rank(kind, seed, device) for device in devices] == [1, 2, 3, 4]
     assert published.rank("ba_33_2", 0, 32) is None
-    lines = (ROOT / "mpidl/report/paper/sources.csv").read_text().splitlines()
+    lines = (ROOT / "launch/studies/paper/published/sources.csv").read_text().splitlines()
     assert len(lines) == 1 + 36 * 4
 
 
