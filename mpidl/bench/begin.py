@@ -1,4 +1,4 @@
-"""How long it takes until all ranks can work, what they hold, and where they are bound."""
+"""Start-up, timed: seconds until all ranks can work, what they hold, and where they are bound."""
 
 import os
 import time

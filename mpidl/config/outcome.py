@@ -1,4 +1,4 @@
-"""How a run ends: with which exit code, and what it says then."""
+"""The outcome of a run: its exit code, and what it says then."""
 
 from collections.abc import Iterable
 from enum import Enum

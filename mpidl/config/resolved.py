@@ -1,4 +1,4 @@
-"""What the run file in a results file says, as settings that a report can work with."""
+"""The run file in a results file, as settings that a report can work with."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What comes with the program beside its code: sites, studies, run files, batch scripts, graphs.
+"""Files that come with the program beside its code: sites, studies, batch scripts, graphs.
 
 python -m mpidl.config.shipped prints the folder that has them in ``launch/`` and ``topologies/``.
 """

@@ -1,4 +1,4 @@
-"""Which mpidl this is: its version, and the commit that it is checked out at or was built from."""
+"""The version of mpidl, and the commit that it is checked out at or was built from."""
 
 import json
 import re

@@ -1,1 +1,1 @@
-"""What a device does: learn and gossip."""
+"""Devices: how they learn and gossip, and the data that they hold."""

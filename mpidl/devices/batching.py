@@ -1,4 +1,4 @@
-"""Where devices side by side (``training.batched``) pay.
+"""The rule by which devices side by side (``training.batched``) pay.
 
 The rule for processors was measured by ``tests/bench/batched.py``, whose table is in
 ``results/large.md``. Off the CPU nothing is measured yet: there every model is taken to gain,

@@ -1,4 +1,4 @@
-"""What the devices of a rank do between two trainings: an algorithm around an exchange."""
+"""Gossip of a rank's devices between two trainings: an algorithm around an exchange."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol

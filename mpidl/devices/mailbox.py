@@ -1,4 +1,4 @@
-"""What the devices of a rank find in their inboxes where a network is late and some devices lie.
+"""Inboxes of a rank's devices where a network is late and some devices lie.
 
 Shapes: M numbers travel, the P of a model first; D rounds are the most by which a link is late.
 """

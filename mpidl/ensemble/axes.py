@@ -1,4 +1,4 @@
-"""What a study file says: axes along which settings vary, and combinations that are left out."""
+"""Axes of a study, along which settings vary, and combinations that are left out."""
 
 import itertools
 import re

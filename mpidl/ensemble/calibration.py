@@ -1,4 +1,4 @@
-"""How long runs of a study take, measured by a short run of each kind, and kept."""
+"""Calibration: how long runs of a study take, by a short run of each kind, and kept."""
 
 import os
 import subprocess

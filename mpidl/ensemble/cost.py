@@ -1,4 +1,4 @@
-"""What a run will take: seconds a sample, from a short run or a site's file, times its samples."""
+"""Cost of a run: seconds a sample, from a short run or a site's file, times its samples."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

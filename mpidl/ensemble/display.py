@@ -1,4 +1,4 @@
-"""What an ensemble shows: a line an event, and below them where the runs are."""
+"""The display of an ensemble: a line an event, and below them where the runs are."""
 
 import sys
 from types import TracebackType

@@ -1,4 +1,4 @@
-"""What a study will take on a site, told: times, jobs of its queues, or why none takes it."""
+"""The forecast of a study on a site: times, jobs of its queues, or why none takes it."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a batch script hands over to: one run or an ensemble on its job's nodes, then the next job.
+"""The job that a batch script starts: one run or an ensemble on its nodes, then the next job.
 
 Some time before the nodes are taken away, and at each warning signal, the run or ensemble is asked
 to stop after its round. If it then ends with "start me again", as its time was over, and this job

@@ -1,4 +1,4 @@
-"""What became of the runs of a study: counted, logged, tried again or given up."""
+"""The ledger of a study's runs: counted, logged, tried again or given up."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""How a study fills a machine: what runs at a time, for how long, in which jobs of which queue."""
+"""Packing of a study into a machine: what runs at a time, for how long, in which jobs."""
 
 import heapq
 import itertools

@@ -1,4 +1,4 @@
-"""Where workers come from: this allocation, or jobs that the batch system is asked for.
+"""Providers of workers: this allocation, or jobs that the batch system is asked for.
 
 A job counts as live until the batch system says that it has ended: one that waits, is held or
 suspended is there still, and so is one that was told to end and has not.

@@ -1,4 +1,4 @@
-"""Whether there is time for a run on the nodes that are there, or that a job will have."""
+"""Timing of runs: whether one fits on the nodes that are there, or that a job will have."""
 
 import math
 import time

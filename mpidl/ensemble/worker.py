@@ -1,4 +1,4 @@
-"""What a Parsl worker does with a run: start it on its slot, watch it, tell how it went."""
+"""A Parsl worker's part of a run: start it on its slot, watch it, tell how it went."""
 
 import ctypes
 import math

@@ -1,4 +1,4 @@
-"""Whether MPI is trusted with an accelerator's memory, or vectors go through the host's."""
+"""Trust in MPI with an accelerator's memory; without it vectors go through the host's."""
 
 from collections.abc import Callable, Mapping
 

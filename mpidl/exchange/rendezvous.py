@@ -1,4 +1,4 @@
-"""Where ranks meet to found a group of torch.distributed: at an address that all of them reach."""
+"""The meeting place of a group of torch.distributed: an address that all ranks reach."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""How vectors travel in a group of torch.distributed: in batches of messages, or all to all."""
+"""Routes of vectors in a group of torch.distributed: batches of messages, or all to all."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise

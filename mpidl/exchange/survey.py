@@ -1,4 +1,4 @@
-"""What hardware, ranks and graph allow, found out once: which backends work, and which is taken."""
+"""A survey of hardware, ranks and graph, once: which backends work, and which is taken."""
 
 import importlib.util
 import os

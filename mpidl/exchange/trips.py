@@ -1,4 +1,4 @@
-"""Which vectors travel from where to where."""
+"""Trips of vectors: which travel from where to where."""
 
 import networkx as nx
 import numpy as np

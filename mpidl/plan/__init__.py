@@ -1,4 +1,4 @@
-"""What follows from a run file alone: graph, weights, hosts, data; the same on every rank."""
+"""All that follows from a run file alone: graph, weights, hosts, data; the same on every rank."""
 
 from mpidl.plan.making import make
 from mpidl.plan.plans import SPECTRUM, Plan, Rows

@@ -1,4 +1,4 @@
-"""What each round finds: who is there, which links work, and by how many rounds they are late."""
+"""Conditions of each round: who is there, which links work, by how many rounds they are late."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What follows from a run file alone: graph, weights, hosts, data; the same on every rank."""
+"""The plan: what follows from a run file alone; the same on every rank."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field

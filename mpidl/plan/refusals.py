@@ -1,4 +1,4 @@
-"""What does not go together in a run file, found before anything is built."""
+"""Refusals: what does not go together in a run file, found before anything is built."""
 
 import networkx as nx
 

@@ -1,4 +1,4 @@
-"""What a run is, in words that several commands say."""
+"""Sentences on a run that several commands say."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What to beware of in a run: where an algorithm or a rule does not do what it is known for."""
+"""Warnings: where an algorithm or a rule does not do what it is known for."""
 
 from collections.abc import Sequence
 

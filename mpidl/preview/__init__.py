@@ -1,1 +1,1 @@
-"""What to expect of a run, without training."""
+"""Expectations of a run, without training."""

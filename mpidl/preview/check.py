@@ -1,4 +1,4 @@
-"""What a run would do, printed without doing it; and what can be named in a run file."""
+"""The check: what a run would do, printed without doing it."""
 
 import inspect
 import json

@@ -1,4 +1,4 @@
-"""What a graph lets expect of every strategy, side by side in words."""
+"""A comparison of every strategy on a graph, side by side in words."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a run would do, as plain values: its graph, weights, samples, bytes and memory."""
+"""Facts of a run to be, as plain values: its graph, weights, samples, bytes and memory."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What graph and weights let expect before a run, in sentences."""
+"""The forecast from graph and weights before a run, in sentences."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a graph lets expect of every strategy, before anything is trained; no MPI is started.
+"""The command that says what a graph lets expect of every strategy; no MPI is started.
 
 python -m mpidl.topology NAME|FILE [--devices N] [--set section.key=value] [--json]
 """

@@ -1,4 +1,4 @@
-"""Who works on something: a small file that says so, and is void when its writer is gone.
+"""Claims: a small file that says who works on something, void when its writer is gone.
 
 On the host of the writer its process tells whether it is; elsewhere nobody sees that, so a writer
 renews its claim, and one that nobody renews is void after a while.

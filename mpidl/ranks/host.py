@@ -1,4 +1,4 @@
-"""What this process is told of its host and its launcher, and what MPI and HDF5 read of it."""
+"""Host and launcher, as this process is told of them, and what MPI and HDF5 read of it."""
 
 import ctypes
 import os

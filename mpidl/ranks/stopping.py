@@ -1,4 +1,4 @@
-"""What ends a run before its last round: a signal, or the time that is left for it.
+"""Ends of a run before its last round: a signal, or the time that is left for it.
 
 What stand-ins import too, which must stay small.
 """

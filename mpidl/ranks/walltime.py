@@ -1,4 +1,4 @@
-"""How long work may take: as people write it, and what the environment or PBS says.
+"""Time limits: as people write them, and as the environment or PBS says.
 
 What workers of an ensemble import, which must not start MPI.
 """

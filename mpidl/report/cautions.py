@@ -1,4 +1,4 @@
-"""What a reader must know before believing the numbers of a run."""
+"""Cautions: what a reader must know before believing the numbers of a run."""
 
 from typing import TYPE_CHECKING, Any
 

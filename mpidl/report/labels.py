@@ -1,4 +1,4 @@
-"""What settings are called where runs are told apart by them."""
+"""Labels of settings where runs are told apart by them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What runs were made from, told apart by content: graphs from files, and data."""
+"""Origins of runs, told apart by content: graphs from files, and data."""
 
 from collections.abc import Mapping
 from pathlib import Path

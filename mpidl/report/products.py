@@ -1,4 +1,4 @@
-"""What a report is made of, each made when it is asked for."""
+"""Products of a report, each made when it is asked for."""
 
 import json
 import math

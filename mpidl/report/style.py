@@ -1,4 +1,4 @@
-"""How figures look: one style file, and the same colour for the same thing everywhere.
+"""The style of figures: one style file, and the same colour for the same thing everywhere.
 
 No colour stands alone: strategies also differ in markers, variants of one in lines, and areas in
 hatches. Each colour has a contrast of 3 to 1 with white and with the page's dark paper.

@@ -1,4 +1,4 @@
-"""What is kept of one run when many are looked at: numbers, and the mean curves."""
+"""The summary of one run among many: numbers, and the mean curves."""
 
 import math
 from collections.abc import Mapping

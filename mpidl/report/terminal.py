@@ -1,4 +1,4 @@
-"""What a report shows where it was started: a table, and the course of every run."""
+"""The report in the terminal: a table, and the course of every run."""
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence

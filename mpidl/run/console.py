@@ -1,4 +1,4 @@
-"""What a run shows on rank 0: a line a round, and a short table at the end."""
+"""The console of a run, on rank 0: a line a round, and a short table at the end."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What computes a run, on all its ranks, in words: for its results file and its first lines."""
+"""The hardware of a run, on all its ranks, in words: for its file and its first lines."""
 
 import importlib.metadata
 import re

@@ -1,4 +1,4 @@
-"""What can be said in a run file: every name of every kind, and every setting of a section."""
+"""The listing of a run file's words: every name of every kind, every setting of a section."""
 
 import ast
 import inspect

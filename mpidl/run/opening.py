@@ -1,4 +1,4 @@
-"""What a results file holds before the first round, and how it is created."""
+"""The opening of a results file: what it holds before the first round."""
 
 from pathlib import Path
 from typing import Any

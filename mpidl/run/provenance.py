@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, machine and choices, for the file and for the reader."""
+"""Provenance of a result: versions, machine and choices, for the file and for the reader."""
 
 import datetime
 import os

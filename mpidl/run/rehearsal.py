@@ -1,4 +1,4 @@
-"""What a run refuses that neither its file nor its data tell: found before it writes anything."""
+"""The rehearsal: what a run refuses beyond its file and data, before it writes anything."""
 
 from mpidl.components.algorithms import Lengths
 from mpidl.config.faults import Fault

@@ -1,4 +1,4 @@
-"""What an earlier start of a run has left: all of it, a checkpoint to go on from, or nothing."""
+"""Remains of an earlier start: all of the run, a checkpoint to go on from, or nothing."""
 
 from contextlib import suppress
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What only torch can tell of a run before it begins: whether it fits hardware, memory and data."""
+"""The trial of a model by torch before a run: whether it fits hardware, memory and data."""
 
 from collections.abc import Sequence
 

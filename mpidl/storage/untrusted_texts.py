@@ -1,4 +1,4 @@
-"""Where a results file keeps its texts: the one part of its structure that has no checksum.
+"""Texts in a results file: the one part of its structure that has no checksum.
 
 HDF5 keeps texts of any length in collections, its global heap, and believes what they say of
 their own sizes: over a damaged one it ends the process, or never ends. So they are looked through

@@ -1,4 +1,4 @@
-"""What an algorithm is made of: a few steps around training and mixing, and what they keep."""
+"""The parts of an algorithm: a few steps around training and mixing, and what they keep."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What a data set is, the registry of all of them, and how a smaller one is cut out."""
+"""The registry of data sets: what one is, and how a smaller one is cut out of it."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal

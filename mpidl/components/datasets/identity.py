@@ -1,4 +1,4 @@
-"""What the files of a data set hold, whatever they are called: a hash, and whether it is known."""
+"""Identity of data by content, whatever the files are called: a hash, and whether it is known."""
 
 import hashlib
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How many samples each data set has, known before any is read."""
+"""Numbers of samples of each data set, known before any is read."""
 
 from mpidl.components.datasets import tinymem
 from mpidl.config.runfile import Data

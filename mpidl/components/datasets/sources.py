@@ -1,4 +1,4 @@
-"""Where the files of each data set come from, what they hash to, where they are looked for."""
+"""Sources of the files of each data set: addresses, hashes, and where they are looked for."""
 
 import gzip
 import hashlib

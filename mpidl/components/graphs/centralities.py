@@ -1,4 +1,4 @@
-"""How central a device is, by several published measures, computed once per graph."""
+"""Centralities of devices, by several published measures, computed once per graph."""
 
 import math
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Where a graph is narrow: the links that hold it together, and the communities between them."""
+"""Narrow places of a graph: the links that hold it together, and the communities between them."""
 
 from collections.abc import Sequence
 

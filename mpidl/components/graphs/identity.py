@@ -1,4 +1,4 @@
-"""What tells a graph from others, whatever its file is called: a hash of what it is."""
+"""Identity of a graph by content, whatever its file is called: a hash of what it is."""
 
 import hashlib
 from dataclasses import replace

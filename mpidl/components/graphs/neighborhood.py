@@ -1,4 +1,4 @@
-"""What one device sees of a graph, and which links work in a round."""
+"""The neighborhood of a device: what it sees of a graph, and which links work in a round."""
 
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary

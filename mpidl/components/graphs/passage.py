@@ -1,4 +1,4 @@
-"""When knowledge arrives: how long the walk that a mixing matrix describes takes to a source.
+"""Arrival of knowledge: the time that the walk by a mixing matrix takes to a source.
 
 Let sources know something for good, ``k_s = 1``, and let all others mix: ``k <- W k`` from
 ``k = 0``. Then ``k_i`` after t rounds is the chance that a walk which goes from i to j with

@@ -1,4 +1,4 @@
-"""What graph and weights let expect before a run, as plain values.
+"""Predictions from graph and weights before a run, as plain values.
 
 How well mixing averages, how fast knowledge spreads, where it is held up, and from which device
 it spreads fastest.

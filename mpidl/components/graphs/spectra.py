@@ -1,4 +1,4 @@
-"""What a mixing matrix does in the long run: how fast it agrees, and on whose parameters."""
+"""Long-run behavior of a mixing matrix: how fast it agrees, and on whose parameters."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a model is given and what it gives back, and the registry of models."""
+"""The registry of models, and the shapes of what a model is given and gives back."""
 
 from contextlib import suppress
 from dataclasses import dataclass

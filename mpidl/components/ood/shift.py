@@ -1,4 +1,4 @@
-"""What a kind of OOD data is, what sources hold of it, and the global IID and OOD test sets."""
+"""Kinds of OOD data: what sources hold of it, and the global IID and OOD test sets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

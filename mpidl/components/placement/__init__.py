@@ -1,4 +1,4 @@
-"""Which samples live on which device, where OOD data sits, and which devices share a rank."""
+"""Placement of samples on devices, of OOD data in the graph, and of devices on ranks."""
 
 from mpidl.components.placement.location import chosen, hosts, sources
 from mpidl.components.placement.splits import PLACEMENTS, dirichlet, iid, label_counts, shards

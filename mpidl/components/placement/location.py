@@ -1,4 +1,4 @@
-"""Where OOD data sits in the graph, and which rank hosts which device."""
+"""Places of OOD data in the graph, and of devices on ranks."""
 
 import re
 from typing import TYPE_CHECKING, Any, Literal, get_args

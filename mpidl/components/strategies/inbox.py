@@ -1,4 +1,4 @@
-"""What a strategy that looks at parameters is given beside the neighborhood."""
+"""The inbox: what a strategy that looks at parameters is given beside the neighborhood."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

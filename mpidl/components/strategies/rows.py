@@ -1,4 +1,4 @@
-"""What strategies give is checked where it is made: rows of the mixing matrix, or mixtures."""
+"""Checks of what strategies give: mixing weights, rows of the mixing matrix, or mixtures."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""When OOD knowledge was predicted to arrive, and when it did."""
+"""Figures of the arrival of OOD knowledge, predicted and seen."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the axes of several figures have in common."""
+"""Axes: what those of several figures have in common."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a run cost: seconds by phase, bytes sent."""
+"""Figures of what a run cost: seconds by phase, bytes sent."""
 
 from typing import Any
 

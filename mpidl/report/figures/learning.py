@@ -1,4 +1,4 @@
-"""What devices know after each round, and how far apart their models are."""
+"""Figures of what devices know after each round, and how far apart their models are."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How devices weigh each other, and what data each of them has."""
+"""Figures of how devices weigh each other, and what data each of them has."""
 
 from typing import Any
 

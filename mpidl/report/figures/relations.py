@@ -1,4 +1,4 @@
-"""How the OOD level goes with the graph, the source and the distance to it."""
+"""Figures of how the OOD level goes with the graph, the source and the distance to it."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""What puts cells and strategies side by side in a figure."""
+"""Cells and strategies side by side in a figure."""
 
 import re
 import textwrap

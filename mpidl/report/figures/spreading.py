@@ -1,4 +1,4 @@
-"""How OOD knowledge spreads from its source over the graph."""
+"""Figures of how OOD knowledge spreads from its source over the graph."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a page says about its runs in words: the abstract, warnings, settings, versions."""
+"""Words of a page about its runs: the abstract, warnings, settings, versions."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""What runs say together: means with intervals, relations, and strategies side by side."""
+"""Statistics of runs together: means with intervals, relations, strategies side by side."""
 
 from functools import lru_cache
 

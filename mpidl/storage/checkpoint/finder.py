@@ -1,4 +1,4 @@
-"""Where the checkpoints of a run are, and the newest of them that is whole."""
+"""The finder of a run's checkpoints, and of the newest that is whole."""
 
 import os
 import shutil

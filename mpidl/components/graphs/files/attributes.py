@@ -1,4 +1,4 @@
-"""What networkx writes of an edge in an edge list: a dictionary, as Python writes it."""
+"""Attributes of an edge in an edge list of networkx: a dictionary, as Python writes it."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""What kind of file a graph file is: its first bytes say so, else its suffix."""
+"""Kinds of graph files, told by the first bytes, else by the suffix."""
 
 import re
 from pathlib import Path
