@@ -17,6 +17,7 @@ from mpidl.config.outcome import Outcome
 from mpidl.ranks import stopping
 from mpidl.run import command
 from mpidl.storage import checkpoint
+from tests.deal import slow_but
 
 pytestmark = pytest.mark.dealt
 
@@ -161,7 +162,21 @@ def equal(first, second, ranks_too=True):
             assert one[key][()].tobytes() == two[key][()].tobytes(), key
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+QUICK = (
+    "adam",
+    "batched",
+    "delayed",
+    "late",
+    "links",
+    "push_sum",
+    "reversed",
+    "similarity",
+    "sgd",
+    "walk",
+)
+
+
+@pytest.mark.parametrize("name", slow_but(SETTINGS, *QUICK))
 def test_a_continued_run_is_the_uninterrupted_one(comm, shared_path, start, stop, name):
     settings = [f"topology.devices={2 * comm.size + 1}", *SETTINGS[name].split()]
     settings.append("topology.allow_disconnected=true")
