@@ -17,6 +17,8 @@ import pytest
 from mpidl.ranks import accelerators, world
 from mpidl.run import command
 
+pytestmark = pytest.mark.dealt
+
 HUGE = 10**12
 
 WALLTIME = "must be HH:MM:SS, or a number with its unit, such as 90m, 1.5h or 5400s."

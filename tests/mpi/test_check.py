@@ -9,6 +9,8 @@ import pytest
 from mpidl.devices import data
 from mpidl.preview import check
 
+pytestmark = pytest.mark.dealt
+
 SHARED = "only 3 training samples for {devices} devices: they are dealt round and round, one to"
 
 

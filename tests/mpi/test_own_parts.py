@@ -11,6 +11,8 @@ from mpidl.components.strategies import STRATEGIES
 from mpidl.config.faults import Fault
 from mpidl.run import command, opening
 
+pytestmark = pytest.mark.dealt
+
 ROUNDS = 5
 ALONE = 3
 

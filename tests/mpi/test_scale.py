@@ -10,6 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import mpidl
 
+pytestmark = pytest.mark.dealt
+
 HOME = str(Path(mpidl.__file__).parent)
 
 WAITING = ("node.py", "world.py", "watchdog.py")

@@ -8,6 +8,8 @@ import pytest
 
 from tests.mpi.dense import followed
 
+pytestmark = pytest.mark.dealt
+
 CENTRALITY = {
     "degree_similarity": nx.degree_centrality,
     "betweenness_similarity": lambda graph: nx.betweenness_centrality(graph, endpoints=True),

@@ -13,6 +13,8 @@ from mpidl.config import runfile
 from mpidl.devices import data
 from mpidl.plan import KINDS
 
+pytestmark = pytest.mark.dealt
+
 TESTBED = sorted(
     (Path(__file__).parents[2] / "launch" / "studies" / "testbed").glob("*.toml"),
     key=lambda path: path.name,
