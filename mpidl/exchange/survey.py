@@ -12,14 +12,13 @@ import numpy.typing as npt
 
 from mpidl.config.faults import Fault
 from mpidl.exchange.trips import trips
-from mpidl.ranks import accelerators
-from mpidl.ranks.node import SHARED, Node, room
+from mpidl.ranks import sharing
+from mpidl.ranks.node import SHARED, room
 
 if TYPE_CHECKING:
     import torch
 
     from mpidl.exchange import Wiring
-    from mpidl.ranks.world import Comm
 
 HOME = {"shared": "cpu", "gloo": "cpu", "nccl": "cuda", "ipc": "cuda", "xccl": "xpu", "ccl": "xpu"}
 """By backend, the memory whose vectors it carries. Those that are not here carry any."""
@@ -184,7 +183,7 @@ def survey(wiring: "Wiring") -> Facts:
     from mpi4py import MPI
 
     device, node, comm = wiring.device, wiring.node, wiring.comm
-    own = int(node.ranks[comm.rank]), identity(device)
+    own = int(node.ranks[comm.rank]), sharing.identity(device)
     told = comm.allgather(
         (device.type, own, groups(device.type), sends_arrive(), several(), _room(wiring))
     )
@@ -215,18 +214,6 @@ def survey(wiring: "Wiring") -> Facts:
 
         return replace(facts, unmapped=hindrance(wiring))
     return facts
-
-
-def sharing(node: Node, device: "torch.device") -> int:
-    """Collective. How many ranks compute on this rank's accelerator; 1 on processors."""
-    there = node.inner.allgather(identity(device))
-    return 1 if device.type == "cpu" else there.count(identity(device))
-
-
-def distant(comm: "Comm", device: "torch.device") -> set[int]:
-    """Collective. Which ranks, all of them on one node, compute on another accelerator."""
-    there = comm.allgather(identity(device))
-    return {rank for rank, identity in enumerate(there) if identity != there[comm.rank]}
 
 
 def _room(wiring: "Wiring") -> tuple[int, int]:
@@ -283,24 +270,11 @@ def _bindings() -> bool:
     return True
 
 
-def identity(device: "torch.device", index: int | None = None) -> str:
-    """What tells the accelerators of a node apart, whatever numbers ranks know them by."""
-    if device.type == "cpu":
-        return ""
-    import torch
-
-    index = device.index if index is None else index
-    properties = getattr(torch, device.type).get_device_properties(index)
-    # The tiles of an XPU may have one name; those of CUDA's GPUs are their own.
-    uuid = getattr(properties, "uuid", None) if device.type == "cuda" else None
-    return str(uuid) if uuid else f"{accelerators.mask()} {index}"
-
-
 def _reaches(device: "torch.device", accelerators: list[str]) -> bool:
     """Whether a CUDA GPU can read the memory of these, all of which its process has to see."""
     import torch
 
-    seen = {identity(device, i): i for i in range(torch.cuda.device_count())}
+    seen = {sharing.identity(device, i): i for i in range(torch.cuda.device_count())}
     access = torch.cuda.can_device_access_peer
     return all(
         name in seen and (seen[name] == device.index or access(device.index, seen[name]))

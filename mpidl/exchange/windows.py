@@ -13,8 +13,8 @@ from torch import Tensor
 from mpidl.config.faults import Fault
 from mpidl.exchange import Wiring, handles, marks
 from mpidl.exchange.memory import Buffers
-from mpidl.exchange.survey import distant
 from mpidl.exchange.trips import ranks_served
+from mpidl.ranks import sharing
 from mpidl.ranks.accelerators import settle
 
 PROBE = 1 << 20
@@ -66,7 +66,7 @@ class Ipc(Buffers):
 
         Where the graph changes there is none: a round may want few of them.
         """
-        far = set() if wiring.changing else distant(wiring.comm, self.device)
+        far = set() if wiring.changing else sharing.distant(wiring.comm, self.device)
         readers = Counter(itertools.chain.from_iterable(self._slots.members.values()))
         chosen = [j for j, (other, _) in self._where.items() if other in far and readers[j] > 1]
         room = torch.zeros(len(chosen), self.stride, dtype=self.dtype, device=self.device)

@@ -12,7 +12,7 @@ from mpidl.devices.data import Stock
 from mpidl.exchange import survey
 from mpidl.exchange.trips import trips
 from mpidl.plan import Plan, network, warnings
-from mpidl.ranks import accelerators
+from mpidl.ranks import accelerators, sharing
 
 PICTURED = 40
 """Devices. A larger graph is not drawn, and its devices are not listed one by one."""
@@ -73,8 +73,8 @@ def of_run(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, An
             i: {int(j): float(w) for j, w in zip(*row, strict=True)} for i, row in rows.items()
         }
     kind = accelerators.chosen(plan.file.training.accelerator)
-    sharing = accelerators.sharers(ranks, kind) if together else 1
-    found["cautions"] = [*warnings.of(plan), *warnings.crowded(plan, sharing)]
+    sharers = sharing.foreseen(ranks, kind) if together else 1
+    found["cautions"] = [*warnings.of(plan), *warnings.crowded(plan, sharers)]
     found["advice"] = batching.advice(plan, building.sketch(plan, stock), size)
     found["run_file"] = plan.file.text()
     return found

@@ -144,29 +144,6 @@ def index(rank: int, ranks: int, count: int) -> int:
     return rank if ranks <= count else rank * count // ranks
 
 
-MASKS = ("CUDA_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
-"""What hides accelerators of a node from a process."""
-
-
-def mask() -> str:
-    """Which accelerators of its node this process is shown."""
-    return str([os.environ.get(name, "") for name in MASKS])
-
-
-def sharers(ranks: int, kind: str) -> int:
-    """The most of a node's ranks that will take one accelerator, as far as one process can tell.
-
-    Where a mask shows it only one, that may be another one for each rank: 1.
-    """
-    if kind == "cpu":
-        return 1
-    import torch
-
-    count = getattr(torch, kind).device_count()
-    masked = count == 1 and any(mask in os.environ for mask in MASKS)
-    return 1 if masked else -(-ranks // count)
-
-
 def settle(device: "torch.device") -> None:
     """Wait until an accelerator has done what was asked of it: MPI knows nothing of streams."""
     if device.type != "cpu":

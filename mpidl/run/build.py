@@ -13,9 +13,9 @@ from mpidl.devices import building
 from mpidl.devices.batch import Batch
 from mpidl.devices.data import Stock
 from mpidl.devices.gossip import Gossip, Learner
-from mpidl.exchange import BACKENDS, Wiring, survey
+from mpidl.exchange import BACKENDS, Wiring
 from mpidl.plan import Plan
-from mpidl.ranks import accelerators, world
+from mpidl.ranks import accelerators, sharing, world
 from mpidl.ranks.node import Board, Node
 from mpidl.ranks.world import Comm
 from mpidl.run import provenance
@@ -89,15 +89,15 @@ def _build(
     gossip = Gossip(comm, plan, devices, exchange)
     with world.agreed(comm):
         together = building.side_by_side(plan, stock, len(devices), hardware)
-    sharing = survey.sharing(node, hardware)
-    batch = Batch(devices, training, sharing) if together else None
+    sharers = sharing.count(node.inner, hardware)
+    batch = Batch(devices, training, sharers) if together else None
     snapshot = Snapshot(devices, batch, gossip, stock.shards)
     columns = width(classes := len(stock.traits.classes))
     if found is not None:
         with world.agreed(comm):
             snapshot.check(found, columns - FLAGS)
         snapshot.give_back(found)
-    used = of_all(comm, hardware, sharing, together)
+    used = of_all(comm, hardware, sharers, together)
     backend = type(exchange).__name__.lower()
     attributes = provenance.attributes(comm, plan, stock, backend, used)
     story, known = None, 0

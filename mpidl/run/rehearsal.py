@@ -4,7 +4,7 @@ from mpidl.components.algorithms import Lengths
 from mpidl.config.faults import Fault
 from mpidl.devices.data import Stock
 from mpidl.plan import Plan
-from mpidl.ranks import accelerators, world
+from mpidl.ranks import accelerators, sharing, world
 from mpidl.ranks.node import Node
 from mpidl.ranks.world import Comm
 
@@ -30,10 +30,8 @@ def rehearse(comm: Comm, made: Plan, stock: Stock) -> None:
             if inner.rank == 0:
                 kind = accelerators.chosen(wanted)
         if accelerators.alike(comm, kind) != "cpu":
-            from mpidl.exchange import survey
-
             with world.agreed(comm):
-                seat = survey.identity(accelerators.choose(inner, wanted))
+                seat = sharing.identity(accelerators.choose(inner, wanted))
         seats = inner.allgather(seat)
         with world.agreed(comm):
             if inner.rank == 0:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mpidl.plan import warnings
-from mpidl.ranks import accelerators
+from mpidl.ranks import sharing
 from tests.proof import laboratory
 from tests.proof.mixing import MH, ONE_WAY
 from tests.proof.optima import DEVICES, REST, drawn
@@ -152,13 +152,13 @@ def test_ranks_that_share_an_accelerator_are_told_that_fewer_are_faster(planned)
 def test_what_will_be_shared_is_foreseen_but_behind_a_mask(monkeypatch, kind, found, mask, want):
     for module in (torch.cuda, torch.xpu):
         monkeypatch.setattr(module, "device_count", lambda: found)
-    for name in accelerators.MASKS:
+    for name in sharing.MASKS:
         monkeypatch.delenv(name, raising=False)
         if mask is not None:
             monkeypatch.setenv(name, mask)
-    assert accelerators.sharers(5, kind) == want
+    assert sharing.foreseen(5, kind) == want
 
 
 def test_a_check_tells_it_too(planned, checked, monkeypatch):
-    monkeypatch.setattr(accelerators, "sharers", lambda ranks, kind: 4 * ranks)
+    monkeypatch.setattr(sharing, "foreseen", lambda ranks, kind: 4 * ranks)
     assert "4 ranks share an accelerator" in checked(planned(*FEW), False)
