@@ -104,8 +104,6 @@ def _build(
     with world.agreed(comm):
         if attributes:
             story = tell(plan, stock, attributes, found)
-    with world.agreed(comm):
-        if attributes:
             known = lay_out(path, plan, stock, attributes, some.size, found)
     book = Recorder(node, path, plan.hosts, plan.file.record, parallel, len(snapshot.rows), known)
     saver = Saver(comm, path, plan.file.checkpoint, story)
