@@ -12,7 +12,7 @@ import torch
 
 from mpidl.bench import clock
 from mpidl.config import version
-from mpidl.config.runfile import Checkpoint
+from mpidl.config.runfile import CheckpointSettings
 from mpidl.ranks import world
 from mpidl.ranks.world import Comm
 from mpidl.storage.checkpoint import Saver, Story
@@ -49,7 +49,7 @@ def _measure(
     story = Story(run_file="", origin={}, started="", resumed=[], mpidl=version.number(), commit="")
     with tempfile.TemporaryDirectory(dir=where) as own:
         folder = Path(comm.bcast(own))
-        saver = Saver(comm, folder / "run.h5", Checkpoint(keep=1), story)
+        saver = Saver(comm, folder / "run.h5", CheckpointSettings(keep=1), story)
         done = 0
 
         def copy() -> dict[int, dict[str, np.ndarray[Any, Any]]]:

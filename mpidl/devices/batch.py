@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from mpidl.config.runfile import Evaluation, Training
+from mpidl.config.runfile import EvaluationSettings, TrainingSettings
 from mpidl.devices.device import Device, Samples, precision
 from mpidl.devices.optimizers import RowOptimizer
 from mpidl.devices.scores import IGNORED, Score, Tally, losses_of
@@ -107,7 +107,9 @@ class Batch:
         sharing: How many ranks compute on the same accelerator.
     """
 
-    def __init__(self, devices: Mapping[int, Device], training: Training, sharing: int = 1) -> None:
+    def __init__(
+        self, devices: Mapping[int, Device], training: TrainingSettings, sharing: int = 1
+    ) -> None:
         self._devices, self._training, self._sharing = dict(devices), training, sharing
         # Bytes of accelerator memory that evaluating one more sample takes, once they are known.
         self._taken = 0
@@ -234,7 +236,9 @@ class Batch:
         self._devices[number].remember({k: v for k, v in memory.items() if k not in mine})
         self._optimizer.remember(self._rows[number], memory)
 
-    def evaluate(self, samples: Samples, classes: int, evaluation: Evaluation) -> dict[int, Score]:
+    def evaluate(
+        self, samples: Samples, classes: int, evaluation: EvaluationSettings
+    ) -> dict[int, Score]:
         """The score of each device, as :meth:`mpidl.devices.device.Device.evaluate` gives it."""
         weights, rest = self._split(self._matrix())
         self._stack.model.eval()
@@ -255,7 +259,7 @@ class Batch:
                 start = place.stop
         return dict(zip(self._rows, tally.scores(len(samples), evaluation), strict=True))
 
-    def _at_once(self, evaluation: Evaluation) -> int:
+    def _at_once(self, evaluation: EvaluationSettings) -> int:
         """How many samples are evaluated together.
 
         On processors, and until it is known what memory they take: no more than in a step, or than

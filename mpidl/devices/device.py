@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mpidl.config import seeds
-from mpidl.config.runfile import Evaluation, Training
+from mpidl.config.runfile import EvaluationSettings, TrainingSettings
 from mpidl.devices.optimizers import Optimizer
 from mpidl.devices.scores import IGNORED, Score, Tally
 
@@ -90,7 +90,9 @@ class Device:
         training: The local step.
     """
 
-    def __init__(self, number: int, model: nn.Module, samples: Samples, training: Training) -> None:
+    def __init__(
+        self, number: int, model: nn.Module, samples: Samples, training: TrainingSettings
+    ) -> None:
         self.number, self.model, self.samples, self._training = number, model, samples, training
         weights = list(model.parameters())
         buffers = [b for b in model.buffers() if b.is_floating_point()]
@@ -203,7 +205,7 @@ class Device:
             logits.float().flatten(0, -2), targets.flatten(), ignore_index=IGNORED
         )
 
-    def evaluate(self, samples: Samples, classes: int, evaluation: Evaluation) -> Score:
+    def evaluate(self, samples: Samples, classes: int, evaluation: EvaluationSettings) -> Score:
         """Loss and accuracy on a test set; NaN where it is empty.
 
         Args:
@@ -245,7 +247,7 @@ class Device:
         return self._chunk if self._chunk and self.hardware.type == "cpu" else len(samples) or 1
 
 
-def precision(training: Training, hardware: torch.device) -> AbstractContextManager[object]:
+def precision(training: TrainingSettings, hardware: torch.device) -> AbstractContextManager[object]:
     """The context in which a run file's models compute."""
     if training.precision == "bfloat16":
         return torch.autocast(hardware.type, dtype=torch.bfloat16)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mpidl.config.runfile import Training
+from mpidl.config.runfile import TrainingSettings
 
 Steps = npt.NDArray[np.int64]
 
@@ -29,7 +29,7 @@ class Optimizer:
         training: Which of them, and its settings.
     """
 
-    def __init__(self, training: Training) -> None:
+    def __init__(self, training: TrainingSettings) -> None:
         self._training = training
         self._states: list[list[Tensor]] = []
         self._steps = 0
@@ -83,7 +83,7 @@ class RowOptimizer:
         weights: A row of weights for each learner, ``(D, P)``.
     """
 
-    def __init__(self, training: Training, weights: Tensor) -> None:
+    def __init__(self, training: TrainingSettings, weights: Tensor) -> None:
         self._training = training
         self._states = _blank(training, weights)
         self._steps = np.zeros(len(weights), np.int64)
@@ -129,19 +129,23 @@ class RowOptimizer:
                 state[row] = own
 
 
-def _memory(t: Training, states: Sequence[Tensor], steps: int) -> dict[str, Tensor]:
+def _memory(t: TrainingSettings, states: Sequence[Tensor], steps: int) -> dict[str, Tensor]:
     if t.optimizer_state == "reset" or not states:
         return {}
     return {"optimizer": torch.stack(list(states)), "steps": torch.tensor(int(steps))}
 
 
-def _blank(t: Training, weight: Tensor) -> list[Tensor]:
+def _blank(t: TrainingSettings, weight: Tensor) -> list[Tensor]:
     count = 2 if t.optimizer != "sgd" else int(t.momentum > 0)
     return [torch.zeros_like(weight) for _ in range(count)]
 
 
 def _change(
-    t: Training, weight: Tensor, gradient: Tensor, state: Sequence[Tensor], steps: int | Steps
+    t: TrainingSettings,
+    weight: Tensor,
+    gradient: Tensor,
+    state: Sequence[Tensor],
+    steps: int | Steps,
 ) -> None:
     if t.weight_decay and t.optimizer == "adamw":
         weight.mul_(1 - t.lr * t.weight_decay)
@@ -156,7 +160,11 @@ def _change(
 
 
 def _adapt(
-    t: Training, weight: Tensor, gradient: Tensor, state: Sequence[Tensor], steps: int | Steps
+    t: TrainingSettings,
+    weight: Tensor,
+    gradient: Tensor,
+    state: Sequence[Tensor],
+    steps: int | Steps,
 ) -> None:
     (first, second), (mean, square) = t.betas, state
     mean.lerp_(gradient, 1 - first)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mpidl.config.runfile import Evaluation
+from mpidl.config.runfile import EvaluationSettings
 
 IGNORED = -100
 """The target that torch's cross-entropy leaves out."""
@@ -54,7 +54,7 @@ class Tally:
         self._right.index_add_(1, labels, hits.view(*hits.shape[:2], -1).sum(2).double())
         self._asked.index_add_(0, labels, counted.view(len(labels), -1).sum(1).double())
 
-    def scores(self, samples: int, evaluation: Evaluation) -> list[Score]:
+    def scores(self, samples: int, evaluation: EvaluationSettings) -> list[Score]:
         """The score of each device on a test set of so many samples; NaN where it is empty."""
         losses, right = self._loss.cpu().numpy(), self._right.cpu().numpy()
         asked = self._asked.cpu().numpy()

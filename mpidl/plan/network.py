@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl.config import seeds
-from mpidl.config.runfile import Network
+from mpidl.config.runfile import NetworkSettings
 
 Array = npt.NDArray[Any]
 
@@ -35,18 +35,18 @@ class Traffic:
     message: int
 
 
-def takes_time(network: Network) -> bool:
+def takes_time(network: NetworkSettings) -> bool:
     """Whether anything takes simulated seconds."""
     limited = network.bandwidth, network.uplink, network.downlink
     return any(limited) or network.latency > 0 or network.step_seconds > 0
 
 
-def longest(network: Network) -> int:
+def longest(network: NetworkSettings) -> int:
     """The most rounds by which a link may be late."""
     return network.delay if isinstance(network.delay, int) else network.delay[1]
 
 
-def delays(network: Network, links: int, seed: int, round_: int) -> Array:
+def delays(network: NetworkSettings, links: int, seed: int, round_: int) -> Array:
     """By how many rounds each link is late in a round, ``(L,)``.
 
     Both directions between two devices are links of their own.
@@ -71,7 +71,7 @@ class Presence:
         seed: Decides who leaves and comes back.
     """
 
-    def __init__(self, network: Network, devices: int, seed: int) -> None:
+    def __init__(self, network: NetworkSettings, devices: int, seed: int) -> None:
         self._network, self._devices, self._seed = network, devices, seed
         self._known = (0, np.ones(devices, bool))
 
@@ -129,7 +129,7 @@ class Clock:
 
     def __init__(
         self,
-        network: Network,
+        network: NetworkSettings,
         steps: Array,
         stragglers: list[int],
         seed: int,

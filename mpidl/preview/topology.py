@@ -16,7 +16,7 @@ from mpidl.components.graphs import prediction
 from mpidl.config import toml
 from mpidl.config.faults import Fault, Parser, command, shown
 from mpidl.config.registry import nearest
-from mpidl.config.runfile import Strategy
+from mpidl.config.runfile import StrategySettings
 from mpidl.plan import Plan
 from mpidl.preview import comparison, facts
 
@@ -103,15 +103,15 @@ def _strategy(made: Plan, name: str) -> dict[str, Any]:
         return {"left_out": fault.sentences[0]}
 
 
-def named(made: Plan, name: str) -> Strategy:
+def named(made: Plan, name: str) -> StrategySettings:
     """A strategy with what the run file says of those of its settings that its own has too."""
     own = made.file.strategy
     if own.name == name:
         return own
-    known = {*Strategy.model_fields, *strategies.STRATEGIES.settings(name).model_fields}
+    known = {*StrategySettings.model_fields, *strategies.STRATEGIES.settings(name).model_fields}
     told = {key: value for key, value in own.model_dump().items() if key in known}
-    section: Strategy = toml.check(
-        "strategy", Strategy, {**told, "name": name}, strategies.STRATEGIES
+    section: StrategySettings = toml.check(
+        "strategy", StrategySettings, {**told, "name": name}, strategies.STRATEGIES
     )
     return section
 

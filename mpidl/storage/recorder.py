@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidl.config.runfile import Record
+from mpidl.config.runfile import RecordSettings
 from mpidl.ranks import hdf5
 from mpidl.ranks.node import Node
 from mpidl.storage import schema
@@ -38,7 +38,7 @@ class Recorder:
         node: Node,
         path: Path,
         hosts: npt.NDArray[np.int64],
-        settings: Record,
+        settings: RecordSettings,
         parallel: bool,
         done: int = 0,
         counted: int = 0,

@@ -66,7 +66,7 @@ def sentences(source, *overrides):
 def test_an_empty_file_has_every_default():
     file = read("")
     assert file.name == "run"
-    assert file.training == runfile.Training()
+    assert file.training == runfile.TrainingSettings()
     assert (file.topology.name, file.model.name) == ("barabasi_albert", "mlp")
 
 

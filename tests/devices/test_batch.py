@@ -9,7 +9,7 @@ from torch import nn
 
 from mpidl.components import models
 from mpidl.components.models import cnn, mlp, mobilenet, transformer, vit
-from mpidl.config.runfile import Evaluation, Training
+from mpidl.config.runfile import EvaluationSettings, TrainingSettings
 from mpidl.devices import batch
 from mpidl.devices.device import Device, Samples
 
@@ -73,7 +73,7 @@ def everyone(round_, numbers):
 
 def both(kind, settings, counts, rounds=2, active=everyone, **places):
     """Losses and vectors after training one by one, and side by side."""
-    training = Training(batch_size=4, lr=0.01, **settings)
+    training = TrainingSettings(batch_size=4, lr=0.01, **settings)
     alone, together = (hosted(kind, training, counts, **places) for _ in range(2))
     stacked = batch.Batch(together, training)
     losses = []
@@ -99,9 +99,9 @@ COUNTS = (7, 8, 11)
 def test_training_side_by_side_is_training_one_by_one(kind):
     alone, together, stacked, losses = both(kind, SETTINGS, COUNTS)
     agree(alone, together, losses)
-    start = hosted(kind, Training(), COUNTS)
+    start = hosted(kind, TrainingSettings(), COUNTS)
     assert all((start[n].vector - together[n].vector).norm() > 1e-2 for n in start)
-    test, evaluation = samples(kind, 7, 99, torch.float64), Evaluation(batch_size=3)
+    test, evaluation = samples(kind, 7, 99, torch.float64), EvaluationSettings(batch_size=3)
     found = stacked.evaluate(test, 5, evaluation)
     for number, device in alone.items():
         want = device.evaluate(test, 5, evaluation)
@@ -162,8 +162,10 @@ def test_vectors_that_lie_apart_are_trained_too():
     alone, together, stacked, losses = both("batch norm", {}, (7, 11), apart=True)
     agree(alone, together, losses)
     test = samples("batch norm", 7, 99, torch.float64)
-    found = stacked.evaluate(test, 5, Evaluation())[2]
-    assert found.loss == pytest.approx(alone[2].evaluate(test, 5, Evaluation()).loss, rel=1e-4)
+    found = stacked.evaluate(test, 5, EvaluationSettings())[2]
+    assert found.loss == pytest.approx(
+        alone[2].evaluate(test, 5, EvaluationSettings()).loss, rel=1e-4
+    )
 
 
 @pytest.mark.parametrize(
@@ -172,9 +174,9 @@ def test_vectors_that_lie_apart_are_trained_too():
     [(1 << 40, [10, 30, 30, 5]), (40 * 21, [10, 21, 21, 21, 2]), (1, [10] + 65 * [1])],
 )
 def test_where_memory_is_measured_it_bounds_what_is_evaluated_at_once(monkeypatch, free, pieces):
-    training, test = Training(batch_size=4), samples("mlp", 75, 99)
+    training, test = TrainingSettings(batch_size=4), samples("mlp", 75, 99)
     stacked = batch.Batch(hosted("mlp", training, [3, 3, 3], torch.float32), training, sharing=2)
-    evaluation = Evaluation(batch_size=30)
+    evaluation = EvaluationSettings(batch_size=30)
     want, seen = stacked.evaluate(test, 5, evaluation), []
 
     def grown(_, do):
@@ -265,7 +267,7 @@ def test_what_stands_in_the_way_is_told(make, told):
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_others_go_on_side_by_side_with_what_a_round_left(optimizer):
-    training = Training(optimizer=optimizer, momentum=0.9, batch_size=4)
+    training = TrainingSettings(optimizer=optimizer, momentum=0.9, batch_size=4)
     first, second = (
         batch.Batch(hosted("batch norm", training, [10, 6, 10]), training) for _ in "ab"
     )

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from mpidl.config import seeds
-from mpidl.config.runfile import Evaluation, Training
+from mpidl.config.runfile import EvaluationSettings, TrainingSettings
 from mpidl.devices import device as device_module
 from mpidl.devices.device import Device, Samples
 from mpidl.devices.scores import IGNORED
@@ -39,7 +39,7 @@ def network(kind="plain"):
 
 
 def device_of(model, shard, number=NUMBER, **training):
-    device = Device(number, model, shard, Training(**training))
+    device = Device(number, model, shard, TrainingSettings(**training))
     device.adopt(torch.full((device.size,), float("nan")))
     return device
 
@@ -114,7 +114,7 @@ def test_training_is_a_plain_torch_loop(settings, kind):
     device = device_of(copy.deepcopy(model), shard, **settings)
     start = vector(device)
     losses = [device.train(round_) for round_ in range(3)]
-    want = plain_loop(model, shard, Training(**settings), 3)
+    want = plain_loop(model, shard, TrainingSettings(**settings), 3)
     floating = [b for b in model.buffers() if b.is_floating_point()]
     parts = [t.detach().reshape(-1) for t in [*model.parameters(), *floating]]
     np.testing.assert_allclose(losses, want, rtol=1e-5)
@@ -158,7 +158,7 @@ def test_the_vector_holds_parameters_and_batch_norm_statistics_but_no_counters()
     model = network("norm")
     parameters = sum(p.numel() for p in model.parameters())
     memory = torch.zeros(parameters + 2 * 5)
-    device = Device(0, model, samples(), Training(batch_size=5))
+    device = Device(0, model, samples(), TrainingSettings(batch_size=5))
     assert device.size == len(memory)
     device.adopt(memory)
     assert memory[parameters:].tolist() == [0.0] * 5 + [1.0] * 5
@@ -189,7 +189,7 @@ def test_momentum_survives_the_swap_of_memory():
     for round_ in range(2):
         moved.train(round_)
         moved.bind(vector(moved))
-    plain_loop(model, samples(), Training(**settings), 2)
+    plain_loop(model, samples(), TrainingSettings(**settings), 2)
     want = torch.cat([p.detach().reshape(-1) for p in model.parameters()])
     np.testing.assert_allclose(vector(moved), want, rtol=1e-4, atol=1e-6)
 
@@ -237,7 +237,7 @@ LABELS = torch.tensor([0, 1, 2, 1, 1])
 
 def score(evaluation, inputs=LOGITS, labels=LABELS, classes=4):
     device = device_of(Told(), Samples(inputs, labels))
-    return device.evaluate(Samples(inputs, labels), classes, Evaluation(**evaluation))
+    return device.evaluate(Samples(inputs, labels), classes, EvaluationSettings(**evaluation))
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 512])
@@ -265,7 +265,7 @@ def test_how_much_fits_the_cache_changes_no_score(monkeypatch, counted):
     for cache in (2 * 80, 2**24):
         monkeypatch.setattr(device_module, "CACHE", cache)
         device = device_of(network("norm"), samples())
-        asked, evaluation = [], Evaluation(batch_size=4, accuracy=counted)
+        asked, evaluation = [], EvaluationSettings(batch_size=4, accuracy=counted)
         device.model.register_forward_pre_hook(lambda _, given, to=asked: to.append(len(given[0])))
         found.append(device.evaluate(samples(7, 1), CLASSES, evaluation))
         assert asked == ([1, 2, 2, 2, 1] if cache == 160 else [1, 4, 3])
@@ -284,7 +284,7 @@ def test_evaluation_leaves_the_device_as_it_was():
     device.train(0)
     before = vector(device)
     first, second = (
-        device.evaluate(samples(7, 1), CLASSES, Evaluation(batch_size=2)) for _ in range(2)
+        device.evaluate(samples(7, 1), CLASSES, EvaluationSettings(batch_size=2)) for _ in range(2)
     )
     assert (first.loss, first.accuracy) == (second.loss, second.accuracy)
     np.testing.assert_array_equal(first.by_class, second.by_class)
@@ -325,7 +325,7 @@ def by_hand(padding):
 @pytest.mark.parametrize("padding", [PAD, -1])
 def test_next_token_scores_leave_padding_out(padding, size):
     text = Samples(TEXT, TASKS, sequence=True, padding=padding)
-    found = device_of(Table(), text).evaluate(text, 2, Evaluation(batch_size=size))
+    found = device_of(Table(), text).evaluate(text, 2, EvaluationSettings(batch_size=size))
     losses, hits = by_hand(padding)
     assert [len(row) for row in losses] == ([3, 4] if padding == PAD else [5, 5])
     assert found.loss == pytest.approx(np.mean(np.concatenate(losses)), rel=1e-6)

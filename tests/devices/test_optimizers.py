@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from mpidl.config.runfile import Training
+from mpidl.config.runfile import TrainingSettings
 from mpidl.devices.optimizers import Optimizer
 
 KINDS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -33,7 +33,7 @@ def reference(training, weights):
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("reset", [False, True])
 def test_steps_are_those_of_torch(settings, reset):
-    training = Training(lr=0.03, **settings)
+    training = TrainingSettings(lr=0.03, **settings)
     torch.manual_seed(0)
     shapes = [(7, 5), (31,), ()]
     found = [torch.randn(shape) for shape in shapes]
@@ -54,7 +54,7 @@ def test_steps_are_those_of_torch(settings, reset):
 
 def test_gradients_are_left_as_they_are():
     gradients = [torch.ones(3)]
-    optimizer = Optimizer(Training(momentum=0.9, weight_decay=0.1))
+    optimizer = Optimizer(TrainingSettings(momentum=0.9, weight_decay=0.1))
     weights = [torch.ones(3)]
     for _ in range(2):
         optimizer.step(weights, gradients)
@@ -66,10 +66,10 @@ import sys
 import torch
 from mpidl.run import build
 from mpidl.devices.device import Device, Samples
-from mpidl.config.runfile import Training
+from mpidl.config.runfile import TrainingSettings
 
 shard = Samples(torch.ones(2, 3), torch.zeros(2, dtype=torch.int64))
-device = Device(0, torch.nn.Linear(3, 2), shard, Training(optimizer="adam"))
+device = Device(0, torch.nn.Linear(3, 2), shard, TrainingSettings(optimizer="adam"))
 device.adopt(torch.zeros(device.size))
 device.train(0)
 print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])

@@ -111,7 +111,7 @@ def test_sizes_of_tinymem(split):
 
 
 def test_sizes_of_digits_and_of_a_part():
-    section = runfile.Data(name="digits")
+    section = runfile.DataSettings(name="digits")
     found = datasets.DATASETS.build(section, None, 0)
     assert sizes.samples(section) == (len(found.train_labels), len(found.test_labels))
     assert sizes.samples(section.model_copy(update={"test_samples": 9})) == (1437, 9)
@@ -119,7 +119,7 @@ def test_sizes_of_digits_and_of_a_part():
 
 def test_every_data_set_has_a_size_or_is_loaded(monkeypatch):
     for name in datasets.DATASETS:
-        assert sizes.samples(runfile.Data(name=name)) is not None
+        assert sizes.samples(runfile.DataSettings(name=name)) is not None
     monkeypatch.setitem(sizes.SIZES, "digits", None)
     assert cost.samples(run().file) == (800, 100)
 

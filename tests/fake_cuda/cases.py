@@ -9,7 +9,7 @@ from mpidl.components.algorithms.compression import COMPRESSORS
 from mpidl.components.attacks import ATTACKS
 from mpidl.components.models import MODELS
 from mpidl.components.strategies import STRATEGIES
-from mpidl.config.runfile import Training
+from mpidl.config.runfile import TrainingSettings
 
 ROUNDING = 1e-6
 """How far numbers may be apart, by the largest of their kind, where devices are side by side: a GPU
@@ -199,7 +199,7 @@ def strategies() -> dict[str, str]:
 
 def precisions() -> Iterator[Case]:
     """Every precision, a device at a time and side by side."""
-    for name in get_args(Training.model_fields["precision"].annotation):
+    for name in get_args(TrainingSettings.model_fields["precision"].annotation):
         here = (*SMALL, f"training.precision={ON_THE_CPU.get(name, name)}")
         for usual in WAYS:
             way = replace(usual, settings=(f"training.precision={name}",))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mpidl.components import placement
-from mpidl.config.runfile import Record
+from mpidl.config.runfile import RecordSettings
 from mpidl.ranks.node import Node
 from mpidl.run.command import main
 from mpidl.storage import layout, recorder, schema
@@ -49,7 +49,7 @@ def record(comm, path, hosts, writer, every=3, series=tuple(schema.SERIES), roun
     inner = comm.Split(comm.rank % nodes, comm.rank)
     node = Node(comm, inner)
     book = recorder.Recorder(
-        node, path, hosts, Record(every=every, seconds=1e9), writer == "parallel"
+        node, path, hosts, RecordSettings(every=every, seconds=1e9), writer == "parallel"
     )
     for row in rows(len(hosts))[:rounds]:
         book.record(row, now=False)
@@ -132,7 +132,7 @@ def test_only_whole_rows_are_counted(comm, shared_path, read, writer):
     create(comm, path, comm.size)
     node = Node(comm)
     book = recorder.Recorder(
-        node, path, np.arange(comm.size), Record(every=3, seconds=1e9), writer == "parallel"
+        node, path, np.arange(comm.size), RecordSettings(every=3, seconds=1e9), writer == "parallel"
     )
     for done, row in enumerate(rows(comm.size), start=1):
         book.record(row, now=done == 5)
@@ -170,7 +170,11 @@ def test_a_recorder_says_when_rows_wait_too_long(comm, shared_path):
     create(comm, shared_path / "run.h5", comm.size)
     node = Node(comm)
     book = recorder.Recorder(
-        node, shared_path / "run.h5", np.arange(comm.size), Record(every=100, seconds=0.05), False
+        node,
+        shared_path / "run.h5",
+        np.arange(comm.size),
+        RecordSettings(every=100, seconds=0.05),
+        False,
     )
     book.write()
     assert not book.overdue

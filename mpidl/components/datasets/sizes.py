@@ -1,7 +1,7 @@
 """Numbers of samples of each data set, known before any is read."""
 
 from mpidl.components.datasets import tinymem
-from mpidl.config.runfile import Data
+from mpidl.config.runfile import DataSettings
 
 SIZES = {
     "mnist": (60_000, 10_000),
@@ -24,7 +24,7 @@ EMNIST = {
 """The same by split of EMNIST."""
 
 
-def samples(section: Data) -> tuple[int, int] | None:
+def samples(section: DataSettings) -> tuple[int, int] | None:
     """Training and test samples that a run uses; None where only loading them tells.
 
     Args:
@@ -37,7 +37,7 @@ def samples(section: Data) -> tuple[int, int] | None:
     return section.train_samples or train, section.test_samples or test
 
 
-def _whole(section: Data) -> tuple[int, int] | None:
+def _whole(section: DataSettings) -> tuple[int, int] | None:
     if section.name == "emnist":
         return EMNIST.get(getattr(section, "split", "balanced"))
     if section.name != "tinymem":

@@ -35,7 +35,7 @@ from mpidl.components.graphs.spectra import (
 )
 from mpidl.config import shipped
 from mpidl.config.faults import Fault, shown
-from mpidl.config.runfile import Topology
+from mpidl.config.runfile import TopologySettings
 
 __all__ = [
     "CENTRALITIES",
@@ -84,7 +84,7 @@ TOLD = ("published", "names", "notes", "unlinked")
 """What a file says of a graph beside its links."""
 
 
-def build(section: Topology, ranks: int, rounds: int = 1) -> nx.DiGraph:
+def build(section: TopologySettings, ranks: int, rounds: int = 1) -> nx.DiGraph:
     """The graph that a run file asks for, on devices 0..N-1 in order.
 
     An edge ``j -> i`` means that the parameters of device j arrive at device i; undirected links
@@ -122,7 +122,7 @@ def build(section: Topology, ranks: int, rounds: int = 1) -> nx.DiGraph:
     return graph
 
 
-def _whole(found: nx.Graph, section: Topology) -> nx.DiGraph:
+def _whole(found: nx.Graph, section: TopologySettings) -> nx.DiGraph:
     graph = nx.DiGraph()
     graph.add_nodes_from((device, found.nodes[device]) for device in range(len(found)))
     graph.add_weighted_edges_from(_each_way(found, section.link_probability), "probability")
@@ -153,14 +153,14 @@ def completed(graph: nx.DiGraph) -> nx.DiGraph:
     return full
 
 
-def _named(section: Topology, ranks: int) -> nx.Graph | Sequence:
+def _named(section: TopologySettings, ranks: int) -> nx.Graph | Sequence:
     devices = ranks if section.devices is None else section.devices
     if not 1 <= devices <= DEVICES:
         raise Fault(f"topology.devices = {shown(devices)}: must be from 1 to {DEVICES:,}.")
     return TOPOLOGIES.build(section, devices, section.seed)
 
 
-def _stored(section: Topology, file: str) -> nx.DiGraph:
+def _stored(section: TopologySettings, file: str) -> nx.DiGraph:
     graph = read(shipped.find(Path(file)))
     if section.devices not in (None, len(graph)):
         raise Fault(
@@ -170,7 +170,7 @@ def _stored(section: Topology, file: str) -> nx.DiGraph:
     return graph
 
 
-def _check_connected(graph: nx.DiGraph, section: Topology) -> None:
+def _check_connected(graph: nx.DiGraph, section: TopologySettings) -> None:
     count = components(graph)
     if count == 1:
         return

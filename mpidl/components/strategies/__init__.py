@@ -14,7 +14,7 @@ from mpidl.components.strategies.inbox import Inbox, Look
 from mpidl.components.strategies.schedules import SCHEDULES
 from mpidl.components.strategies.weights import STRATEGIES, Array, softmax
 from mpidl.config.registry import Builder
-from mpidl.config.runfile import Schedule, Strategy
+from mpidl.config.runfile import ScheduleSettings, StrategySettings
 
 __all__ = [
     "COMPLETE",
@@ -43,7 +43,7 @@ EXTREME = 1e300
 """Coefficients are cut off here, so that one over a tiny temperature stays finite."""
 
 
-def temperature(strategy: Strategy, schedule: Schedule, round: int) -> float:
+def temperature(strategy: StrategySettings, schedule: ScheduleSettings, round: int) -> float:
     """The temperature of one round; infinite where the schedule's coefficient is 0."""
     coefficient = np.clip(1.0 / strategy.temperature, -EXTREME, EXTREME)
     coefficient = float(SCHEDULES.build(schedule, round, float(coefficient)))
@@ -75,7 +75,10 @@ def combines(name: str) -> bool:
 
 
 def row(
-    strategy: Strategy, schedule: Schedule, view: Neighborhood, look: Look | None = None
+    strategy: StrategySettings,
+    schedule: ScheduleSettings,
+    view: Neighborhood,
+    look: Look | None = None,
 ) -> Any:
     """Weights over ``view.members``, ``(K,)``, in the round of the view; they sum to 1.
 
@@ -96,14 +99,16 @@ def row(
     return rows.weights(strategy.name, view, made)
 
 
-def timeless(strategy: Strategy, view: Neighborhood) -> bool:
+def timeless(strategy: StrategySettings, view: Neighborhood) -> bool:
     """Whether a row is the same in every round, if all else is: its strategy asks for no round."""
     watched = rows.Watched(view.graph, view.device, view.round, view.seed)
     STRATEGIES[strategy.name](watched, **STRATEGIES.parameters(strategy))
     return not watched.asked
 
 
-def _parameters(strategy: Strategy, schedule: Schedule, round: int) -> dict[str, Any]:
+def _parameters(
+    strategy: StrategySettings, schedule: ScheduleSettings, round: int
+) -> dict[str, Any]:
     parameters = STRATEGIES.parameters(strategy)
     if "temperature" in parameters:
         parameters["temperature"] = temperature(strategy, schedule, round)

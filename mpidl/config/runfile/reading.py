@@ -9,7 +9,7 @@ from typing import Any
 from mpidl.config import shipped, toml
 from mpidl.config.faults import Fault, shown
 from mpidl.config.registry import Registry, nearest
-from mpidl.config.runfile.settings import SECTIONS, RunFile, Topology
+from mpidl.config.runfile.settings import SECTIONS, RunFile, TopologySettings
 
 PATHS = (("topology", "file"), ("topology", "base"), ("data", "dir"))
 """Settings that are paths, by section and key."""
@@ -132,7 +132,7 @@ def _prefer(found: toml.Tables, paths: Container[str]) -> None:
     topology = found.get("topology")
     if isinstance(topology, dict) and "topology.file" in paths:
         found["topology"] = {
-            k: v for k, v in topology.items() if k in {*Topology.model_fields} - {"name"}
+            k: v for k, v in topology.items() if k in {*TopologySettings.model_fields} - {"name"}
         }
     elif isinstance(topology, dict) and "topology.name" in paths:
         topology.pop("file", None)

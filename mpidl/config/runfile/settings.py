@@ -49,7 +49,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Topology(Section):
+class TopologySettings(Section):
     """Who may talk to whom: a named family of graphs, or a file, but not both."""
 
     name: str = "barabasi_albert"
@@ -67,7 +67,7 @@ class Topology(Section):
     """Of a graph that changes, rounds after which centralities are those of the present round."""
 
 
-class Strategy(Section):
+class StrategySettings(Section):
     """The rule that makes a row of the mixing matrix."""
 
     name: str = "degree"
@@ -76,19 +76,19 @@ class Strategy(Section):
     the others."""
 
 
-class Schedule(Section):
+class ScheduleSettings(Section):
     """How the inverse temperature changes from round to round."""
 
     name: str = "constant"
 
 
-class Algorithm(Section):
+class AlgorithmSettings(Section):
     """What a device does with its vector around training and mixing."""
 
     name: str = "dsgd"
 
 
-class Data(Section):
+class DataSettings(Section):
     """Which data set, where it lies, and how much of it is used."""
 
     name: str = "digits"
@@ -106,7 +106,7 @@ Chosen = int | str | Annotated[list[int | str], Field(max_length=MANY)]
 """Devices as :func:`mpidl.components.placement.chosen` reads them."""
 
 
-class Ood(Section):
+class OodSettings(Section):
     """Out-of-distribution data: its kind, the devices that hold it, and how much of it."""
 
     name: str = "trigger"
@@ -119,7 +119,7 @@ class Ood(Section):
     """The share of the test set that becomes the OOD test set."""
 
 
-class Placement(Section):
+class PlacementSettings(Section):
     """Which samples live on which device, and which devices on which rank."""
 
     name: str = "iid"
@@ -130,13 +130,13 @@ class Placement(Section):
     """Which rank hosts a device: blocks of consecutive ones, in turn, or the rank of each."""
 
 
-class Model(Section):
+class ModelSettings(Section):
     """Which model every device trains."""
 
     name: str = "mlp"
 
 
-class Training(Section):
+class TrainingSettings(Section):
     """How devices train, and for how many rounds."""
 
     rounds: Count = 10
@@ -186,7 +186,7 @@ class Training(Section):
     """What becomes of the run when a training loss is not finite."""
 
 
-class Evaluation(Section):
+class EvaluationSettings(Section):
     """How often, when in the round, and how accuracy is counted."""
 
     every: Count = 1
@@ -199,7 +199,7 @@ class Evaluation(Section):
     """How right answers are counted: by all samples, or as the testbed does, by whole batches."""
 
 
-class Exchange(Section):
+class ExchangeSettings(Section):
     """How parameters travel, and whether devices mix at once, in turn, or with the last round's."""
 
     backend: str = "auto"
@@ -224,7 +224,7 @@ Outage = Annotated[
 ]
 
 
-class Network(Section):
+class NetworkSettings(Section):
     """A network that takes time and fails; by default it does neither.
 
     :class:`mpidl.plan.network.Clock` says how the seconds add up.
@@ -265,7 +265,7 @@ class Network(Section):
     """The chance in each round that a device which left comes back."""
 
 
-class Attack(Section):
+class AttackSettings(Section):
     """What malicious devices send in place of their models, from a round on."""
 
     name: str = "none"
@@ -275,7 +275,7 @@ class Attack(Section):
     """The first round in which they lie, rounds from 0."""
 
 
-class Record(Section):
+class RecordSettings(Section):
     """How the results file is written: every so many rounds, or seconds if that comes first."""
 
     writer: Literal["auto", "parallel", "gather"] = "auto"
@@ -287,7 +287,7 @@ class Record(Section):
     """Seconds after which they are written, if that comes first."""
 
 
-class Checkpoint(Section):
+class CheckpointSettings(Section):
     """How often the full state is saved, and how long it is kept."""
 
     every: Natural = 0
@@ -306,21 +306,21 @@ class RunFile:
     """A run file, whole and validated; its sections also hold their builder's parameters."""
 
     name: str
-    topology: Topology
-    strategy: Strategy
-    schedule: Schedule
-    algorithm: Algorithm
-    data: Data
-    ood: Ood
-    placement: Placement
-    model: Model
-    training: Training
-    evaluation: Evaluation
-    exchange: Exchange
-    network: Network
-    attack: Attack
-    record: Record
-    checkpoint: Checkpoint
+    topology: TopologySettings
+    strategy: StrategySettings
+    schedule: ScheduleSettings
+    algorithm: AlgorithmSettings
+    data: DataSettings
+    ood: OodSettings
+    placement: PlacementSettings
+    model: ModelSettings
+    training: TrainingSettings
+    evaluation: EvaluationSettings
+    exchange: ExchangeSettings
+    network: NetworkSettings
+    attack: AttackSettings
+    record: RecordSettings
+    checkpoint: CheckpointSettings
 
     def text(self) -> str:
         """The run file with every setting resolved, as TOML."""
@@ -335,21 +335,21 @@ class RunFile:
 
 
 SECTIONS: dict[str, type[Section]] = {
-    "topology": Topology,
-    "strategy": Strategy,
-    "schedule": Schedule,
-    "algorithm": Algorithm,
-    "data": Data,
-    "ood": Ood,
-    "placement": Placement,
-    "model": Model,
-    "training": Training,
-    "evaluation": Evaluation,
-    "exchange": Exchange,
-    "network": Network,
-    "attack": Attack,
-    "record": Record,
-    "checkpoint": Checkpoint,
+    "topology": TopologySettings,
+    "strategy": StrategySettings,
+    "schedule": ScheduleSettings,
+    "algorithm": AlgorithmSettings,
+    "data": DataSettings,
+    "ood": OodSettings,
+    "placement": PlacementSettings,
+    "model": ModelSettings,
+    "training": TrainingSettings,
+    "evaluation": EvaluationSettings,
+    "exchange": ExchangeSettings,
+    "network": NetworkSettings,
+    "attack": AttackSettings,
+    "record": RecordSettings,
+    "checkpoint": CheckpointSettings,
 }
 """Sections by name, in the order in which a resolved file lists them."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mpidl.config.runfile import Checkpoint
+from mpidl.config.runfile import CheckpointSettings
 from mpidl.ranks import watchdog
 from mpidl.ranks.world import Comm
 from mpidl.storage import layout
@@ -37,7 +37,9 @@ class Saver:
         story: What run this is; other ranks than 0 need not know.
     """
 
-    def __init__(self, comm: Comm, path: Path, settings: Checkpoint, story: Story | None) -> None:
+    def __init__(
+        self, comm: Comm, path: Path, settings: CheckpointSettings, story: Story | None
+    ) -> None:
         self._comm, self._settings, self._story = comm, settings, story
         self._path, self.folder = path, finder.folder(path)
         self._round = 0

@@ -12,7 +12,7 @@ import scipy.sparse
 
 from mpidl.components.graphs import build, names, notes, read
 from mpidl.config.faults import Fault
-from mpidl.config.runfile import Topology
+from mpidl.config.runfile import TopologySettings
 
 RING = {(i, (i + 1) % 4) for i in range(4)} | {((i + 1) % 4, i) for i in range(4)}
 
@@ -210,8 +210,8 @@ def test_a_directed_graph_of_snap_or_konect_goes_one_way(written):
 def test_numbers_that_begin_at_1_or_have_gaps_are_told(written, content, words):
     file = str(written(content))
     with pytest.raises(Fault, match=words):
-        build(Topology(file=file), 2)
-    graph = build(Topology(file=file, allow_disconnected=True), 2)
+        build(TopologySettings(file=file), 2)
+    graph = build(TopologySettings(file=file, allow_disconnected=True), 2)
     assert said(graph, ": do the numbers") == ("# devices" not in content)
 
 
@@ -267,7 +267,7 @@ def test_numbers_as_names_decide_the_order_and_labels_are_told_apart(written):
 
 def test_names_are_kept_by_a_graph_for_each_round_and_by_a_plan(written):
     file = written("# round: 0\na b\n# round: 1\nb c\n", "a.edges")
-    graph = build(Topology(file=str(file)), 2, 4)
+    graph = build(TopologySettings(file=str(file)), 2, 4)
     assert names(graph) == ["a", "b", "c"]
     assert graph.number_of_edges() == 4
     with pytest.raises(Fault, match="has '3', and nodes before it have names"):

@@ -110,8 +110,8 @@ def test_families_draw_the_stored_graphs_by_name(name):
 def test_the_one_that_falls_apart_is_refused_unless_allowed():
     file = str(FOLDER / "sb_.009_1.txt")
     with pytest.raises(Fault, match=r"sb_.009_1.txt falls apart into 3 components"):
-        build(runfile.Topology(file=file), 33)
-    assert len(build(runfile.Topology(file=file, allow_disconnected=True), 33)) == 33
+        build(runfile.TopologySettings(file=file), 33)
+    assert len(build(runfile.TopologySettings(file=file, allow_disconnected=True), 33)) == 33
 
 
 def test_the_script_writes_these_files():

@@ -23,7 +23,7 @@ def coefficients(name, rounds, start=10.0, **settings):
 
 
 def chain(devices):
-    return build(runfile.Topology(name="chain"), devices)
+    return build(runfile.TopologySettings(name="chain"), devices)
 
 
 def test_constant():
@@ -60,7 +60,7 @@ def test_oscillating_flips_the_sign():
 
 @pytest.mark.parametrize("name", sorted(SCHEDULES))
 def test_every_schedule_starts_at_the_coefficient(name):
-    strategy = runfile.Strategy(temperature=0.125)
+    strategy = runfile.StrategySettings(temperature=0.125)
     assert temperature(strategy, schedule(name), 0) == 0.125
 
 
@@ -83,7 +83,7 @@ def test_a_coefficient_of_zero_treats_all_alike():
 
 def test_a_sweep_carries_a_unit_mass_over_many_links_as_the_testbed_did():
     strategy = runfile.validate({"strategy": {"name": "unweighted"}}, KINDS).strategy
-    matrix = mixing_matrix(chain(5), strategy, runfile.Schedule())
+    matrix = mixing_matrix(chain(5), strategy, runfile.ScheduleSettings())
     swept = sequential(matrix, range(5))
     np.testing.assert_allclose(matrix[:, 0], [0.5, 1 / 3, 0, 0, 0])
     np.testing.assert_allclose(swept[:, 0], [0.5, 0.1667, 0.0556, 0.0185, 0.0093], atol=5e-5)

@@ -32,7 +32,7 @@ def made(name, vectors, graph=None, **settings):
     graph = nx.DiGraph(nx.complete_graph(len(vectors))) if graph is None else graph
     view = Neighborhood(graph, 0)
     box = Inbox([torch.from_numpy(vectors[j]) for j in view.members], lambda v: [v])
-    found = row(strategy(name, **settings), runfile.Schedule(), view, lambda _: box)
+    found = row(strategy(name, **settings), runfile.ScheduleSettings(), view, lambda _: box)
     if isinstance(found, torch.Tensor):
         return found.numpy(), None
     out = torch.empty(vectors.shape[1])
@@ -107,7 +107,7 @@ def test_clipped_gossip_with_a_wide_radius_is_metropolis_hastings():
     vectors = drawn(5)
     _, clipped = made("clipped_gossip", vectors, radius=1e9)
     graph = nx.DiGraph(nx.complete_graph(5))
-    want = row(strategy("metropolis_hastings"), runfile.Schedule(), Neighborhood(graph, 0))
+    want = row(strategy("metropolis_hastings"), runfile.ScheduleSettings(), Neighborhood(graph, 0))
     np.testing.assert_allclose(clipped, want)
 
 

@@ -10,7 +10,7 @@ from mpidl.components import strategies
 from mpidl.components.graphs import Neighborhood
 from mpidl.components.strategies import STRATEGIES, Inbox
 from mpidl.config.faults import Fault
-from mpidl.config.runfile import Schedule
+from mpidl.config.runfile import ScheduleSettings
 
 torch = pytest.importorskip("torch")
 
@@ -35,7 +35,7 @@ def row(monkeypatch):
         function.__annotations__ = annotations
         monkeypatch.setitem(STRATEGIES, "mine", function)
         look = (lambda view: Inbox(VECTORS, lambda vector: [vector])) if looking else None
-        return strategies.row(SimpleNamespace(name="mine"), Schedule(), VIEW, look)
+        return strategies.row(SimpleNamespace(name="mine"), ScheduleSettings(), VIEW, look)
 
     return call
 

@@ -111,7 +111,7 @@ def weights(device, apart, graph=FAN, name="degree", temperature=0.1, **settings
     view = Neighborhood(graph, device)
     members = [APART if j in apart else ALIKE for j in view.members]
     wanted = strategy(f"{name}_similarity", temperature=temperature, **settings)
-    return row(wanted, runfile.Schedule(), view, lambda _: inbox(*members))
+    return row(wanted, runfile.ScheduleSettings(), view, lambda _: inbox(*members))
 
 
 @pytest.mark.parametrize("name", CENTRALITIES)
@@ -169,7 +169,9 @@ def test_a_device_without_in_neighbors_keeps_its_vector(name):
 
 
 def test_plain_weights_have_no_sign():
-    plain = row(strategy("degree", normalize="plain"), runfile.Schedule(), Neighborhood(FAN, 3))
+    plain = row(
+        strategy("degree", normalize="plain"), runfile.ScheduleSettings(), Neighborhood(FAN, 3)
+    )
     np.testing.assert_array_equal(weights(3, [2], normalize="plain"), plain)
 
 
@@ -189,7 +191,7 @@ def test_vectors_that_are_no_numbers_still_give_weights():
     view = Neighborhood(FAN, 3)
     found = row(
         strategy("degree_similarity"),
-        runfile.Schedule(),
+        runfile.ScheduleSettings(),
         view,
         lambda _: inbox(ALIKE, ALIKE, lost, ALIKE, APART, ALIKE),
     )

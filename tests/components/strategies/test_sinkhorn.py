@@ -20,7 +20,7 @@ def named(name, devices, **settings):
 
 def matrix(graph, name="sinkhorn", round=0, **settings):
     strategy = runfile.validate({"strategy": {"name": name, **settings}}, KINDS).strategy
-    return mixing_matrix(graph, strategy, runfile.Schedule(), round)
+    return mixing_matrix(graph, strategy, runfile.ScheduleSettings(), round)
 
 
 def closed(graph):

@@ -28,7 +28,7 @@ from tests.matrices import mixing_matrix, spectral_gap
 KINDS = {"topology": TOPOLOGIES, "strategy": STRATEGIES, "schedule": SCHEDULES}
 CENTRAL = ["betweenness", "closeness", "degree", "eigenvector"]
 WEIGHING = sorted(name for name in STRATEGIES if not combines(name))
-SCHEDULE = runfile.Schedule()
+SCHEDULE = runfile.ScheduleSettings()
 
 
 def strategy(name, **settings):

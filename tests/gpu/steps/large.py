@@ -9,14 +9,14 @@ import torch
 from findings import kind, left, note, real, trying
 
 from mpidl.components.models import MODELS, Shape
-from mpidl.config.runfile import Evaluation, Training
+from mpidl.config.runfile import EvaluationSettings, TrainingSettings
 from mpidl.devices.batch import Batch
 from mpidl.devices.device import Device, Samples
 from mpidl.exchange import BACKENDS, Wiring
 from mpidl.ranks.accelerators import settle
 from mpidl.ranks.node import Node
 
-TRAINING = Training(steps=2, batch_size=32, lr=0.01)
+TRAINING = TrainingSettings(steps=2, batch_size=32, lr=0.01)
 MODEL, NUMBERS = ("resnet18", 11_173_962) if real() else ("logistic", 111_739)
 
 
@@ -88,7 +88,7 @@ def evaluate(devices: int, hardware: torch.device) -> None:
         if left() < 6:
             note(f"evaluation.{size}", "no time was left")
             continue
-        wanted = Evaluation(batch_size=size)
+        wanted = EvaluationSettings(batch_size=size)
         taken = timed(lambda wanted=wanted: batch.evaluate(tests, 10, wanted), hardware, times=1)
         note(f"evaluation.{size}", f"{taken:.1f} ms for {devices} devices")
 

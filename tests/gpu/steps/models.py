@@ -9,7 +9,7 @@ from findings import kind, left, note, trying
 from torch import Tensor
 
 from mpidl.components.models import MODELS, Shape
-from mpidl.config.runfile import Training
+from mpidl.config.runfile import TrainingSettings
 from mpidl.devices.batch import Batch
 from mpidl.devices.device import Device, Samples
 from mpidl.ranks.accelerators import rounding
@@ -59,7 +59,7 @@ def compared(
         hardware: Where devices train.
         known: What the processor makes of it, where it was asked before, by whether in bfloat16.
     """
-    training = Training(steps=1, batch_size=16, lr=0.1, precision=precision)
+    training = TrainingSettings(steps=1, batch_size=16, lr=0.1, precision=precision)
     short = precision == "bfloat16"
     if short not in known:
         known[short] = step(name, model, training, "cpu", together=False, devices=1)
@@ -79,7 +79,7 @@ def compared(
 def step(
     name: str,
     model: torch.nn.Module,
-    training: Training,
+    training: TrainingSettings,
     hardware: str,
     together: bool,
     devices: int = DEVICES,
@@ -99,7 +99,7 @@ def step(
 
 
 def learners(
-    name: str, model: torch.nn.Module, training: Training, hardware: str, devices: int
+    name: str, model: torch.nn.Module, training: TrainingSettings, hardware: str, devices: int
 ) -> Iterator[Device]:
     """Devices with 16 random samples each."""
     for number in range(devices):
