@@ -29,6 +29,7 @@ from mpidl.exchange import (
 from mpidl.exchange.process_group import Ccl, Gloo, Lane, Xccl
 from mpidl.exchange.survey import Facts, choose, obstacle
 from mpidl.exchange.windows import Ipc, neighbors
+from mpidl.ranks import sharing
 from mpidl.ranks.node import Node
 
 pytestmark = pytest.mark.dealt
@@ -378,7 +379,7 @@ def test_a_window_opens_the_inboxes_of_shared_memory(comm, files):
 def test_a_window_to_another_gpu_reads_each_vector_once(comm, files, monkeypatch, graph):
     """Each rank on a GPU of its own: what several of its devices read is copied first."""
     made = make(comm, 3 * comm.size, GRAPHS[graph])
-    monkeypatch.setattr(windows, "distant", lambda comm, _: {*range(comm.size)} - {comm.rank})
+    monkeypatch.setattr(sharing, "distant", lambda comm, _: {*range(comm.size)} - {comm.rank})
     assert_same(run(comm, made, 100, Ipc), run(comm, made, 100, BACKENDS["shared"]))
     with built(comm, made, 100, Ipc) as exchange:
         far = [memory.data_ptr() for memory in exchange._foreign.values()]
