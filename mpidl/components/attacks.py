@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
-from mpidl.config.registry import Registry
+from mpidl.config.registry import Properties, Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-ATTACKS = Registry("attack")
+ATTACKS = Registry("attack", Properties)
 """``builder(vector, rng, /, ...)``: what is sent in place of a trained vector ``(P,)``.
 
 The generator is that of the device and the round.

@@ -2,17 +2,38 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable
-from functools import cache
-from typing import Any, TypeVar, get_type_hints
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
+from typing import Annotated, Any, Generic, TypeVar, get_type_hints, overload
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 
-from mpidl.config.faults import Fault
+from mpidl.config.faults import Fault, shown
 
 Builder = Callable[..., Any]
 F = TypeVar("F", bound=Builder)
+P = TypeVar("P", bound="Properties")
+
+
+class Properties(BaseModel):
+    """What builders of one kind say of themselves where they are registered, with defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Drawn(Properties):
+    """Properties of what figures show.
+
+    Attributes:
+        color: As ``"#rrggbb"``; empty for one that follows from the name.
+        marker: One of matplotlib's; empty for a circle.
+        order: Its place in figures and tables; those of the same place go by name.
+    """
+
+    color: Annotated[str, Field(pattern="^(#[0-9a-fA-F]{6})?$")] = ""
+    marker: str = ""
+    order: int = 1000
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -22,31 +43,73 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {match[0]!r}?" if match else f"known: {', '.join(known)}."
 
 
-class Registry(dict[str, Builder]):
+class Registry(dict[str, Builder], Generic[P]):
     """Named builders of one kind, filled by the files that define them.
 
     A builder takes what the program gives it as positional-only arguments, and what a run file may
     set as the others: their annotations (``Annotated[int, Field(ge=1)]``) are what is allowed.
+    What else the program has to know of it, it declares where it is registered.
+
+    Args:
+        kind: What messages call one of them.
+        properties: What they may declare.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, properties: type[P]) -> None:
         super().__init__()
         self.kind = kind
+        self._undeclared = properties()
+        self._declared: dict[Builder, P] = {}
 
-    def add(self, function: F) -> F:
-        """Register a function under its own name.
+    @overload
+    def add(self, function: F, /, **declared: Any) -> F: ...
+    @overload
+    def add(self, /, **declared: Any) -> Callable[[F], F]: ...
+    def add(self, function: F | None = None, /, **declared: Any) -> F | Callable[[F], F]:
+        """Register a function under its own name: ``@STRATEGIES.add``, with ``(...)`` or without.
+
+        Args:
+            function: The builder.
+            declared: Its properties, as far as they are not the defaults.
 
         Raises:
-            Fault: If another one has that name.
+            Fault: If another one has that name, or a property is none or cannot be that.
         """
+        if function is None:
+            return partial(self.add, **declared)
         name = function.__name__.rstrip("_")
         if self.get(name, function) is not function:
             raise Fault(
                 f"{self.kind} {name!r} is registered already, by {self[name].__module__}; call the "
                 f"one of {function.__module__} by another name."
             )
+        self._declared[function] = self._read(name, declared)
         self[name] = function
         return function
+
+    def properties(self, name: str) -> P:
+        """What a builder declares; the defaults for a name that nobody has registered here."""
+        builder = self.get(name)
+        return (
+            self._undeclared if builder is None else self._declared.get(builder, self._undeclared)
+        )
+
+    def having(self, **wanted: Any) -> list[str]:
+        """The names of those that declare all of this, in the order of registration."""
+        told = ((name, self.properties(name)) for name in self)
+        return [n for n, p in told if all(getattr(p, key) == wanted[key] for key in wanted)]
+
+    def _read(self, name: str, declared: dict[str, Any]) -> P:
+        try:
+            return type(self._undeclared)(**declared)
+        except ValidationError as error:
+            first, known = error.errors()[0], type(self._undeclared).model_fields
+            key = str(first["loc"][0])
+            what = f"{key} = {shown(declared[key])}: {first['msg'].rstrip('.')}."
+            if key not in known:
+                one = nearest(key, known) if known else "such builders have none."
+                what = f"{key} is no property; {one}"
+            raise Fault(f"{self.kind} {name!r}: {what}") from None
 
     def __missing__(self, name: str) -> Builder:
         raise Fault(f"Unknown {self.kind} {name!r}; {nearest(name, self)}")
@@ -83,6 +146,10 @@ class Registry(dict[str, Builder]):
             )
             for name in sorted(self)
         }
+
+
+Kinds = Mapping[str, Registry[Any]]
+"""By section of a run file what can be named there."""
 
 
 @cache

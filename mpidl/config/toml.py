@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError, create_model
 
 from mpidl.config import shipped
 from mpidl.config.faults import Fault, entry, shown
-from mpidl.config.registry import Registry, nearest
+from mpidl.config.registry import Kinds, Registry, nearest
 
 Tables = dict[str, Any]
 
@@ -72,7 +72,7 @@ def override(
     tables: Tables,
     texts: Sequence[str],
     sections: Mapping[str, type[BaseModel]],
-    kinds: Mapping[str, Registry],
+    kinds: Kinds,
 ) -> None:
     """Put ``section.key=value`` each into tables; of two that set the same the last holds.
 
@@ -103,7 +103,7 @@ def put(
     tables: Tables,
     settings: Sequence[tuple[str, str, Any]],
     sections: Mapping[str, type[BaseModel]],
-    kinds: Mapping[str, Registry],
+    kinds: Kinds,
 ) -> None:
     """Put values into tables, each by section and key; arguments as of :func:`override`.
 
@@ -151,7 +151,9 @@ def _namer(section: type[BaseModel]) -> str:
     return next(key for key in reversed(NAMERS) if key in section.model_fields)
 
 
-def _forget(table: dict[str, Any], section: type[BaseModel], registry: Registry, new: Any) -> None:
+def _forget(
+    table: dict[str, Any], section: type[BaseModel], registry: Registry[Any], new: Any
+) -> None:
     """Drop the parameters of the builder that a table names where it is to name another one."""
     namer = _namer(section)
     old = table.get(namer, section.model_fields[namer].default)
@@ -160,7 +162,7 @@ def _forget(table: dict[str, Any], section: type[BaseModel], registry: Registry,
             table.pop(key, None)
 
 
-def check(key: str, section: type[BaseModel], table: Any, registry: Registry | None) -> Any:
+def check(key: str, section: type[BaseModel], table: Any, registry: Registry[Any] | None) -> Any:
     """The settings that a table gives, with those of the builder that it names.
 
     Args:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl.config.faults import Fault
-from mpidl.config.registry import Registry
+from mpidl.config.registry import Properties, Registry
 from mpidl.ranks.node import Node
 from mpidl.ranks.world import Comm
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mpidl.exchange.memory import Exchange
 
-BACKENDS = Registry("exchange backend")
+BACKENDS = Registry("exchange backend", Properties)
 
 
 @dataclass(frozen=True)

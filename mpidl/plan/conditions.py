@@ -37,7 +37,7 @@ class Conditions:
     @property
     def complete(self) -> bool:
         """Whether the strategy replaces the graph by the complete one."""
-        return self.file.strategy.name in strategies.COMPLETE
+        return strategies.STRATEGIES.properties(self.file.strategy.name).complete
 
     @property
     def _everyone(self) -> bool:

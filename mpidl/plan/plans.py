@@ -87,7 +87,8 @@ class Plan(Conditions):
 
     def lasts(self, devices: Iterable[int]) -> bool:
         """Whether the rows of some devices are the same in every round."""
-        if self.looks or self.file.schedule.name != "constant" or not self.reliable:
+        steady = strategies.SCHEDULES.properties(self.file.schedule.name).steady
+        if self.looks or not steady or not self.reliable:
             return False
         graph, needed = self.round_graph(0), {*devices}
         if self.sequence is not None:

@@ -11,10 +11,11 @@ from mpidl.components.models import MODELS
 from mpidl.components.ood import OODS
 from mpidl.config import runfile
 from mpidl.config.faults import shown
+from mpidl.config.registry import Kinds
 from mpidl.config.runfile import RunFile
 from mpidl.exchange import BACKENDS
 
-KINDS = {
+KINDS: Kinds = {
     "topology": graphs.TOPOLOGIES,
     "strategy": strategies.STRATEGIES,
     "schedule": strategies.SCHEDULES,

@@ -3,6 +3,7 @@
 import networkx as nx
 
 from mpidl.components import graphs, strategies
+from mpidl.components.strategies import STRATEGIES
 from mpidl.config.faults import Fault, entry, shown
 from mpidl.config.runfile import RunFile
 from mpidl.plan import network
@@ -15,11 +16,11 @@ def check_weights(file: RunFile, graph: nx.DiGraph) -> None:
     Raises:
         Fault: If it has none.
     """
-    moving = graphs.sequence(graph)
-    if file.strategy.name == "given" and (moving is None or not moving.weighted):
+    moving, needs = graphs.sequence(graph), STRATEGIES.properties(file.strategy.name).needs
+    if "link weights" in needs and (moving is None or not moving.weighted):
         raise Fault(
-            "strategy.name = 'given': takes the weights of the topology, and this one comes "
-            "without; 'base_k' and 'matcha' have some."
+            f"strategy.name = {file.strategy.name!r}: takes the weights of the topology, and this "
+            "one comes without; 'base_k' and 'matcha' have some."
         )
 
 
@@ -34,11 +35,11 @@ def check_exchange(file: RunFile, devices: int, dense: int) -> None:
     Raises:
         Fault: If they do not.
     """
-    exchange, complete = file.exchange, file.strategy.name in strategies.COMPLETE
+    exchange, complete = file.exchange, STRATEGIES.properties(file.strategy.name).complete
     if exchange.backend == "allreduce" and not complete:
         raise Fault(
             "exchange.backend = 'allreduce': gives every device the mean of all, so strategy.name "
-            f"must be 'federated', not {file.strategy.name!r}."
+            f"must be {_any(STRATEGIES.having(complete=True))}, not {file.strategy.name!r}."
         )
     if exchange.mixing == "delayed" and exchange.backend not in ("auto", "mpi"):
         raise Fault(
@@ -66,6 +67,10 @@ def check_exchange(file: RunFile, devices: int, dense: int) -> None:
             f"strategy.name = {file.strategy.name!r}: links all devices to all, and {devices} "
             f"devices have more links than the {graphs.LINKS:,} that are allowed."
         )
+
+
+def _any(names: list[str]) -> str:
+    return " or ".join(map(repr, names))
 
 
 def _out_of(sequence: list[int], devices: int) -> str:
@@ -138,8 +143,9 @@ def check_algorithm(made: Plan) -> None:
         faults.append(f"{told} sends no models, of which attack.name could make lies.")
     if "a tree" in algorithm.needs and not graphs.tree(made.mixing_graph):
         faults.append(f"{told} needs a tree whose links go both ways, such as 'chain' or 'star'.")
-    if "equal weights" in algorithm.needs and strategy != "unweighted":
-        faults.append(f"{told} needs strategy.name = 'unweighted', not {strategy!r}.")
+    if "equal weights" in algorithm.needs and not STRATEGIES.properties(strategy).equal:
+        equal = _any(STRATEGIES.having(equal=True))
+        faults.append(f"{told} needs strategy.name = {equal}, not {strategy!r}.")
     if faults:
         raise Fault(*faults)
 

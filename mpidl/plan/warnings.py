@@ -7,12 +7,10 @@ import numpy.typing as npt
 
 from mpidl.components import graphs
 from mpidl.components.graphs import prediction
+from mpidl.components.strategies import STRATEGIES
 from mpidl.plan import Plan
 
 Array = npt.NDArray[np.float64]
-
-CORRECTIONS = frozenset({"exact_diffusion", "gradient_tracking"})
-"""Algorithms that lead to the optimum of all losses where W is doubly stochastic."""
 
 SEEN = 20
 """Rounds of a W that changes that are looked at."""
@@ -22,13 +20,6 @@ EVEN = 1e-9
 
 LITTLE = 0.5
 """Mass, of which the mean is 1, below which a device's steps become too long for its rate."""
-
-RULES = {
-    "trimmed_mean": (2, 1, "it takes the median, which of two is their mean"),
-    "median": (0, 3, "the median of two is their mean"),
-    "krum": (2, 3, "nothing is proved of it, and what it takes may be a lie"),
-}
-"""What a rule does in neighborhoods smaller than so many times ``liars`` and so many more."""
 
 
 def of(plan: Plan) -> list[str]:
@@ -54,8 +45,8 @@ def crowded(plan: Plan, sharing: int) -> list[str]:
 
 def _corrected(plan: Plan) -> list[str]:
     """Whether W lets an algorithm correct what different data do."""
-    name = plan.file.algorithm.name
-    if name not in CORRECTIONS or not (plan.looks or plan.devices <= prediction.CLOSE):
+    name, algorithm = plan.file.algorithm.name, plan.algorithm
+    if not algorithm.doubly or not (plan.looks or plan.devices <= prediction.CLOSE):
         return []
     if plan.looks:
         return [_uneven(name, "it need not lead to the optimum of all losses")]
@@ -66,9 +57,9 @@ def _corrected(plan: Plan) -> list[str]:
         weighted = "it leads to the optimum of losses weighted by influence, not of their mean"
         other = "it need not lead to the optimum of all losses"
         lines.append(_uneven(name, weighted if plan.steady else other))
-    if name == "exact_diffusion" and plan.steady and (growth := _growth(matrices[0])) > 1 - EVEN:
+    if algorithm.extrapolates and plan.steady and (growth := _growth(matrices[0])) > 1 - EVEN:
         lines.append(
-            "exact_diffusion does not settle by this W with a small training.lr: what it remembers "
+            f"{name} does not settle by this W with a small training.lr: what it remembers "
             f"grows by a factor of up to {growth:.3g} a round; it needs a symmetric W, and with "
             "algorithm.lazy = 0 one whose eigenvalues are above -1/3"
         )
@@ -94,16 +85,16 @@ def _growth(matrix: Array) -> float:
 
 
 def _masses(plan: Plan) -> list[str]:
-    """How much mass push-sum leaves to the devices in the long run, where W is steady."""
-    if plan.file.algorithm.name != "push_sum" or not plan.steady or not plan.dense:
+    """How much mass is left to the devices in the long run, where senders share out masses."""
+    if not plan.algorithm.columns or not plan.steady or not plan.dense:
         return []
-    mass = plan.devices * graphs.stationary(plan.matrix().T)
+    name, mass = plan.file.algorithm.name, plan.devices * graphs.stationary(plan.matrix().T)
     # The first of those that are alike but for rounding, so that all machines say the same.
     least, most = int(np.argmax(mass < mass.min() + EVEN)), float(mass.max())
     if most - mass[least] < EVEN:
-        return ["push_sum: all masses are 1 in the long run"]
-    line = f"push_sum: masses are {mass[least]:.3g} (device {least}) to {most:.3g} in the long run"
-    if plan.file.algorithm.model_dump()["steps"] == "by_mass":
+        return [f"{name}: all masses are 1 in the long run"]
+    line = f"{name}: masses are {mass[least]:.3g} (device {least}) to {most:.3g} in the long run"
+    if plan.algorithm.by_mass:
         return [f"{line}, by which steps count"]
     longest = f"up to {1 / mass[least]:.3g} times as long"
     if mass[least] < EVEN:
@@ -117,23 +108,23 @@ def _liars(plan: Plan) -> list[str]:
     """Where neighborhoods are too small for a rule against liars, or have too many of them."""
     settings = plan.file.strategy.model_dump()
     name, liars = settings["name"], settings.get("liars", 0)
-    if name not in RULES:
+    least = STRATEGIES.properties(name).least
+    if least is None:
         return []
-    a, b, does = RULES[name]
-    needed, lines = a * liars + b, []
+    needed, lines = least.times * liars + least.more, []
     if few := _smaller(plan, needed):
-        what = f" for strategy.liars = {liars}" if a else ""
+        what = f" for strategy.liars = {liars}" if least.times else ""
         lines.append(
             f"{name} needs neighborhoods of {needed}{what}, the device itself among them, and "
-            f"{_of(few, plan)} smaller ones{_when(plan)}: there {does}"
+            f"{_of(few, plan)} smaller ones{_when(plan)}: there {least.otherwise}"
         )
-    if a and (many := sum(count > liars for count in _heard(plan, plan.attackers))):
+    if least.times and (many := sum(count > liars for count in _heard(plan, plan.attackers))):
         more = f"more attackers in the neighborhood than strategy.liars = {liars}"
         lines.append(f"{_of(many, plan)} {more}")
     selected = settings.get("selected", 1)
     if selected > 1 and (all_in := _smaller(plan, selected + 1)):
         lines.append(
-            f"krum takes the mean of strategy.selected = {selected} members, and "
+            f"{name} takes the mean of strategy.selected = {selected} members, and "
             f"{_of(all_in, plan)} no more{_when(plan)}: there that is the mean of all"
         )
     return lines

@@ -9,6 +9,7 @@ import numpy as np
 
 from mpidl.components import graphs
 from mpidl.components.graphs import prediction
+from mpidl.components.strategies import STRATEGIES
 from mpidl.devices.data import Stock
 from mpidl.plan import Plan, network, sentences
 from mpidl.preview import facts, forecast
@@ -190,8 +191,9 @@ def _ranges(plan: Plan, found: dict[str, Any]) -> list[str]:
     samples = found["samples"]
     least, most = min(samples), max(samples)
     lines = [f"samples per device: {least}" + (f" to {most}" if most > least else "")]
-    if plan.file.strategy.name in ("betweenness", "closeness"):
-        lines.append(f"{plan.file.strategy.name} is exact, over the paths between all devices")
+    centrality = STRATEGIES.properties(plan.file.strategy.name).centrality
+    if centrality in graphs.OVER_PATHS:
+        lines.append(f"{centrality} is exact, over the paths between all devices")
     return lines
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from mpidl import plan
 from mpidl.components import graphs, strategies
 from mpidl.components.graphs import prediction
+from mpidl.components.strategies import STRATEGIES
 from mpidl.config import toml
 from mpidl.config.faults import Fault, Parser, command, shown
 from mpidl.config.registry import nearest
@@ -25,8 +26,7 @@ DEVICES = 16
 
 UNSEEN = "weights follow from the vectors that arrive"
 
-UNKNOWN = {"weighted": "weights follow from samples, which mpidl.run --check places"}
-"""Strategies whose W says nothing here, and why."""
+UNPLACED = "weights follow from samples, which mpidl.run --check places"
 
 
 def parser() -> Parser:
@@ -85,7 +85,7 @@ def values(made: Plan) -> dict[str, Any]:
         "degree": [int(degree) for _, degree in made.graph.in_degree],
         **(prediction.of_graph(made.graph) if close else {}),
     }
-    rows = {name: _strategy(made, name) for name in strategies.STRATEGIES}
+    rows = {name: _strategy(made, name) for name in STRATEGIES}
     found["strategies"] = rows
     if close and made.devices > 1:
         found["advice"] = advised(rows)
@@ -94,8 +94,10 @@ def values(made: Plan) -> dict[str, Any]:
 
 def _strategy(made: Plan, name: str) -> dict[str, Any]:
     """What one strategy makes of the graph, or ``left_out``: why that is not known."""
-    if name in UNKNOWN or strategies.looks(name):
-        return {"left_out": UNKNOWN.get(name, UNSEEN)}
+    if strategies.looks(name):
+        return {"left_out": UNSEEN}
+    if "samples" in STRATEGIES.properties(name).needs:
+        return {"left_out": UNPLACED}
     try:
         own = plan.make(dataclasses.replace(made.file, strategy=named(made, name)), 1, made.graph)
         return facts.weighed(own)
@@ -106,12 +108,10 @@ def _strategy(made: Plan, name: str) -> dict[str, Any]:
 def named(made: Plan, name: str) -> StrategySettings:
     """A strategy with what the run file says of those of its settings that its own has too."""
     own = made.file.strategy
-    if own.name == name:
-        return own
-    known = {*StrategySettings.model_fields, *strategies.STRATEGIES.settings(name).model_fields}
+    known = {*StrategySettings.model_fields, *STRATEGIES.settings(name).model_fields}
     told = {key: value for key, value in own.model_dump().items() if key in known}
     section: StrategySettings = toml.check(
-        "strategy", StrategySettings, {**told, "name": name}, strategies.STRATEGIES
+        "strategy", StrategySettings, {**told, "name": name}, STRATEGIES
     )
     return section
 
@@ -125,13 +125,18 @@ def advised(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
     found = {
         name: row["passage_worst"][row["fastest"]]
         for name, row in rows.items()
-        if row.get("fastest") is not None and name not in {*strategies.COMPLETE, "random"}
+        if row.get("fastest") is not None and _advisable(name)
     }
     if not found:
         return None
     # Of equal ones the first, which is the simplest.
     name = min(found, key=lambda one: found[one])
     return {"strategy": name, "device": rows[name]["fastest"], "passage_worst": found[name]}
+
+
+def _advisable(name: str) -> bool:
+    told = STRATEGIES.properties(name)
+    return not (told.complete or told.chance)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from mpidl.components.strategies import COMPLETE
+from mpidl.components.strategies import STRATEGIES
 from mpidl.report import failures, labels, measures
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _failed(run: "xr.Dataset") -> list[str]:
 
 def _apart(run: "xr.Dataset") -> list[str]:
     """Of a graph that falls apart, unless the strategy mixes over the complete one anyway."""
-    if run.attrs["strategy.name"] in COMPLETE:
+    if STRATEGIES.properties(str(run.attrs["strategy.name"])).complete:
         return []
     devices, edges = run.sizes["device"], run["edges"].to_numpy()
     links = coo_array((np.ones(len(edges)), tuple(edges.T)), shape=(devices, devices))

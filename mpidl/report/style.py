@@ -13,6 +13,9 @@ import matplotlib
 from matplotlib.colors import Colormap, to_hex, to_rgb
 from matplotlib.typing import ColorType, LineStyleType
 
+from mpidl.components.algorithms import ALGORITHMS
+from mpidl.components.strategies import STRATEGIES
+from mpidl.config.registry import Drawn
 from mpidl.report.labels import JOINT
 
 FILE = Path(__file__).with_name("mpidl.mplstyle")
@@ -52,44 +55,8 @@ PHASES = {
 }
 """Of a round, in order."""
 
-STRATEGIES = {
-    "unweighted": ("#7d7d7d", "o"),
-    "weighted": ("#009e73", "s"),
-    "random": ("#bd8800", "^"),
-    "federated": ("#8a63c9", "D"),
-    "metropolis_hastings": ("#8c6239", "P"),
-    "sinkhorn": ("#4d8f3a", "X"),
-    "given": ("#496893", "2"),
-    "none": ("#919191", "x"),
-    "degree": ("#0072b2", "v"),
-    "betweenness": ("#d55e00", "<"),
-    "closeness": ("#3f9ac9", ">"),
-    "eigenvector": ("#ab416c", "h"),
-    "degree_similarity": ("#2f9aa0", "d"),
-    "betweenness_similarity": ("#c77b5a", "p"),
-    "trimmed_mean": ("#5f8a3a", "*"),
-    "median": ("#436f61", "+"),
-    "krum": ("#b8476b", "H"),
-    "clipped_gossip": ("#5261af", "8"),
-}
-"""Colour and marker of each strategy, in the order in which figures show them."""
-
-ALGORITHMS = {
-    "dsgd": ("#6b7280", "o"),
-    "quasi_global_momentum": ("#b45309", "s"),
-    "exact_diffusion": ("#305ddb", "^"),
-    "gradient_tracking": ("#c12365", "v"),
-    "push_sum": ("#0f766e", "D"),
-    "choco": ("#7c3aed", "P"),
-    "relay_sum": ("#64a20d", "h"),
-    "asynchronous": ("#bf3131", "<"),
-}
-"""The same of each algorithm, where these and not the strategies differ."""
-
 OTHERS = ("#5b7f2b", "#c05a9a", "#4a5fc1", "#9a8b2f", "#b0423f", "#3f8f8a", "#7b5a9e", "#6e7f95")
 """Colours of strategies that are not known here."""
-
-_LOOKS = STRATEGIES | ALGORITHMS
 
 LINES: tuple[LineStyleType, ...] = (
     "-",
@@ -154,12 +121,15 @@ def base(strategy: str) -> str:
     return strategy.partition(",")[0].partition(JOINT)[0].strip()
 
 
+def drawn(name: str) -> Drawn:
+    """What an algorithm or a strategy declares of its look in figures."""
+    return (ALGORITHMS if name in ALGORITHMS else STRATEGIES).properties(name)
+
+
 def color(strategy: str) -> str:
     """The colour of a strategy, by the name in its label."""
     name = base(strategy)
-    if name in _LOOKS:
-        return _LOOKS[name][0]
-    return OTHERS[zlib.crc32(name.encode()) % len(OTHERS)]
+    return drawn(name).color or OTHERS[zlib.crc32(name.encode()) % len(OTHERS)]
 
 
 def line(strategy: str, among: Sequence[str] = ()) -> LineStyleType:
@@ -174,20 +144,17 @@ def line(strategy: str, among: Sequence[str] = ()) -> LineStyleType:
 
 def marker(strategy: str, among: Sequence[str] = ()) -> str:
     """The marker of a strategy; arguments as of :func:`line`."""
-    name = base(strategy)
-    own = _LOOKS.get(name, ("", "o"))[1]
+    own = drawn(base(strategy)).marker or MARKERS[0]
     place = variant(strategy, among, len(MARKERS))
     return MARKERS[(MARKERS.index(own) + place) % len(MARKERS)] if own in MARKERS else own
 
 
 def ordered(strategies: Iterable[str]) -> list[str]:
     """Labels in the order in which figures show them, each once."""
-    names = list(_LOOKS)
 
     def key(label: str) -> tuple[list[tuple[int, str]], list[float], str]:
         called = label.partition(",")[0].split(JOINT)
-        places = [(names.index(one) if one in names else len(names), one) for one in called]
-        return places, _numbers(label), label
+        return [(drawn(one).order, one) for one in called], _numbers(label), label
 
     return sorted(set(strategies), key=key)
 

@@ -111,7 +111,7 @@ def _names(section: str) -> list[str]:
     return lines
 
 
-def _namer(registry: Registry) -> str:
+def _namer(registry: Registry[Any]) -> str:
     return "backend" if registry.kind == "exchange backend" else "name"
 
 

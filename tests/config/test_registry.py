@@ -6,12 +6,19 @@ import pytest
 from pydantic import Field, ValidationError
 
 from mpidl.config.faults import Fault
-from mpidl.config.registry import Registry
+from mpidl.config.registry import Properties, Registry
+
+
+class Told(Properties):
+    """What things declare."""
+
+    loud: bool = False
+    weight: int = 1
 
 
 @pytest.fixture
 def registry():
-    return Registry("thing")
+    return Registry("thing", Told)
 
 
 def test_a_name_that_is_taken_is_refused(registry):
@@ -22,6 +29,35 @@ def test_a_name_that_is_taken_is_refused(registry):
     with pytest.raises(Fault, match=told):
         registry.add(other)
     assert registry["thing"] is one
+
+
+def test_what_a_builder_declares_is_read_by_its_name(registry):
+    @registry.add(loud=True)
+    def thing(): ...
+
+    @registry.add
+    def other(): ...
+
+    assert registry.properties("thing") == Told(loud=True)
+    assert [registry.properties(name) for name in ("other", "unknown")] == [Told(), Told()]
+    assert registry.having(loud=True) == ["thing"]
+    assert registry.having(weight=1) == ["thing", "other"]
+    registry["thing"] = other
+    assert registry.properties("thing") == Told()
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ({"lout": True}, "lout is no property; did you mean 'loud'"),
+        ({"x": 1}, "x is no property; known: loud, weight"),
+        ({"loud": "yes"}, "loud = 'yes': Input should be a valid boolean"),
+    ],
+)
+def test_what_is_no_property_is_refused(registry, declared, told):
+    with pytest.raises(Fault, match=f"^thing 'postponed': {told}"):
+        registry.add(**declared)(postponed)
+    assert not registry
 
 
 POSTPONED = """

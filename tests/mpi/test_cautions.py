@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from mpidl.components.algorithms import ALGORITHMS
 from mpidl.plan import warnings
 from mpidl.ranks import sharing
 from tests.proof import laboratory
@@ -20,7 +21,7 @@ def alone(comm):
         pytest.skip("says the same on any number of ranks")
 
 
-@pytest.mark.parametrize("name", sorted(warnings.CORRECTIONS))
+@pytest.mark.parametrize("name", sorted(n for n in ALGORITHMS if ALGORITHMS[n]().doubly))
 def test_corrections_by_an_uneven_w_find_the_optimum_weighted_by_influence(comm, name):
     """At rest devices agree on x with ``p' s(x) = 0``, where ``p' W = p'``."""
     problem, settings = drawn(0.1), (*FEW, "strategy.name=unweighted", f"algorithm.name={name}")

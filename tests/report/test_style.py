@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from mpidl.components.algorithms import ALGORITHMS
+from mpidl.components.strategies import STRATEGIES
 from mpidl.report import page, style
 from mpidl.report.figures import drawing
 
@@ -13,7 +15,7 @@ PAPERS = set(re.findall(r"--paper: (#[0-9a-f]{6})", CSS))
 COLORS = {
     **style.KINDS,
     **style.PHASES,
-    **{name: color for name, (color, _) in {**style.STRATEGIES, **style.ALGORITHMS}.items()},
+    **{name: style.color(name) for name in (*STRATEGIES, *ALGORITHMS)},
     **dict(enumerate(style.OTHERS)),
     **{
         f"step {count}, {at}": c for count in range(1, 9) for at, c in enumerate(style.steps(count))

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mpidl.config.registry import Registry
+from mpidl.config.registry import Drawn, Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-ALGORITHMS = Registry("algorithm")
+ALGORITHMS = Registry("algorithm", Drawn)
 """``builder(...) -> Algorithm``, from what a run file sets."""
 
 
@@ -144,6 +144,10 @@ class Algorithm:
         trains: Whether a device begins a training in a round, by seed, device and round.
         tells: The series in which it records numbers.
         needs: What it asks of network, graph and strategy.
+        doubly: Whether it is made for a W that is doubly stochastic: with one it leads to the
+            optimum of all losses.
+        extrapolates: Whether it mixes ``2 x - x_before``, less gradients, of which some parts grow
+            where W is not symmetric.
     """
 
     setup: Step = _nothing
@@ -160,6 +164,8 @@ class Algorithm:
     trains: Callable[[int, int, int], bool] = _always
     tells: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
+    doubly: bool = False
+    extrapolates: bool = False
 
     @property
     def plain(self) -> bool:

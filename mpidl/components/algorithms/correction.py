@@ -8,7 +8,7 @@ from pydantic import Field
 from mpidl.components.algorithms.base import ALGORITHMS, Algorithm, Lengths, State
 
 
-@ALGORITHMS.add
+@ALGORITHMS.add(color="#305ddb", marker="^", order=30)
 def exact_diffusion(
     lazy: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.5,
 ) -> Algorithm:
@@ -33,11 +33,18 @@ def exact_diffusion(
         return {"adapted": lengths.learned}
 
     return Algorithm(
-        setup=setup, give=give, keeps=keeps, starts=True, lazy=lazy, needs=("on time",)
+        setup=setup,
+        give=give,
+        keeps=keeps,
+        starts=True,
+        lazy=lazy,
+        needs=("on time",),
+        doubly=True,
+        extrapolates=True,
     )
 
 
-@ALGORITHMS.add
+@ALGORITHMS.add(color="#c12365", marker="v", order=40)
 def gradient_tracking() -> Algorithm:
     """Each device follows an estimate y of the mean step of all, which travels beside its model.
 
@@ -62,4 +69,11 @@ def gradient_tracking() -> Algorithm:
     def travels(lengths: Lengths) -> int:
         return lengths.size + lengths.learned
 
-    return Algorithm(give=give, keeps=keeps, starts=True, travels=travels, needs=("on time",))
+    return Algorithm(
+        give=give,
+        keeps=keeps,
+        starts=True,
+        travels=travels,
+        needs=("on time",),
+        doubly=True,
+    )

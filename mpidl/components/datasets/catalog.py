@@ -9,7 +9,7 @@ import numpy.typing as npt
 from mpidl.components.datasets import strata
 from mpidl.config import seeds
 from mpidl.config.faults import Fault, shown
-from mpidl.config.registry import Registry
+from mpidl.config.registry import Properties, Registry
 
 Array = npt.NDArray[Any]
 
@@ -52,7 +52,7 @@ class Dataset:
         return tuple(self.train_inputs.shape[1:])
 
 
-class Datasets(Registry):
+class Datasets(Registry[Properties]):
     """Builders ``(folder: Path | None, seed: int, /, **parameters) -> Dataset``.
 
     ``folder`` is where the files lie, for those read from files. Splits are fixed, so the present
@@ -72,7 +72,7 @@ class Datasets(Registry):
         return dataset
 
 
-DATASETS = Datasets("data set")
+DATASETS = Datasets("data set", Properties)
 
 
 def _faults(made: Any) -> list[str]:

@@ -9,7 +9,7 @@ import networkx as nx
 
 from mpidl.components.graphs import changing, finite, matcha  # noqa: F401
 from mpidl.components.graphs.arrays import chances, components, diameter, ends, hops, symmetric
-from mpidl.components.graphs.centralities import CENTRALITIES, centrality, ranking
+from mpidl.components.graphs.centralities import CENTRALITIES, OVER_PATHS, centrality, ranking
 from mpidl.components.graphs.communities import bridges, communities, modularity, undirected
 from mpidl.components.graphs.drawing import picture
 from mpidl.components.graphs.families import LINKS, TOPOLOGIES
@@ -40,6 +40,7 @@ from mpidl.config.runfile import TopologySettings
 __all__ = [
     "CENTRALITIES",
     "LINKS",
+    "OVER_PATHS",
     "TOPOLOGIES",
     "Neighborhood",
     "Sequence",
@@ -185,23 +186,8 @@ def _check_connected(graph: nx.DiGraph, section: TopologySettings) -> None:
         source = f"The {section.name} graph with topology.seed = {section.seed}"
         if sequence(graph) is not None:
             source += ", over the training.rounds of the run,"
-        remedy = _REMEDIES.get(section.name, "take another topology.seed")
+        remedy = TOPOLOGIES.properties(section.name).remedy
     raise Fault(
         f"{source} falls apart into {count} components that cannot all reach each other: "
         f"{remedy}, or set topology.allow_disconnected = true."
     )
-
-
-_REMEDIES = {
-    "base_k": "take more training.rounds",
-    "one_peer_exponential": "take more training.rounds",
-    "matcha": "take another topology.base, or more training.rounds",
-    "mobility": "take a larger topology.radius or more training.rounds",
-    "epidemic": "take a larger topology.degree or more training.rounds",
-    "random_matching": "take more training.rounds",
-    "regular_each_round": "take a larger topology.degree or more training.rounds",
-    "erdos_renyi": "take a larger topology.probability or another topology.seed",
-    "random_geometric": "take a larger topology.radius or another topology.seed",
-    "random_regular": "take a larger topology.degree or another topology.seed",
-    "stochastic_block_model": "take a larger topology.between or another topology.seed",
-}

@@ -77,6 +77,9 @@ CENTRALITIES: dict[str, Callable[[nx.DiGraph], Vector]] = {
 }
 """The measures by name, as networkx defines them; undirected where all links go both ways."""
 
+OVER_PATHS = {betweenness.__name__, closeness.__name__}
+"""Those that count shortest paths between all devices."""
+
 _known: WeakKeyDictionary[nx.DiGraph, dict[str, Vector]] = WeakKeyDictionary()
 
 

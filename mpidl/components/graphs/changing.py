@@ -26,7 +26,7 @@ LEG = 64
 """Steps of all devices that are drawn together."""
 
 
-@TOPOLOGIES.add
+@TOPOLOGIES.add(remedy="take more training.rounds")
 def random_matching(devices: int, seed: int, /) -> Sequence:
     """Changes: in each round all devices meet in pairs drawn at random; of an odd N one is alone.
 
@@ -40,7 +40,7 @@ def random_matching(devices: int, seed: int, /) -> Sequence:
     return Sequence(devices, draw)
 
 
-@TOPOLOGIES.add
+@TOPOLOGIES.add(remedy="take a larger topology.degree or more training.rounds")
 def regular_each_round(devices: int, seed: int, /, degree: Count = 3) -> Sequence:
     """Changes: each round another random graph in which every device has the same degree.
 
@@ -60,7 +60,7 @@ def regular_each_round(devices: int, seed: int, /, degree: Count = 3) -> Sequenc
     return Sequence(devices, draw)
 
 
-@TOPOLOGIES.add
+@TOPOLOGIES.add(remedy="take a larger topology.degree or more training.rounds")
 def epidemic(
     devices: int,
     seed: int,
@@ -94,7 +94,7 @@ def epidemic(
     return Sequence(devices, drawn)
 
 
-@TOPOLOGIES.add
+@TOPOLOGIES.add(remedy="take a larger topology.radius or more training.rounds")
 def mobility(
     devices: int, seed: int, /, radius: Radius | None = None, speed: Speed = 0.05
 ) -> Sequence:

@@ -8,9 +8,20 @@ import networkx as nx
 from pydantic import Field
 
 from mpidl.config.faults import Fault
-from mpidl.config.registry import Registry
+from mpidl.config.registry import Properties, Registry
 
-TOPOLOGIES = Registry("topology")
+
+class TopologyProperties(Properties):
+    """What a family of graphs declares.
+
+    Attributes:
+        remedy: What to do where such a graph falls apart, as a part of a sentence.
+    """
+
+    remedy: str = "take another topology.seed"
+
+
+TOPOLOGIES = Registry("topology", TopologyProperties)
 """``builder(devices, seed, /, ...)``: a graph on the nodes 0..N-1, without self-loops.
 
 One that changes from round to round is a :class:`mpidl.components.graphs.sequences.Sequence`.
@@ -104,7 +115,7 @@ def exponential(devices: int, seed: int, /) -> nx.DiGraph:
     return graph
 
 
-@TOPOLOGIES.add
+@TOPOLOGIES.add(remedy="take a larger topology.probability or another topology.seed")
 def erdos_renyi(devices: int, seed: int, /, probability: Positive | None = None) -> nx.Graph:
     """Each pair is linked with one probability, by default ``2 ln(N) / N``; may fall apart.
 
@@ -156,7 +167,7 @@ def barabasi_albert(devices: int, seed: int, /, m: Count = 2) -> nx.Graph:
     return nx.barabasi_albert_graph(devices, m, seed=seed)
 
 
-@TOPOLOGIES.add
+@TOPOLOGIES.add(remedy="take a larger topology.between or another topology.seed")
 def stochastic_block_model(
     devices: int,
     seed: int,
@@ -186,7 +197,7 @@ def stochastic_block_model(
     return nx.convert_node_labels_to_integers(nx.stochastic_block_model(sizes, odds, seed=seed))
 
 
-@TOPOLOGIES.add
+@TOPOLOGIES.add(remedy="take a larger topology.degree or another topology.seed")
 def random_regular(devices: int, seed: int, /, degree: Count = 3) -> nx.Graph:
     """Drawn at random from the graphs in which every device has the same degree.
 
@@ -203,7 +214,7 @@ def random_regular(devices: int, seed: int, /, degree: Count = 3) -> nx.Graph:
     return drawn if sparse == degree else nx.complement(drawn)
 
 
-@TOPOLOGIES.add
+@TOPOLOGIES.add(remedy="take a larger topology.radius or another topology.seed")
 def random_geometric(devices: int, seed: int, /, radius: Radius | None = None) -> nx.Graph:
     """Points in the unit square, linked when no farther apart than a radius; may fall apart.
 

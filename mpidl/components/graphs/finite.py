@@ -16,7 +16,7 @@ Meeting = tuple[int, int, float]
 Rounds = list[list[Meeting]]
 
 
-@TOPOLOGIES.add
+@TOPOLOGIES.add(remedy="take more training.rounds")
 def one_peer_exponential(devices: int, seed: int, /) -> Sequence:
     """Changes: each device hears one, that 1, 2, 4, ... before it around a circle, in turn.
 
@@ -33,7 +33,7 @@ def one_peer_exponential(devices: int, seed: int, /) -> Sequence:
     return Sequence(devices, draw, period)
 
 
-@TOPOLOGIES.add
+@TOPOLOGIES.add(remedy="take more training.rounds")
 def base_k(devices: int, seed: int, /, degree: Count = 1) -> Sequence:
     """Changes: Base-(k+1) graphs, in each of which a device hears at most k = ``degree`` others.
 

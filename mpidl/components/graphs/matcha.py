@@ -23,7 +23,7 @@ CLOSE = 1e-4
 """Steps, and the share of connectivity that a further one has to promise."""
 
 
-@TOPOLOGIES.add
+@TOPOLOGIES.add(remedy="take another topology.base, or more training.rounds")
 def matcha(
     devices: int, seed: int, /, base: str = "barabasi_albert", budget: Positive = 0.5
 ) -> Sequence:

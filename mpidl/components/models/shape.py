@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field
 
 from mpidl.config.faults import Fault
-from mpidl.config.registry import Registry
+from mpidl.config.registry import Properties, Registry
 
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
 Depth = Annotated[int, Field(ge=1, le=1000)]
@@ -92,7 +92,7 @@ class Trial(Shape):
         raise Fits
 
 
-class Models(Registry):
+class Models(Registry[Properties]):
     """Builders ``(shape, /, **parameters) -> nn.Module``; the caller seeds torch's generator.
 
     A builder checks its parameters, then asks its shape, then imports torch.
@@ -108,7 +108,7 @@ class Models(Registry):
             self.build(section, Trial(shape.inputs, shape.outputs, shape.vocabulary))
 
 
-MODELS = Models("model")
+MODELS = Models("model", Properties)
 
 
 def divide(width: int, heads: int) -> None:

@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from mpidl.components.datasets import strata
 from mpidl.config.faults import Fault
-from mpidl.config.registry import Registry
+from mpidl.config.registry import Properties, Registry
 
 Array = npt.NDArray[Any]
 Rng = np.random.Generator
 
-OODS = Registry("OOD kind")
+OODS = Registry("OOD kind", Properties)
 """Builders of kinds: ``builder(shape: Shape, /, **parameters) -> Shift``."""
 
 

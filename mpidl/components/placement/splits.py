@@ -21,7 +21,7 @@ from mpidl.components import graphs
 from mpidl.components.placement.location import Centrality
 from mpidl.components.placement.tables import apportion, cut, deal, fill, log_dirichlet
 from mpidl.config.faults import Fault
-from mpidl.config.registry import Registry
+from mpidl.config.registry import Properties, Registry
 from mpidl.config.seeds import stream
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 Concentration = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
-PLACEMENTS = Registry("placement")
+PLACEMENTS = Registry("placement", Properties)
 """Builders ``(labels (n,), graph, seed, /, ...)`` of N disjoint, non-empty, ascending index arrays.
 
 Every sample is placed on one device. Fewer samples than devices is a :class:`Fault`, but for

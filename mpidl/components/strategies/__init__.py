@@ -17,7 +17,6 @@ from mpidl.config.registry import Builder
 from mpidl.config.runfile import ScheduleSettings, StrategySettings
 
 __all__ = [
-    "COMPLETE",
     "SCHEDULES",
     "STRATEGIES",
     "Inbox",
@@ -35,9 +34,6 @@ __all__ = [
     "temperature",
     "timeless",
 ]
-
-COMPLETE = frozenset({"federated"})
-"""Strategies that replace the graph by the complete one; their mixture is one mean of all."""
 
 EXTREME = 1e300
 """Coefficients are cut off here, so that one over a tiny temperature stays finite."""

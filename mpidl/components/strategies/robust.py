@@ -12,6 +12,7 @@ from pydantic import Field
 
 from mpidl.components.graphs import Neighborhood
 from mpidl.components.strategies.inbox import Inbox
+from mpidl.components.strategies.properties import Least
 from mpidl.components.strategies.weights import STRATEGIES, Array, metropolis_hastings
 
 if TYPE_CHECKING:
@@ -24,7 +25,12 @@ Liars = Annotated[int, Field(ge=0, le=10**6)]
 """How many members may lie."""
 
 
-@STRATEGIES.add
+@STRATEGIES.add(
+    color="#5f8a3a",
+    marker="*",
+    order=150,
+    least=Least(times=2, more=1, otherwise="it takes the median, which of two is their mean"),
+)
 def trimmed_mean(view: Neighborhood, inbox: Inbox, /, liars: Liars = 1) -> "Tensor":
     """Of each number the mean without the ``liars`` lowest and as many highest, ``(P,)``.
 
@@ -34,7 +40,12 @@ def trimmed_mean(view: Neighborhood, inbox: Inbox, /, liars: Liars = 1) -> "Tens
     return _by_columns(inbox, lambda ranked: _middle(ranked, liars))
 
 
-@STRATEGIES.add
+@STRATEGIES.add(
+    color="#436f61",
+    marker="+",
+    order=160,
+    least=Least(times=0, more=3, otherwise="the median of two is their mean"),
+)
 def median(view: Neighborhood, inbox: Inbox, /) -> "Tensor":
     """Of each number the median, ``(P,)``; the mean of the two in the middle where K is even.
 
@@ -43,7 +54,14 @@ def median(view: Neighborhood, inbox: Inbox, /) -> "Tensor":
     return _by_columns(inbox, lambda ranked: _middle(ranked, len(ranked)))
 
 
-@STRATEGIES.add
+@STRATEGIES.add(
+    color="#b8476b",
+    marker="H",
+    order=170,
+    least=Least(
+        times=2, more=3, otherwise="nothing is proved of it, and what it takes may be a lie"
+    ),
+)
 def krum(
     view: Neighborhood,
     inbox: Inbox,
@@ -67,7 +85,7 @@ def krum(
     return weights
 
 
-@STRATEGIES.add
+@STRATEGIES.add(color="#5261af", marker="8", order=180)
 def clipped_gossip(
     view: Neighborhood,
     inbox: Inbox,

@@ -5,15 +5,26 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mpidl.config.registry import Registry
+from mpidl.config.registry import Properties, Registry
 
-SCHEDULES = Registry("schedule")
+
+class ScheduleProperties(Properties):
+    """What a schedule declares.
+
+    Attributes:
+        steady: Whether the coefficient is the same in every round.
+    """
+
+    steady: bool = False
+
+
+SCHEDULES = Registry("schedule", ScheduleProperties)
 """``builder(round, coefficient, /, ...)``: the coefficient in that round; rounds count from 0."""
 
 Count = Annotated[int, Field(ge=1)]
 
 
-@SCHEDULES.add
+@SCHEDULES.add(steady=True)
 def constant(round: int, coefficient: float, /) -> float:
     """The same in every round."""
     return coefficient

@@ -9,10 +9,11 @@ from pydantic import Field
 
 from mpidl.components import graphs
 from mpidl.components.graphs import Neighborhood
+from mpidl.components.strategies.properties import StrategyProperties
 from mpidl.config import seeds
 from mpidl.config.registry import Registry
 
-STRATEGIES = Registry("strategy")
+STRATEGIES = Registry("strategy", StrategyProperties)
 """``builder(view, /, ...)``: weights over ``view.members``, ``(K,)``, that sum to 1.
 
 One whose weights follow from parameters takes ``(view, inbox, /, ...)``; it may give the mixture
@@ -24,13 +25,13 @@ Temperature = Annotated[float, Field(allow_inf_nan=False)]
 Normalize = Literal["softmax", "plain"]
 
 
-@STRATEGIES.add
+@STRATEGIES.add(color="#7d7d7d", marker="o", order=10, equal=True)
 def unweighted(view: Neighborhood, /) -> Array:
     """The same weight for every member."""
     return _share(np.ones(len(view.members)))
 
 
-@STRATEGIES.add
+@STRATEGIES.add(color="#009e73", marker="s", order=20, needs=("samples",))
 def weighted(view: Neighborhood, /) -> Array:
     """By the number of training samples: node attribute ``samples``."""
     return _share(
@@ -38,17 +39,13 @@ def weighted(view: Neighborhood, /) -> Array:
     )
 
 
-@STRATEGIES.add
+@STRATEGIES.add(color="#8a63c9", marker="D", order=40, complete=True)
 def federated(view: Neighborhood, /) -> Array:
-    """The same weight for all devices of the complete graph, whatever the topology.
-
-    The program replaces the graph by the complete one; see
-    :data:`mpidl.components.strategies.COMPLETE`.
-    """
+    """The same weight for all devices of the complete graph, whatever the topology."""
     return _share(np.ones(len(view.members)))
 
 
-@STRATEGIES.add
+@STRATEGIES.add(color="#919191", marker="x", order=80)
 def none(view: Neighborhood, /) -> Array:
     """Every device keeps its own model: no mixing at all."""
     weights = np.zeros(len(view.members))
@@ -56,7 +53,7 @@ def none(view: Neighborhood, /) -> Array:
     return weights
 
 
-@STRATEGIES.add
+@STRATEGIES.add(color="#496893", marker="2", order=70, needs=("link weights",))
 def given(view: Neighborhood, /) -> Array:
     """The weights with which the topology comes (``base_k``, ``matcha``), self the rest.
 
@@ -67,7 +64,7 @@ def given(view: Neighborhood, /) -> Array:
     return np.array([1.0 - others.sum(), *others])
 
 
-@STRATEGIES.add
+@STRATEGIES.add(color="#8c6239", marker="P", order=50)
 def metropolis_hastings(view: Neighborhood, /) -> Array:
     """Each in-neighbor ``1 / (1 + max(degree_i, degree_j))``, self the rest.
 
@@ -81,7 +78,7 @@ def metropolis_hastings(view: Neighborhood, /) -> Array:
     return np.array([1.0 - others.sum(), *others])
 
 
-@STRATEGIES.add
+@STRATEGIES.add(color="#bd8800", marker="^", order=30, chance=True)
 def random(
     view: Neighborhood,
     /,
@@ -102,7 +99,7 @@ def random(
     return normalized(values[view.members], temperature, normalize)
 
 
-@STRATEGIES.add
+@STRATEGIES.add(color="#0072b2", marker="v", order=90, centrality="degree")
 def degree(
     view: Neighborhood, /, temperature: Temperature = 0.1, normalize: Normalize = "softmax"
 ) -> Array:
@@ -110,7 +107,7 @@ def degree(
     return _central(view, "degree", temperature, normalize)
 
 
-@STRATEGIES.add
+@STRATEGIES.add(color="#d55e00", marker="<", order=100, centrality="betweenness")
 def betweenness(
     view: Neighborhood, /, temperature: Temperature = 0.1, normalize: Normalize = "softmax"
 ) -> Array:
@@ -118,7 +115,7 @@ def betweenness(
     return _central(view, "betweenness", temperature, normalize)
 
 
-@STRATEGIES.add
+@STRATEGIES.add(color="#3f9ac9", marker=">", order=110, centrality="closeness")
 def closeness(
     view: Neighborhood, /, temperature: Temperature = 0.1, normalize: Normalize = "softmax"
 ) -> Array:
@@ -126,7 +123,7 @@ def closeness(
     return _central(view, "closeness", temperature, normalize)
 
 
-@STRATEGIES.add
+@STRATEGIES.add(color="#ab416c", marker="h", order=120, centrality="eigenvector")
 def eigenvector(
     view: Neighborhood, /, temperature: Temperature = 0.1, normalize: Normalize = "softmax"
 ) -> Array:

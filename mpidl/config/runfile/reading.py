@@ -8,7 +8,7 @@ from typing import Any
 
 from mpidl.config import shipped, toml
 from mpidl.config.faults import Fault, shown
-from mpidl.config.registry import Registry, nearest
+from mpidl.config.registry import Kinds, nearest
 from mpidl.config.runfile.settings import SECTIONS, RunFile, TopologySettings
 
 PATHS = (("topology", "file"), ("topology", "base"), ("data", "dir"))
@@ -18,9 +18,7 @@ NAME_BYTES = 200
 """Size up to which a name makes file names in the results folder that a file system takes."""
 
 
-def read(
-    source: Path | str, overrides: Sequence[str] = (), kinds: Mapping[str, Registry] | None = None
-) -> RunFile:
+def read(source: Path | str, overrides: Sequence[str] = (), kinds: Kinds | None = None) -> RunFile:
     """Read a run file and check all of it.
 
     Args:
@@ -71,13 +69,13 @@ def placed(file: RunFile, folders: Sequence[Path], overrides: Sequence[str] = ()
     return file
 
 
-def override(found: toml.Tables, overrides: Sequence[str], kinds: Mapping[str, Registry]) -> None:
+def override(found: toml.Tables, overrides: Sequence[str], kinds: Kinds) -> None:
     """Put ``section.key=value`` each into the tables of a run file; see :func:`tables.override`."""
     _prefer(found, {text.partition("=")[0].strip() for text in overrides})
     toml.override(found, overrides, SECTIONS, kinds)
 
 
-def lay_over(found: toml.Tables, piece: Mapping[str, Any], kinds: Mapping[str, Registry]) -> None:
+def lay_over(found: toml.Tables, piece: Mapping[str, Any], kinds: Kinds) -> None:
     """Put a piece of a run file, which may be any of its settings, over its tables.
 
     Raises:
@@ -94,7 +92,7 @@ def lay_over(found: toml.Tables, piece: Mapping[str, Any], kinds: Mapping[str, R
     toml.put(found, settings, SECTIONS, kinds)
 
 
-def validate(found: toml.Tables, kinds: Mapping[str, Registry]) -> RunFile:
+def validate(found: toml.Tables, kinds: Kinds) -> RunFile:
     """Check the tables of a run file; see :func:`read`."""
     faults: list[str] = []
     name = found.get("name", "run")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from mpidl.components.strategies import STRATEGIES
 from mpidl.report.paper.published import SPAN
 from mpidl.report.statistics import interval, regress
 
@@ -93,10 +94,14 @@ def _chosen(number: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
     data = number["data"].split("+")
     found = runs[runs["strategy"].isin(_strategies(number)) & runs["data"].isin(data)]
     if number["rank"] != EVERY_RANK:
-        federated = found["strategy"] == "federated"
-        found = found[federated | (found["rank"] == int(number["rank"]))]
+        found = found[_complete(found) | (found["rank"] == int(number["rank"]))]
     there = found[found["kind"].isin(number["graph"].split("+"))]
     return found if there.empty and number["table"] == HEADLINE else there
+
+
+def _complete(runs: pd.DataFrame) -> "pd.Series[bool]":
+    """Whether the strategy of each run replaces the graph, so that no rank matters."""
+    return runs["strategy"].map(lambda name: STRATEGIES.properties(name).complete).astype(bool)
 
 
 def _gain(
@@ -159,7 +164,7 @@ def _why(number: Mapping[str, Any], runs: pd.DataFrame) -> dict[str, str]:
         *_missing("data", runs["data"], number["data"].split("+")),
     ]
     method = _distinct(runs["testbed"])
-    ranks = runs.loc[runs["strategy"] != "federated", "rank"].astype(str)
+    ranks = runs.loc[~_complete(runs), "rank"].astype(str)
     if number["rank"] == EVERY_RANK and len(ranks):
         method += _missing("ranks", ranks, ["1", "2", "3", "4"])
     parts = {"study": study, "method": method}

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from mpidl.components.graphs import TOPOLOGIES, Neighborhood, build, completed, links
 from mpidl.components.strategies import (
-    COMPLETE,
     SCHEDULES,
     STRATEGIES,
     Inbox,
@@ -116,7 +115,7 @@ def test_every_row_is_a_probability_over_the_members(name, topology, devices, ch
     assert weights.shape == (devices, devices)
     assert (weights >= 0).all()
     np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-14)
-    if name in COMPLETE:
+    if STRATEGIES.properties(name).complete:
         return
     for device in graph:
         view = Neighborhood(graph, device, round, seed)
@@ -180,7 +179,7 @@ def test_metropolis_hastings_stays_doubly_stochastic_when_links_fail():
 
 
 def test_federated_is_the_mean_of_all():
-    assert {"federated"} == COMPLETE
+    assert STRATEGIES.having(complete=True) == ["federated"]
     np.testing.assert_array_equal(matrix(completed(named("ring", 8)), "federated"), 1 / 8)
     for name in ("federated", "unweighted"):
         view = Neighborhood(completed(named("ring", 8)), 3)
