@@ -1,4 +1,4 @@
-"""The command: list, check, plan or work off a study.
+"""Command that lists, checks, plans or runs a study.
 
 python -m mpidl.ensemble STUDY [--list | --check | --plan SITE | --site SITE]
 """
@@ -12,13 +12,14 @@ from pathlib import Path
 
 from mpidl.config.faults import Fault, Parser, tell
 from mpidl.config.outcome import Outcome
-from mpidl.ensemble import allocation, calibration, cost, forecast, sites, study, table
+from mpidl.ensemble import allocation, calibration, cost, resources, sites, study_table
+from mpidl.ensemble.allocation import NodeRequest
 from mpidl.ensemble.display import Display
 from mpidl.ensemble.driver import Driver
 from mpidl.ensemble.folder import Folder
-from mpidl.ensemble.pool import Request
 from mpidl.ensemble.sites import Site
-from mpidl.ensemble.study import Study
+from mpidl.ensemble.study import Study, check_data
+from mpidl.ensemble.study import read as read_study
 from mpidl.ensemble.timing import Orders
 from mpidl.ranks.walltime import seconds
 
@@ -29,51 +30,65 @@ def parser() -> Parser:
     """The command line of ``python -m mpidl.ensemble``."""
     parser = Parser(
         prog="python -m mpidl.ensemble",
-        description="Work off a study: many runs, each by mpiexec.",
+        description="Run a study: many runs, each started by mpiexec.",
         epilog="Exit codes: 0 all done, 1 some runs failed, 2 your fault, 75 start me again, "
         "130 Ctrl-C.",
     )
     add = parser.add_argument
     add("study", type=Path, help="a study file, or the folder of study.toml")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--list", action="store_true", help="print the runs")
-    what.add_argument("--check", action="store_true", help="check every run, and where ranks go")
-    what.add_argument("--plan", metavar="SITE", help="print what the study will take there")
-    what.add_argument("--table", action="store_true", help="print the table of what is done")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--list", action="store_true", help="print the runs")
+    action.add_argument(
+        "--check", action="store_true", help="check every run, and print where ranks go"
+    )
+    action.add_argument(
+        "--plan", metavar="SITE", help="print the time and the jobs that the study takes there"
+    )
+    action.add_argument("--table", action="store_true", help="print a table of the completed runs")
     add("--site", metavar="SITE", help="local, aurora, polaris, slurm, or a file (TOML)")
     add("--out", type=Path, default=Path("results"), help="results go to OUT/STUDY/")
-    add("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for every run")
-    add("--ranks", type=int, help="of each run at most; it hosts devices as needed")
-    add("--slots", type=int, help="runs on a node at a time at most")
-    add("--nodes", type=int, help="of each batch job that is asked for")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="a setting of every run",
+    )
+    add("--ranks", type=int, help="most ranks of a run; a rank hosts several devices as needed")
+    add("--slots", type=int, help="most runs on a node at a time")
+    add("--nodes", type=int, help="nodes of each batch job")
     add("--jobs", type=int, default=1, help="batch jobs at a time")
-    add("--walltime", metavar="HH:MM:SS", help="of this allocation from now on, or of each job")
-    add("--account", help="that batch jobs are charged to")
-    add("--queue", help="or partition, of batch jobs")
-    add("--filesystems", help="that batch jobs need (PBS), such as home:flare")
-    add("--retries", type=int, default=1, help="attempts after a failed one")
+    add(
+        "--walltime",
+        metavar="HH:MM:SS",
+        help="time of this allocation from now on, or of each batch job",
+    )
+    add("--account", help="account that batch jobs are charged to")
+    add("--queue", help="queue or partition of batch jobs")
+    add("--filesystems", help="file systems that batch jobs need (PBS), such as home:flare")
+    add("--retries", type=int, default=1, help="further attempts after a run failed")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code.
+    """Run the command and return its exit code.
 
     0 all done, 1 some runs failed, 2 the user's fault, 75 start me again, 130 Ctrl-C.
     """
     try:
         options = parser().parse_args(arguments)
         _check_numbers(options)
-        found = study.read(options.study, options.set, options.ranks)
+        study = read_study(options.study, options.set, options.ranks)
         if options.plan:
-            return _plan(found, options)
+            return _plan(study, options)
         site = _site(options) if options.site else None
         if options.table:
-            return _table(found, options)
+            return _table(study, options)
         if options.check:
-            return _check(found, site)
+            return _check(study, site)
         if options.list or site is None:
-            return _list(found)
-        return _work(found, site, options)
+            return _list(study)
+        return _work(study, site, options)
     except Fault as fault:
         tell(fault)
         return Outcome.REFUSED.code
@@ -92,112 +107,114 @@ def _check_numbers(options: Namespace) -> None:
 
 def _site(options: Namespace) -> Site:
     site = sites.read(options.site)
-    told = {key: getattr(options, key) for key in ("account", "queue", "filesystems")}
-    asked = {key: value for key, value in told.items() if value is not None}
-    submission = site.submission.model_copy(update=asked)
+    given = {key: getattr(options, key) for key in ("account", "queue", "filesystems")}
+    changes = {key: value for key, value in given.items() if value is not None}
+    submission = site.submission.model_copy(update=changes)
     node = site.node.model_copy(update={"runs": options.slots} if options.slots else {})
     if site.node.cpus == "auto" and not allocation.inside(site):
         raise Fault(
-            f"node.cpus = 'auto' of site {options.site!r}: means the node of this process, which "
-            "is none of the site's; give a number of cores, or start inside a job."
+            f"node.cpus = 'auto' of site {options.site!r}: it takes the cores of this node, which "
+            "is not one of the site's nodes; give a number of cores, or start inside a job."
         )
     return site.model_copy(update={"submission": submission, "node": node})
 
 
-def _list(found: Study) -> int:
-    for run in found.runs:
+def _list(study: Study) -> int:
+    for run in study.runs:
         print(f"{run.name}  {run.ranks:4} ranks  {', '.join(run.labels.values())}")
-    print(_count(found))
+    print(_count(study))
     return 0
 
 
-def _count(found: Study) -> str:
-    sizes = Counter(run.ranks for run in found.runs)
-    told = ", ".join(f"{count} of {ranks} ranks" for ranks, count in sorted(sizes.items()))
-    return f"{found.name}: {len(found.runs):,} runs: {told}"
+def _count(study: Study) -> str:
+    sizes = Counter(run.ranks for run in study.runs)
+    counts = ", ".join(f"{count} of {ranks} ranks" for ranks, count in sorted(sizes.items()))
+    return f"{study.name}: {len(study.runs):,} runs: {counts}"
 
 
-def _check(found: Study, site: Site | None) -> int:
-    study.check_data(found)
-    print(f"{_count(found)}; each of them can be run")
+def _check(study: Study, site: Site | None) -> int:
+    check_data(study)
+    print(f"{_count(study)}; each of them can be run")
     if site is not None:
-        for ranks in sorted({run.ranks for run in found.runs}):
+        for ranks in sorted({run.ranks for run in study.runs}):
             print("\n".join(["", *placed(site, ranks)]))
     return 0
 
 
 def placed(site: Site, ranks: int) -> list[str]:
-    """Where the ranks of a run go, a line each."""
+    """Lines that say where each rank of a run goes."""
     shape = sites.shape(site, ranks)
     where = f"{shape.nodes} nodes" if shape.nodes > 1 else f"1 node, {shape.slots} runs at a time"
     lines = [f"runs of {ranks} ranks: {where}", "slot  rank  node  cores            accelerator"]
     for slot in range(shape.slots):
-        for at in sites.bindings(site, shape, slot):
-            seen = at.place.accelerator or "-"
-            lines.append(f"{slot:4}  {at.rank:4}  {at.node:4}  {at.place.cpus:15}  {seen}")
+        for binding in sites.bindings(site, shape, slot):
+            place, accelerator = binding.place, binding.place.accelerator or "-"
+            lines.append(
+                f"{slot:4}  {binding.rank:4}  {binding.node:4}  {place.cpus:15}  {accelerator}"
+            )
     return lines
 
 
-def _plan(found: Study, options: Namespace) -> int:
+def _plan(study: Study, options: Namespace) -> int:
     hours = seconds(options.walltime) / HOUR if options.walltime else None
     options.site = options.plan
-    folder = options.out / found.name
+    folder = options.out / study.name
     print(
-        forecast.report(
-            found, _site(options), options.plan, folder, options.nodes, options.queue, hours
+        resources.report(
+            study, _site(options), options.plan, folder, options.nodes, options.queue, hours
         )
     )
     return 0
 
 
-def _table(found: Study, options: Namespace) -> int:
-    print(table.text(found, Folder(options.out / found.name)), end="")
+def _table(study: Study, options: Namespace) -> int:
+    print(study_table.text(study, Folder(options.out / study.name)), end="")
     return 0
 
 
-def _work(found: Study, site: Site, options: Namespace) -> int:
-    study.check_data(found)
+def _work(study: Study, site: Site, options: Namespace) -> int:
+    check_data(study)
     request, orders = _request(site, options)
-    _check_sizes(found, site, request.nodes)
-    folder = Folder(options.out / found.name)
-    with folder.alone(), Display(len(found.runs)) as display:
+    _check_sizes(study, site, request.nodes)
+    folder = Folder(options.out / study.name)
+    with folder.alone(), Display(len(study.runs)) as display:
         measured = calibration.remembered(folder.path, site, options.site)
-        estimates = cost.estimates(found, site, measured)
-        driver = Driver(found, site, folder, request, orders, estimates, display.tell, display.show)
+        estimates = cost.estimates(study, site, measured)
+        driver = Driver(study, site, folder, request, orders, estimates, display.tell, display.show)
         try:
             code = driver.work()
         except BaseException as error:
-            folder.log("end", found.name, f"{type(error).__name__}: {error}")
+            folder.log("end", study.name, f"{type(error).__name__}: {error}")
             raise
-        path = table.write(found, folder)
+        path = study_table.write(study, folder)
     print(f"{driver.state}; table in {path}, log in {folder.path / 'log.txt'}")
     return code
 
 
-def _check_sizes(found: Study, site: Site, nodes: int) -> None:
-    for ranks in sorted({run.ranks for run in found.runs}):
+def _check_sizes(study: Study, site: Site, nodes: int) -> None:
+    for ranks in sorted({run.ranks for run in study.runs}):
         if (wanted := sites.shape(site, ranks).nodes) > nodes:
             raise Fault(
-                f"Runs of {ranks} ranks take {wanted} nodes, and there are {nodes}; ask for more, "
-                "or let --ranks limit them: fewer ranks host more devices each."
+                f"Runs of {ranks} ranks take {wanted} nodes, and there are {nodes}; ask for more "
+                "nodes, or limit the ranks by --ranks: fewer ranks host more devices each."
             )
 
 
-def _request(site: Site, options: Namespace) -> tuple[Request, Orders]:
+def _request(site: Site, options: Namespace) -> tuple[NodeRequest, Orders]:
     walltime = seconds(options.walltime) if options.walltime else None
     if allocation.inside(site):
-        told = [
+        moments = [
             allocation.stop(allocation.ends(site)),
             time.time() + walltime if walltime else None,
         ]
-        end = min((moment for moment in told if moment is not None), default=None)
-        request = Request(len(allocation.hosts(site)), 1, walltime or 0.0)
+        end = min((moment for moment in moments if moment is not None), default=None)
+        request = NodeRequest(len(allocation.hosts(site)), 1, walltime or 0.0)
         return request, Orders(options.retries, end)
     if walltime is None:
         raise Fault(
-            "--walltime is missing: outside an allocation, batch jobs are asked for so long."
+            "--walltime is missing: outside an allocation it is the time of each batch job."
         )
-    return Request(options.nodes or 1, options.jobs, walltime), Orders(options.retries)
+    return NodeRequest(options.nodes or 1, options.jobs, walltime), Orders(options.retries)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""The batch job that this process is part of: its nodes, and when they are taken away."""
+"""Batch jobs: the job of this process with its nodes and its end, and requests for nodes."""
 
 import os
 import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,25 @@ JOBS = {"pbs": "PBS_JOBID", "slurm": "SLURM_JOB_ID"}
 """Variables that number the job of a process, by scheduler."""
 
 MARGIN, SECONDS = "MPIDL_MARGIN", 300.0
-"""Variable that says how many seconds before the end work is asked to stop; what it is if unset."""
+"""Variable with the seconds before the end at which work is asked to stop, and its default."""
 
 PATIENCE = 60.0
 """Seconds in which a scheduler must answer."""
+
+
+@dataclass(frozen=True)
+class NodeRequest:
+    """Nodes that a driver uses: those of its allocation, or of batch jobs that it submits.
+
+    Attributes:
+        nodes: Nodes of each job, or of the allocation.
+        jobs: Most jobs at a time.
+        walltime: Time of each job, in seconds.
+    """
+
+    nodes: int
+    jobs: int
+    walltime: float
 
 
 def number(site: Site) -> str:
@@ -34,56 +50,59 @@ def inside(site: Site) -> bool:
 
 
 def hosts(site: Site) -> list[str]:
-    """The nodes of this process's job, in order; this one where there is no scheduler.
+    """The names of the nodes of this process's job, in order; this node without a scheduler.
 
     Raises:
-        Fault: If the scheduler does not say.
+        Fault: If the scheduler does not name them.
     """
     if site.scheduler == "none":
         return ["localhost"]
     if not number(site):
-        raise Fault(f"{JOBS[site.scheduler]} is not set: this is no job of {site.scheduler}.")
+        raise Fault(f"{JOBS[site.scheduler]} is not set: this is not a job of {site.scheduler}.")
     if site.scheduler == "slurm":
-        told = ask("scontrol", "show", "hostnames", os.environ.get("SLURM_JOB_NODELIST", ""))
+        text = ask("scontrol", "show", "hostnames", os.environ.get("SLURM_JOB_NODELIST", ""))
     else:
         try:
-            told = Path(os.environ["PBS_NODEFILE"]).read_text(encoding="utf-8")
+            text = Path(os.environ["PBS_NODEFILE"]).read_text(encoding="utf-8")
         except (KeyError, OSError):
             raise Fault("PBS_NODEFILE names no file that can be read.") from None
-    return list(dict.fromkeys(told.split()))
+    return list(dict.fromkeys(text.split()))
 
 
 def ends(site: Site) -> float | None:
-    """When this process's nodes are taken away, in seconds since 1970; None if that is not told."""
+    """The moment when this process's nodes are taken away, in seconds since 1970.
+
+    None if the scheduler does not tell it.
+    """
     if not number(site):
         return None
     with suppress(Fault, KeyError, ValueError):
         if site.scheduler == "slurm":
-            told = ask("squeue", "--noheader", "--format=%e", "--jobs", number(site)).strip()
-            return datetime.fromisoformat(told).timestamp()
+            text = ask("squeue", "--noheader", "--format=%e", "--jobs", number(site)).strip()
+            return datetime.fromisoformat(text).timestamp()
         return end_of(described(number(site)))
     return None
 
 
 def reserve(seconds: float) -> float:
-    """Seconds before the end of so many at which work is asked to stop, so that it ends in time.
+    """Seconds before the end of a job at which work is asked to stop, so that it ends in time.
 
-    Of a short time it is a quarter at most, so that work gets somewhere.
+    It is at most a quarter of the job's seconds, so that a short job has time to work.
     """
-    told = os.environ.get(MARGIN, "")
-    return min(float(told) if told.replace(".", "", 1).isdigit() else SECONDS, seconds / 4)
+    text = os.environ.get(MARGIN, "")
+    return min(float(text) if text.replace(".", "", 1).isdigit() else SECONDS, seconds / 4)
 
 
 def stop(end: float | None) -> float | None:
-    """When work must stop so that it ends before nodes are taken away at a moment."""
+    """The moment at which work must stop so that it ends before its nodes are taken away."""
     return None if end is None else end - reserve(left(end))
 
 
 def described(job: str) -> Mapping[str, Any]:
-    """What PBS knows of a job.
+    """The attributes of a job, as PBS describes it.
 
     Raises:
-        Fault: If it does not say.
+        Fault: If PBS does not describe it.
     """
     text = ask("qstat", "-f", "-F", "json", job)
     try:
@@ -93,26 +112,28 @@ def described(job: str) -> Mapping[str, Any]:
 
 
 def ask(*words: str) -> str:
-    """What a command of the scheduler prints.
+    """The text that a command of the scheduler prints.
 
     Raises:
-        Fault: If it fails, with what it says.
+        Fault: If the command fails, with its error message.
     """
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=True)
+        process = subprocess.run(
+            words, capture_output=True, text=True, timeout=PATIENCE, check=True
+        )
     except subprocess.CalledProcessError as error:
         raise Fault(f"{' '.join(words)}: {error.stderr.strip()}") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Fault(f"{' '.join(words)}: {error}") from None
-    return done.stdout
+    return process.stdout
 
 
 def clock(seconds: float) -> str:
-    """Seconds as a batch system has them: ``HH:MM:SS``."""
+    """Seconds in the notation of batch systems: ``HH:MM:SS``."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes // 60:02}:{minutes % 60:02}:{rest:02}"
 
 
 def left(moment: float | None) -> float:
-    """Seconds until a moment, which may never come."""
+    """Seconds until a moment; infinite for None."""
     return float("inf") if moment is None else moment - time.time()

@@ -1,4 +1,4 @@
-"""Calibration: how long runs of a study take, by a short run of each kind, and kept."""
+"""Calibration: a short run of each kind in a study is timed, and the times are kept."""
 
 import os
 import subprocess
@@ -27,11 +27,11 @@ from mpidl.ranks import hdf5, host
 from mpidl.storage import row
 
 FIGURES = "figures.toml"
-"""The file in a study's folder that keeps what was measured."""
+"""The file in a study's folder that keeps the measured times."""
 
 ROUNDS, DEVICES, BATCHES, SAMPLES = 3, 2, 4, 256
-"""Of a calibration run: rounds, the first of which does not count, devices, batches that both
-train on in a round, and samples at least, and in the test set."""
+"""Size of a calibration run: rounds (the first is not timed), devices, batches that both devices
+train on in a round, and samples: the fewest for training, the most in the test set."""
 
 UNLIKE = (
     "strategy",
@@ -51,11 +51,11 @@ PATIENCE = 900.0
 """Seconds that a calibration run may take."""
 
 LINES = 3
-"""Lines of a calibration run's output that are told if it fails."""
+"""Lines of a calibration run's output that are shown if it fails."""
 
 
 def remembered(folder: Path, site: Site, site_name: str) -> list[Measured]:
-    """What was measured on a site, with the folder's figures; the latest first.
+    """The measured times of a site that a study's folder keeps, the latest first.
 
     Raises:
         Fault: If the file that keeps them is damaged.
@@ -63,59 +63,63 @@ def remembered(folder: Path, site: Site, site_name: str) -> list[Measured]:
     path = folder / FIGURES
     if not path.exists():
         return []
-    kept: Measurements = toml.check(f"{path}", Measurements, toml.read(path), None)
-    return [one for one in reversed(kept.figures) if _there(one, site, site_name)]
+    measurements: Measurements = toml.check(f"{path}", Measurements, toml.read(path), None)
+    return [
+        measured
+        for measured in reversed(measurements.figures)
+        if _measured_here(measured, site, site_name)
+    ]
 
 
-def _there(one: Measured, site: Site, site_name: str) -> bool:
-    """Whether a measurement is of a site; where there is no scheduler, a site is one machine."""
-    same = site.scheduler != "none" or one.machine == host.name()
-    return one.site == site_name and same
+def _measured_here(measured: Measured, site: Site, site_name: str) -> bool:
+    """Whether a measurement was made on a site; without a scheduler a site is one machine."""
+    same_machine = site.scheduler != "none" or measured.machine == host.name()
+    return measured.site == site_name and same_machine
 
 
 def remember(folder: Path, measured: Measured) -> None:
     """Keep a measurement with a study."""
     path = folder / FIGURES
-    kept = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    kept["figures"] = [*kept.get("figures", []), measured.model_dump()]
+    tables = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    tables["figures"] = [*tables.get("figures", []), measured.model_dump()]
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(tomli_w.dumps(kept), encoding="utf-8")
+    path.write_text(tomli_w.dumps(tables), encoding="utf-8")
 
 
 def calibrate(
     study: Study, site: Site, site_name: str, folder: Path, tell: Callable[[str], None] = print
 ) -> list[str]:
-    """Measure here what is not known yet of each kind of run in a study, and keep it.
+    """Measure on this machine each kind of run in a study that is not measured yet, and keep it.
 
     Args:
-        study: All its runs.
-        site: This machine is, or is a node of.
-        site_name: As the user calls it.
-        folder: Of the study's results.
+        study: The study.
+        site: The site that this machine is, or is a node of.
+        site_name: Its name on the command line.
+        folder: The folder of the study's results.
         tell: Shows a line.
 
     Returns:
-        What went wrong, a sentence for each kind that could not be measured.
+        A sentence for each kind that could not be measured.
     """
-    known = {one.kind for one in remembered(folder, site, site_name)}
-    wanted = {kind(run.file): run.file for run in reversed(study.runs)}
+    known = {measured.kind for measured in remembered(folder, site, site_name)}
+    files = {kind(run.file): run.file for run in reversed(study.runs)}
     faults = []
-    for what in sorted(wanted.keys() - known):
+    for run_kind in sorted(files.keys() - known):
         try:
-            tell(f"calibrating: {what}, some batches on one place")
-            remember(folder, measure(wanted[what], site, site_name))
+            tell(f"calibrating: {run_kind}, some batches on one place")
+            remember(folder, measure(files[run_kind], site, site_name))
         except Fault as fault:
-            faults += [f"{what} could not be measured: {text}" for text in fault.sentences]
+            faults += [f"{run_kind} could not be measured: {text}" for text in fault.sentences]
     return faults
 
 
 def measure(file: RunFile, site: Site, site_name: str) -> Measured:
-    """Run a small part of a run on one place of this machine.
+    """Measure a shortened run on one place of this machine.
 
     Raises:
-        Fault: If that fails.
+        Fault: If the run fails.
     """
-    short, what = shortened(file), kind(file)
+    short, run_kind = shortened(file), kind(file)
     data.foresee(short)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "calibration.toml"
@@ -126,17 +130,17 @@ def measure(file: RunFile, site: Site, site_name: str) -> Measured:
             timed = {key: series[key][:] for key in series if key.startswith(row.SECONDS)}
     train, test = samples(short)
     seconds = row.spent(timed, np.zeros(DEVICES, np.int64))
-    own = {key: seconds.pop(key) for key in ("train", "evaluate")}
+    by_device = {key: seconds.pop(key) for key in ("train", "evaluate")}
     shared = np.sum(list(seconds.values()), axis=0)
     return Measured(
         site=site_name,
         machine=host.name(),
         date=date.today().isoformat(),
-        **vars(what),
-        train=float(own["train"][1:].sum() / (ROUNDS - 1) / train),
-        evaluate=float(own["evaluate"][1:].sum() / (ROUNDS - 1) / (DEVICES * test)),
+        **vars(run_kind),
+        train=float(by_device["train"][1:].sum() / (ROUNDS - 1) / train),
+        evaluate=float(by_device["evaluate"][1:].sum() / (ROUNDS - 1) / (DEVICES * test)),
         mix=float(shared[1:].mean() / DEVICES),
-        start=float(max(0.0, wall - sum(part.sum() for part in own.values()) - shared.sum())),
+        start=float(max(0.0, wall - sum(part.sum() for part in by_device.values()) - shared.sum())),
     )
 
 
@@ -152,21 +156,21 @@ def shortened(file: RunFile) -> RunFile:
         "training": {"rounds": ROUNDS, "epochs": 1, "participation": 1.0, "proximal": 0.0},
         "evaluation": {"every": 1, "moment": "mixed"},
     }
-    found = tomllib.loads(file.text())
+    tables = tomllib.loads(file.text())
     for section in UNLIKE:
-        found.pop(section)
-    found["training"].pop("steps", None)
+        tables.pop(section)
+    tables["training"].pop("steps", None)
     piece |= {"strategy": {"name": "unweighted"}, "ood": {"name": "none"}}
-    runfile.lay_over(found, piece, plan.KINDS)
-    found["topology"] = piece["topology"]
-    return runfile.validate({**found, "name": "calibration"}, plan.KINDS)
+    runfile.lay_over(tables, piece, plan.KINDS)
+    tables["topology"] = piece["topology"]
+    return runfile.validate({**tables, "name": "calibration"}, plan.KINDS)
 
 
 def _start(site: Site, path: Path) -> float:
-    """Start a run on one place, with its results beside its file; the seconds that it took.
+    """Run a file on one place, with the results beside it, and return the seconds that it took.
 
     Raises:
-        Fault: If it fails.
+        Fault: If the run fails.
     """
     shape = sites.shape(site, 1)
     words = [

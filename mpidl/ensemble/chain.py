@@ -1,8 +1,8 @@
-"""The job after this one: the same once more, which waits until this one has ended for good.
+"""The next job: this job, submitted once more; it waits until this one has ended.
 
-It is submitted where the job's time was over, by its own clock or a warning of the batch system.
-Where a job is ended before, by qdel, scancel or for another job, none follows: the one that ended
-it wants that, or the batch system starts this very job again by itself.
+It is submitted if the time of this job was over, by its own clock or by a warning of the batch
+system. If this job was ended before its time, by qdel, scancel or in favor of another job, no job
+follows: a person wanted it to end, or the batch system starts this job again by itself.
 """
 
 import os
@@ -20,19 +20,19 @@ from mpidl.ensemble.sites import Site
 from mpidl.ranks.walltime import MOMENTS
 
 WORDS, CHAIN = "MPIDL_JOB", "MPIDL_CHAIN"
-"""Variables: what to start, and how many jobs may follow."""
+"""Variables that hold the words of what to start, and how many jobs may still follow."""
 
 LINKS = 100
-"""How many jobs may follow if that is unset."""
+"""Number of jobs that may follow if the variable is unset."""
 
 OWN, ENDS = "MPIDL_", MOMENTS[0]
-"""How the variables begin that the next job gets too, and which of them is of this one only."""
+"""Beginning of the names of variables that the next job gets too, and the one that it does not."""
 
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
-"""Signals that say that the time will soon be over; others end a job."""
+"""Signals that warn that the time is nearly over; other signals end a job."""
 
 RESOURCES = ("select", "place", "walltime", "filesystems")
-"""Resources that every job is submitted with, where it has them."""
+"""Resources that the next job asks for, where this one has them."""
 
 ATTRIBUTES = {
     "Rerunable": ("-r", "True"),
@@ -43,56 +43,56 @@ ATTRIBUTES = {
     "Join_Path": ("-j", "n"),
     "Keep_Files": ("-k", "n"),
 }
-"""How qsub takes what PBS tells of a job, and what a job has that was submitted without it."""
+"""By attribute that PBS tells of a job: the option of qsub, and the value without that option."""
 
 MORE = ("umask", "group_list")
-"""Of that, what qsub takes by ``-W``."""
+"""Attributes that qsub takes by ``-W``."""
 
 PATHS = {"Output_Path": ("-o", "o"), "Error_Path": ("-e", "e")}
-"""The same of paths, which unless told end in the letter and the number of the job."""
+"""By attribute: the option of qsub, and the letter before the job number in a default path."""
 
 
-class Request(NamedTuple):
-    """A signal that asked this job to stop, and when it came, in seconds since 1970."""
+class StopRequest(NamedTuple):
+    """A signal that asked this job to stop, and the moment it came, in seconds since 1970."""
 
     signal: int
     moment: float
 
 
-def told(words: Sequence[str]) -> list[str]:
-    """What to start: the words of the command, or those of the variable or of the file it names.
+def words_to_start(words: Sequence[str]) -> list[str]:
+    """The words of what to start: the command's, or the variable's, or those of the file it names.
 
     Raises:
-        Fault: If the file cannot be read, or they have no end of a quote.
+        Fault: If the file cannot be read, or a quote is not closed.
     """
     text = os.environ.get(WORDS, "")
     if words or not text:
         return list(words)
     try:
-        found = Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text
-        return shlex.split(found)
+        line = Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text
+        return shlex.split(line)
     except (OSError, UnicodeDecodeError) as error:
         raise Fault(f"{WORDS} = {text!r}: the file cannot be read ({error}).") from None
     except ValueError as error:
         raise Fault(
-            f"{WORDS} = {text!r}: {error}; qsub -v spoils quotes: put the words into a file, and "
+            f"{WORDS} = {text!r}: {error}; qsub -v damages quotes: put the words into a file, and "
             f"give {WORDS}=@FILE."
         ) from None
 
 
-def check_wanted(asked: Sequence[Request], stop: float | None) -> None:
-    """Whether another job is to follow.
+def check_wanted(requests: Sequence[StopRequest], stop: float | None) -> None:
+    """Check that another job is to follow.
 
     Args:
-        asked: What asked this job to stop.
-        stop: When it stops by itself, in seconds since 1970; None if it does not know its end.
+        requests: Signals that asked this job to stop.
+        stop: The moment at which it stops by itself, in seconds since 1970; None if unknown.
 
     Raises:
         Fault: If this job was ended before its time was over.
     """
-    for request in asked:
+    for request in requests:
         if request.signal not in WARNINGS and (stop is None or request.moment < stop):
-            when = "and nobody told when the time of this job is over"
+            when = "and it is not known when the time of this job is over"
             if stop is not None:
                 when = f"{allocation.clock(stop - request.moment)} before this job's time was over"
             raise Fault(
@@ -102,28 +102,28 @@ def check_wanted(asked: Sequence[Request], stop: float | None) -> None:
 
 
 def again(site: Site, script: str, results: Path) -> None:
-    """Submit this job once more, with all that it was submitted with.
+    """Submit this job once more, with the options that it was submitted with.
 
     Args:
-        site: Where.
-        script: What is submitted.
-        results: The file or the folder of its results, beside which its words are kept.
+        site: The site of this job.
+        script: The batch script.
+        results: The file or the folder of its results; its words are kept beside it.
 
     Raises:
-        Fault: If the chain has come to its end, or the scheduler refuses.
+        Fault: If no more jobs may follow, or the scheduler refuses.
     """
     links = int(os.environ.get(CHAIN, LINKS))
     if site.scheduler == "slurm":
         if int(os.environ.get("SLURM_RESTART_COUNT", 0)) >= links:
-            raise Fault(f"No job follows: {CHAIN} = {links} of them did.")
+            raise Fault(f"No job follows: {links} did ({CHAIN}); no more may.")
         allocation.ask("scontrol", "requeue", allocation.number(site))
         return
     if links < 1:
-        raise Fault(f"No job follows: {CHAIN} = {links}.")
+        raise Fault(f"No job follows: {CHAIN} = {links}, so no more may.")
     number = allocation.number(site)
     job = allocation.described(number)
     if next_one := _waiting(job, links - 1):
-        print(f"mpidl: the next job is {next_one}, which waits since this one ran before")
+        print(f"mpidl: the next job is {next_one}, submitted when this job ran before")
         return
     kept = {key: value for key, value in os.environ.items() if key.startswith(OWN)}
     kept.pop(ENDS, None)
@@ -136,13 +136,13 @@ def again(site: Site, script: str, results: Path) -> None:
 
 
 def options(site: Site, job: Mapping[str, Any], number: str) -> list[str]:
-    """What a job of PBS was submitted with; it may have been routed to another queue."""
+    """The options of qsub that a job was submitted with; it may have come by a routing queue."""
     queue, wanted = job["queue"], job["Resource_List"]
     through = site.queues[queue].through if queue in site.queues else ""
     words = ["-A", str(job["Account_Name"]), "-q", through or queue, "-N", str(job["Job_Name"])]
     # PBS and hooks of sites add resources that nobody may ask for.
-    given = re.findall(r"(?:-l ?|,)(\w+)=", str(job.get("Submit_arguments", "")))
-    for name in dict.fromkeys([*RESOURCES, *given]):
+    named = re.findall(r"(?:-l ?|,)(\w+)=", str(job.get("Submit_arguments", "")))
+    for name in dict.fromkeys([*RESOURCES, *named]):
         if name in wanted:
             words += ["-l", f"{name}={wanted[name]}"]
     for name, (option, usual) in ATTRIBUTES.items():
@@ -160,23 +160,23 @@ def options(site: Site, job: Mapping[str, Any], number: str) -> list[str]:
 
 
 def quoted(key: str, value: str) -> str:
-    """A value as qsub takes it in a list, which it splits at commas outside quotes.
+    """A value as qsub -v takes it: quoted if it has a comma, at which qsub splits the list.
 
     Raises:
-        Fault: If it has quotes, which qsub spoils.
+        Fault: If the value has quotes, which qsub damages.
     """
     if re.search(r"[\"'\\]", value):
-        raise Fault(f"No job follows: qsub -v spoils the quotes in {key} = {value}.")
+        raise Fault(f"No job follows: qsub -v damages the quotes in {key} = {value}.")
     return f'"{value}"' if "," in value else value
 
 
-def request(number: int) -> Request:
-    """A signal that has just come."""
-    return Request(number, time.time())
+def request(number: int) -> StopRequest:
+    """The request that a signal makes which has just come."""
+    return StopRequest(number, time.time())
 
 
 def _keep(text: str, results: Path) -> str:
-    """The file with the words of this job, written unless they came from one."""
+    """The path of a file with the words of this job, written unless they came from a file."""
     if text.startswith("@"):
         return text[1:]
     path = results.with_name(f"{results.name}.job")
@@ -185,7 +185,7 @@ def _keep(text: str, results: Path) -> str:
 
 
 def _waiting(job: Mapping[str, Any], links: int) -> str:
-    """The next job, if one was submitted already before PBS started this one again."""
+    """The next job if it was submitted before PBS started this job again, or an empty text."""
     for name in re.findall(r"(?:beforeany|@[^:,]+):([^@:,]+)", str(job.get("depend", ""))):
         variables = allocation.described(name).get("Variable_List", {})
         if str(variables.get(CHAIN)) == str(links):

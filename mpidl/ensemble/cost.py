@@ -1,4 +1,4 @@
-"""Cost of a run: seconds a sample, from a short run or a site's file, times its samples."""
+"""Time of a run: seconds per sample, measured or from a site's file, times its samples."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,15 +18,15 @@ from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study import Run, Study
 
 TRAINING = ("batch_size", "batched", "optimizer", "precision", "accelerator", "threads")
-"""Settings of training that decide how long a sample takes."""
+"""Settings of training that change how long a sample takes."""
 
 MARGIN = 1.2
-"""By how much an estimate is multiplied before it is compared with the time left."""
+"""Factor by which an estimate is multiplied before it is compared with the time left."""
 
 
 @dataclass(frozen=True, order=True)
 class Kind:
-    """What decides how long a sample takes: data set, model and steps, as texts."""
+    """Kind of run: the settings that decide how long a sample takes (data set, model, training)."""
 
     data: str
     model: str
@@ -37,15 +37,15 @@ class Kind:
 
 
 class Measured(Section):
-    """What a calibration run took; an entry of ``figures.toml``.
+    """Times that a calibration run measured; an entry of ``figures.toml``.
 
     Attributes:
-        site: Where it ran.
-        machine: The name of the host.
-        date: When, as ``YYYY-MM-DD``.
-        train: Seconds for one training sample, once.
-        evaluate: Seconds for one answer.
-        mix: Seconds for one device in one round, beside both.
+        site: Name of the site.
+        machine: Name of the host.
+        date: Day of the measurement, as ``YYYY-MM-DD``.
+        train: Seconds to train on one sample once.
+        evaluate: Seconds to evaluate one sample.
+        mix: Seconds of one device in one round beside training and evaluation.
         start: Seconds of everything but the rounds.
     """
 
@@ -62,7 +62,7 @@ class Measured(Section):
 
     @property
     def kind(self) -> Kind:
-        """What was measured."""
+        """The kind of run that was measured."""
         return Kind(self.data, self.model, self.training)
 
 
@@ -74,7 +74,7 @@ class Measurements(Section):
 
 @dataclass(frozen=True)
 class Rates:
-    """Seconds that one place takes, and where they come from; see :class:`Measured`."""
+    """Seconds that one place takes, and the source of these numbers; see :class:`Measured`."""
 
     train: float
     evaluate: float
@@ -85,7 +85,7 @@ class Rates:
 
 
 def kind(file: RunFile) -> Kind:
-    """What decides how long a sample of a run takes."""
+    """The kind of a run."""
     training = {key: getattr(file.training, key) for key in TRAINING}
     return Kind(
         _text(file.data, {"dir", "train_samples", "test_samples"}),
@@ -95,10 +95,10 @@ def kind(file: RunFile) -> Kind:
 
 
 def _text(section: Any, skipped: set[str]) -> str:
-    """A section's name, and what it sets beside the defaults."""
+    """A section's name, and its settings that differ from the defaults."""
     chosen = section.model_dump(exclude_defaults=True, exclude_none=True)
-    told = {key: chosen[key] for key in sorted(chosen) if key not in {"name", *skipped}}
-    return " ".join([section.name, *([_listed(told)] if told else [])])
+    settings = {key: chosen[key] for key in sorted(chosen) if key not in {"name", *skipped}}
+    return " ".join([section.name, *([_listed(settings)] if settings else [])])
 
 
 def _listed(settings: Mapping[str, Any]) -> str:
@@ -106,22 +106,22 @@ def _listed(settings: Mapping[str, Any]) -> str:
 
 
 def samples(file: RunFile) -> tuple[int, int]:
-    """Training and test samples of a run; loads a data set that is not known."""
-    known = sizes.samples(file.data)
-    if known is None:
+    """Numbers of training and test samples of a run; a data set of unknown size is loaded."""
+    counts = sizes.samples(file.data)
+    if counts is None:
         _, train, test = data.load(file)
-        known = len(train["labels"]), len(test["iid_labels"]) + len(test["ood_labels"])
-    return known
+        counts = len(train["labels"]), len(test["iid_labels"]) + len(test["ood_labels"])
+    return counts
 
 
 def rates(file: RunFile, site: Site, measured: Iterable[Measured]) -> Rates | None:
-    """Seconds a sample of a run: measured, or those of the site's file; None without either."""
-    wanted = kind(file)
-    for one in measured:
-        if one.kind == wanted:
-            fixed = max(0.0, one.start - site.start.per_rank)
-            source = f"measured on {one.machine}, {one.date}"
-            return Rates(one.train, one.evaluate, one.mix, fixed, site.start.per_rank, source)
+    """Seconds per sample of a run: measured, or from the site's file; None if neither has them."""
+    run_kind = kind(file)
+    for entry in measured:
+        if entry.kind == run_kind:
+            fixed = max(0.0, entry.start - site.start.per_rank)
+            source = f"measured on {entry.machine}, {entry.date}"
+            return Rates(entry.train, entry.evaluate, entry.mix, fixed, site.start.per_rank, source)
     for figure in site.figures:
         if (figure.data, figure.model) == (file.data.name, file.model.name):
             start = site.start
@@ -132,55 +132,55 @@ def rates(file: RunFile, site: Site, measured: Iterable[Measured]) -> Rates | No
 
 
 def estimate(run: Run, site: Site, rates: Rates) -> float:
-    """Seconds of a run, from mpiexec to its end.
+    """Expected seconds of a run, from mpiexec to its end.
 
-    Every place takes its devices one after the other, and all places wait for the one that has
-    most of them.
+    Every place trains its devices one after the other, and all places wait for the one with the
+    most devices.
     """
-    file, crowd = run.file, crowded(run, site)
+    file, most = run.file, crowded(run, site)
     train, test = samples(file)
-    # Where there are more devices than samples they share them, one each.
-    each = max(1.0, train / run.devices) * file.training.epochs
+    # Where there are more devices than samples, each has one, and devices share samples.
+    samples_each = max(1.0, train / run.devices) * file.training.epochs
     if file.training.steps is not None:
-        each = file.training.steps * file.training.batch_size
+        samples_each = file.training.steps * file.training.batch_size
     rounds, every = file.training.rounds, file.evaluation.every
-    tests = -(-rounds // every) * (2 if file.evaluation.moment == "both" else 1)
-    trained = rounds * each * file.training.participation * rates.train
-    evaluated = tests * test * rates.evaluate
+    evaluations = -(-rounds // every) * (2 if file.evaluation.moment == "both" else 1)
+    trained = rounds * samples_each * file.training.participation * rates.train
+    evaluated = evaluations * test * rates.evaluate
     start = rates.fixed + rates.per_rank * run.ranks
-    return start + crowd * (trained + evaluated + rounds * rates.mix)
+    return start + most * (trained + evaluated + rounds * rates.mix)
 
 
 def crowded(run: Run, site: Site) -> int:
-    """Devices of the place that has most of them."""
+    """Number of devices of the place that has the most."""
     hosted = np.bincount(placement.hosts(run.file.placement.hosts, run.devices, run.ranks))
     load = Counter[tuple[int, str]]()
-    for at in sites.bindings(site, sites.shape(site, run.ranks)):
-        load[at.node, at.place.cpus] += int(hosted[at.rank])
+    for binding in sites.bindings(site, sites.shape(site, run.ranks)):
+        load[binding.node, binding.place.cpus] += int(hosted[binding.rank])
     return max(load.values())
 
 
 def estimates(study: Study, site: Site, measured: Sequence[Measured]) -> dict[str, float]:
-    """Seconds of each run of a study, by name, as far as there are figures for it."""
-    found: dict[str, float] = {}
+    """Expected seconds of the runs of a study, by name; runs of unknown speed are left out."""
+    seconds: dict[str, float] = {}
     known: dict[Kind, Rates | None] = {}
     for run in study.runs:
-        wanted = kind(run.file)
-        if wanted not in known:
-            known[wanted] = rates(run.file, site, measured)
-        figures = known[wanted]
-        if figures is not None:
-            found[run.name] = estimate(run, site, figures)
-    return found
+        run_kind = kind(run.file)
+        if run_kind not in known:
+            known[run_kind] = rates(run.file, site, measured)
+        speed = known[run_kind]
+        if speed is not None:
+            seconds[run.name] = estimate(run, site, speed)
+    return seconds
 
 
 def corrected(estimates: Mapping[str, float], took: Mapping[str, float]) -> dict[str, float]:
-    """Estimates of the runs that are left, by what those that ended took of theirs.
+    """Estimates of the runs that are left, times the median ratio of taken to expected seconds.
 
     Args:
-        estimates: Seconds by run.
-        took: Seconds of the runs that ended well.
+        estimates: Expected seconds by run.
+        took: Seconds that completed runs took, by run.
     """
-    known = [(estimates[name], seconds) for name, seconds in took.items() if name in estimates]
-    ratio = float(np.median([seconds / expected for expected, seconds in known])) if known else 1.0
+    pairs = [(estimates[name], seconds) for name, seconds in took.items() if name in estimates]
+    ratio = float(np.median([seconds / expected for expected, seconds in pairs])) if pairs else 1.0
     return {name: ratio * seconds for name, seconds in estimates.items() if name not in took}

@@ -1,4 +1,4 @@
-"""The display of an ensemble: a line an event, and below them where the runs are."""
+"""Display of an ensemble: one line for each event, and below them the counts of its runs."""
 
 import sys
 from types import TracebackType
@@ -12,10 +12,10 @@ from mpidl.run.console import clock
 
 
 class Display:
-    """Shows events as they come; on a terminal a last line tells how far a study is.
+    """Shows events as they come; on a terminal the last line says how far the study is.
 
     Args:
-        runs: Of the study.
+        runs: Number of runs of the study.
     """
 
     def __init__(self, runs: int) -> None:
@@ -37,11 +37,11 @@ class Display:
         self._live.stop()
 
     def tell(self, line: str) -> None:
-        """Show a line for good."""
+        """Show a line that stays."""
         self._console.print(Text(line))
 
     def show(self, state: State, left: float | None) -> None:
-        """Show where the runs are, and the seconds left if they are known."""
+        """Show the counts of the runs, and the seconds left if they are known."""
         if self._live.is_started:
-            told = f"  left {clock(left)}" if left is not None else ""
-            self._live.update(Text(f"{self._runs} runs: {state}{told}"), refresh=True)
+            time_left = f"  left {clock(left)}" if left is not None else ""
+            self._live.update(Text(f"{self._runs} runs: {state}{time_left}"), refresh=True)

@@ -1,4 +1,4 @@
-"""Works off a study: hands runs to workers, retries, stops in time, and tells how it goes."""
+"""Driver of a study: hands runs to workers, retries, stops in time, and reports progress."""
 
 import itertools
 import math
@@ -15,10 +15,10 @@ from types import FrameType
 
 from mpidl.config.outcome import Outcome as Ending
 from mpidl.ensemble import keeper, pool
+from mpidl.ensemble.allocation import NodeRequest
 from mpidl.ensemble.cost import MARGIN
 from mpidl.ensemble.folder import Folder
 from mpidl.ensemble.ledger import Ledger, State
-from mpidl.ensemble.pool import Request
 from mpidl.ensemble.sites import Shape, Site
 from mpidl.ensemble.study import Run, Study, phases
 from mpidl.ensemble.timing import Orders, Timing
@@ -27,24 +27,24 @@ from mpidl.ranks import stopping
 from mpidl.run.console import clock
 
 LOOK = 1.0
-"""Seconds between two looks at what goes on."""
+"""Seconds between two looks at the running runs."""
 
 PATIENCE = 60.0
 """Seconds after which a run that has ended counts as lost if its worker says nothing."""
 
 
 class Driver:
-    """Works off a study.
+    """Runs all runs of a study.
 
     Args:
-        study: All its runs.
-        site: Where they go.
-        folder: Where their results go; this driver is alone there.
-        request: Nodes.
-        orders: How.
-        estimates: Seconds of each run, by name, as far as they are known.
+        study: The study.
+        site: The site on which it runs.
+        folder: The folder of its results; no other driver works there.
+        request: The nodes.
+        orders: Attempts, and the end of the nodes.
+        estimates: Expected seconds of each run, by name, as far as they are known.
         tell: Shows a line.
-        show: Shows where the runs are, and the seconds left if they are known.
+        show: Shows the counts of the runs, and the seconds left if they are known.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Driver:
         study: Study,
         site: Site,
         folder: Folder,
-        request: Request,
+        request: NodeRequest,
         orders: Orders,
         estimates: Mapping[str, float],
         tell: Callable[[str], None],
@@ -71,27 +71,27 @@ class Driver:
 
     @property
     def state(self) -> State:
-        """Where the runs are."""
+        """The counts of the runs."""
         return self._ledger.state
 
     @property
     def _over(self) -> bool:
-        """Whether no more run shall start."""
+        """Whether no further run starts."""
         return self._stopping or bool(self._asked)
 
     def work(self) -> int:
-        """Work until nothing is left or the time is over; the exit code.
+        """Work until no run is left or the time is over, and return the exit code.
 
         It is 0 when all runs are done, 1 if some failed, 75 if some are left, 130 after Ctrl-C.
         """
         ledger, name, runs = self._ledger, self._study.name, self._study.runs
         left = ledger.begin(runs)
         ledger.say("begin", name, f"{len(runs)} runs, {self.state.done} done before")
-        whole = self._timing.whole
+        walltime = self._timing.walltime
         for run in left:
-            if (expected := ledger.expected(run) or 0.0) > whole:
-                told = f"expected {clock(expected)}, more than the walltime of {clock(whole)}"
-                ledger.say("long", run.name, f"{told}; it goes on from checkpoints")
+            if (expected := ledger.expected(run) or 0.0) > walltime:
+                reason = f"expected {clock(expected)}, more than the walltime of {clock(walltime)}"
+                ledger.say("long", run.name, f"{reason}; it goes on from checkpoints")
         with keeper.kept(self._mark) as later, self._listening():
             for shape, group in phases(left, self._site):
                 if self._over or not self._time_for_some(group):
@@ -125,16 +125,16 @@ class Driver:
             self._look(flying.values(), waiting, room)
 
     def _next(self, waiting: Sequence[Run], room: int) -> list[Run]:
-        """The runs that can be handed over now."""
+        """The runs that can start now, at most so many."""
         if self._over or room < 1:
             return []
-        # What a driver that was killed left behind may still go on, and is not started twice.
+        # A run that a killed driver left behind may still go on; it is not started twice.
         busy = self._folder.going_on()
         able = (run for run in waiting if run.name not in busy and self._timing.now(run))
         return list(itertools.islice(able, room))
 
     def _silent(self, run: Run) -> bool:
-        """Whether a run ended long ago and Parsl has not told its outcome."""
+        """Whether a run ended long ago, and Parsl has not returned its outcome."""
         ended = self._ended.get(run.name)
         return ended is not None and time.monotonic() - ended > PATIENCE
 
@@ -160,14 +160,14 @@ class Driver:
         )
 
     def _settle(self, run: Run, future: "Future[Outcome]") -> bool:
-        """Take in what became of a run that was handed over; whether it is over."""
+        """Record how an attempt at a run ended, and return whether the run is over."""
         self._seen.discard(run.name)
         self._ended.pop(run.name, None)
         if not future.done():
             return self._ledger.lose(run, "its worker says nothing")
         if error := future.exception():
             pool.check(error)
-            # Of Parsl, which has many kinds of them: the worker or its node is gone.
+            # Parsl raises many kinds of errors: the worker or its node is gone.
             return self._ledger.lose(run, f"{type(error).__name__}: {error}".splitlines()[0])
         outcome = future.result()
         self._timing.learn(run, outcome)
@@ -176,7 +176,7 @@ class Driver:
         return self._ledger.judge(run, outcome, self._over)
 
     def _look(self, flying: Iterable[Run], waiting: Iterable[Run], room: int) -> None:
-        """Tell which runs began, note which ended, and show how long all will take."""
+        """Log runs that began, note those that ended, and show the time left."""
         claims = self._folder.going_on()
         for run in flying:
             claim = claims.get(run.name)
@@ -200,7 +200,7 @@ class Driver:
         return 1 if self.state.failed else 0
 
     def _heed(self) -> None:
-        """Ask the running runs to stop, once a signal came or the time is over."""
+        """Ask the running runs to stop if a signal came or the time is over."""
         if self._stopping or not (self._asked or self._timing.over()):
             return
         self._stopping = True
@@ -210,7 +210,7 @@ class Driver:
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
-        """Let a signal end the work when the running runs have ended; a second Ctrl-C at once."""
+        """Let a signal end the work when all running runs have ended, a second Ctrl-C at once."""
 
         def ask(number: int, frame: FrameType | None) -> None:
             if number == signal.SIGINT and number in self._asked:

@@ -1,4 +1,4 @@
-"""The folder of a study: who works in it, which runs go on, what happened, what is done."""
+"""Folder of a study: its driver's lock, claims on running runs, the log, and all attempts."""
 
 import fcntl
 import json
@@ -16,12 +16,12 @@ from mpidl.ranks import claims, host
 from mpidl.storage import layout
 
 END = 4000
-"""Characters of a log's end that are looked at."""
+"""Bytes of a log's end that are read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim(claims.Claim):
-    """That a run goes on: on which slot, and for which driver."""
+    """Claim on a run that goes on: its slot and its driver."""
 
     slot: int
     driver: str
@@ -33,7 +33,7 @@ class Attempt:
 
     Attributes:
         code: Exit code of mpiexec; negative for a signal.
-        estimate: What was expected.
+        estimate: Seconds that were expected.
     """
 
     name: str
@@ -49,8 +49,9 @@ class Attempt:
 class Folder:
     """The folder of a study's results.
 
-    ``NAME.h5`` are results, ``runs/NAME.toml`` what was run, ``logs/NAME.txt`` what it printed,
-    ``log.txt`` what happened, ``attempts.jsonl`` the same for programs, ``claims/`` what goes on.
+    ``NAME.h5`` is a results file, ``runs/NAME.toml`` its run file, ``logs/NAME.txt`` its output.
+    ``log.txt`` lists all events, ``attempts.jsonl`` all attempts; ``claims/`` has a file for each
+    run that goes on.
     """
 
     def __init__(self, path: Path) -> None:
@@ -94,15 +95,15 @@ class Folder:
 
     def going_on(self) -> dict[str, Claim]:
         """The runs that are claimed, by name; void claims are dropped."""
-        found = dict[str, Claim]()
+        held = dict[str, Claim]()
         for path in self.claims.iterdir():
             claim = claims.read(path, Claim)
             with suppress(OSError):
                 if claim is None or not claims.void(claim, time.time() - path.stat().st_mtime):
-                    found |= {path.name: claim} if claim is not None else {}
+                    held |= {path.name: claim} if claim is not None else {}
                 else:
                     path.unlink()
-        return found
+        return held
 
     def stop(self, driver: str) -> None:
         """Ask the workers of a driver to end their runs."""
@@ -114,13 +115,13 @@ class Folder:
             return (self.path / "stop").read_text(encoding="utf-8") == driver
         return False
 
-    def log(self, event: str, name: str, told: str = "") -> str:
-        """Add a line to the log that a person reads; the line."""
+    def log(self, event: str, name: str, text: str = "") -> str:
+        """Add an event to the log that a person reads, and return its line."""
         now = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
-        return self._write(f"{now}  {event:9}  {name}  {told}".rstrip())
+        return self._write(f"{now}  {event:9}  {name}  {text}".rstrip())
 
     def quote(self, line: str) -> str:
-        """Add a line that a run printed to the log; the line."""
+        """Add a line that a run printed to the log, and return it."""
         return self._write(f"    {line}")
 
     def _write(self, line: str) -> str:
@@ -134,21 +135,21 @@ class Folder:
             file.write(json.dumps(asdict(attempt)) + "\n")
 
     def attempts(self) -> list[Attempt]:
-        """All attempts so far; half a line, of a driver that was killed, is skipped."""
-        found = []
+        """All attempts so far; an incomplete line that a killed driver left is skipped."""
+        attempts = []
         with suppress(FileNotFoundError):
             for line in (self.path / "attempts.jsonl").read_text(encoding="utf-8").splitlines():
                 with suppress(ValueError, TypeError):
-                    found.append(Attempt(**json.loads(line)))
-        return found
+                    attempts.append(Attempt(**json.loads(line)))
+        return attempts
 
     def last_words(self, name: str, lines: int) -> list[str]:
         """The last lines that a run printed."""
         with suppress(OSError), open(self.logs / f"{name}.txt", "rb") as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - END))
-            told = file.read().decode(errors="replace").splitlines()
-            return [line for line in told if line.strip()][-lines:]
+            printed = file.read().decode(errors="replace").splitlines()
+            return [line for line in printed if line.strip()][-lines:]
         return []
 
 
@@ -158,21 +159,21 @@ def _refusal(path: Path, holder: str, error: OSError) -> str:
     return f"Cannot lock {path}: {error.strerror}; take a folder on a file system that locks files."
 
 
-def rounds(found: Path) -> int:
-    """How far work is: rounds in a results file, or in those of a folder; 1 more for its end."""
-    if found.is_dir():
-        return sum(rounds(path) for path in found.glob("*.h5") if ".unfinished-" not in path.name)
+def rounds(results: Path) -> int:
+    """Progress: rounds in a results file, plus 1 if completed; of a folder the sum."""
+    if results.is_dir():
+        return sum(rounds(path) for path in results.glob("*.h5") if ".unfinished-" not in path.name)
     with suppress(Fault):
-        _, done, completed = layout.told(found)
+        _, done, completed = layout.told(results)
         return done + completed
     return 0
 
 
 def finished(attempts: Sequence[Attempt]) -> dict[str, Attempt]:
-    """By run the attempt that came to its end well."""
+    """The successful attempt of each run that has one, by name of the run."""
     return {attempt.name: attempt for attempt in attempts if attempt.code == 0}
 
 
 def record(value: Any) -> str:
-    """A point in time as attempts hold it."""
+    """A moment as attempts store it."""
     return datetime.fromtimestamp(value).astimezone().isoformat(timespec="seconds")

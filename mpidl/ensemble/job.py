@@ -1,8 +1,8 @@
-"""The job that a batch script starts: one run or an ensemble on its nodes, then the next job.
+"""Batch job: runs one run or an ensemble on its nodes, then submits the next job.
 
 Some time before the nodes are taken away, and at each warning signal, the run or ensemble is asked
-to stop after its round. If it then ends with "start me again", as its time was over, and this job
-got further with it than the one before, the same job is submitted once more.
+to stop after its round. If it then ends with exit code 75 ("start me again"), and if this job made
+progress, the same job is submitted once more.
 """
 
 import os
@@ -24,13 +24,13 @@ from mpidl.components import graphs
 from mpidl.config.faults import Fault, Parser, tell
 from mpidl.config.outcome import Outcome
 from mpidl.ensemble import __main__, allocation, chain, launchers, sites, study
-from mpidl.ensemble.chain import Request
+from mpidl.ensemble.chain import StopRequest
 from mpidl.ensemble.folder import rounds
 from mpidl.ensemble.sites import Site
 from mpidl.ranks.stopping import WARNINGS, heeded
 
 ASK = signal.SIGUSR1
-"""What asks work to stop; launchers pass it on to ranks."""
+"""Signal that asks work to stop; launchers pass it on to ranks."""
 
 LOOK = 0.5
 """Seconds between two looks at the clock."""
@@ -38,10 +38,10 @@ LOOK = 0.5
 
 @dataclass(frozen=True)
 class Work:
-    """What this job does.
+    """Work of this job: a command, and its variables.
 
     Attributes:
-        results: The file or the folder of its results.
+        results: The file or the folder of the results.
     """
 
     command: list[str]
@@ -61,15 +61,15 @@ def parser() -> Parser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Start what the words say, wait for its end, submit the next job; the exit code."""
-    asked = listen()
+    """Start what the words ask for, wait for its end, submit the next job; return the exit code."""
+    requests = listen()
     try:
         options = parser().parse_args(arguments)
         site = sites.read(options.site)
         hosts, ends = allocation.hosts(site), allocation.ends(site)
-        _print_found(site, hosts, ends)
+        _print_machine(site, hosts, ends)
         stop = allocation.stop(ends)
-        work = understood(options.site, site, hosts, chain.told(options.words), stop)
+        work = parse_work(options.site, site, hosts, chain.words_to_start(options.words), stop)
         if ends is not None:
             # A run stops in time even where no launcher passes on what this process asks.
             work.environment[chain.ENDS] = str(int(ends))
@@ -77,14 +77,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tell(fault)
         return 2
     before = rounds(work.results)
-    code = start(work, stop, asked)
+    code = start(work, stop, requests)
     print(f"mpidl: exit code {code}", flush=True)
     if code != Outcome.STOPPED.code or not allocation.number(site):
         return code
     try:
-        chain.check_wanted(asked, stop)
+        chain.check_wanted(requests, stop)
         if rounds(work.results) <= before:
-            raise Fault(f"No job follows: this one got no further with {work.results}.")
+            raise Fault(f"No job follows: this job made no progress with {work.results}.")
         chain.again(site, options.script, work.results)
     except Fault as fault:
         tell(fault)
@@ -92,13 +92,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def understood(
+def parse_work(
     name: str, site: Site, hosts: Sequence[str], words: Sequence[str], ends: float | None
 ) -> Work:
-    """What words ask for, on the nodes of this job.
+    """The work that words ask for, on the nodes of this job.
 
     Raises:
-        Fault: If they ask for nothing that can be started.
+        Fault: If they name nothing that can be started.
     """
     if words[:1] == ["run"]:
         return _run(site, hosts, words[1:])
@@ -114,15 +114,15 @@ def _run(site: Site, hosts: Sequence[str], words: Sequence[str]) -> Work:
     """A run, on as many ranks as it has devices or its nodes have room for."""
     known = Parser(prog="run", add_help=False)
     known.add_argument("-n", type=int)
-    told, rest = known.parse_known_args(words)
+    ranks_asked, rest = known.parse_known_args(words)
     known.add_argument("file", nargs="?", type=Path)
     known.add_argument("--set", action="append", default=[])
     known.add_argument("--out", type=Path, default=Path("results"))
     own, _ = known.parse_known_args(rest)
     room = len(hosts) * len(sites.places(site)) * site.node.ranks_per_place
-    file = plan.read(own.file, own.set, told.n or room)
-    graph = graphs.build(file.topology, told.n or room, file.training.rounds)
-    ranks = told.n or study.ranks_of(file, graph, room)
+    file = plan.read(own.file, own.set, ranks_asked.n or room)
+    graph = graphs.build(file.topology, ranks_asked.n or room, file.training.rounds)
+    ranks = ranks_asked.n or study.ranks_of(file, graph, room)
     shape = sites.shape(site, ranks)
     if shape.nodes > len(hosts):
         raise Fault(f"{ranks} ranks take {shape.nodes} nodes; this job has {len(hosts)}.")
@@ -130,9 +130,9 @@ def _run(site: Site, hosts: Sequence[str], words: Sequence[str]) -> Work:
     if shape.nodes < len(hosts):
         print(f"mpidl: {ranks} ranks take {shape.nodes} of {len(hosts)} nodes", flush=True)
     if not {"--resume", "--overwrite"}.intersection(rest):
-        # A job that follows goes on where this one stops.
+        # The next job goes on where this one stops.
         rest.append("--resume")
-    # It has its nodes for itself.
+    # The run has its nodes for itself.
     shape = replace(shape, slots=1)
     starts = launchers.command(site, shape, hosts[: shape.nodes])
     return Work(
@@ -143,54 +143,54 @@ def _run(site: Site, hosts: Sequence[str], words: Sequence[str]) -> Work:
 
 
 def _ensemble(name: str, site: Site, words: Sequence[str], ends: float | None) -> Work:
-    """An ensemble, which is told how long it has."""
-    told = __main__.parser().parse_args(words)
+    """An ensemble, with the time that this job has left."""
+    options = __main__.parser().parse_args(words)
     command = [sys.executable, "-m", "mpidl.ensemble", *words, "--site", name]
     if ends is not None:
         command += ["--walltime", allocation.clock(allocation.left(ends))]
-    return Work(command, os.environ | site.environment, told.out / study.name_of(told.study))
+    return Work(command, os.environ | site.environment, options.out / study.name_of(options.study))
 
 
-def listen() -> list[Request]:
-    """Take warnings down from now on, as one may come before there is work to pass it on to."""
-    asked: list[Request] = []
+def listen() -> list[StopRequest]:
+    """Collect warning signals from now on: one may come before the work has started."""
+    requests: list[StopRequest] = []
 
     def take(number: int, frame: FrameType | None) -> None:
-        asked.append(chain.request(number))
+        requests.append(chain.request(number))
 
     for number in heeded(*WARNINGS):
         signal.signal(number, take)
-    return asked
+    return requests
 
 
-def start(work: Work, stop: float | None, asked: Sequence[Request]) -> int:
-    """Start the work; ask it to stop then, or when this process was warned; its exit code."""
+def start(work: Work, stop: float | None, requests: Sequence[StopRequest]) -> int:
+    """Start the work, ask it to stop at the moment or at a warning, and return its exit code."""
     print(f"$ {shlex.join(work.command)}", flush=True)
     child = subprocess.Popen(work.command, env=work.environment)
-    told = False
+    stopping = False
     while True:
         with suppress(subprocess.TimeoutExpired):
             code = child.wait(LOOK)
-            if told and launchers.deaf(code):
+            if stopping and launchers.killed_by_request(code):
                 return Outcome.STOPPED.code
             return code if code >= 0 else 128 - code
-        if not told and (asked or allocation.left(stop) < 0):
-            why = signal.Signals(asked[0].signal).name if asked else "the time is over"
+        if not stopping and (requests or allocation.left(stop) < 0):
+            why = signal.Signals(requests[0].signal).name if requests else "the time is over"
             print(f"mpidl: {why}; asked to stop after this round", flush=True)
             child.send_signal(ASK)
-            told = True
+            stopping = True
 
 
-def _print_found(site: Site, hosts: Sequence[str], ends: float | None) -> None:
-    """Tell what a reader of the log wants to know of the machine."""
+def _print_machine(site: Site, hosts: Sequence[str], ends: float | None) -> None:
+    """Print the job, nodes, versions and variables that a reader of the log wants to know."""
     versions, starter = [], "srun" if site.launcher == "srun" else "mpiexec"
     for name in ("mpidl", "torch", "mpi4py", "h5py", "numpy"):
         with suppress(metadata.PackageNotFoundError):
             versions.append(f"{name} {metadata.version(name)}")
-    until = ", time left unknown: nobody is warned"
+    until = ", time left unknown: work is not asked to stop in time"
     if ends is not None:
         until = f", {allocation.clock(allocation.left(ends))} left"
-    found = {
+    facts = {
         "job": f"{allocation.number(site) or 'none'}, {len(hosts)} nodes{until}: {' '.join(hosts)}",
         "modules": os.environ.get("LOADEDMODULES", "none").replace(":", " "),
         "python": f"{platform.python_version()} {sys.executable}",
@@ -198,7 +198,7 @@ def _print_found(site: Site, hosts: Sequence[str], ends: float | None) -> None:
         "launcher": f"{site.launcher}: {shutil.which(starter)}",
         "variables": shlex.join(f"{key}={value}" for key, value in site.environment.items()),
     }
-    for key, value in found.items():
+    for key, value in facts.items():
         print(f"mpidl: {key:9}  {value}", flush=True)
 
 

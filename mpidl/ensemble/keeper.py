@@ -1,8 +1,9 @@
-"""Ends what a driver left on this host, however the driver came to its end.
+"""Keeper: a process that ends what a driver left on this host, however the driver ended.
 
-Started by the driver with a pipe as standard input: its end is the driver's. Every process of the
-driver's carries the driver's mark in its environment, by which it is found. What else is to be done
-then, such as taking jobs out of a queue, the driver writes to the pipe, a command a line.
+The driver starts it with a pipe as standard input; when the pipe closes, the driver has ended.
+Every process that the driver started has the driver's mark in its environment, by which the keeper
+finds it. The driver writes further commands for its end, such as those that take jobs out of a
+queue, to the pipe, one a line.
 """
 
 import os
@@ -25,12 +26,12 @@ LIMIT = 60.0
 """Seconds that a command may take."""
 
 Later = Callable[..., None]
-"""Takes the words of a command that is to be given when the driver has ended."""
+"""Takes the words of a command that the keeper runs when the driver has ended."""
 
 
 @contextmanager
 def kept(mark: str) -> Iterator[Later]:
-    """Let no process of this driver outlive it: those started in the context carry the mark."""
+    """Let no process that is started in this context outlive the driver; each carries the mark."""
     keeper = subprocess.Popen(
         [sys.executable, __file__, mark], stdin=subprocess.PIPE, start_new_session=True
     )
@@ -54,13 +55,13 @@ def kept(mark: str) -> Iterator[Later]:
 
 
 def marked(mark: str) -> list[int]:
-    """The processes of this host that carry a mark."""
-    wanted, found = f"{MARK}={mark}".encode(), []
+    """The numbers of the processes of this host that carry a mark."""
+    wanted, processes = f"{MARK}={mark}".encode(), []
     for place in Path("/proc").iterdir():
         with suppress(OSError):
             if place.name.isdigit() and wanted in (place / "environ").read_bytes().split(b"\0"):
-                found.append(int(place.name))
-    return found
+                processes.append(int(place.name))
+    return processes
 
 
 def end(mark: str, patience: float = PATIENCE) -> None:
@@ -82,6 +83,6 @@ if __name__ == "__main__":
     commands = sys.stdin.read().splitlines()
     end(sys.argv[1])
     for command in commands:
-        # What it is about is mostly gone.
+        # A command may fail: the job that it names has mostly ended.
         with suppress(OSError, subprocess.TimeoutExpired):
             subprocess.run(shlex.split(command), capture_output=True, timeout=LIMIT)

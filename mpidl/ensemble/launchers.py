@@ -1,8 +1,8 @@
-"""The command line and the environment that start one run, in each launcher's words.
+"""Command line and environment that start one run, in each launcher's words.
 
-A rank is bound to the cores of its place. Where the places are all cores of a node that a run has
-for itself, the launcher and the operating system place its ranks. The list of cores is that of a
-run's first node, and is used on each of its nodes.
+A rank is bound to the cores of its place. Where a run has all cores of its nodes for itself and the
+site lists none, the launcher and the operating system place its ranks. The list of cores is that of
+the run's first node, and is used on each of its nodes.
 """
 
 import signal
@@ -13,21 +13,21 @@ from mpidl.ensemble.sites import Shape, Site
 from mpidl.ranks import host
 
 IN_A_JOB = ("SLURM_JOB_ID", "SLURM_JOBID")
-"""By these srun finds the nodes that it may use."""
+"""Variables by which srun finds the nodes that it may use."""
 
 BESIDE_OTHERS = {"HYDRA_LAUNCHER_EXTRA_ARGS": "--overlap"}
-"""Where Hydra reaches nodes by srun, which else waits until nothing else uses them."""
+"""Variables for Hydra where it starts by srun, which else waits until no one uses the nodes."""
 
 
 REQUESTS = (signal.SIGUSR1, signal.SIGTERM)
-"""Signals by which a run is asked to stop: by whoever started it, by a batch system."""
+"""Signals that ask a run to stop: from the process that started it, and from a batch system."""
 
 
-def deaf(code: int) -> bool:
-    """Whether a run that was asked to stop ended so, as it did not listen yet; it can start again.
+def killed_by_request(code: int) -> bool:
+    """Whether the signal that asked a run to stop killed it, as the run did not handle it yet.
 
-    The signal itself ended its ranks: a process of one's own then has the negative number as its
-    exit code, Hydra's mpiexec the number, others 128 more, as shells have it.
+    Such a run can start again. The exit code is the negative number of the signal for a child of
+    this process, the number for Hydra's mpiexec, and 128 more for others, as in shells.
     """
     return any(code in (-number, number, 128 + number) for number in REQUESTS)
 
@@ -36,40 +36,40 @@ def command(site: Site, shape: Shape, hosts: Sequence[str], number: int = 0) -> 
     """The words that start the ranks of a run; those of the program follow.
 
     Args:
-        site: Where.
-        shape: How the run lies on nodes.
-        hosts: Its nodes, as the launcher knows them.
+        site: The site.
+        shape: The nodes and places of the run.
+        hosts: Names of its nodes, as the launcher knows them.
         number: Its slot, on a node that several runs share.
     """
     composed = {"hydra": _hydra, "pals": _pals, "openmpi": _openmpi, "srun": _srun}
     words = composed[site.launcher](site, shape, hosts, _cores(site, shape, number))
     if site.launcher == "openmpi":
-        # Nothing but its own variables does it take to other nodes.
-        told = [*site.environment, *_mask(site, shape, number)]
-        words += [word for name in told for word in ("-x", name)]
+        # Open MPI passes only the variables that it is given to other nodes.
+        names = [*site.environment, *_mask(site, shape, number)]
+        words += [word for name in names for word in ("-x", name)]
     return words + site.options
 
 
 def environment(
     site: Site, shape: Shape, number: int, outside: Mapping[str, str]
 ) -> dict[str, str]:
-    """The variables of a run: those outside, the site's, and what its slot may see.
+    """The variables of a run: those outside, the site's, and the accelerators of its slot.
 
     Args:
-        site: Where.
-        shape: How the run lies on nodes.
+        site: The site.
+        shape: The nodes and places of the run.
         number: Its slot, on a node that several runs share.
         outside: The variables of the process that starts it, which may be a rank itself.
     """
-    found = host.unlaunched(outside)
+    variables = host.unlaunched(outside)
     if site.scheduler == "slurm" and site.launcher in ("hydra", "srun"):
-        found |= {name: outside[name] for name in IN_A_JOB if name in outside}
-        found |= BESIDE_OTHERS if site.launcher == "hydra" else {}
-    return found | site.environment | _mask(site, shape, number)
+        variables |= {name: outside[name] for name in IN_A_JOB if name in outside}
+        variables |= BESIDE_OTHERS if site.launcher == "hydra" else {}
+    return variables | site.environment | _mask(site, shape, number)
 
 
 def _mask(site: Site, shape: Shape, number: int) -> dict[str, str]:
-    """The accelerators of a run that takes some of its node's places."""
+    """The variable that limits a run to its accelerators, if it takes only some of the places."""
     if not site.node.mask or shape.places == len(sites.places(site)):
         return {}
     seen = [place.accelerator for place in sites.slot(site, shape, number) if place.accelerator]
@@ -77,8 +77,8 @@ def _mask(site: Site, shape: Shape, number: int) -> dict[str, str]:
 
 
 def _cores(site: Site, shape: Shape, number: int) -> list[str]:
-    """The cores of each rank of a node; none where nothing has to be kept apart."""
-    if shape.whole and not isinstance(site.node.cpus, list):
+    """The cores of each rank of a node; empty where ranks need no binding."""
+    if shape.exclusive and not isinstance(site.node.cpus, list):
         return []
     return [at.place.cpus for at in sites.bindings(site, shape, number) if at.node == 0]
 
@@ -130,7 +130,7 @@ def _srun(site: Site, shape: Shape, hosts: Sequence[str], cores: list[str]) -> l
         words += ["--nodelist", ",".join(hosts), "--ntasks-per-node", str(shape.per_node)]
         words += ["--distribution", "block"]
     else:
-        # Only so can the last node have fewer ranks than others: each rank's node is named.
+        # Naming each rank's node lets the last node have fewer ranks than the others.
         named = [name for name in hosts for _ in range(shape.per_node)][: shape.ranks]
         words += ["--nodelist", ",".join(named), "--distribution", "arbitrary"]
     if site.node.ranks_per_place > 1:

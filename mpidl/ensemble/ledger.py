@@ -1,4 +1,4 @@
-"""The ledger of a study's runs: counted, logged, tried again or given up."""
+"""Ledger of a study's runs, which are counted, logged, tried again or given up."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -13,18 +13,18 @@ from mpidl.ensemble.worker import Outcome
 from mpidl.storage import layout
 
 LOST = 5
-"""Times that a run may get lost with its worker, no further each time, before it has failed."""
+"""Times that a run may lose its worker without progress before it counts as failed."""
 
 LINES = 12
 """Lines of a failed run's output that are shown."""
 
 FINAL = (Ending.REFUSED.code, Ending.DIVERGED.code)
-"""Exit codes of runs that no second attempt makes right."""
+"""Exit codes of runs that are not tried again, as a second attempt would end alike."""
 
 
 @dataclass
 class State:
-    """Where the runs of a study are."""
+    """Counts of the runs of a study."""
 
     waiting: int = 0
     running: int = 0
@@ -40,13 +40,13 @@ class Ledger:
     """Keeps account of the runs of a study.
 
     Args:
-        folder: Of the study.
-        estimates: Seconds of each run, by name, as far as they are known.
+        folder: The folder of the study.
+        estimates: Expected seconds of each run, by name, as far as they are known.
         retries: Attempts after the first one.
         show: Shows a line.
 
     Attributes:
-        state: Where the runs are.
+        state: The counts of the runs.
     """
 
     def __init__(
@@ -61,15 +61,17 @@ class Ledger:
         self._attempts, self._losses = Counter[str](), Counter[str]()
         self._got: dict[str, int] = {}
         before = finished(folder.attempts()).values()
-        self._took = [one.seconds for one in before]
-        self._ratios = [one.seconds / one.estimate for one in before if one.estimate]
+        self._took = [attempt.seconds for attempt in before]
+        self._ratios = [
+            attempt.seconds / attempt.estimate for attempt in before if attempt.estimate
+        ]
         self._learn()
         self.state = State()
 
     def expected(self, run: Run) -> float | None:
-        """Seconds that a run takes at most: what is known of it, as far as it held so far.
+        """Seconds that a run takes at most: its estimate, corrected by the runs that have ended.
 
-        None without an estimate, as long as no run has finished.
+        Without an estimate it is the median time of the runs that have ended, or None.
         """
         known = self._estimates.get(run.name)
         likely = self._usual if known is None else self._ratio * known
@@ -79,35 +81,35 @@ class Ledger:
         self._usual = median(self._took) if self._took else None
         self._ratio = median(self._ratios) if self._ratios else 1.0
 
-    def say(self, event: str, name: str, told: str = "") -> None:
+    def say(self, event: str, name: str, text: str = "") -> None:
         """Log an event, and show it."""
-        self._show(self._folder.log(event, name, told))
+        self._show(self._folder.log(event, name, text))
 
     def done(self, run: Run) -> bool:
-        """Whether the results file of a run says so."""
+        """Whether the results file of a run is completed."""
         return layout.completed(self._folder.results(run.name))
 
     def begin(self, runs: Sequence[Run]) -> list[Run]:
-        """Count what is done; the runs that are left."""
+        """Count the runs, and return those that are not done."""
         left = [run for run in runs if not self.done(run)]
         self.state.done, self.state.waiting = len(runs) - len(left), len(left)
         return left
 
     def hand_over(self) -> None:
-        """A waiting run now runs."""
+        """Count a waiting run as running."""
         self.state.waiting -= 1
         self.state.running += 1
 
     def put_back(self) -> bool:
-        """A run waits again; that it is not over."""
+        """Count a running run as waiting; False, as it is not over."""
         self.state.running -= 1
         self.state.waiting += 1
         return False
 
     def lose(self, run: Run, why: str) -> bool:
-        """A run's worker is gone, or says nothing; whether the run is over."""
+        """Record that a run's worker is gone, or is silent, and return whether the run is over."""
         got, before = rounds(self._folder.results(run.name)), self._got.get(run.name, 0)
-        # What gets further each time comes to its end, however often its nodes are taken away.
+        # A run that makes progress comes to its end, however often its nodes are taken away.
         self._losses[run.name] = 1 if got > before else self._losses[run.name] + 1
         self._got[run.name] = got
         self.say("lost", run.name, why)
@@ -118,36 +120,36 @@ class Ledger:
         return self._give_up(run) if self._losses[run.name] >= LOST else self.put_back()
 
     def judge(self, run: Run, outcome: Outcome, stopping: bool) -> bool:
-        """Take in how an attempt went; whether the run is over.
+        """Record the outcome of an attempt, and return whether the run is over.
 
         Args:
             run: The run.
-            outcome: Of the attempt.
+            outcome: The outcome of the attempt.
             stopping: Whether runs were asked to stop.
         """
         name = run.name
-        if outcome.asked and outcome.code is not None and launchers.deaf(outcome.code):
+        if outcome.asked and outcome.code is not None and launchers.killed_by_request(outcome.code):
             outcome = replace(outcome, code=Ending.STOPPED.code)
         self._attempts[name] += 1
         self._keep(run, outcome)
-        told = f"{outcome.seconds:.1f} s on {outcome.host}, slot {outcome.slot}"
+        text = f"{outcome.seconds:.1f} s on {outcome.host}, slot {outcome.slot}"
         if self.done(run):
             self._took.append(outcome.seconds)
             if name in self._estimates:
                 self._ratios.append(outcome.seconds / self._estimates[name])
-                told += f", expected {self._estimates[name]:.1f}"
+                text += f", expected {self._estimates[name]:.1f}"
             self._learn()
             if outcome.code:
-                told += f", exit code {outcome.code} after its end"
+                text += f", exit code {outcome.code} after its end"
             over = self._finish()
-            self.say("done", name, f"{told}; {self.state}")
+            self.say("done", name, f"{text}; {self.state}")
             return over
         if stopping or outcome.code == Ending.STOPPED.code:
             self._attempts[name] -= 1
-            self.say("stopped", name, told)
+            self.say("stopped", name, text)
             return self.put_back()
         attempt = f"attempt {self._attempts[name]}, exit code {outcome.code}"
-        self.say("fault", name, f"{attempt}, {told}")
+        self.say("fault", name, f"{attempt}, {text}")
         again = outcome.code not in FINAL and self._attempts[name] <= self._retries
         return self.put_back() if again else self._give_up(run)
 
@@ -180,5 +182,5 @@ class Ledger:
 
 
 def median(values: Sequence[float]) -> float:
-    """The middle one of some values."""
+    """The median; the upper of the two middle values if their number is even."""
     return sorted(values)[len(values) // 2]

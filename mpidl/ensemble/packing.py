@@ -1,4 +1,4 @@
-"""Packing of a study into a machine: what runs at a time, for how long, in which jobs."""
+"""Packing of a study into jobs: which runs share a node, how long they take, in which jobs."""
 
 import heapq
 import itertools
@@ -16,18 +16,18 @@ STEP = 600.0
 """Seconds to which walltimes are rounded up."""
 
 JOBS = 1000
-"""Jobs in a row after which a queue is given up."""
+"""Most jobs one after another; a queue that needs more is refused."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that lie alike on nodes, which a driver works off together.
+    """Runs that take the same nodes and places, which a driver runs together.
 
     Attributes:
-        shape: How; of the run with most ranks.
-        ranks: From the fewest to the most.
-        runs: How many.
-        seconds: Of those that are known, the longest first.
+        shape: The shape of the run with most ranks.
+        ranks: The fewest and the most ranks of a run.
+        runs: Number of runs.
+        seconds: Expected seconds of the runs of known time, the longest first.
     """
 
     shape: Shape
@@ -37,19 +37,19 @@ class Group:
 
     @property
     def node_hours(self) -> float:
-        """What its runs take, on nodes that are full."""
+        """Node-hours of its runs, if no slot of their nodes is idle."""
         return sum(self.seconds) / HOUR * self.shape.nodes / self.shape.slots
 
 
 @dataclass(frozen=True)
 class Offer:
-    """What a queue takes a study for: jobs one after another, all alike.
+    """Jobs by which a queue does a study: one after another, all of one size.
 
     Attributes:
-        queue: Its name; empty where there is none.
-        nodes: Of each job.
-        walltime: Of each job, in seconds.
-        took: Seconds that each of them works.
+        queue: Name of the queue; empty where there is none.
+        nodes: Nodes of each job.
+        walltime: Walltime of each job, in seconds.
+        took: Seconds that each job works.
     """
 
     queue: str
@@ -59,52 +59,54 @@ class Offer:
 
     @property
     def node_hours(self) -> float:
-        """What the jobs are charged, if they end when their work does."""
+        """Node-hours that are charged if each job ends with its work."""
         return self.nodes * sum(self.took) / HOUR
 
 
 def groups(runs: Sequence[Run], site: Site, estimates: Mapping[str, float]) -> list[Group]:
-    """The runs of a study by the nodes and places that they take, the largest first."""
-    found = []
+    """Groups of runs that take the same nodes and places, the largest first."""
+    result = []
     for shape, alike in phases(runs, site):
         ranks = [run.ranks for run in alike]
         known = [estimates[run.name] for run in alike if run.name in estimates]
-        found.append(
+        result.append(
             Group(shape, (min(ranks), max(ranks)), len(ranks), tuple(sorted(known, reverse=True)))
         )
-    return found
+    return result
 
 
 def chain(work: Sequence[Group], nodes: int, walltime: float) -> list[float] | None:
-    """The jobs that a study takes, one after another: seconds that each of them works.
+    """Seconds that each of the jobs works that a study takes, one after another.
 
-    A job works off the groups in order, the longest run that still fits in its time first; what
-    does not fit is left to the next job.
+    A job runs the groups in order, the longest run that still fits in its time first; runs that do
+    not fit are left to the next job.
 
     Args:
         work: All runs.
-        nodes: Of each job.
-        walltime: Of each job, in seconds; may be infinite.
+        nodes: Nodes of each job.
+        walltime: Walltime of each job, in seconds; may be infinite.
 
     Returns:
-        None if some run fits in no such job, or there are too many of them.
+        None if a run fits in no such job, or if there are too many jobs.
     """
-    if any(not one.shape.at_once(nodes) or MARGIN * one.seconds[0] > walltime for one in work):
+    if any(
+        not group.shape.at_once(nodes) or MARGIN * group.seconds[0] > walltime for group in work
+    ):
         return None
-    left = [sorted(one.seconds) for one in work]
+    left = [sorted(group.seconds) for group in work]
     jobs: list[float] = []
     while any(left):
         if len(jobs) == JOBS:
             return None
         clock = 0.0
-        for one, waiting in zip(work, left, strict=True):
-            clock = _worked(waiting, one.shape.at_once(nodes), clock, walltime)
+        for group, waiting in zip(work, left, strict=True):
+            clock = _worked(waiting, group.shape.at_once(nodes), clock, walltime)
         jobs.append(clock)
     return jobs
 
 
 def _worked(waiting: list[float], room: int, clock: float, walltime: float) -> float:
-    """Take runs, ascending, off a list as far as they fit; when the last of them ends."""
+    """Take the runs that fit off an ascending list, and return when the last of them ends."""
     free, end = [clock] * min(room, len(waiting)), clock
     while free and waiting:
         now = heapq.heappop(free)
@@ -119,14 +121,14 @@ def _worked(waiting: list[float], room: int, clock: float, walltime: float) -> f
 def offer(
     work: Sequence[Group], name: str, queue: Queue, nodes: int | None, hours: float | None
 ) -> Offer | str:
-    """The jobs by which a queue does a study, or one sentence that tells why it does not.
+    """The jobs by which a queue does a study, or one sentence with the reason why it does not.
 
-    Without a number of nodes the fewest are taken with which one job does everything, or all.
+    Without a number of nodes, the fewest with which one job does everything are taken, or all.
     """
     low, high = queue.nodes
     if nodes is not None and not low <= nodes <= high:
         return f"{name} takes {span(low, high)} nodes, not {nodes:,}."
-    needed = max(work, key=lambda one: one.shape.nodes)
+    needed = max(work, key=lambda group: group.shape.nodes)
     least = needed.shape.nodes
     if least > (nodes or high):
         limit = f"takes {span(low, high)} nodes" if nodes is None else f"was asked for {nodes:,}"
@@ -135,11 +137,11 @@ def offer(
         return f"{name} gives jobs {in_hours(queue.hours)}, not {in_hours(hours)}."
     walltime = HOUR * (hours or queue.hours)
     usable = walltime - allocation.reserve(walltime)
-    longest = max(one.seconds[0] for one in work)
+    longest = max(group.seconds[0] for group in work)
     if MARGIN * longest > usable:
-        given = f"the {in_hours(hours)} asked for" if hours else f"its {in_hours(queue.hours)}"
+        limit_text = f"the {in_hours(hours)} asked for" if hours else f"its {in_hours(queue.hours)}"
         spare = f"with {MARGIN - 1:.0%} to spare and {duration(walltime - usable)} to stop"
-        return f"{name}: a run of {duration(longest)} does not fit {given} {spare}."
+        return f"{name}: a run of {duration(longest)} does not fit {limit_text} {spare}."
     wide = nodes or _fewest(work, max(low, least), high, usable)
     took = chain(work, wide, usable)
     if took is None:
@@ -151,7 +153,7 @@ def offer(
 
 
 def _fewest(work: Sequence[Group], low: int, high: int, walltime: float) -> int:
-    """The fewest nodes with which one job does everything, with time to spare; all if none does."""
+    """The fewest nodes with which one job does everything with time to spare, or all nodes."""
     if not _alone(work, high, walltime):
         return high
     while low < high:
@@ -164,13 +166,13 @@ def _fewest(work: Sequence[Group], low: int, high: int, walltime: float) -> int:
 
 
 def _alone(work: Sequence[Group], nodes: int, walltime: float) -> bool:
-    """Whether one job does everything, with time to spare."""
+    """Whether one job does everything with time to spare."""
     took = chain(work, nodes, walltime)
     return took is not None and len(took) == 1 and MARGIN * took[0] <= walltime
 
 
 def gaps(queues: Mapping[str, Queue]) -> list[str]:
-    """Numbers of nodes that get less time than fewer and than more of them; a sentence each."""
+    """A sentence for each range of node counts that gets less time than fewer and more nodes."""
     ends = sorted(
         {edge for queue in queues.values() for edge in (queue.nodes[0], queue.nodes[1] + 1)}
     )

@@ -1,69 +1,56 @@
-"""Parsl: workers for runs of one shape, in this allocation or in jobs of their own."""
+"""Pools of Parsl workers for runs of one shape, in this allocation or in jobs of their own."""
 
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from mpidl.config.faults import Fault
 from mpidl.ensemble import allocation
+from mpidl.ensemble.allocation import NodeRequest
 from mpidl.ensemble.keeper import Later
 from mpidl.ensemble.sites import Shape, Site
 from mpidl.ensemble.worker import Outcome, Task, perform
 from mpidl.ranks import host
 
 APART = "import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])"
-"""Python that starts a command where signals to the driver's group, such as Ctrl-C, do not come."""
+"""Python code that starts a command in its own session, so that Ctrl-C does not reach it."""
 
 HEARTBEAT, SILENCE = 10, 60
-"""Seconds between signs of life of Parsl's managers, and without any until they are given up."""
+"""Seconds between heartbeats of Parsl's managers, and seconds of silence until one is given up."""
 
 PERIOD = 0.5
 """Seconds between Parsl's looks at the workers of this allocation, and until the first ones start.
 
-A batch system is asked every five, Parsl's default: what it refuses three times is given up.
+A batch system is asked every five seconds, Parsl's default; after three refusals Parsl gives up.
 """
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked of the batch system, where the driver is not inside an allocation.
-
-    Attributes:
-        nodes: Of each job, or of the allocation.
-        jobs: At a time.
-        walltime: Of each job, in seconds.
-    """
-
-    nodes: int
-    jobs: int
-    walltime: float
 
 
 class Pool(Protocol):
     """Workers that take tasks."""
 
     def submit(self, task: Task) -> "Future[Outcome]":
-        """Hand over a run."""
+        """Hand over a run to a worker."""
 
 
 @contextmanager
-def pool(site: Site, shape: Shape, request: Request, folder: Path, later: Later) -> Iterator[Pool]:
+def pool(
+    site: Site, shape: Shape, request: NodeRequest, folder: Path, later: Later
+) -> Iterator[Pool]:
     """Workers for runs of one shape; they end with the context.
 
     Runs smaller than a node go through HighThroughputExecutor, one worker for each slot of each
-    node. Runs of whole nodes go through MPIExecutor, which hands nodes out; all its tasks are of
-    one size and no more are handed over than fit, which keeps clear of its backlog (Parsl 3800).
+    node. Runs of whole nodes go through MPIExecutor, which hands out nodes; its tasks all have one
+    size, and no more are submitted than fit, so that its backlog stays empty (Parsl issue 3800).
 
     Args:
-        site: Where.
-        shape: Of the runs.
-        request: Nodes.
-        folder: For what Parsl writes.
-        later: Gives a command when this process has ended, however that came.
+        site: The site.
+        shape: The shape of the runs.
+        request: The nodes.
+        folder: The folder for files of Parsl.
+        later: Takes a command that runs when this process has ended, however it ended.
     """
     import parsl
     from parsl.config import Config
@@ -84,12 +71,12 @@ def pool(site: Site, shape: Shape, request: Request, folder: Path, later: Later)
         "block_error_handler": True if inside else windowed_error_handler,
     }
     executor: Any
-    spread = shape.whole and site.scheduler != "none"
+    spread = shape.exclusive and site.scheduler != "none"
     if spread:
         from parsl.executors import MPIExecutor
 
         provider.launcher = SimpleLauncher()
-        # Parsl counts the workers of a block on each of its nodes; here they are for all.
+        # Parsl counts the workers of a block on each of its nodes; here they serve all nodes.
         provider.parallelism = request.nodes
         executor = MPIExecutor(
             **common,
@@ -100,7 +87,7 @@ def pool(site: Site, shape: Shape, request: Request, folder: Path, later: Later)
         from parsl.executors import HighThroughputExecutor
 
         executor = HighThroughputExecutor(**common, max_workers_per_node=shape.slots)
-    # MPIExecutor does not take it as an argument.
+    # MPIExecutor does not take the command as an argument.
     executor.interchange_launch_cmd = [sys.executable, "-c", APART, "interchange.py"]
     config = Config(
         executors=[executor],
@@ -124,7 +111,7 @@ class _Workers:
         if self._spread is None:
             future: Future[Outcome] = self._app(task)
             return future
-        # All three numbers, as Parsl makes "-ppn 2.0" of what it works out itself.
+        # All three numbers are given, as Parsl writes "-ppn 2.0" where it computes one itself.
         wanted = {
             "num_nodes": self._spread.nodes,
             "num_ranks": self._spread.nodes * self._spread.per_node,
@@ -135,10 +122,10 @@ class _Workers:
 
 
 def check(error: BaseException) -> None:
-    """Look at what Parsl raised for a run.
+    """Check an error that Parsl raised for a run.
 
     Raises:
-        Fault: If no node can be had, so that no other run fares better.
+        Fault: If Parsl gets no nodes, so that no other run can start either.
     """
     from parsl.executors.errors import BadStateException
 
@@ -155,6 +142,6 @@ def _address(site: Site) -> str:
         return str(address_by_interface(site.interface))
     except OSError:
         raise Fault(
-            f"interface = {site.interface!r}: {host.name()} has no network of that name; a site "
-            "file names the one over which nodes reach the driver."
+            f"interface = {site.interface!r}: {host.name()} has no network interface of that name; "
+            "a site file must name the one over which nodes reach the driver."
         ) from None

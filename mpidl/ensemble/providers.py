@@ -1,7 +1,7 @@
-"""Providers of workers: this allocation, or jobs that the batch system is asked for.
+"""Providers of nodes for Parsl: this allocation, or jobs of the batch system.
 
-A job counts as live until the batch system says that it has ended: one that waits, is held or
-suspended is there still, and so is one that was told to end and has not.
+A job counts as live until the batch system says that it has ended: a job that waits, is held or is
+suspended is live, and so is one that was asked to end and still runs.
 """
 
 import os
@@ -17,36 +17,36 @@ from parsl.providers import LocalProvider, PBSProProvider, SlurmProvider
 
 from mpidl.config.faults import Fault
 from mpidl.ensemble import allocation
+from mpidl.ensemble.allocation import NodeRequest
 from mpidl.ensemble.keeper import Later
-from mpidl.ensemble.pool import Request
 from mpidl.ensemble.sites import Site, places
 
 LOGIN = "#!/bin/bash -l"
-"""First line of a job's script: only a login shell knows ``module``."""
+"""First line of a job's script: only a login shell has the command ``module``."""
 
 WAITS, GOES_ON = JobState.PENDING, JobState.RUNNING
 STATES = dict.fromkeys("BRESU", GOES_ON) | dict.fromkeys("FXC", JobState.COMPLETED)
-"""Parsl's words for PBS's states; what is not here waits, which is all that Parsl counts beside."""
+"""Parsl's state for each of PBS's states; a job in another state counts as waiting."""
 
 UNKNOWN = ("Unknown Job", "Job has finished")
-"""What PBS says of a job that is no more."""
+"""Messages of PBS about a job that has ended."""
 
 UNIQUE = """\
 nodes=$(mktemp) && awk '!seen[$0]++' "$PBS_NODEFILE" >"$nodes" && export PBS_NODEFILE=$nodes
 """
-"""Shell that names each node once, as MPIExecutor hands out the lines of that file."""
+"""Shell code that lists each node once, as MPIExecutor hands out the lines of that file."""
 
 
 class Pbs(PBSProProvider):
-    """Jobs of PBS, each asked about alone: of several, ``qstat -F json`` lists the first only.
+    """Jobs of PBS, each queried alone, as ``qstat -F json`` lists only the first of several.
 
     Args:
-        later: Gives a command when this process has ended.
-        asked: What Parsl's provider takes.
+        later: Takes a command that runs when this process has ended.
+        arguments: Arguments of Parsl's provider.
     """
 
-    def __init__(self, later: Later, **asked: Any) -> None:
-        super().__init__(**asked)  # type: ignore[no-untyped-call]
+    def __init__(self, later: Later, **arguments: Any) -> None:
+        super().__init__(**arguments)  # type: ignore[no-untyped-call]
         self.template_string = f"{LOGIN}\n{self.template_string.partition(chr(10))[2]}"
         self._later, self._jobs = later, self.max_blocks
         self._live = set[str]()
@@ -89,16 +89,16 @@ class Pbs(PBSProProvider):
         return done
 
     def _leave_room(self) -> None:
-        """Let Parsl ask for no more jobs than there is room for beside those it takes as ended."""
+        """Limit Parsl's jobs by those that still run but that Parsl takes as ended."""
         left = sum(self.resources[job]["status"].terminal for job in self._live)
         self.max_blocks = self._jobs - left
 
 
 class Slurm(SlurmProvider):
-    """Jobs of Slurm; one that is suspended, or in a state that Parsl does not know, is live."""
+    """Jobs of Slurm; a job that is suspended, or in a state unknown to Parsl, is live."""
 
-    def __init__(self, later: Later, **asked: Any) -> None:
-        super().__init__(**asked)
+    def __init__(self, later: Later, **arguments: Any) -> None:
+        super().__init__(**arguments)
         self._later = later
 
     def submit(self, command: str, tasks_per_node: int, job_name: str = "parsl") -> str:
@@ -114,13 +114,13 @@ class Slurm(SlurmProvider):
                 known["status"].state = WAITS
 
 
-def make(site: Site, request: Request, later: Later) -> Any:
+def make(site: Site, request: NodeRequest, later: Later) -> Any:
     """The provider of a site's nodes.
 
     Args:
-        site: Where.
-        request: Nodes.
-        later: Gives a command when this process has ended, however that came.
+        site: The site.
+        request: The nodes.
+        later: Takes a command that runs when this process has ended, however it ended.
     """
     launcher: Any = SimpleLauncher()
     if request.nodes > 1 and site.scheduler == "slurm":
@@ -145,7 +145,7 @@ def make(site: Site, request: Request, later: Later) -> Any:
     ends = f"export MPIDL_ENDS=$(( $(date +%s) + {int(request.walltime)} ))"
     there = f"cd {shlex.quote(str(Path.cwd()))}"
     setup = [_or_end(line) for line in (*site.setup, there)]
-    asked: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "init_blocks": 0,
         "min_blocks": 0,
         "max_blocks": request.jobs,
@@ -154,34 +154,36 @@ def make(site: Site, request: Request, later: Later) -> Any:
         "walltime": allocation.clock(request.walltime),
         "worker_init": "\n".join([ends, *setup, *exports, ready, *unique]),
     }
-    wanted = site.submission
+    submission = site.submission
     if site.scheduler == "slurm":
         return Slurm(
             later,
-            **asked,
-            partition=wanted.queue or None,
-            account=wanted.account or None,
-            scheduler_options="\n".join(wanted.options),
+            **arguments,
+            partition=submission.queue or None,
+            account=submission.account or None,
+            scheduler_options="\n".join(submission.options),
             exclusive=True,
         )
-    filesystems = [f"#PBS -l filesystems={wanted.filesystems}"] if wanted.filesystems else []
+    filesystems = (
+        [f"#PBS -l filesystems={submission.filesystems}"] if submission.filesystems else []
+    )
     return Pbs(
         later,
-        **asked,
-        account=wanted.account or None,
-        queue=wanted.queue or None,
+        **arguments,
+        account=submission.account or None,
+        queue=submission.queue or None,
         cpus_per_node=site.node.asked or len(places(site)),
-        select_options=wanted.select,
-        scheduler_options="\n".join([*filesystems, *wanted.options]),
+        select_options=submission.select,
+        scheduler_options="\n".join([*filesystems, *submission.options]),
     )
 
 
 def _gone(fault: Fault) -> bool:
-    """Whether PBS refuses to speak of a job as it is no more."""
+    """Whether PBS says that a job has ended."""
     return any(words in str(fault) for words in UNKNOWN)
 
 
 def _or_end(line: str) -> str:
     """A line of shell that ends the job where it fails."""
-    told = shlex.quote(f"mpidl: the job ends, as this fails: {line}")
-    return f"{{ {line}\n}} || {{ echo {told} >&2; exit 2; }}"
+    message = shlex.quote(f"mpidl: the job ends, as this fails: {line}")
+    return f"{{ {line}\n}} || {{ echo {message} >&2; exit 2; }}"

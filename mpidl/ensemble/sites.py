@@ -1,4 +1,4 @@
-"""Machines: how their nodes are cut into places, how they are asked for nodes, what they allow."""
+"""Sites: machines with their nodes, cut into places, their batch system, and its queues."""
 
 import re
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from mpidl.config.runfile import Count, Rate, Section
 from mpidl.ranks import accelerators, host
 
 SITES = Path("launch") / "sites"
-"""Where site files lie: in what comes with this program, and where the command is given."""
+"""Folder of site files, inside what comes with mpidl and inside the current folder."""
 
 CPUS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 
@@ -37,12 +37,12 @@ Cpus = Annotated[list[Annotated[str, AfterValidator(_cpus)]], Field(min_length=1
 
 
 class Node(Section):
-    """One node, cut into places: some cores, and an accelerator if there is one for each.
+    """A node, cut into places: some cores each, and an accelerator where the site names them.
 
     ``cpus`` lists the cores of each place (``"0-7,32-39"``); a number means that many places of one
-    core; ``"auto"`` means a place for each core that this process may use. ``mask`` is the variable
-    that narrows a process's view to some accelerators, which ``accelerators`` names by place.
-    ``runs`` limits how many go on a node at a time. ``asked`` is the number of CPUs that a PBS job
+    core; ``"auto"`` means a place for each core that this process may use. ``accelerators`` names
+    the accelerator of each place; ``mask`` is the variable that limits a process to some of them.
+    ``runs`` is the most runs on a node at a time. ``asked`` is the number of CPUs that a PBS job
     asks for on each node.
     """
 
@@ -58,9 +58,9 @@ class Node(Section):
 
 
 class Queue(Section):
-    """What a queue takes: nodes from the first number to the second, hours, jobs of one user.
+    """Limits of a queue: the fewest and the most nodes, hours, and jobs of one user.
 
-    ``through`` is the queue to submit to, where this one is only reached that way.
+    ``through`` is the routing queue to submit to, where this one takes no job directly.
     """
 
     nodes: Annotated[list[Count], Field(min_length=2, max_length=2), AfterValidator(_rising)]
@@ -71,7 +71,7 @@ class Queue(Section):
 
 
 class Submission(Section):
-    """What a batch job is submitted with, beside nodes and walltime."""
+    """Options of a batch job, beside nodes and walltime."""
 
     account: str = ""
     queue: str = ""
@@ -81,9 +81,9 @@ class Submission(Section):
 
 
 class Figure(Section):
-    """Seconds that a place takes for one sample of a data set with a model.
+    """Seconds that a place takes for a sample of a data set with a model.
 
-    ``train`` is for one step's share of one sample, ``evaluate`` for one answer.
+    ``train`` is to train on one sample once, ``evaluate`` to evaluate one sample.
     """
 
     data: str
@@ -104,11 +104,10 @@ class Site(Section):
     """A machine.
 
     Attributes:
-        launcher: Whose options mpiexec takes: MPICH's and Intel's Hydra, HPE's PALS, Open MPI, or
-            Slurm's srun in its place.
-        scheduler: Who hands out nodes.
+        launcher: The kind of mpiexec: Hydra of MPICH and Intel, PALS of HPE, Open MPI; or srun.
+        scheduler: The batch system that hands out nodes.
         interface: The network over which nodes reach the driver; empty means only this host.
-        setup: Shell lines that make ready a node which the driver asked for.
+        setup: Shell lines that prepare a node of a job that the driver submitted.
         options: More options of mpiexec.
         environment: Variables of every run.
     """
@@ -127,7 +126,7 @@ class Site(Section):
 
 
 PARTS: dict[str, type[Section]] = {"node": Node, "start": Start, "submission": Submission}
-"""The tables of a site file that stand alone."""
+"""The sections of a site file that are single tables."""
 
 
 @dataclass(frozen=True)
@@ -140,13 +139,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Shape:
-    """How runs of one number of ranks lie on the nodes of a site.
+    """Nodes and places that runs of one number of ranks take on a site.
 
     Attributes:
-        ranks: Of each run.
-        nodes: Of each run.
+        ranks: Ranks of each run.
+        nodes: Nodes of each run.
         per_node: Ranks on each of its nodes; the last one may have fewer.
-        places: That a run takes on each of its nodes.
+        places: Places that a run takes on each of its nodes.
         slots: Runs on a node at a time.
     """
 
@@ -157,18 +156,18 @@ class Shape:
     slots: int
 
     @property
-    def whole(self) -> bool:
-        """Whether a run has its nodes for itself."""
+    def exclusive(self) -> bool:
+        """Whether a run shares its nodes with no other."""
         return self.slots == 1
 
     def at_once(self, nodes: int) -> int:
-        """How many runs go at a time on so many nodes."""
+        """Number of runs at a time on a number of nodes."""
         return nodes * self.slots if self.nodes == 1 else nodes // self.nodes
 
 
 @dataclass(frozen=True)
 class Binding:
-    """Where one rank of a run computes: which of its nodes, which rank there, and the place."""
+    """Where one rank of a run computes: its node, its number on this node, and its place."""
 
     rank: int
     node: int
@@ -177,7 +176,7 @@ class Binding:
 
 
 def read(name: str) -> Site:
-    """The site of a name, or of a file.
+    """The site with a name, or of a file.
 
     Raises:
         Fault: If there is none, or with one sentence for every setting that is wrong.
@@ -188,7 +187,7 @@ def read(name: str) -> Site:
         known = {file.stem: file for folder in folders for file in folder.glob("*.toml")}
         if name not in known:
             raise Fault(
-                f"Unknown site {name!r}; {nearest(name, known)} A path of a file works too."
+                f"Unknown site {name!r}; {nearest(name, known)} The path of a site file works too."
             )
         path = known[name]
     site = _checked(path, toml.read(path, "site file"))
@@ -201,12 +200,12 @@ def read(name: str) -> Site:
     return site
 
 
-def _checked(path: Path, found: toml.Tables) -> Site:
-    """A site from the tables of its file; its parts come first, so that a fault names a setting."""
+def _checked(path: Path, tables: toml.Tables) -> Site:
+    """A site from its file's tables, with each section checked alone so that a fault names it."""
     parts: list[tuple[str, type[Section], Any]] = [
-        *((key, section, found.get(key, {})) for key, section in PARTS.items()),
-        *((f"queues.{key}", Queue, queue) for key, queue in _items(found.get("queues"))),
-        *((f"figures[{key}]", Figure, figure) for key, figure in _items(found.get("figures"))),
+        *((key, section, tables.get(key, {})) for key, section in PARTS.items()),
+        *((f"queues.{key}", Queue, queue) for key, queue in _items(tables.get("queues"))),
+        *((f"figures[{key}]", Figure, figure) for key, figure in _items(tables.get("figures"))),
     ]
     sentences: list[str] = []
     for part in parts:
@@ -216,7 +215,7 @@ def _checked(path: Path, found: toml.Tables) -> Site:
             sentences += fault.sentences
     try:
         if not sentences:
-            site: Site = toml.check("site", Site, found, None)
+            site: Site = toml.check("site", Site, tables, None)
             return site
     except Fault as fault:
         sentences += fault.sentences
@@ -244,13 +243,13 @@ def _places_cpus(site: Site) -> list[str]:
 
 
 def shape(site: Site, ranks: int) -> Shape:
-    """How runs of so many ranks lie on the nodes of a site: as densely as its places allow."""
-    there, needed = len(places(site)), -(-ranks // site.node.ranks_per_place)
-    if needed <= there:
-        slots = there // needed
+    """The shape of runs of a number of ranks: as dense on the nodes as the site's places allow."""
+    available, needed = len(places(site)), -(-ranks // site.node.ranks_per_place)
+    if needed <= available:
+        slots = available // needed
         return Shape(ranks, 1, ranks, needed, min(slots, site.node.runs or slots))
-    nodes = -(-needed // there)
-    return Shape(ranks, nodes, -(-ranks // nodes), there, 1)
+    nodes = -(-needed // available)
+    return Shape(ranks, nodes, -(-ranks // nodes), available, 1)
 
 
 def slot(site: Site, shape: Shape, number: int) -> list[Place]:
@@ -261,10 +260,10 @@ def slot(site: Site, shape: Shape, number: int) -> list[Place]:
 
 def bindings(site: Site, shape: Shape, number: int = 0) -> list[Binding]:
     """Where each rank of a run in a slot computes."""
-    mine, found = slot(site, shape, number), []
+    mine, result = slot(site, shape, number), []
     for rank in range(shape.ranks):
         node, local = divmod(rank, shape.per_node)
-        there = min(shape.per_node, shape.ranks - node * shape.per_node)
-        place = mine[accelerators.index(local, there, len(mine))]
-        found.append(Binding(rank, node, local, place))
-    return found
+        ranks_there = min(shape.per_node, shape.ranks - node * shape.per_node)
+        place = mine[accelerators.index(local, ranks_there, len(mine))]
+        result.append(Binding(rank, node, local, place))
+    return result

@@ -1,4 +1,4 @@
-"""A study: a base run file, axes along which settings vary, and the runs that follow."""
+"""Studies: the runs that follow from a base run file and axes along which settings vary."""
 
 import hashlib
 import re
@@ -17,15 +17,15 @@ from mpidl.config import runfile, shipped, toml
 from mpidl.config.faults import Fault, shown
 from mpidl.config.runfile import RunFile
 from mpidl.devices import data
-from mpidl.ensemble import axes, sites
-from mpidl.ensemble.axes import File, Labels
+from mpidl.ensemble import sites, study_file
 from mpidl.ensemble.sites import Shape, Site
+from mpidl.ensemble.study_file import Labels, StudyFile
 
 DIGITS = 10
-"""Hexadecimal digits of the hash in a run's name: 1e12, for some thousand runs."""
+"""Hexadecimal digits of the hash in a run's name: 1e12 values, for some thousand runs."""
 
 LABEL = 16
-"""Characters of each label in a run's name."""
+"""Most characters of each label in a run's name."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Run:
     """One run of a study.
 
     Attributes:
-        file: What is run; its name is the run's.
-        labels: Where it lies on each axis.
-        ranks: That it is started on.
-        devices: Of its graph.
+        file: The run file; its name is the run's.
+        labels: The run's label on each axis.
+        ranks: Number of ranks that it is started on.
+        devices: Number of devices of its graph.
     """
 
     file: RunFile
@@ -46,18 +46,18 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Short, stable, and a file name: labels of some axes and a hash of the settings."""
+        """The name: labels of some axes and a hash of the settings; short, stable, a file name."""
         return self.file.name
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study, expanded.
+    """A study: all its runs.
 
     Attributes:
-        name: That of its folder.
+        name: The name of its folder.
         axes: The names of its axes, in order.
-        runs: All of them, in the order of the axes, the last one fastest.
+        runs: All runs, in the order of the axes; the last axis varies fastest.
     """
 
     name: str
@@ -66,27 +66,27 @@ class Study:
 
 
 def read(path: Path, overrides: Sequence[str] = (), ranks: int | None = None) -> Study:
-    """Read a study file and make its runs; all of them are checked, as far as no data is needed.
+    """Read a study file and make its runs; each is checked as far as possible without its data.
 
     Args:
         path: ``STUDY/study.toml``, or its folder.
         overrides: ``section.key=value`` each, for every run.
-        ranks: Of each run at most, whatever the study says.
+        ranks: Most ranks of a run; replaces the study's own number.
 
     Raises:
-        Fault: With one sentence for everything that is wrong with the study, or its first runs.
+        Fault: With one sentence for each mistake in the study, or in the first wrong runs.
     """
     name, path = name_of(path), shipped.find(path)
     path = path / "study.toml" if path.is_dir() else path
-    file = axes.read(path)
+    file = study_file.read(path)
     runs = tuple(_runs(_Maker(path.parent, file, overrides, ranks)))
     if not runs:
-        raise Fault(f"The study {path} has no run: its exclusions leave none.")
+        raise Fault(f"The study {path} has no run: its exclude list leaves none.")
     return Study(name, tuple(axis.name for axis in file.axes), runs)
 
 
 def name_of(path: Path) -> str:
-    """What a study is called: its folder, or its file if that is not named ``study.toml``."""
+    """The name of a study: of its folder, or of its file if that is not ``study.toml``."""
     path = shipped.find(path).resolve()
     if path.name == "study.toml":
         return path.parent.name
@@ -94,13 +94,13 @@ def name_of(path: Path) -> str:
 
 
 FAULTS = 10
-"""Sentences after which the rest of a study is not looked at."""
+"""Sentences after which the rest of a study is not checked."""
 
 
 def _runs(maker: "_Maker") -> Iterator[Run]:
     faults: list[str] = []
     taken: dict[str, Labels] = {}
-    for labels in axes.combinations(maker.file):
+    for labels in study_file.combinations(maker.file):
         try:
             run = maker.make(labels)
         except Fault as fault:
@@ -110,7 +110,7 @@ def _runs(maker: "_Maker") -> Iterator[Run]:
                 break
             continue
         if run.name in taken:
-            where = " and ".join(", ".join(one.values()) for one in (taken[run.name], labels))
+            where = " and ".join(", ".join(which.values()) for which in (taken[run.name], labels))
             raise Fault(f"Two runs are the same: {where}; an axis changes nothing.")
         taken[run.name] = labels
         yield run
@@ -122,7 +122,7 @@ class _Maker:
     """Makes the runs of a study file; base files are read, and graphs built, once."""
 
     def __init__(
-        self, folder: Path, file: File, overrides: Sequence[str], ranks: int | None
+        self, folder: Path, file: StudyFile, overrides: Sequence[str], ranks: int | None
     ) -> None:
         self.file = file
         self._folder, self._overrides, self._ranks = folder, overrides, ranks
@@ -130,75 +130,78 @@ class _Maker:
         self._graphs: dict[str, nx.DiGraph] = {}
 
     def make(self, labels: Labels) -> Run:
-        """The run where axes have these labels.
+        """The run with these labels on the axes.
 
         Raises:
-            Fault: With one sentence for everything that is wrong with it.
+            Fault: With one sentence for each mistake.
         """
         pieces = [axis.pieces[labels[axis.name]] for axis in self.file.axes]
-        base, ranks = (self._own(key, pieces) for key in axes.OWN)
+        base, ranks = (self._own(key, pieces) for key in study_file.OWN)
         if base not in self._bases:
             self._bases[base] = toml.read(self._folder / base)
-        found = deepcopy(self._bases[base])
+        tables = deepcopy(self._bases[base])
         for piece in pieces:
-            own = {key: piece[key] for key in piece if key not in axes.OWN}
-            runfile.lay_over(found, axes.filled(own, labels), plan.KINDS)
-        runfile.override(found, self._overrides, plan.KINDS)
-        read = runfile.validate({**found, "name": "run"}, plan.KINDS)
+            own = {key: piece[key] for key in piece if key not in study_file.OWN}
+            runfile.lay_over(tables, study_file.filled(own, labels), plan.KINDS)
+        runfile.override(tables, self._overrides, plan.KINDS)
+        checked = runfile.validate({**tables, "name": "run"}, plan.KINDS)
         folders = [(self._folder / base).parent, self._folder]
-        # Not by where files lie here, so that a run is called the same everywhere.
-        name = "-".join([*(clean(labels[axis]) for axis in self.file.prefix), identity(read)])
-        placed = runfile.placed(replace(read, name=name), folders, self._overrides)
+        # The name does not depend on where files lie, so that a run has one name on all machines.
+        name = "-".join([*(clean(labels[axis]) for axis in self.file.prefix), identity(checked)])
+        placed = runfile.placed(replace(checked, name=name), folders, self._overrides)
         return self._checked(placed, labels, ranks)
 
     def _own(self, key: str, pieces: Sequence[Mapping[str, Any]]) -> Any:
-        """What the last group that says so wants, else the study."""
-        wanted = getattr(self.file, key)
-        return next((piece[key] for piece in reversed(pieces) if key in piece), wanted)
+        """The value that the last group with this key sets, else the study's."""
+        default = getattr(self.file, key)
+        return next((piece[key] for piece in reversed(pieces) if key in piece), default)
 
-    def _checked(self, read: RunFile, labels: Labels, wanted: Any) -> Run:
-        if read.topology.file is None and read.topology.devices is None:
-            raise Fault("topology.devices is missing: a study says how many its graphs have.")
-        if wanted != "devices" and (not isinstance(wanted, int) or wanted < 1):
-            raise Fault(f"ranks = {shown(wanted)}: {File.model_fields['ranks'].description}.")
-        key = f"{read.topology.model_dump_json()} {read.training.rounds}"
+    def _checked(self, file: RunFile, labels: Labels, ranks: Any) -> Run:
+        if file.topology.file is None and file.topology.devices is None:
+            raise Fault("topology.devices is missing: a run of a study must set it.")
+        if ranks != "devices" and (not isinstance(ranks, int) or ranks < 1):
+            raise Fault(f"ranks = {shown(ranks)}: {StudyFile.model_fields['ranks'].description}.")
+        key = f"{file.topology.model_dump_json()} {file.training.rounds}"
         if key not in self._graphs:
-            self._graphs[key] = graphs.build(read.topology, 1, read.training.rounds)
+            self._graphs[key] = graphs.build(file.topology, 1, file.training.rounds)
         graph = self._graphs[key]
-        limit = self._ranks or (len(graph) if wanted == "devices" else wanted)
-        number = ranks_of(read, graph, limit)
-        plan.make(read, number, graph)
-        return Run(read, labels, number, len(graph))
+        most = self._ranks or (len(graph) if ranks == "devices" else ranks)
+        number = ranks_of(file, graph, most)
+        plan.make(file, number, graph)
+        return Run(file, labels, number, len(graph))
 
 
 def ranks_of(file: RunFile, graph: nx.DiGraph, most: int) -> int:
-    """How many ranks a run starts on: one for each device, up to so many, or what it says."""
+    """Number of ranks of a run: as its hosts list says, or one for each device up to a limit."""
     hosts = file.placement.hosts
     return max(hosts) + 1 if isinstance(hosts, list) and hosts else min(len(graph), most)
 
 
 def identity(file: RunFile) -> str:
-    """A hash of what decides the results of a run, the same after a setting is added to mpidl.
+    """A hash of the settings that decide the results of a run.
 
-    Settings that have their default value are left out, and so is what no result depends on.
+    Settings with their default value are left out, so that the hash stays when mpidl gets a new
+    setting; so are settings that no result depends on.
     """
-    told: dict[str, Any] = {}
+    sections: dict[str, Any] = {}
     for section in runfile.SECTIONS:
         skipped = runfile.UNTOLD.get(section, [])
         chosen = getattr(file, section).model_dump(exclude_defaults=True, exclude_none=True)
         if skipped is not None:
-            told[section] = {key: chosen[key] for key in sorted(chosen) if key not in skipped}
-    text = tomli_w.dumps({section: told[section] for section in sorted(told) if told[section]})
+            sections[section] = {key: chosen[key] for key in sorted(chosen) if key not in skipped}
+    text = tomli_w.dumps(
+        {section: sections[section] for section in sorted(sections) if sections[section]}
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
 def clean(label: str) -> str:
-    """A label as a run's name shows it: letters, digits, ``_`` and ``.``, not too many."""
+    """A label as a run's name has it: letters, digits, ``_`` and ``.``, shortened."""
     return re.sub(r"[^A-Za-z0-9_.]+", "_", label).strip("_.")[:LABEL]
 
 
 def phases(runs: Iterable[Run], site: Site) -> Iterator[tuple[Shape, list[Run]]]:
-    """Runs that lie alike on the nodes of a site, with the shape of the largest; largest first."""
+    """Runs that take the same nodes and places, with the shape of the largest; largest first."""
     alike: dict[tuple[int, int], list[Run]] = {}
     for run in runs:
         shape = sites.shape(site, run.ranks)
@@ -208,10 +211,10 @@ def phases(runs: Iterable[Run], site: Site) -> Iterator[tuple[Shape, list[Run]]]
 
 
 def check_data(study: Study) -> None:
-    """See that the data of every run is there, and that model and OOD kind take it.
+    """Check that the data of every run is there, and that its model and OOD kind take it.
 
     Raises:
-        Fault: With one sentence for everything that is wrong.
+        Fault: With one sentence for each mistake.
     """
     faults: dict[str, None] = {}
     seen = set()

@@ -1,4 +1,4 @@
-"""A Parsl worker's part of a run: start it on its slot, watch it, tell how it went."""
+"""Worker's part of a run, called by Parsl: start it on its slot, watch it, return its outcome."""
 
 import ctypes
 import math
@@ -34,14 +34,14 @@ PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class Task:
-    """A run as a worker gets it.
+    """A run, as a worker gets it.
 
     Attributes:
-        name: Of the run.
-        folder: Of the study.
-        driver: Who asks for it.
-        estimate: Seconds for which it is worth starting.
-        ends: When the nodes are taken away, in seconds since 1970, if the driver knows.
+        name: The name of the run.
+        folder: The folder of the study.
+        driver: The mark of the driver that asks for it.
+        estimate: Seconds of time left that it needs to start.
+        ends: The moment when the nodes are taken away, in seconds since 1970, if the driver knows.
         reserve: Seconds before that in which no run goes on.
     """
 
@@ -57,12 +57,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run went.
+    """Outcome of an attempt at a run.
 
     Attributes:
         code: Exit code of mpiexec, negative for a signal; None if it was not started.
-        started: In seconds since 1970.
-        seconds: That it took.
+        started: The moment of its start, in seconds since 1970.
+        seconds: Seconds that it took.
         asked: Whether it was asked to stop.
         left: Seconds until its nodes are taken away.
     """
@@ -77,14 +77,14 @@ class Outcome:
 
 
 def perform(task: Task, parsl_resource_specification: Mapping[str, Any] | None = None) -> Outcome:
-    """Start a run and wait for its end; what it prints goes to the study's logs.
+    """Start a run and wait for its end; its output goes to the study's logs.
 
     Args:
         task: The run.
-        parsl_resource_specification: For Parsl, which chooses a run's nodes by it.
+        parsl_resource_specification: Nodes and ranks; read by Parsl, which chooses the nodes.
     """
     folder, slot = Folder(Path(task.folder)), int(os.environ.get("PARSL_WORKER_RANK", "0"))
-    number = 0 if task.shape.whole else slot
+    number = 0 if task.shape.exclusive else slot
     now = time.time()
     ends = now + remaining(task.ends, os.environ)
     until = ends - task.reserve
@@ -115,7 +115,7 @@ def perform(task: Task, parsl_resource_specification: Mapping[str, Any] | None =
             print(f"{words[0]} cannot be started: {error.strerror}", file=log)
             return Outcome(NOT_FOUND, now, time.time() - now, host.name(), slot)
         try:
-            # Of nodes that the driver asked for only a worker knows the end.
+            # The end of nodes in a submitted job is known to its workers only.
             asked = _watch(run, renew, folder, task, until if task.ends is None else math.inf)
         finally:
             run.kill()
@@ -125,7 +125,7 @@ def perform(task: Task, parsl_resource_specification: Mapping[str, Any] | None =
 
 
 def this_node(site: Site) -> str:
-    """What the site's launcher calls the node of this process."""
+    """The name of this process's node, as the site's launcher knows it."""
     if site.scheduler == "none":
         return "localhost"
     own = os.environ.get("SLURMD_NODENAME") if site.launcher == "srun" else None
@@ -134,8 +134,10 @@ def this_node(site: Site) -> str:
 
 def remaining(ends: float | None, environment: Mapping[str, str]) -> float:
     """Seconds until the nodes of this process are taken away."""
-    told = [float(environment[n]) for n in MOMENTS if environment.get(n, "").isdigit()]
-    return min([*told, *([ends] if ends is not None else [])], default=float("inf")) - time.time()
+    moments = [float(environment[n]) for n in MOMENTS if environment.get(n, "").isdigit()]
+    return (
+        min([*moments, *([ends] if ends is not None else [])], default=float("inf")) - time.time()
+    )
 
 
 def _watch(
@@ -145,19 +147,19 @@ def _watch(
     task: Task,
     until: float,
 ) -> bool:
-    """Wait for a run's end; renew its claim; ask it to stop when it is time, or wished; whether."""
-    looks, told = 0, False
+    """Wait for a run's end and renew its claim; return whether it was asked to stop on the way."""
+    looks, asked = 0, False
     while True:
         with suppress(subprocess.TimeoutExpired):
             run.wait(PERIOD)
-            return told
+            return asked
         looks += 1
         if looks % BEAT == 0:
             with suppress(OSError):
                 renew()
-        if not told and (time.time() > until or folder.asked_to_stop(task.driver)):
+        if not asked and (time.time() > until or folder.asked_to_stop(task.driver)):
             run.send_signal(signal.SIGUSR1)
-            told = True
+            asked = True
 
 
 def _die_with_parent() -> None:

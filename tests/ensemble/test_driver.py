@@ -10,9 +10,9 @@ import h5py
 import pytest
 
 from mpidl.ensemble import driver, pool, sites, study, timing, worker
+from mpidl.ensemble.allocation import NodeRequest
 from mpidl.ensemble.driver import Driver
 from mpidl.ensemble.folder import Folder
-from mpidl.ensemble.pool import Request
 from mpidl.ensemble.timing import Orders
 from mpidl.ensemble.worker import Outcome, Task
 
@@ -62,7 +62,7 @@ def work(two, tmp_path, monkeypatch):
     return begin
 
 
-BLOCK = Request(1, 1, 120.0)
+BLOCK = NodeRequest(1, 1, 120.0)
 
 
 def test_what_stopped_for_want_of_time_waits_for_other_nodes(work):
@@ -85,7 +85,7 @@ def test_a_run_of_which_nothing_is_known_may_take_as_long_as_any(work):
 
 def test_an_allocation_is_left_when_all_have_stopped(work):
     begin = time.time()
-    code, workers, log = work([(75, 1e4)] * 2, Request(1, 1, 0.0), Orders(ends=begin + 1e4))
+    code, workers, log = work([(75, 1e4)] * 2, NodeRequest(1, 1, 0.0), Orders(ends=begin + 1e4))
     assert code == 75
     assert len(workers.tasks) == 2
     assert {task.reserve for task in workers.tasks} == {0}
@@ -93,7 +93,7 @@ def test_an_allocation_is_left_when_all_have_stopped(work):
 
 
 def test_where_nodes_stay_what_is_stopped_begins_again(work):
-    code, workers, _ = work([(75, math.inf)], Request(1, 1, 0.0), Orders())
+    code, workers, _ = work([(75, math.inf)], NodeRequest(1, 1, 0.0), Orders())
     assert (code, len(workers.tasks)) == (0, 3)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from mpidl.config.faults import Fault
 from mpidl.ensemble import allocation, chain, folder, job, sites
-from mpidl.ensemble.chain import Request
+from mpidl.ensemble.chain import StopRequest
 from mpidl.ensemble.job import Work
 from mpidl.ranks import walltime
 
@@ -26,7 +26,7 @@ def test_work_that_a_signal_ends_has_a_shells_exit_code():
 
 
 def test_work_that_is_warned_before_it_listens_is_started_again(capfd):
-    assert job.start(Work(["sleep", "20"], {}, Path()), None, [Request(15, 0.0)]) == 75
+    assert job.start(Work(["sleep", "20"], {}, Path()), None, [StopRequest(15, 0.0)]) == 75
     assert "SIGTERM; asked to stop" in capfd.readouterr().out
 
 
@@ -96,7 +96,7 @@ def test_a_job_that_pbs_runs_again_has_no_second_one_after_it(monkeypatch, tmp_p
 def test_commas_are_quoted_for_qsub():
     assert chain.quoted("MPIDL_VENV", "a b") == "a b"
     assert chain.quoted("MPIDL_VENV", "a,b") == '"a,b"'
-    with pytest.raises(Fault, match="spoils the quotes in MPIDL_VENV = a'b"):
+    with pytest.raises(Fault, match="damages the quotes in MPIDL_VENV = a'b"):
         chain.quoted("MPIDL_VENV", "a'b")
 
 
@@ -105,16 +105,16 @@ WORDS = ["run", "my file.toml", "--set", 'name="a,b"']
 
 def test_words_come_from_the_command_the_variable_or_a_file(tmp_path, monkeypatch):
     monkeypatch.delenv("MPIDL_JOB", raising=False)
-    assert chain.told([]) == []
+    assert chain.words_to_start([]) == []
     monkeypatch.setenv("MPIDL_JOB", f"@{tmp_path / 'job'}")
     with pytest.raises(Fault, match="the file cannot be read"):
-        chain.told([])
+        chain.words_to_start([])
     (tmp_path / "job").write_text("run 'my file.toml'\n--set 'name=\"a,b\"'\n")
-    assert chain.told([]) == WORDS
-    assert chain.told(["run"]) == ["run"]
+    assert chain.words_to_start([]) == WORDS
+    assert chain.words_to_start(["run"]) == ["run"]
     monkeypatch.setenv("MPIDL_JOB", "run a.toml --set name=\\a b\\")
-    with pytest.raises(Fault, match=r"No escaped character; qsub -v spoils quotes: .*@FILE"):
-        chain.told([])
+    with pytest.raises(Fault, match=r"No escaped character; qsub -v damages quotes: .*@FILE"):
+        chain.words_to_start([])
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_words_come_from_the_command_the_variable_or_a_file(tmp_path, monkeypatc
     ],
 )
 def test_a_job_that_is_ended_before_its_time_has_none_after_it(asked, stop, wanted):
-    requests = [Request(*one) for one in asked]
+    requests = [StopRequest(*one) for one in asked]
     if wanted:
         chain.check_wanted(requests, stop)
         return
@@ -157,7 +157,7 @@ def test_a_run_takes_the_places_of_its_nodes_or_a_rank_for_each_device(
     file = tmp_path / "run.toml"
     file.write_text(RING.format(topology))
     words = [*more.split(), str(file)] if "-n" in more else [str(file), *more.split()]
-    work = job.understood("aurora", sites.read("aurora"), ["a", "b"], ["run", *words], None)
+    work = job.parse_work("aurora", sites.read("aurora"), ["a", "b"], ["run", *words], None)
     assert work.command[:3] == ["mpiexec", "-n", str(ranks)]
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mpidl.config.faults import Fault
-from mpidl.ensemble import sites, table
+from mpidl.ensemble import sites, study_table
 from mpidl.ensemble.__main__ import main
 from mpidl.ensemble.folder import Folder
 from mpidl.ranks.walltime import seconds
@@ -109,7 +109,7 @@ def test_slots_can_be_limited(four, capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--site", "mars"], "Unknown site 'mars'; known: aurora, local, polaris, slurm. A path"),
+        (["--site", "mars"], "Unknown site 'mars'; known: aurora, local, polaris, slurm. The path"),
         (["--site", "nothing.toml"], "Cannot read the site file nothing.toml"),
         (["--ranks", "0"], "--ranks 0: must be at least 1."),
         (["--retries", "-1"], "--retries -1: must be at least 0."),
@@ -126,9 +126,9 @@ def test_slots_can_be_limited(four, capsys):
                 "--set",
                 "topology.devices=33",
             ],
-            "Runs of 33 ranks take 3 nodes, and there are 1; ask for more, or let --ranks limit",
+            "Runs of 33 ranks take 3 nodes, and there are 1; ask for more nodes, or limit",
         ),
-        (["--site", "slurm", "--walltime", "1h"], "node.cpus = 'auto' of site 'slurm': means"),
+        (["--site", "slurm", "--walltime", "1h"], "node.cpus = 'auto' of site 'slurm': it takes"),
         (["--site", "aurora"], "--walltime is missing: outside an allocation"),
         (["--site", "local", "--walltime", "soon"], "--walltime 'soon': must be HH:MM:SS"),
     ],
@@ -172,7 +172,7 @@ def test_the_table_has_a_line_for_each_run_that_is_done(four, tmp_path):
             file["series/iid_accuracy_mixed"] = iid
             file["series/ood_accuracy_mixed"] = np.full((4, 3), np.nan)
             file["placement/attacker"] = [0, 0, 1]
-    lines = table.text(found, folder).splitlines()
+    lines = study_table.text(found, folder).splitlines()
     assert lines == [
         "run,seed,strategy,devices,rounds,iid_last,iid_worst,iid_level,ood_last,ood_worst,ood_level",
         f"{found.runs[0].name},0,unweighted,3,4,1.000000,1.000000,0.708333,,,",

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpidl.config.faults import Fault
-from mpidl.ensemble import cost, forecast, packing, sites, study
+from mpidl.ensemble import cost, packing, resources, sites, study
 from mpidl.ensemble.packing import Group, Offer
 from mpidl.ensemble.sites import Figure, Node, Queue, Shape, Site
 from mpidl.ranks import host
@@ -164,7 +164,7 @@ def test_gaps_of_the_alcf():
 def report(name, site, folder, *, nodes=None, queue=None, hours=None):
     found = study.read(STUDIES / name)
     there = site if isinstance(site, Site) else sites.read(site)
-    return forecast.report(found, there, "there", folder, nodes, queue, hours)
+    return resources.report(found, there, "there", folder, nodes, queue, hours)
 
 
 def test_a_plan_for_aurora(tmp_path):
@@ -203,7 +203,7 @@ def test_a_site_without_figures(tmp_path):
 @pytest.fixture
 def fixed(monkeypatch):
     """Seconds that are not measured: 10 for each run."""
-    monkeypatch.setattr(forecast, "calibrate", lambda *_: [])
+    monkeypatch.setattr(resources, "calibrate", lambda *_: [])
     monkeypatch.setattr(cost, "estimate", lambda *_: 10.0)
     rates = cost.Rates(0.002, 0.00003, 0.0, 5.0, 0.1, "made up")
     monkeypatch.setattr(cost, "rates", lambda *_: rates)
@@ -234,7 +234,7 @@ def test_a_plan_for_a_cluster_of_which_nothing_is_known(tmp_path):
     assert told[-3:] == [
         "",
         "1 job of 4 nodes with walltime 00:30:00; 60 s in all, 0.1 node-hours.",
-        "The site's file has no [queues]; with them other numbers are tried.",
+        "The site's file has no [queues]; if it had, more sizes would be tried.",
     ]
 
 
@@ -251,7 +251,7 @@ def test_what_ended_is_compared_and_corrects_the_rest(tmp_path):
     (tmp_path / "attempts.jsonl").write_text("".join(lines), encoding="utf-8")
     told = report("smoke", LOCAL, tmp_path).splitlines()
     assert told[-4:] == [
-        "3 runs ended: 60 s in all, 30 s were expected; a run took 2.00 of what was expected "
+        "3 runs ended: 60 s in all, 30 s were expected; a run took 2.00 times its expected time "
         "(middle half 1.75 to 2.25).",
         "",
         "The 9 runs that are left, corrected by that ratio:",
@@ -267,7 +267,7 @@ def test_a_plan_names_what_its_sums_leave_out(tmp_path):
     both = dataclasses.replace(known, runs=(*known.runs, *unknown.runs[:5]))
     figure = Figure(data="digits", model="mlp", train=1e-3, evaluate=1e-4, source="by hand")
     there = Site(scheduler="slurm", node=Node(cpus=4), figures=[figure])
-    lines = forecast.report(both, there, "there", tmp_path, None, None, None).splitlines()
+    lines = resources.report(both, there, "there", tmp_path, None, None, None).splitlines()
     assert lines[3].split()[:2] == ["4", "17"]
     assert " s (12 of 17)  " in lines[3]
     assert lines[4:6] == [

@@ -121,14 +121,17 @@ def test_ranks_are_limited_by_devices_and_hosts(read):
             '[[axes]]\nname = "a b"\nset = "training.seed"\nvalues = [1]\n',
             "axes[0].name = 'a b': must be a word.",
         ),
-        ('[[axes]]\nname = "a"\nset = "training.seed"\n', "needs either set and values, or groups"),
+        (
+            '[[axes]]\nname = "a"\nset = "training.seed"\n',
+            "must have either set and values, or groups",
+        ),
         ('[[axes]]\nname = "a"\nset = "seed"\nvalues = [1]\n', "must be section.key"),
         ('[[axes]]\nname = "a"\nset = "training.seed"\nvalues = []\n', "'a' has no value"),
         ('[[axes]]\nname = "a"\nset = "training.seed"\nvalues = [1, 1]\n', "the same label"),
-        (SEEDS + SEEDS, "the name 'seed' is there twice"),
+        (SEEDS + SEEDS, "two axes have the name 'seed'"),
         (SEEDS + '[[exclude]]\nsed = "3"\n', "unknown axis 'sed'; did you mean 'seed'?"),
         (SEEDS + "[[exclude]]\nseed = 3\n", "must be tables of labels, which are texts such as"),
-        (SEEDS + '[[exclude]]\nseed = ["3", "5"]\n', "has no run: its exclusions leave none."),
+        (SEEDS + '[[exclude]]\nseed = ["3", "5"]\n', "has no run: its exclude list leaves none."),
         (SEEDS + '[[exclude]]\nseed = "4"\n', "has no value '4'; known: 3, 5."),
         ('prefix = ["sed"]\n' + SEEDS, "unknown axis 'sed'; did you mean 'seed'?"),
         (SEEDS.replace("[3, 5]", '["{way}"]'), "unknown axis 'way'; known: seed."),
@@ -150,7 +153,7 @@ def test_what_cannot_be_is_told(read, text, sentence):
 
 def test_a_graph_needs_its_number_of_devices(read, tmp_path):
     (tmp_path / "base.toml").write_text('[topology]\nname = "ring"\n')
-    with pytest.raises(Fault, match="devices is missing: a study says"):
+    with pytest.raises(Fault, match="devices is missing: a run of a study"):
         read(SEEDS)
 
 

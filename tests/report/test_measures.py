@@ -9,7 +9,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl.ensemble import table
+from mpidl.ensemble import study_table
 from mpidl.ensemble.folder import Folder
 from mpidl.report import measures, summary
 from mpidl.storage import reader
@@ -59,7 +59,7 @@ def test_the_table_of_a_study_has_the_numbers_of_the_report(write, tmp_path):
     folder = Folder(tmp_path)
     path = write(folder.results("one"), ood, iid)
     study = SimpleNamespace(axes=[], runs=[SimpleNamespace(name="one", labels={})])
-    (row,) = csv.DictReader(table.text(study, folder).splitlines())
+    (row,) = csv.DictReader(study_table.text(study, folder).splitlines())
     numbers = summary.read(path).numbers
     found = {key: float(value) for key, value in row.items() if key in numbers}
     assert len(found) == 6

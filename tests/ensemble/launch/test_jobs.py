@@ -5,7 +5,7 @@ from mpi4py import MPI
 import pytest
 
 from mpidl.ensemble import sites
-from mpidl.ensemble.pool import Request
+from mpidl.ensemble.allocation import NodeRequest
 
 pytestmark = pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts jobs of its own")
 
@@ -23,7 +23,7 @@ def provider(pbs, monkeypatch, tmp_path):
     site = sites.read("aurora")
     wanted = {"account": "project", "queue": "capacity"}
     site = site.model_copy(update={"submission": site.submission.model_copy(update=wanted)})
-    made = providers.make(site, Request(1, 2, 3600.0), lambda *words: later.append(words))
+    made = providers.make(site, NodeRequest(1, 2, 3600.0), lambda *words: later.append(words))
     made.script_dir, made.said = str(tmp_path), later
     return queue, made
 
@@ -72,7 +72,7 @@ def test_a_job_ends_where_its_setup_fails(pbs, monkeypatch, tmp_path, setup):
     for key, value in queue.environment.items():
         monkeypatch.setenv(key, value)
     site = sites.read("aurora").model_copy(update={"setup": [setup], "environment": {"A": "b c"}})
-    made = providers.make(site, Request(1, 1, 3600.0), lambda *words: None)
+    made = providers.make(site, NodeRequest(1, 1, 3600.0), lambda *words: None)
     made.script_dir, made.account = str(tmp_path), "project"
     made.submit('echo "$A, $LOADEDMODULES, $((MPIDL_ENDS - $(date +%s) > 3500))"', 1)
     ((code, log),) = queue.work_off()

@@ -158,8 +158,8 @@ def test_a_job_that_asks_for_it_is_submitted_again(ensemble):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((), "No job follows: this one got no further with out/study."),
-        (("MPIDL_CHAIN=0",), "No job follows: MPIDL_CHAIN = 0."),
+        ((), "No job follows: this job made no progress with out/study."),
+        (("MPIDL_CHAIN=0",), "No job follows: MPIDL_CHAIN = 0, so no more may."),
     ],
 )
 def test_a_chain_has_an_end(ensemble, words, sentence):

@@ -1,4 +1,4 @@
-"""The table of a study: a line for each run that is done."""
+"""Table of a study as CSV: a line for each completed run."""
 
 import csv
 import io
@@ -17,17 +17,17 @@ from mpidl.storage.schema import KINDS, MOMENTS
 
 
 def text(study: Study, folder: Folder) -> str:
-    """The table as CSV, the same however often the study was interrupted.
+    """The table as CSV; it does not depend on how often the study was interrupted.
 
-    For IID and OOD data it has, after the last round, the mean accuracy over devices and that of
-    the worst device, and the mean over devices of the level over all rounds, as a report has them
-    (:func:`mpidl.report.measures.by_device`): after mixing, or after training where nothing else
-    was recorded, without attackers.
+    For IID and for OOD data it has three numbers, as a report has them
+    (:func:`mpidl.report.measures.by_device`): the mean accuracy over devices after the last round,
+    the accuracy of the worst device, and the mean over devices of the level over all rounds. They
+    are measured after mixing, or after training if only that was recorded, without attackers.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    told = [f"{kind}_{what}" for kind in KINDS for what in ("last", "worst", "level")]
-    writer.writerow(["run", *study.axes, "devices", "rounds", *told])
+    columns = [f"{kind}_{measure}" for kind in KINDS for measure in ("last", "worst", "level")]
+    writer.writerow(["run", *study.axes, "devices", "rounds", *columns])
     for run in study.runs:
         path = folder.results(run.name)
         if completed(path):
@@ -36,29 +36,29 @@ def text(study: Study, folder: Folder) -> str:
 
 
 def write(study: Study, folder: Folder) -> Path:
-    """Write the table to ``table.csv``; its path."""
+    """Write the table to ``table.csv``, and return its path."""
     path = folder.path / "table.csv"
     path.write_text(text(study, folder), encoding="utf-8")
     return path
 
 
 def _numbers(path: Path) -> list[Any]:
-    found: list[Any] = []
+    numbers: list[Any] = []
     with untrusted.opened(path) as file:
         series = file["series"]
         for kind in KINDS:
             keys = (f"{kind}_accuracy_{moment}" for moment in reversed(MOMENTS))
             curve = series[next(key for key in keys if key in series)][()]
-            if not found:
-                found += [curve.shape[1], curve.shape[0]]
+            if not numbers:
+                numbers += [curve.shape[1], curve.shape[0]]
             if "placement/attacker" in file:
                 curve[:, file["placement/attacker"][()] == 1] = np.nan
             rounds = np.flatnonzero(np.isfinite(curve).any(axis=1))
-            told = measures.by_device(curve[rounds], rounds)
-            last, level = told["last"], told["level"]
+            by_device = measures.by_device(curve[rounds], rounds)
+            last, level = by_device["last"], by_device["level"]
             shown = measures.mean(last), measures.least(last), measures.mean(level)
-            found += map(_short, shown)
-    return found
+            numbers += map(_short, shown)
+    return numbers
 
 
 def _short(value: float) -> str:

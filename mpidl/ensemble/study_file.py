@@ -1,4 +1,4 @@
-"""Axes of a study, along which settings vary, and combinations that are left out."""
+"""Study files: the base run file, axes along which settings vary, and excluded combinations."""
 
 import itertools
 import re
@@ -18,13 +18,13 @@ FIELD = re.compile(r"\{(\w+)\}")
 """Where a text refers to the label of an axis."""
 
 OWN = ("base", "ranks")
-"""What a group may set beside a run file's sections."""
+"""Keys that a group may have beside a run file's sections."""
 
 Labels = Mapping[str, str]
 
 
 class Axis(Section):
-    """What varies: a setting over values, or several settings together over named groups.
+    """An axis: one setting with its values, or named groups of settings that vary together.
 
     A group is a piece of a run file; it may also name another ``base`` file, and ``ranks``.
     """
@@ -36,20 +36,20 @@ class Axis(Section):
 
     @cached_property
     def pieces(self) -> dict[str, dict[str, Any]]:
-        """By label, what is laid over the base."""
+        """By label, the settings that are laid over the base file."""
         if self.groups is not None:
             return self.groups
         section, _, key = (self.set or "").rpartition(".")
         return {_label(value): {section: {key: value}} for value in self.values or []}
 
 
-class File(Section):
+class StudyFile(Section):
     """A study file.
 
     Attributes:
         base: A run file; a path from the folder of the study file.
         prefix: The axes whose labels begin a run's name.
-        ranks: Of each run, at most; ``"devices"`` means one for each device.
+        ranks: Most ranks of a run; ``"devices"`` means one for each device.
     """
 
     base: str
@@ -63,14 +63,14 @@ class File(Section):
     )
 
 
-def read(path: Path) -> File:
+def read(path: Path) -> StudyFile:
     """Read a study file.
 
     Raises:
-        Fault: With one sentence for everything that is wrong with it.
+        Fault: With one sentence for each mistake.
     """
-    found, faults = toml.read(path, "study file"), list[str]()
-    axes = found.get("axes")
+    tables, faults = toml.read(path, "study file"), list[str]()
+    axes = tables.get("axes")
     for number, table in enumerate(axes if isinstance(axes, list) else []):
         try:
             toml.check(f"axes[{number}]", Axis, table, None)
@@ -78,60 +78,60 @@ def read(path: Path) -> File:
             faults += fault.sentences
     if faults:
         raise Fault(*faults)
-    file: File = toml.check("study", File, found, None)
+    file: StudyFile = toml.check("study", StudyFile, tables, None)
     _check(file)
     return file
 
 
-def _check(file: File) -> None:
+def _check(file: StudyFile) -> None:
     labels = {axis.name: axis for axis in file.axes}
     faults = [
-        f"axes: the name {name!r} is there twice." for name in _twice(a.name for a in file.axes)
+        f"axes: two axes have the name {name!r}." for name in _twice(a.name for a in file.axes)
     ]
     for axis in file.axes:
         by_value = axis.set is not None and axis.values is not None and axis.groups is None
         by_group = axis.groups is not None and axis.set is None and axis.values is None
         if not by_value and not by_group:
-            faults.append(f"axes: {axis.name!r} needs either set and values, or groups.")
+            faults.append(f"axes: axis {axis.name!r} must have either set and values, or groups.")
         elif by_value and (axis.set or "").count(".") != 1:
             faults.append(f"axes: set = {shown(axis.set)}: must be section.key.")
         elif len(axis.pieces) != len(axis.groups or axis.values or []):
-            faults.append(f"axes: two values of {axis.name!r} have the same label.")
+            faults.append(f"axes: two values of axis {axis.name!r} have the same label.")
         elif not axis.pieces:
-            faults.append(f"axes: {axis.name!r} has no value.")
+            faults.append(f"axes: axis {axis.name!r} has no value.")
     known = [name for name in file.prefix if name not in labels]
     faults += [f"prefix: unknown axis {name!r}; {nearest(name, labels)}" for name in known]
     for rule in file.exclude:
-        for name, wanted in rule.items():
+        for name, excluded in rule.items():
             if name not in labels:
                 faults.append(f"exclude: unknown axis {name!r}; {nearest(name, labels)}")
                 continue
-            for label in _listed(wanted):
+            for label in _listed(excluded):
                 if label not in labels[name].pieces:
-                    told = nearest(label, labels[name].pieces)
-                    faults.append(f"exclude: axis {name!r} has no value {label!r}; {told}")
+                    remedy = nearest(label, labels[name].pieces)
+                    faults.append(f"exclude: axis {name!r} has no value {label!r}; {remedy}")
     if faults:
         raise Fault(*faults)
 
 
-def combinations(file: File) -> Iterator[Labels]:
-    """The labels of each run, by axis; the last axis is the fastest."""
+def combinations(file: StudyFile) -> Iterator[Labels]:
+    """The labels of each run, by axis; the last axis varies fastest."""
     names = [axis.name for axis in file.axes]
     for chosen in itertools.product(*(axis.pieces for axis in file.axes)):
         labels = dict(zip(names, chosen, strict=True))
         if not any(
-            all(labels[axis] in _listed(wanted) for axis, wanted in rule.items())
+            all(labels[axis] in _listed(excluded) for axis, excluded in rule.items())
             for rule in file.exclude
         ):
             yield labels
 
 
 def filled(value: Any, labels: Labels) -> Any:
-    """A value in whose texts ``{axis}`` is replaced by the label on that axis."""
+    """A copy of a value; in its texts ``{axis}`` is replaced by the label on that axis."""
     if isinstance(value, dict):
-        return {key: filled(one, labels) for key, one in value.items()}
+        return {key: filled(item, labels) for key, item in value.items()}
     if isinstance(value, list):
-        return [filled(one, labels) for one in value]
+        return [filled(item, labels) for item in value]
     if not isinstance(value, str):
         return value
 
@@ -146,16 +146,16 @@ def filled(value: Any, labels: Labels) -> Any:
 
 
 def _label(value: Any) -> str:
-    """What a value of an axis is called: a file by its stem."""
+    """The label of a value of an axis; for a path, the file's name without the suffix."""
     if isinstance(value, str):
         return Path(value).stem if "/" in value else value
     return str(value)
 
 
-def _listed(wanted: str | list[str]) -> list[str]:
-    return [wanted] if isinstance(wanted, str) else wanted
+def _listed(labels: str | list[str]) -> list[str]:
+    return [labels] if isinstance(labels, str) else labels
 
 
 def _twice(names: Iterator[str]) -> list[str]:
-    seen: list[str] = list(names)
-    return sorted({name for name in seen if seen.count(name) > 1})
+    every: list[str] = list(names)
+    return sorted({name for name in every if every.count(name) > 1})
