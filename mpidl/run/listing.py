@@ -74,7 +74,7 @@ def settings(name: str) -> dict[str, dict[str, Any]]:
     found, fields = meanings(SECTIONS[name]), SECTIONS[name].model_fields
     told: dict[str, dict[str, Any]] = {
         key: {
-            "type": _type(field),
+            "type": allowed(field),
             "choices": _choices(field.annotation),
             "default": field.default,
             "meaning": found.get(key, ""),
@@ -122,7 +122,7 @@ def _indented(text: str) -> list[str]:
     )
 
 
-def _type(field: FieldInfo) -> str:
+def allowed(field: FieldInfo) -> str:
     """What a setting may be, in words."""
     if field.description:
         words = field.description.removeprefix("must be ").removeprefix("must ")

@@ -36,7 +36,7 @@ SCALE = 0.01
 """What numbers are at least taken to be as large as, such as distances of devices that agree."""
 
 HOSTED = ("seconds_", "bytes_")
-"""Series that depend on hosting, as the project's README says."""
+"""Series that depend on hosting, as docs/good_to_know.md says."""
 
 ASIDE = ("rows", "checksums", "shard")
 """Of a checkpoint: rows have times, and checksums follow from rows."""

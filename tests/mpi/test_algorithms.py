@@ -11,7 +11,7 @@ BACKENDS = ("shared", "mpi", "gloo")
 SETTINGS = {"relay_sum": ("topology.name=binary_tree", "strategy.name=unweighted")}
 DOUBLY = ("topology.name=ring", "strategy.name=metropolis_hastings")
 HOSTED = ("seconds_", "bytes_")
-"""Series that depend on hosting, as the project's README says."""
+"""Series that depend on hosting, as docs/good_to_know.md says."""
 
 
 def alike(first, second):

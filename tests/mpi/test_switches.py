@@ -1,6 +1,6 @@
 """The switches that bring back what the published testbed did, each beside the correct default.
 
-They are told in the project's README and set together in launch/studies/testbed.
+They are told in docs/run_file.md and set together in launch/studies/testbed.
 """
 
 from itertools import chain

@@ -12,9 +12,8 @@ import zipfile
 
 import pytest
 
-from mpidl.components.datasets import DATASETS
 from mpidl.components.datasets import __main__ as command
-from mpidl.components.datasets.sources import Source
+from mpidl.components.datasets.sources import SOURCES, Source
 
 PLAIN = b"\0\0\x08\x01" + (3).to_bytes(4, "big") + b"\x01\x02\x03"
 RECORD = bytes([3]) + bytes(3072)
@@ -32,7 +31,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch, declare):
+def home(tmp_path, monkeypatch):
     """A public home of two small data sets, served from this machine."""
     monkeypatch.setenv("NO_PROXY", "*")
     folder = tmp_path / "home"
@@ -52,9 +51,9 @@ def home(tmp_path, monkeypatch, declare):
                 tar.addfile(member, io.BytesIO(data))
             tar.addfile(tarfile.TarInfo("../evil"))
         digest = sha((folder / "all.tar.gz").read_bytes())
-        declare("mnist", sources=(labels,))
+        monkeypatch.setitem(SOURCES, "mnist", (labels,))
         archive = Source("all.tar.gz", (url + "all.tar.gz",), digest, inner)
-        declare("cifar10", sources=(archive,))
+        monkeypatch.setitem(SOURCES, "cifar10", (archive,))
         yield folder
         server.shutdown()
 
@@ -82,15 +81,15 @@ def test_an_archive_is_unpacked_without_what_does_not_belong_to_it(home, tmp_pat
 @pytest.mark.parametrize(
     "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE]
 )
-def test_only_regular_files_are_unpacked(home, tmp_path, declare, capsys, kind):
+def test_only_regular_files_are_unpacked(home, tmp_path, monkeypatch, capsys, kind):
     with tarfile.open(home / "all.tar.gz", "w:gz") as tar:
         member = tarfile.TarInfo("bin/one.bin")
         member.type, member.linkname = kind, "../../evil"
         tar.addfile(member)
     digest = sha((home / "all.tar.gz").read_bytes())
-    (source,) = DATASETS.properties("cifar10").sources
+    (source,) = SOURCES["cifar10"]
     inner = {"bin/one.bin": sha(RECORD)}
-    declare("cifar10", sources=(Source(source.name, source.urls, digest, inner),))
+    monkeypatch.setitem(SOURCES, "cifar10", (Source(source.name, source.urls, digest, inner),))
     to = tmp_path / "data"
     assert command.main(["fetch", "cifar10", "--to", str(to)]) == 2
     assert "bin/one.bin in it is not a regular file" in capsys.readouterr().err
@@ -131,17 +130,19 @@ def test_a_changed_file_is_refused(home, tmp_path, capsys):
     assert not (tmp_path / "data" / "labels.gz").exists()
 
 
-def test_a_second_home_serves_where_the_first_does_not(home, tmp_path, declare):
-    (source,) = DATASETS.properties("mnist").sources
+def test_a_second_home_serves_where_the_first_does_not(home, tmp_path, monkeypatch):
+    (source,) = SOURCES["mnist"]
     urls = ("http://127.0.0.1:1/labels.gz", *source.urls)
-    declare("mnist", sources=(Source(source.name, urls, source.sha256, source.contents),))
+    monkeypatch.setitem(
+        SOURCES, "mnist", (Source(source.name, urls, source.sha256, source.contents),)
+    )
     assert command.main(["fetch", "mnist", "--to", str(tmp_path / "data")]) == 0
 
 
-def test_without_a_network_fetch_is_one_sentence(tmp_path, monkeypatch, capsys, declare):
+def test_without_a_network_fetch_is_one_sentence(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NO_PROXY", "*")
     source = Source("labels.gz", ("http://127.0.0.1:1/labels.gz",), "0" * 64, {"labels": "0" * 64})
-    declare("mnist", sources=(source,))
+    monkeypatch.setitem(SOURCES, "mnist", (source,))
     assert command.main(["fetch", "mnist", "--to", str(tmp_path)]) == 2
     told = capsys.readouterr()
     assert told.err == (
@@ -199,10 +200,10 @@ def test_what_comes_with_the_program_needs_nothing(name, tmp_path, capsys):
     assert capsys.readouterr().out.count("needs no files") == 2
 
 
-def test_what_is_not_known_of_a_file_is_told(home, tmp_path, declare, capsys):
-    (source,) = DATASETS.properties("mnist").sources
+def test_what_is_not_known_of_a_file_is_told(home, tmp_path, monkeypatch, capsys):
+    (source,) = SOURCES["mnist"]
     unknown = Source(source.name, source.urls, source.sha256, {"labels": ""})
-    declare("mnist", sources=(unknown,))
+    monkeypatch.setitem(SOURCES, "mnist", (unknown,))
     assert command.main(["fetch", "mnist", "--to", str(tmp_path)]) == 0
     assert command.main(["verify", "mnist", str(tmp_path)]) == 0
     assert capsys.readouterr().out.endswith("labels.gz: ok\n")
@@ -211,14 +212,14 @@ def test_what_is_not_known_of_a_file_is_told(home, tmp_path, declare, capsys):
     assert "the published file is not known here" in capsys.readouterr().out
 
 
-def test_a_zip_archive_is_unpacked(home, tmp_path, declare):
+def test_a_zip_archive_is_unpacked(home, tmp_path, monkeypatch):
     with zipfile.ZipFile(home / "all.zip", "w") as pack:
         for name in ("gzip/labels.gz", "gzip/more", "../evil"):
             pack.writestr(name, gzip.compress(PLAIN))
     digest = sha((home / "all.zip").read_bytes())
-    url = DATASETS.properties("mnist").sources[0].urls[0].replace("labels.gz", "all.zip")
+    url = SOURCES["mnist"][0].urls[0].replace("labels.gz", "all.zip")
     source = Source("all.zip", (url,), digest, {"gzip/labels.gz": ""}, ("gzip/",))
-    declare("emnist", sources=(source,))
+    monkeypatch.setitem(SOURCES, "emnist", (source,))
     to = tmp_path / "data"
     assert command.main(["fetch", "emnist", "--to", str(to)]) == 0
     assert [str(path.relative_to(to)) for path in to.rglob("*")] == ["gzip", "gzip/labels.gz"]
@@ -227,8 +228,8 @@ def test_a_zip_archive_is_unpacked(home, tmp_path, declare):
 
 
 def test_every_source_has_whole_digests_and_secure_or_checked_homes():
-    for name in DATASETS.stored():
-        for source in DATASETS.properties(name).sources:
+    for sources in SOURCES.values():
+        for source in sources:
             digests = [source.sha256, *filter(None, source.contents.values())]
             assert all(len(digest) == 64 and int(digest, 16) for digest in digests)
             assert all(url.endswith(source.name) for url in source.urls)
