@@ -1,12 +1,13 @@
 """The mixing matrix of a graph, stacked from the rows of its devices, and its spectral gap."""
 
 from mpidl.components import graphs, strategies
-from mpidl.components.graphs import Neighborhood
+from mpidl.components.graphs import RoundGraph
 
 
 def mixing_matrix(graph, strategy, schedule, round=0, seed=0, look=None):
     """W, ``(N, N)``; ``graph`` is that of the round, of a complete strategy the completed one."""
-    views = [Neighborhood(graph, device, round, seed) for device in range(len(graph))]
+    links = graph if isinstance(graph, RoundGraph) else RoundGraph(graph, graph, graph)
+    views = [links.around(device, round, seed) for device in range(len(links.graph))]
     return strategies.stacked(
         {v.device: (v.members, strategies.row(strategy, schedule, v, look)) for v in views}
     )

@@ -192,7 +192,7 @@ def cut(
     shift = ood.OODS.build(file.ood, traits.ood)
     reserved = shift.reserved(labels)
     open_to_all, kept_back = np.flatnonzero(~reserved), np.flatnonzero(reserved)
-    parts = placement.PLACEMENTS.build(file.placement, labels[open_to_all], plan.graph, seed)
+    parts = placement.PLACEMENTS.build(file.placement, labels[open_to_all], plan.topology, seed)
     parts = [open_to_all[part] for part in parts]
     counts = placement.label_counts(parts, labels, len(traits.classes))
     own, turns = {}, {device: turn for turn, device in enumerate(plan.sources)}

@@ -121,12 +121,12 @@ def _run(site: Site, hosts: Sequence[str], words: Sequence[str]) -> Work:
     own, _ = known.parse_known_args(rest)
     room = len(hosts) * len(sites.places(site)) * site.node.ranks_per_place
     file = plan.read(own.file, own.set, ranks_asked.n or room)
-    graph = graphs.build(file.topology, ranks_asked.n or room, file.training.rounds)
-    ranks = ranks_asked.n or study.ranks_of(file, graph, room)
+    topology = graphs.build(file.topology, ranks_asked.n or room, file.training.rounds)
+    ranks = ranks_asked.n or study.ranks_of(file, topology, room)
     shape = sites.shape(site, ranks)
     if shape.nodes > len(hosts):
         raise Fault(f"{ranks} ranks take {shape.nodes} nodes; this job has {len(hosts)}.")
-    plan.make(file, ranks, graph)
+    plan.make(file, ranks, topology)
     if shape.nodes < len(hosts):
         print(f"mpidl: {ranks} ranks take {shape.nodes} of {len(hosts)} nodes", flush=True)
     if not {"--resume", "--overwrite"}.intersection(rest):

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import networkx as nx
 import tomli_w
 
 from mpidl import plan
@@ -127,7 +126,7 @@ class _Maker:
         self.file = file
         self._folder, self._overrides, self._ranks = folder, overrides, ranks
         self._bases: dict[str, toml.Tables] = {}
-        self._graphs: dict[str, nx.DiGraph] = {}
+        self._topologies: dict[str, graphs.Topology] = {}
 
     def make(self, labels: Labels) -> Run:
         """The run with these labels on the axes.
@@ -162,19 +161,19 @@ class _Maker:
         if ranks != "devices" and (not isinstance(ranks, int) or ranks < 1):
             raise Fault(f"ranks = {shown(ranks)}: {StudyFile.model_fields['ranks'].description}.")
         key = f"{file.topology.model_dump_json()} {file.training.rounds}"
-        if key not in self._graphs:
-            self._graphs[key] = graphs.build(file.topology, 1, file.training.rounds)
-        graph = self._graphs[key]
-        most = self._ranks or (len(graph) if ranks == "devices" else ranks)
-        number = ranks_of(file, graph, most)
-        plan.make(file, number, graph)
-        return Run(file, labels, number, len(graph))
+        if key not in self._topologies:
+            self._topologies[key] = graphs.build(file.topology, 1, file.training.rounds)
+        topology = self._topologies[key]
+        most = self._ranks or (len(topology) if ranks == "devices" else ranks)
+        number = ranks_of(file, topology, most)
+        plan.make(file, number, topology)
+        return Run(file, labels, number, len(topology))
 
 
-def ranks_of(file: RunFile, graph: nx.DiGraph, most: int) -> int:
+def ranks_of(file: RunFile, topology: graphs.Topology, most: int) -> int:
     """Number of ranks of a run: as its hosts list says, or one for each device up to a limit."""
     hosts = file.placement.hosts
-    return max(hosts) + 1 if isinstance(hosts, list) and hosts else min(len(graph), most)
+    return max(hosts) + 1 if isinstance(hosts, list) and hosts else min(len(topology), most)
 
 
 def identity(file: RunFile) -> str:

@@ -23,16 +23,21 @@ class Conditions:
 
     Attributes:
         file: The run file, with the number of devices filled in.
-        graph: The topology: an edge j -> i means that the parameters of j arrive at i.
+        topology: Who may hear whom, and when.
     """
 
     file: RunFile
-    graph: nx.DiGraph
+    topology: graphs.Topology
 
     @property
     def devices(self) -> int:
         """N."""
-        return len(self.graph)
+        return len(self.topology)
+
+    @property
+    def graph(self) -> nx.DiGraph:
+        """All links of the topology."""
+        return self.topology.graph
 
     @property
     def complete(self) -> bool:
@@ -56,22 +61,24 @@ class Conditions:
         return self.file.exchange.sequence or list(range(self.devices))
 
     @cached_property
+    def open(self) -> graphs.Topology:
+        """That over which the strategy mixes."""
+        return self.topology.completed() if self.complete else self.topology
+
+    @property
     def open_graph(self) -> nx.DiGraph:
         """The links over which the strategy mixes, if all of them work."""
-        return graphs.completed(self.graph) if self.complete else self.graph
+        return self.open.graph
 
-    @cached_property
+    @property
     def changing(self) -> bool:
         """Whether the links over which the strategy mixes are others in each round."""
-        return graphs.sequence(self.open_graph) is not None
+        return self.open.sequence is not None
 
     @property
     def reliable(self) -> bool:
         """Whether every link works in every round."""
-        return (
-            self._everyone
-            and graphs.links(self.open_graph, self.file.training.seed, 0) is self.open_graph
-        )
+        return self._everyone and self.open.reliable
 
     @property
     def uneven(self) -> bool:
@@ -117,7 +124,7 @@ class Conditions:
         else:
             lags = network.delays(file.network, count, file.training.seed, round_)
         lags = np.minimum(lags, round_)
-        failed = graphs.failures(self.open_graph, file.training.seed, round_)
+        failed = self.open.failures(round_, file.training.seed)
         lags[np.searchsorted(self._keys, self._numbered(failed))] = -1
         lags[~self._takes_part(round_)[self.links].all(axis=1)] = -1
         return lags
@@ -141,27 +148,22 @@ class Conditions:
         works = lags >= 0
         return network.Traffic(self.links[works], lags[works], self._takes_part(round_), message)
 
-    def round_graph(self, round_: int) -> nx.DiGraph:
+    def at(self, round_: int) -> graphs.RoundGraph:
         """The links that work in a round, between devices that take part in it."""
         if round_ not in self._latest:
+            working, active = self.open.at(round_, self.file.training.seed), self.active(round_)
             self._latest.clear()
-            self._latest[round_] = self._round_graph(round_)
+            everyone = len(active) == self.devices
+            self._latest[round_] = working if everyone else working.among(active)
         return self._latest[round_]
 
     @cached_property
-    def _latest(self) -> dict[int, nx.DiGraph]:
+    def _latest(self) -> dict[int, graphs.RoundGraph]:
         return {}
 
-    def _round_graph(self, round_: int) -> nx.DiGraph:
-        working = graphs.links(self.open_graph, self.file.training.seed, round_)
-        active = self.active(round_)
-        if len(active) == self.devices:
-            return working
-        part = nx.DiGraph()
-        part.graph.update(working.graph, whole=graphs.whole(working))
-        part.add_nodes_from(working.nodes(data=True))
-        part.add_edges_from(e for e in working.edges(data=True) if {e[0], e[1]} <= active)
-        return part
+    def round_graph(self, round_: int) -> nx.DiGraph:
+        """The links of :meth:`at`."""
+        return self.at(round_).graph
 
     def wanted(self, round_: int) -> nx.DiGraph | None:
         """An edge j -> i wherever i reads the vector of j in a round of a graph that changes.

@@ -90,13 +90,13 @@ class Plan(Conditions):
         steady = strategies.SCHEDULES.properties(self.file.schedule.name).steady
         if self.looks or not steady or not self.reliable:
             return False
-        graph, needed = self.round_graph(0), {*devices}
+        first, needed = self.at(0), {*devices}
         if self.sequence is not None:
             needed = {*range(self.devices)}
         if self.algorithm.columns:
-            needed = needed.union(*(graph.pred[device] for device in needed))
-            graph = graphs.turned(graph)
-        views = (graphs.Neighborhood(graph, i, 0, self.file.training.seed) for i in needed)
+            needed = needed.union(*(first.graph.pred[device] for device in needed))
+            first = first.turned
+        views = (first.around(i, 0, self.file.training.seed) for i in needed)
         return all(strategies.timeless(self.file.strategy, view) for view in views)
 
     def clock(self, message: int) -> network.Clock:
@@ -138,15 +138,14 @@ class Plan(Conditions):
         return self._mixed_at_once(round_, devices, look)
 
     def _mixed_at_once(self, round_: int, devices: Sequence[int], look: Look | None = None) -> Rows:
-        graph = self.round_graph(round_)
         if self.algorithm.columns:
-            return self._handed_out(graph, round_, devices)
-        return {i: self._row(graph, i, round_, look) for i in devices}
+            return self._handed_out(round_, devices)
+        return {i: self._row(self.at(round_), i, round_, look) for i in devices}
 
     def _row(
-        self, graph: nx.DiGraph, device: int, round_: int, look: Look | None = None
+        self, links: graphs.RoundGraph, device: int, round_: int, look: Look | None = None
     ) -> tuple[list[int], Array]:
-        view = graphs.Neighborhood(graph, device, round_, self.file.training.seed)
+        view = links.around(device, round_, self.file.training.seed)
         weights = strategies.row(self.file.strategy, self.file.schedule, view, look)
         lazy = self.algorithm.lazy
         if lazy and not self.combines:
@@ -154,10 +153,11 @@ class Plan(Conditions):
             weights[0] += lazy
         return view.members, weights
 
-    def _handed_out(self, graph: nx.DiGraph, round_: int, devices: Sequence[int]) -> Rows:
+    def _handed_out(self, round_: int, devices: Sequence[int]) -> Rows:
         """Rows of the matrix in whose columns the strategy says how senders share out."""
-        facing = graphs.turned(graph)
-        members = {i: [i, *sorted(graph.predecessors(i))] for i in devices}
+        links = self.at(round_)
+        facing = links.turned
+        members = {i: links.around(i).members for i in devices}
         columns = {
             j: self._row(facing, j, round_) for j in {j for m in members.values() for j in m}
         }

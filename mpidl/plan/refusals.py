@@ -1,8 +1,7 @@
 """Refusals: what does not go together in a run file, found before anything is built."""
 
-import networkx as nx
-
 from mpidl.components import graphs, strategies
+from mpidl.components.graphs import Topology
 from mpidl.components.strategies import STRATEGIES
 from mpidl.config.faults import Fault, entry, shown
 from mpidl.config.runfile import RunFile
@@ -10,14 +9,14 @@ from mpidl.plan import network
 from mpidl.plan.plans import Plan
 
 
-def check_weights(file: RunFile, graph: nx.DiGraph) -> None:
+def check_weights(file: RunFile, topology: Topology) -> None:
     """See whether the topology has the weights that the strategy takes.
 
     Raises:
         Fault: If it has none.
     """
-    moving, needs = graphs.sequence(graph), STRATEGIES.properties(file.strategy.name).needs
-    if "link weights" in needs and (moving is None or not moving.weighted):
+    needs = STRATEGIES.properties(file.strategy.name).needs
+    if "link weights" in needs and not topology.weighted:
         raise Fault(
             f"strategy.name = {file.strategy.name!r}: takes the weights of the topology, and this "
             "one comes without; 'base_k' and 'matcha' have some."

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from mpidl.components import graphs
 from mpidl.components.datasets.identity import Content
 from mpidl.components.datasets.sources import SOURCES
 from mpidl.plan import Plan
@@ -53,7 +52,7 @@ def named(plan: Plan, devices: Sequence[int]) -> str:
     """Devices of a plan in words, of many the first ones, with their names if they have some."""
     if not devices:
         return "no device"
-    names = graphs.names(plan.graph)
+    names = plan.topology.names
     told = [f"{device} ({names[device]})" if names else f"{device}" for device in devices[:NAMED]]
     shown = ", ".join(told)
     more = f" and {len(devices) - NAMED} more" if len(devices) > NAMED else ""

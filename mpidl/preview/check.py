@@ -42,7 +42,7 @@ def report(plan: Plan, stock: Stock, found: dict[str, Any]) -> str:
     size = sentences.hosting(plan.devices, found["ranks"])
     pictured = plan.devices <= facts.PICTURED
     lines = [f"{found['name']}: {heading(plan, found, size)}", *changes(plan)]
-    lines += ["", graphs.picture(plan.graph), ""] if pictured else []
+    lines += ["", graphs.picture(plan.topology), ""] if pictured else []
     lines += _devices(plan, found) if pictured else _ranges(plan, found)
     lines += [*found["notes"], *sentences.data(plan, stock.traits.content)]
     lines += [*sentences.sharing(plan), *sentences.emulated(plan)]
@@ -116,7 +116,7 @@ def heading(plan: Plan, found: Mapping[str, Any], size: str) -> str:
 
 def changes(plan: Plan) -> list[str]:
     """Which of all links a round has, where that is not the same in each, a sentence."""
-    moving = graphs.sequence(plan.graph)
+    moving = plan.topology.sequence
     if moving is None:
         return []
     again = "never repeats itself"

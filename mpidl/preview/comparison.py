@@ -31,7 +31,7 @@ def report(made: Plan, found: Mapping[str, Any]) -> str:
     lines = [check.heading(made, found, f"{made.devices} devices"), *check.changes(made)]
     lines += found["notes"]
     if made.devices <= facts.PICTURED:
-        lines += ["", graphs.picture(made.graph)]
+        lines += ["", graphs.picture(made.topology)]
     close = made.devices <= prediction.CLOSE
     lines += ["", *(forecast.narrow(found) if close else [forecast.BEYOND])]
     lines += [f"OOD data on {sentences.named(made, made.sources)}", "", *_table(made, found), ""]

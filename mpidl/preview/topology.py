@@ -79,8 +79,8 @@ def values(made: Plan) -> dict[str, Any]:
         "strategy": made.file.strategy.name,
         "devices": made.devices,
         **facts.extent(made.graph),
-        "notes": graphs.notes(made.graph),
-        "names": graphs.names(made.graph),
+        "notes": [*made.topology.notes],
+        "names": [*made.topology.names],
         "sources": made.sources,
         "degree": [int(degree) for _, degree in made.graph.in_degree],
         **(prediction.of_graph(made.graph) if close else {}),
@@ -99,8 +99,8 @@ def _strategy(made: Plan, name: str) -> dict[str, Any]:
     if "samples" in STRATEGIES.properties(name).needs:
         return {"left_out": UNPLACED}
     try:
-        own = plan.make(dataclasses.replace(made.file, strategy=named(made, name)), 1, made.graph)
-        return facts.weighed(own)
+        file = dataclasses.replace(made.file, strategy=named(made, name))
+        return facts.weighed(plan.make(file, 1, made.topology))
     except Fault as fault:
         return {"left_out": fault.sentences[0]}
 

@@ -73,10 +73,10 @@ def graph_arrays(plan: Plan) -> dict[str, Array]:
     arrays: dict[str, Array] = {
         "edges": edges,
         "probability": graphs.chances(graph),
-        "centrality": graphs.centrality(graph, by),
+        "centrality": graphs.centrality(plan.topology.measured, by),
         "hops": plan.hops(),
     }
-    if names := graphs.names(graph):
+    if names := plan.topology.names:
         arrays["name"] = np.array(names, object)
     rounds = plan.file.training.rounds
     if plan.uneven and not plan.complete and rounds * len(edges) <= LAGS:

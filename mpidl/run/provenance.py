@@ -43,7 +43,7 @@ def attributes(
         "mpidl": version.number(),
         "commit": version.commit(),
         "run_file": plan.file.text(),
-        schema.GRAPH_DIGEST: graphs.digest(plan.graph, plan.file.topology.link_probability),
+        schema.GRAPH_DIGEST: graphs.digest(plan.topology, plan.file.topology.link_probability),
         schema.DATA_DIGEST: stock.traits.content.digest,
         schema.DATA_PUBLISHED: stock.traits.content.published,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -104,6 +104,6 @@ def notes(
     ]
     if watchdog.on_duty is not None and watchdog.on_duty.crowded:
         lines.append(f"ranks outnumber cores: while a rank waits, {waiting()}")
-    lines += [*graphs.notes(plan.graph), *sentences.data(plan, stock.traits.content)]
+    lines += [*plan.topology.notes, *sentences.data(plan, stock.traits.content)]
     lines += [*sentences.sharing(plan), *sentences.emulated(plan), *warnings.of(plan)]
     return [*lines, *warnings.crowded(plan, hardware.sharing)]

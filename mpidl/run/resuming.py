@@ -49,7 +49,7 @@ def over(made: Plan, path: Path) -> bool:
             "another --out or another name."
         )
     topology = made.file.topology
-    digest = graphs.digest(made.graph, topology.link_probability)
+    digest = graphs.digest(made.topology, topology.link_probability)
     if topology.file is not None and layout.graph(path) not in (None, digest):
         raise Fault(
             f"{path} holds a completed run on another graph: topology.file = {topology.file!r} has "

@@ -123,7 +123,7 @@ def origin(plan: Plan, tests: Mapping[str, tuple[Array, Array]]) -> dict[str, in
     Of a topology that changes what tells it from others: a run may go on for more rounds, and then
     has more links. Not where delays are drawn for all of these.
     """
-    moving = graphs.sequence(plan.graph)
+    moving = plan.topology.sequence
     if moving is None or _late(plan):
         links = graphs.ends(plan.graph), graphs.chances(plan.graph)
         graph: Iterable[Array] = [np.column_stack(links)]

@@ -19,16 +19,16 @@ from mpidl.config.faults import Fault
 ALPHAS = [1e-6, 1e-3, 0.1, 1.0, 1000.0, 1e6]
 
 
-def digraph(graph):
+def topology_of(graph, **told):
     """Only what `graphs.build` promises: nodes 0..N-1, both directions of each link."""
     directed = nx.DiGraph()
     directed.add_nodes_from(range(len(graph)))
     directed.add_edges_from(graph.to_directed().edges, probability=1.0)
-    return directed
+    return graphs.Topology(directed, **told)
 
 
 def ring(devices):
-    return digraph(nx.cycle_graph(devices) if devices > 2 else nx.path_graph(devices))
+    return topology_of(nx.cycle_graph(devices) if devices > 2 else nx.path_graph(devices))
 
 
 def balanced(samples, classes=10, seed=0):
@@ -65,15 +65,15 @@ def problems(draw):
 @given(problem=problems())
 @settings(max_examples=40, deadline=None)
 def test_every_sample_lives_on_exactly_one_device(name, problem):
-    labels, graph, seed = problem
+    labels, topology, seed = problem
     parameters = {}
     if name == "shards":
-        least = -(-len(set(labels.tolist())) // len(graph))
+        least = -(-len(set(labels.tolist())) // len(topology))
         parameters = {"classes_per_device": least}
-        if least * len(graph) > len(labels):
+        if least * len(topology) > len(labels):
             return
-    once, again = (PLACEMENTS[name](labels, graph, seed, **parameters) for _ in range(2))
-    assert_partition(once, len(labels), len(graph))
+    once, again = (PLACEMENTS[name](labels, topology, seed, **parameters) for _ in range(2))
+    assert_partition(once, len(labels), len(topology))
     for shard, same in zip(once, again, strict=True):
         np.testing.assert_array_equal(shard, same)
 
@@ -86,11 +86,11 @@ def test_every_sample_lives_on_exactly_one_device(name, problem):
 )
 @settings(max_examples=100, deadline=None)
 def test_dirichlet_ends_well_for_any_alpha(problem, label_alpha, sample_alpha, offset):
-    labels, graph, seed = problem
+    labels, topology, seed = problem
     shards = placement.dirichlet(
-        labels, graph, seed, label_alpha, sample_alpha, order="degree", offset=offset
+        labels, topology, seed, label_alpha, sample_alpha, order="degree", offset=offset
     )
-    assert_partition(shards, len(labels), len(graph))
+    assert_partition(shards, len(labels), len(topology))
 
 
 @pytest.mark.parametrize("label_alpha", ALPHAS)
@@ -231,26 +231,26 @@ def test_label_skew_is_that_of_the_sequential_form(alpha):
 
 @pytest.mark.parametrize("order", get_args(Centrality))
 def test_an_order_gives_the_largest_share_to_the_most_central_device(order):
-    graph = digraph(nx.barabasi_albert_graph(12, 2, seed=0))
+    topology = topology_of(nx.barabasi_albert_graph(12, 2, seed=0))
     labels = balanced(5000)
-    shards = placement.dirichlet(labels, graph, 0, sample_alpha=1.0, order=order)
-    sizes = [len(shards[device]) for device in graphs.ranking(graph, order)]
+    shards = placement.dirichlet(labels, topology, 0, sample_alpha=1.0, order=order)
+    sizes = [len(shards[device]) for device in graphs.ranking(topology.graph, order)]
     assert sizes == sorted(sizes, reverse=True)
-    anywhere = placement.dirichlet(labels, graph, 0, sample_alpha=1.0)
+    anywhere = placement.dirichlet(labels, topology, 0, sample_alpha=1.0)
     assert sorted(sizes) == sorted(len(shard) for shard in anywhere)
 
 
 def test_an_offset_rotates_the_shares_towards_the_more_central():
-    graph = digraph(nx.path_graph(4))
-    graph.add_edge(1, 3)
+    topology = topology_of(nx.path_graph(4))
+    topology.graph.add_edge(1, 3)
     labels = balanced(1000)
-    ascending = graphs.ranking(graph, "degree")[::-1]
+    ascending = graphs.ranking(topology.graph, "degree")[::-1]
     sizes = {
         offset: np.array(
             [
                 len(shard)
                 for shard in placement.dirichlet(
-                    labels, graph, 0, sample_alpha=1.0, order="degree", offset=offset
+                    labels, topology, 0, sample_alpha=1.0, order="degree", offset=offset
                 )
             ]
         )[ascending]
@@ -299,9 +299,8 @@ def test_label_counts():
 @pytest.fixture
 def star():
     """Device 2 is the hub; the stored OOD devices are 2, 0, 1, 3."""
-    graph = digraph(nx.relabel_nodes(nx.star_graph(4), {0: 2, 2: 0}))
-    graph.graph["published"] = [2, 0, 1, 3]
-    return graph
+    graph = nx.relabel_nodes(nx.star_graph(4), {0: 2, 2: 0})
+    return topology_of(graph, published=(2, 0, 1, 3))
 
 
 @pytest.mark.parametrize(
@@ -368,7 +367,7 @@ def test_published_sources_need_a_graph_that_stores_them():
 
 @pytest.mark.parametrize("name", get_args(Centrality))
 def test_the_centralities_named_here_exist(name):
-    assert sorted(graphs.ranking(ring(4), name)) == [0, 1, 2, 3]
+    assert sorted(graphs.ranking(ring(4).graph, name)) == [0, 1, 2, 3]
 
 
 @given(st.integers(1, 40), st.integers(1, 40))

@@ -69,7 +69,7 @@ def _cifar(path: Path) -> None:
 
 
 def _graph(path: Path) -> None:
-    graph = files.read(path)
+    graph = files.read(path).graph
     assert list(graph) == list(range(len(graph)))
     assert all(0 < chance <= 1 for *_, chance in graph.edges(data="probability"))
 

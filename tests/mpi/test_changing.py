@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from mpidl import plan
-from mpidl.components import graphs
 from mpidl.config.faults import Fault
 from mpidl.exchange import BACKENDS, Wiring, kernels, pairs, survey
 from mpidl.exchange.pairs import Pairs
@@ -123,7 +122,7 @@ def test_vectors_that_a_round_does_not_want_do_not_travel(comm):
                 vector.fill_(100 * round_ + device)
             exchange.arrive({}, made.wanted(round_))
             exchange.share()
-            graph, foreign = graphs.sequence(made.graph).at(round_), set()
+            graph, foreign = made.topology.sequence.at(round_), set()
             for device, found in exchange.inboxes().items():
                 assert set(found) == {device, *graph.predecessors(device)}
                 foreign |= {j for j in found if made.hosts[j] != comm.rank}

@@ -69,7 +69,7 @@ def test_rows_that_last_are_known_from_round_to_round(comm, planned, monkeypatch
 def test_a_results_file_has_the_centrality_of_a_strategy_of_ones_own(planned, monkeypatch):
     monkeypatch.setitem(STRATEGIES, "mine", STRATEGIES["closeness"])
     made = planned("strategy.name=mine", "topology.name=star", "topology.devices=5")
-    want = graphs.centrality(made.graph, "closeness")
+    want = graphs.centrality(made.topology.measured, "closeness")
     np.testing.assert_array_equal(opening.graph_arrays(made)["centrality"], want)
 
 

@@ -93,7 +93,7 @@ def finite_time_averaging(comm: Comm, name: str, devices: int, degree: int) -> F
     if name == "base_k":
         settings = [f"topology.name={name}", f"topology.degree={degree}", "strategy.name=given"]
         made = laboratory.planned(comm, devices, *settings)
-        rounds = made.graph.graph["sequence"].period
+        rounds = made.topology.sequence.period
         assert rounds <= 2 * math.log(devices, degree + 1) + 2
     models = laboratory.run(comm, Learning(start(devices)), *settings, rounds=rounds).models
     return Finding(models[-1] - models[0].mean(axis=0), 0, ROUNDING)

@@ -62,7 +62,7 @@ def write_file(
         f"topology.devices={devices}",
     ]
     file = plan.read(None, [*told, *settings], devices)
-    named = {"name": np.array(names, object)} if (names := graphs.names(graph)) else {}
+    named = {"name": np.array(names, object)} if (names := graph.graph.get("names")) else {}
     skipped = tuple(moment for moment in schema.MOMENTS if moment not in moments)
     recorded = [key for key in schema.SERIES if not skipped or not key.endswith(skipped)]
     contents = layout.Contents(

@@ -139,7 +139,7 @@ def test_stored_graphs_of_the_paper_are_known_by_their_links(
     paths = []
     for seed in range(2):
         file = STORED / f"{kind}_{seed}.txt"
-        graph = graphs.read(file)
+        graph = graphs.read(file).graph
         curve = np.full((2, len(graph)), 0.5)
         settings = [f"topology.file={file}", f"training.seed={seed}"]
         paths.append(write(tmp_path / f"{seed}.h5", curve, graph=graph, settings=settings))
@@ -216,7 +216,7 @@ def test_chances_of_links_are_part_of_a_graph_and_those_of_the_run_file_are_not(
 def test_a_published_graph_with_own_chances_is_another_one(write: Write, tmp_path: Path) -> None:
     file = STORED / "ba_8_2_0.txt"
     paths = [
-        stored(write, tmp_path / f"{k}.h5", graphs.read(file), f"topology.file={file}")
+        stored(write, tmp_path / f"{k}.h5", graphs.read(file).graph, f"topology.file={file}")
         for k in range(2)
     ]
     with h5py.File(paths[1], "r+") as changed:
@@ -334,7 +334,7 @@ def test_graphs_from_files_that_differ_only_by_chance_count_as_seeds(
     for seed in range(3):
         file = STORED / f"ba_8_2_{seed}.txt"
         curve = np.full((2, 8), 0.5)
-        graph = graphs.read(file)
+        graph = graphs.read(file).graph
         settings = [f"topology.file={file}"]
         paths.append(write(tmp_path / f"{seed}.h5", curve, graph=graph, settings=settings))
     found = shelf.read(paths)

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl.components.graphs.arrays import Ends, ends, symmetric
-from mpidl.components.graphs.neighborhood import measured
 from mpidl.config.faults import Fault
 from mpidl.config.registry import nearest
 
@@ -86,16 +85,14 @@ _known: WeakKeyDictionary[nx.DiGraph, dict[str, Vector]] = WeakKeyDictionary()
 def centrality(graph: nx.DiGraph, name: str) -> Vector:
     """Centrality of each device, ``(N,)``, by the measure of that name; read-only.
 
-    It is computed once per graph; a graph of one round has the centralities of the whole graph,
-    whichever links work, or where the topology changes, those of the last refresh. Link
-    probabilities are ignored.
+    It is computed once per graph, and link probabilities are ignored. In a round devices have those
+    of :attr:`.neighborhood.Neighborhood.measured`, whichever links work.
 
     Raises:
         Fault: If there is no measure of that name.
     """
     if name not in CENTRALITIES:
         raise Fault(f"Unknown centrality {name!r}; {nearest(name, CENTRALITIES)}")
-    graph = measured(graph)
     known = _known.setdefault(graph, {})
     if name not in known:
         known[name] = CENTRALITIES[name](graph)

@@ -1,6 +1,6 @@
 """A small graph drawn with letters."""
 
-import networkx as nx
+from mpidl.components.graphs.topology import Topology
 
 LARGEST = 40
 """Devices that fit on a line; a larger graph has no picture."""
@@ -8,23 +8,24 @@ LARGEST = 40
 LEGEND = r"row i: whom device i hears; # always, + not in every round, . never, \ the device itself"
 
 
-def picture(graph: nx.DiGraph) -> str:
+def picture(topology: Topology) -> str:
     """The adjacency matrix drawn in ASCII, with a legend; empty for more than 40 devices."""
-    if len(graph) > LARGEST:
+    if len(topology) > LARGEST:
         return ""
-    width = len(str(len(graph) - 1))
-    header = " " * width + "  " + " ".join(str(j % 10) for j in graph)
-    return "\n".join([header, *(f"{i:{width}d}  {_row(graph, i)}" for i in graph), LEGEND])
+    width, devices = len(str(len(topology) - 1)), range(len(topology))
+    header = " " * width + "  " + " ".join(str(j % 10) for j in devices)
+    return "\n".join([header, *(f"{i:{width}d}  {_row(topology, i)}" for i in devices), LEGEND])
 
 
-def _row(graph: nx.DiGraph, device: int) -> str:
-    return " ".join(_letter(graph, device, other) for other in graph)
+def _row(topology: Topology, device: int) -> str:
+    return " ".join(_letter(topology, device, other) for other in range(len(topology)))
 
 
-def _letter(graph: nx.DiGraph, device: int, other: int) -> str:
+def _letter(topology: Topology, device: int, other: int) -> str:
+    graph = topology.graph
     if device == other:
         return "\\"
     if not graph.has_edge(other, device):
         return "."
     fails = graph.edges[other, device].get("probability", 1.0) < 1
-    return "+" if fails or "sequence" in graph.graph else "#"
+    return "+" if fails or topology.sequence is not None else "#"

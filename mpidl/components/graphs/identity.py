@@ -4,29 +4,28 @@ import hashlib
 from dataclasses import replace
 from typing import Any
 
-import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
 from mpidl.components.graphs.arrays import chances, ends
-from mpidl.components.graphs.neighborhood import sequence
+from mpidl.components.graphs.topology import Topology
 
 
-def digest(graph: nx.DiGraph, link_probability: float = 1.0) -> str:
+def digest(topology: Topology, link_probability: float = 1.0) -> str:
     """SHA-256 of a topology: its devices, its links and the chance of each.
 
     Of a topology that changes that of :meth:`mpidl.components.graphs.Sequence.distinct`, so that
     the rounds of the run do not count.
 
     Args:
-        graph: As :func:`mpidl.components.graphs.build` makes it.
+        topology: As :func:`mpidl.components.graphs.build` makes it.
         link_probability: What the run file says beside it; no part of the graph.
     """
-    moving = sequence(graph)
-    if moving is None:
+    graph, sequence = topology.graph, topology.sequence
+    if sequence is None:
         return digest_of(len(graph), ends(graph), chances(graph), link_probability)
     found = hashlib.sha256(f"{len(graph)} devices, changing".encode())
-    for rows in replace(moving, probability=1.0).distinct():
+    for rows in replace(sequence, probability=1.0).distinct():
         found.update(np.ascontiguousarray(rows, "<f8").data)
     return found.hexdigest()
 

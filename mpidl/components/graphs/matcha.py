@@ -63,14 +63,15 @@ def _base(devices: int, seed: int, base: str) -> nx.Graph:
     elif base in TOPOLOGIES:
         raise changes
     elif (path := shipped.find(Path(base))).is_file():
-        found = read(path)
+        topology = read(path)
+        if topology.sequence is not None:
+            raise changes
+        found = topology.graph
     else:
         raise Fault(
             f"topology.base = {shown(base)}: must be a topology or a graph file; "
             f"{nearest(base, steady)}"
         )
-    if "sequence" in found.graph:
-        raise changes
     if len(found) != devices:
         raise Fault(f"topology.base = {shown(base)}: has {len(found)} devices, not {devices}.")
     if any(not found.has_edge(j, i) for i, j in found.edges):

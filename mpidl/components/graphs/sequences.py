@@ -114,7 +114,7 @@ class Sequence:
         return np.where(links.probability < 1, links.probability, self.probability)
 
     def union(self, rounds: int) -> nx.DiGraph:
-        """All links that work in some of the first rounds; its ``graph["sequence"]`` is this one.
+        """All links that work in some of the first rounds.
 
         A link's ``probability`` is the largest that it has in these rounds.
 
@@ -136,7 +136,6 @@ class Sequence:
                 # No later round brings any more.
                 break
         graph = nx.empty_graph(self.devices, create_using=nx.DiGraph)
-        graph.graph["sequence"] = self
         ends = zip((found // self.devices).tolist(), (found % self.devices).tolist(), strict=True)
         graph.add_edges_from(
             (i, j, {"probability": p}) for (i, j), p in zip(ends, chances.tolist(), strict=True)

@@ -1,17 +1,15 @@
 """Places of OOD data in the graph, and of devices on ranks."""
 
 import re
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from mpidl.components import graphs
+from mpidl.components.graphs import Topology
 from mpidl.config.faults import Fault
 from mpidl.config.seeds import stream
-
-if TYPE_CHECKING:
-    import networkx as nx
 
 Array = npt.NDArray[Any]
 Centrality = Literal["degree", "betweenness", "closeness", "eigenvector"]
@@ -24,7 +22,7 @@ FORM = (
 )
 
 
-def sources(wanted: int | str | list[int | str], graph: "nx.DiGraph", seed: int) -> list[int]:
+def sources(wanted: int | str | list[int | str], topology: Topology, seed: int) -> list[int]:
     """The devices that hold OOD data, ascending, each once; see :func:`chosen`.
 
     Raises:
@@ -32,11 +30,11 @@ def sources(wanted: int | str | list[int | str], graph: "nx.DiGraph", seed: int)
     """
     if wanted == []:
         raise Fault(f"ood.sources = []: must name at least one device; each {FORM}.")
-    return chosen("ood.sources", wanted, graph, seed, "sources")
+    return chosen("ood.sources", wanted, topology, seed, "sources")
 
 
 def chosen(
-    setting: str, wanted: int | str | list[int | str], graph: "nx.DiGraph", seed: int, purpose: str
+    setting: str, wanted: int | str | list[int | str], topology: Topology, seed: int, purpose: str
 ) -> list[int]:
     """The devices that a setting names, ascending, each once.
 
@@ -45,7 +43,7 @@ def chosen(
         wanted: A number, ``"degree:1"`` or another centrality (first by that), ``"published:1"``
             (as stored with the graph), ``"random:2"`` or ``"random:20%"`` (that many at random, at
             least one), or a list of these.
-        graph: The graph on devices 0..N-1.
+        topology: In which they are.
         seed: Decides what is random.
         purpose: Of the random draw.
 
@@ -54,13 +52,13 @@ def chosen(
     """
     named = wanted if isinstance(wanted, list) else [wanted]
     try:
-        return sorted({device for one in named for device in _choice(one, graph, seed, purpose)})
+        return sorted({device for one in named for device in _choice(one, topology, seed, purpose)})
     except ValueError as reason:
         raise Fault(f"{setting} = {reason}") from None
 
 
-def _choice(wanted: int | str, graph: "nx.DiGraph", seed: int, purpose: str) -> list[int]:
-    last = len(graph) - 1
+def _choice(wanted: int | str, topology: Topology, seed: int, purpose: str) -> list[int]:
+    last = len(topology) - 1
     if isinstance(wanted, int):
         if not 0 <= wanted <= last:
             raise ValueError(f"{wanted}: must be a device of the graph, 0 to {last}.")
@@ -72,14 +70,14 @@ def _choice(wanted: int | str, graph: "nx.DiGraph", seed: int, purpose: str) -> 
     if percent and (name != "random" or not 1 <= number <= 100):
         raise ValueError(f"{wanted!r}: {FORM}.")
     if name == "random":
-        candidates: list[int] = stream(seed, purpose).permutation(len(graph)).tolist()
-        number = max(1, round(len(graph) * number / 100)) if percent else number
+        candidates: list[int] = stream(seed, purpose).permutation(len(topology)).tolist()
+        number = max(1, round(len(topology) * number / 100)) if percent else number
     elif name == "published":
-        candidates = list(graph.graph.get("published", []))
+        candidates = list(topology.published)
         if not candidates:
             raise ValueError(f"{wanted!r}: the graph stores no published OOD devices.")
     else:
-        candidates = graphs.ranking(graph, name)
+        candidates = graphs.ranking(topology.measured, name)
     if not 1 <= number <= len(candidates):
         raise ValueError(f"{wanted!r}: the number must be 1 to {len(candidates)}.")
     return candidates[:number] if name == "random" else candidates[number - 1 : number]

@@ -11,44 +11,42 @@ all preferences are zero.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from mpidl.components import graphs
+from mpidl.components.graphs import Topology
 from mpidl.components.placement.location import Centrality
 from mpidl.components.placement.tables import apportion, cut, deal, fill, log_dirichlet
 from mpidl.config.faults import Fault
 from mpidl.config.registry import Properties, Registry
 from mpidl.config.seeds import stream
 
-if TYPE_CHECKING:
-    import networkx as nx
-
 Array = npt.NDArray[Any]
 Concentration = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 PLACEMENTS = Registry("placement", Properties)
-"""Builders ``(labels (n,), graph, seed, /, ...)`` of N disjoint, non-empty, ascending index arrays.
+"""``builder(labels, topology, seed, /, ...)``: N disjoint, non-empty, ascending arrays of places.
 
-Every sample is placed on one device. Fewer samples than devices is a :class:`Fault`, but for
-:func:`iid`, where devices then share them.
+Labels are ``(n,)``. Every sample is placed on one device. Fewer samples than devices is a
+:class:`Fault`, but for :func:`iid`, where devices then share them.
 """
 
 
 @PLACEMENTS.add
-def iid(labels: Array, graph: "nx.DiGraph", seed: int, /) -> list[Array]:
+def iid(labels: Array, topology: Topology, seed: int, /) -> list[Array]:
     """Equal shares, up to one sample, of the shuffled data.
 
     Fewer samples than devices are dealt round and round, one to a device, so that each sample is
     on as many devices as any other, up to one.
     """
-    if 0 < len(labels) < len(graph):
+    if 0 < len(labels) < len(topology):
         order = stream(seed, "placement").permutation(len(labels))
-        return list(np.resize(order, (len(graph), 1)))
-    devices = _devices(labels, graph)
+        return list(np.resize(order, (len(topology), 1)))
+    devices = _devices(labels, topology)
     owner = np.empty(len(labels), dtype=np.int64)
     owner[stream(seed, "placement").permutation(len(labels))] = np.arange(len(labels)) % devices
     return cut(owner, devices)
@@ -57,7 +55,7 @@ def iid(labels: Array, graph: "nx.DiGraph", seed: int, /) -> list[Array]:
 @PLACEMENTS.add
 def dirichlet(
     labels: Array,
-    graph: "nx.DiGraph",
+    topology: Topology,
     seed: int,
     /,
     label_alpha: Concentration = 1000.0,
@@ -80,14 +78,14 @@ def dirichlet(
     further on, around the end: 0 puts the largest share on the device ranked first, 1 on the
     device ranked last.
     """
-    devices = _devices(labels, graph)
+    devices = _devices(labels, topology)
     rng = stream(seed, "placement")
     kinds, counts = np.unique(labels, return_inverse=True, return_counts=True)[1:]
     shares = np.exp(log_dirichlet(rng, sample_alpha, (devices,)))
     preferences = log_dirichlet(rng, label_alpha, (devices, len(counts)))
     table = fill(rng, apportion(shares, len(labels)), counts, preferences)
     if order != "random":
-        ascending = graphs.ranking(graph, order)[::-1]
+        ascending = graphs.ranking(topology.measured, order)[::-1]
         sizes = np.argsort(table.sum(axis=1), kind="stable")
         table[np.roll(ascending, -(offset % devices))] = table[sizes]
     return deal(rng, table, kinds)
@@ -96,7 +94,7 @@ def dirichlet(
 @PLACEMENTS.add
 def shards(
     labels: Array,
-    graph: "nx.DiGraph",
+    topology: Topology,
     seed: int,
     /,
     classes_per_device: Annotated[int, Field(ge=1)] = 2,
@@ -110,7 +108,7 @@ def shards(
     Raises:
         Fault: If there are fewer shards than classes, or more than samples.
     """
-    devices = _devices(labels, graph)
+    devices = _devices(labels, topology)
     kinds, counts = np.unique(labels, return_inverse=True, return_counts=True)[1:]
     total = devices * classes_per_device
     setting = f"placement.classes_per_device = {classes_per_device} on {devices} devices"
@@ -135,10 +133,10 @@ def label_counts(shards: Sequence[Array], labels: Array, classes: int) -> Array:
     return np.array([np.bincount(labels[shard], minlength=classes) for shard in shards])
 
 
-def _devices(labels: Array, graph: "nx.DiGraph") -> int:
-    if len(labels) < len(graph):
+def _devices(labels: Array, topology: Topology) -> int:
+    if len(labels) < len(topology):
         raise Fault(
-            f"{len(labels)} training samples cannot be placed on {len(graph)} devices: every "
+            f"{len(labels)} training samples cannot be placed on {len(topology)} devices: every "
             "device needs at least one, and only with placement.name = 'iid' do devices share them."
         )
-    return len(graph)
+    return len(topology)

@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import cache
 from typing import Any
 
@@ -97,7 +98,7 @@ def row(
 
 def timeless(strategy: StrategySettings, view: Neighborhood) -> bool:
     """Whether a row is the same in every round, if all else is: its strategy asks for no round."""
-    watched = rows.Watched(view.graph, view.device, view.round, view.seed)
+    watched = rows.Watched(**{own.name: getattr(view, own.name) for own in fields(view)})
     STRATEGIES[strategy.name](watched, **STRATEGIES.parameters(strategy))
     return not watched.asked
 

@@ -60,7 +60,7 @@ def betweenness_similarity(
 def _turned(
     view: Neighborhood, inbox: Inbox, name: str, temperature: float, normalize: Normalize
 ) -> Array:
-    own, *others = values = graphs.centrality(view.graph, name)[view.members]
+    own, *others = values = graphs.centrality(view.measured, name)[view.members]
     temperature = abs(temperature)
     if others and others[np.argmin(similarities(inbox))] < own:
         temperature = -temperature

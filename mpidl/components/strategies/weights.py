@@ -72,7 +72,7 @@ def metropolis_hastings(view: Neighborhood, /) -> Array:
     a link that fails in a round leaves its weight to the device itself. Source: Xiao, Boyd and
     Lall, 2005.
     """
-    degree = graphs.whole(view.graph).in_degree
+    degree = view.whole.in_degree
     largest = [max(degree[view.device], degree[j]) for j in view.in_neighbors]
     others = 1.0 / (1.0 + np.array(largest, dtype=np.float64))
     return np.array([1.0 - others.sum(), *others])
@@ -132,7 +132,7 @@ def eigenvector(
 
 
 def _central(view: Neighborhood, name: str, temperature: float, normalize: Normalize) -> Array:
-    values = graphs.centrality(view.graph, name)
+    values = graphs.centrality(view.measured, name)
     return normalized(values[view.members], temperature, normalize)
 
 

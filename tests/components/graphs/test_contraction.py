@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mpidl.components import strategies
-from mpidl.components.graphs import TOPOLOGIES, build, links, sequence
+from mpidl.components.graphs import TOPOLOGIES, build
 from mpidl.components.graphs.matcha import _laplacian, best_weight, matchings, probabilities
 from mpidl.config import runfile
 from mpidl.config.faults import Fault
@@ -22,11 +22,10 @@ def matrices(devices, rounds, strategy="unweighted", **topology):
     """W of each of the first rounds, ``(N, N)``."""
     tables = {"topology": {"allow_disconnected": True, **topology}, "strategy": {"name": strategy}}
     file = runfile.validate(tables, KINDS)
-    graph = build(file.topology, devices, rounds or 1)
-    count = rounds or sequence(graph).period
+    topology = build(file.topology, devices, rounds or 1)
+    count = rounds or topology.sequence.period
     for round in range(count):
-        view = links(graph, 0, round)
-        yield mixing_matrix(view, file.strategy, file.schedule, round)
+        yield mixing_matrix(topology.at(round, 0), file.strategy, file.schedule, round)
 
 
 def product(found):
@@ -271,7 +270,7 @@ def test_a_base_may_be_a_file(tmp_path):
     file = tmp_path / "base.edges"
     file.write_text("0 1\n1 2\n2 0\n2 3\n")
     tables = {"topology": {"name": "matcha", "devices": 4, "base": str(file), "budget": 1.0}}
-    graph = build(runfile.validate(tables, KINDS).topology, 1, 30)
+    graph = build(runfile.validate(tables, KINDS).topology, 1, 30).graph
     assert {frozenset(edge) for edge in graph.edges} == {
         frozenset(edge) for edge in ((0, 1), (1, 2), (0, 2), (2, 3))
     }

@@ -29,11 +29,11 @@ def section(**settings):
 
 
 def undirected(name, devices, **settings):
-    return nx.Graph(build(section(name=name, **settings), devices))
+    return nx.Graph(build(section(name=name, **settings), devices).graph)
 
 
 def edges(name, devices, **settings):
-    return set(build(section(name=name, **settings), devices).edges)
+    return set(build(section(name=name, **settings), devices).graph.edges)
 
 
 def both(*links):
@@ -43,7 +43,7 @@ def both(*links):
 @pytest.mark.parametrize("name", sorted(TOPOLOGIES))
 @pytest.mark.parametrize("devices", [8, 16, 64])
 def test_every_family_gives_a_plain_graph_on_numbered_devices(name, devices):
-    graph = build(section(name=name, devices=devices), 1)
+    graph = build(section(name=name, devices=devices), 1).graph
     assert isinstance(graph, nx.DiGraph)
     assert list(graph) == list(range(devices))
     assert nx.number_of_selfloops(graph) == 0
@@ -59,7 +59,7 @@ def test_every_family_is_documented_and_its_defaults_are_allowed(name):
 
 @pytest.mark.parametrize("name", sorted(TOPOLOGIES))
 def test_undirected_links_go_both_ways(name):
-    graph = build(section(name=name), 16)
+    graph = build(section(name=name), 16).graph
     symmetric = all(graph.has_edge(j, i) for i, j in graph.edges)
     assert symmetric == (name not in DIRECTED)
 
@@ -88,7 +88,7 @@ def test_exact_links():
 
 @pytest.mark.parametrize("devices", [3, 4, 5, 8, 9, 33])
 def test_exponential_hears_log2_of_n(devices):
-    graph = build(section(name="exponential"), devices)
+    graph = build(section(name="exponential"), devices).graph
     assert {d for _, d in graph.in_degree} == {math.ceil(math.log2(devices))}
     assert {d for _, d in graph.out_degree} == {math.ceil(math.log2(devices))}
 
@@ -131,7 +131,7 @@ def test_erdos_renyi_with_probability_one_is_complete():
 
 
 def test_random_geometric_links_the_near_and_only_them():
-    graph = build(section(name="random_geometric", radius=0.3), 50)
+    graph = build(section(name="random_geometric", radius=0.3), 50).graph
     place = graph.nodes(data="pos")
     for i in graph:
         for j in graph:

@@ -10,19 +10,19 @@ import pytest
 import scipy.io
 import scipy.sparse
 
-from mpidl.components.graphs import build, names, notes, read
+from mpidl.components.graphs import build, read
 from mpidl.config.faults import Fault
 from mpidl.config.runfile import TopologySettings
 
 RING = {(i, (i + 1) % 4) for i in range(4)} | {((i + 1) % 4, i) for i in range(4)}
 
 
-def chances(graph):
-    return nx.get_edge_attributes(graph, "probability")
+def chances(topology):
+    return nx.get_edge_attributes(topology.graph, "probability")
 
 
-def said(graph, words):
-    return any(words in note for note in notes(graph))
+def said(topology, words):
+    return any(words in note for note in topology.notes)
 
 
 def graphml(keys="", nodes="abcd", edges="", way="undirected", more=""):
@@ -64,9 +64,9 @@ def test_what_an_edge_says_is_stronger_than_the_default(written):
 
 def test_a_probability_of_the_whole_graph_is_no_links_and_said(written):
     keys = KEY.format("graph", "")
-    graph = read(written(graphml(keys, edges=AROUND, more='<data key="p">.5</data>')))
-    assert set(chances(graph).values()) == {1.0}
-    assert said(graph, "gives the graph as a whole")
+    topology = read(written(graphml(keys, edges=AROUND, more='<data key="p">.5</data>')))
+    assert set(chances(topology).values()) == {1.0}
+    assert said(topology, "gives the graph as a whole")
 
 
 def test_mixed_directions_and_foreign_types_in_graphml(written):
@@ -75,10 +75,10 @@ def test_mixed_directions_and_foreign_types_in_graphml(written):
         '<edge source="a" target="b" directed="true"><data key="v">1, 2</data></edge>'
         '<edge source="b" target="c"/><edge source="c" target="a" directed="false"/>'
     )
-    graph = read(written(graphml(keys, "abc", edges)))
-    assert set(graph.edges) == {(0, 1), (1, 2), (2, 1), (2, 0), (0, 2)}
+    topology = read(written(graphml(keys, "abc", edges)))
+    assert set(topology.graph.edges) == {(0, 1), (1, 2), (2, 1), (2, 0), (0, 2)}
     turned = edges.replace("true", "false", 1).replace('"c"/>', '"c" directed="true"/>')
-    assert set(read(written(graphml(keys, "abc", turned, "directed"))).edges) == {
+    assert set(read(written(graphml(keys, "abc", turned, "directed"))).graph.edges) == {
         (0, 1),
         (1, 0),
         (1, 2),
@@ -89,11 +89,11 @@ def test_mixed_directions_and_foreign_types_in_graphml(written):
 
 def test_parallel_links_are_one_that_works_where_any_does(written):
     edges = AROUND + '<edge source="b" target="a"/>' + '<edge source="a" target="b"/>'
-    graph = read(written(graphml(HALF, edges=edges)))
-    assert set(graph.edges) == RING
-    assert chances(graph)[0, 1] == chances(graph)[1, 0] == 1 - 0.5**3
-    assert chances(graph)[1, 2] == 0.5
-    assert said(graph, "2 links are parallel to another (first the edge from 'b' to 'a')")
+    topology = read(written(graphml(HALF, edges=edges)))
+    assert set(topology.graph.edges) == RING
+    assert chances(topology)[0, 1] == chances(topology)[1, 0] == 1 - 0.5**3
+    assert chances(topology)[1, 2] == 0.5
+    assert said(topology, "2 links are parallel to another (first the edge from 'b' to 'a')")
     one_way = read(written(graphml(HALF, edges=edges, way="directed")))
     assert chances(one_way)[0, 1] == 0.75
     assert chances(one_way)[1, 0] == 0.5
@@ -140,7 +140,7 @@ def test_the_edge_lists_that_networkx_writes(tmp_path):
     nx.write_edgelist(graph, tmp_path / "karate.edgelist")
     nx.write_adjlist(graph, tmp_path / "karate.adjlist")
     for name in ("karate.edgelist", "karate.adjlist"):
-        assert set(read(tmp_path / name).edges) == set(nx.DiGraph(graph).edges)
+        assert set(read(tmp_path / name).graph.edges) == set(nx.DiGraph(graph).edges)
     assert said(read(tmp_path / "karate.edgelist"), "weights of its links are not read")
     (tmp_path / "karate.adjlist").write_text("0 1\n,\n")
     with pytest.raises(Fault, match="line 2 of the adjacency list must be 'i' and its neighbors"):
@@ -179,21 +179,22 @@ def test_headers_and_comments_of_others(written, content, devices, words):
         with pytest.raises(Fault, match=words):
             read(written(content))
         return
-    graph = read(written(content))
+    topology = read(written(content))
+    graph = topology.graph
     assert len(graph) == devices
     assert all(graph.has_edge(j, i) for i, j in graph.edges)
-    assert said(graph, words) if words else not notes(graph)
+    assert said(topology, words) if words else not topology.notes
 
 
 def test_a_directed_graph_of_snap_or_konect_goes_one_way(written):
     around = "0\t1\n1\t2\n2\t3\n3\t0\n"
     snap = "# Directed graph (each unordered pair of nodes is saved once): a.txt\n# Nodes: 4\n"
-    graph = read(written(snap + around))
-    assert set(graph.edges) == {(0, 1), (1, 2), (2, 3), (3, 0)}
-    assert said(graph, "links go one way, as line 1 (# Directed graph (each unordered")
-    assert set(read(written("# Undirected graph: a.txt\n" + around)).edges) == RING
+    topology = read(written(snap + around))
+    assert set(topology.graph.edges) == {(0, 1), (1, 2), (2, 3), (3, 0)}
+    assert said(topology, "links go one way, as line 1 (# Directed graph (each unordered")
+    assert set(read(written("# Undirected graph: a.txt\n" + around)).graph.edges) == RING
     konect = read(written("% asym positive\n1 2\n2 3\n3 4\n4 1\n"))
-    assert set(konect.edges) == {(0, 1), (1, 2), (2, 3), (3, 0)}
+    assert set(konect.graph.edges) == {(0, 1), (1, 2), (2, 3), (3, 0)}
 
 
 @pytest.mark.parametrize(
@@ -211,8 +212,8 @@ def test_numbers_that_begin_at_1_or_have_gaps_are_told(written, content, words):
     file = str(written(content))
     with pytest.raises(Fault, match=words):
         build(TopologySettings(file=file), 2)
-    graph = build(TopologySettings(file=file, allow_disconnected=True), 2)
-    assert said(graph, ": do the numbers") == ("# devices" not in content)
+    topology = build(TopologySettings(file=file, allow_disconnected=True), 2)
+    assert said(topology, ": do the numbers") == ("# devices" not in content)
 
 
 CITIES = ["Lyon", "Paris", "Ulm", "Bonn"]
@@ -246,7 +247,7 @@ def test_names_become_numbers_in_file_order_in_every_notation(written, kind):
         # Which notation it is, the text says as well.
         for file in (written(content, name), written(content, f"{name}.txt")):
             found = read(file)
-            assert names(found) == CITIES, name
+            assert found.names == (*CITIES,), name
             assert chances(found) == dict.fromkeys(want, 0.5), name
             assert said(found, "device 0 is 'Lyon', 1 is 'Paris', 2 is 'Ulm' and so on")
 
@@ -255,21 +256,21 @@ def test_numbers_as_names_decide_the_order_and_labels_are_told_apart(written):
     graph = nx.path_graph([2, 0, 1])
     for text in ("\n".join(nx.generate_gml(graph)), "\n".join(nx.generate_gexf(graph))):
         found = read(written(text))
-        assert set(found.edges) == {(2, 0), (0, 2), (0, 1), (1, 0)}
-        assert not names(found)
+        assert set(found.graph.edges) == {(2, 0), (0, 2), (0, 1), (1, 0)}
+        assert not found.names
     twice = 'graph [ node [ id 5 label "x" ] node [ id 3 label "x" ] edge [ source 3 target 5 ] ]'
-    assert names(read(written(twice))) == ["x #0", "x #1"]
+    assert read(written(twice)).names == ("x #0", "x #1")
     igraph = graphml('<key id="l" for="node" attr.name="name"/>', ["n0", "n1"])
-    assert not names(read(written(igraph)))
+    assert not read(written(igraph)).names
     igraph = igraph.replace('"n0"/>', '"n0"><data key="l">Ulm</data></node>')
-    assert names(read(written(igraph))) == ["Ulm", "n1"]
+    assert read(written(igraph)).names == ("Ulm", "n1")
 
 
 def test_names_are_kept_by_a_graph_for_each_round_and_by_a_plan(written):
     file = written("# round: 0\na b\n# round: 1\nb c\n", "a.edges")
-    graph = build(TopologySettings(file=str(file)), 2, 4)
-    assert names(graph) == ["a", "b", "c"]
-    assert graph.number_of_edges() == 4
+    topology = build(TopologySettings(file=str(file)), 2, 4)
+    assert topology.names == ("a", "b", "c")
+    assert topology.graph.number_of_edges() == 4
     with pytest.raises(Fault, match="has '3', and nodes before it have names"):
         read(written("a b\nb 3\n"))
     with pytest.raises(Fault, match="has one more name, 'c', than there may be devices, 2"):
@@ -293,11 +294,11 @@ PAJEK = """% comment
 
 
 def test_pajek_has_arcs_and_edges_and_vertices_of_one_label(written):
-    graph = read(written(PAJEK, "a.net"))
-    assert set(graph.edges) == {(0, 1), (1, 2), (2, 1), (2, 3), (3, 2), (3, 0), (3, 1)}
-    assert names(graph) == ["Lyon", "the same #1", "the same #2", "4"]
+    topology = read(written(PAJEK, "a.net"))
+    assert set(topology.graph.edges) == {(0, 1), (1, 2), (2, 1), (2, 3), (3, 2), (3, 0), (3, 1)}
+    assert topology.names == ("Lyon", "the same #1", "the same #2", "4")
     matrix = read(written("*Vertices 3\n*Matrix\n0 1 0\n0 0 1\n1 0 0\n"))
-    assert set(matrix.edges) == {(0, 1), (1, 2), (2, 0)}
+    assert set(matrix.graph.edges) == {(0, 1), (1, 2), (2, 0)}
     for content, words in (
         ("*Vertices 2\n*Edges\n1 3\n", "line 3 has '3' where a whole number from 1 to 2"),
         ("*Vertices x\n", "line 1 has 'x' where a whole number"),
@@ -323,11 +324,11 @@ def test_in_matrices_of_scipy_rows_send_to_columns(tmp_path, name):
             scipy.sparse.save_npz(file, scipy.sparse.coo_array(values).asformat(name[:3]))
 
     write(matrix)
-    graph = read(file)
-    assert chances(graph) == {(0, 1): 1.0, (1, 2): 0.5, (2, 0): 1.0}
-    assert said(graph, "A[i, j] is a link from i to j, by which j hears i, and 3 of 3 links go one")
+    topology = read(file)
+    assert chances(topology) == {(0, 1): 1.0, (1, 2): 0.5, (2, 0): 1.0}
+    assert said(topology, "A[i, j] is a link from i to j, by which j hears i, and 3 of 3 links")
     write(((matrix + matrix.T) > 0).astype(np.int8))
-    assert not notes(read(file))
+    assert not read(file).notes
     for wrong, words in (
         (np.eye(3), r"(row 0, column 0|line \d) .*links device 0 to itself"),
         (2 * matrix, r"(row \d, column \d|line \d) .*has '2.*' where a probability"),
@@ -372,7 +373,7 @@ def test_matrices_are_read_without_pickle_and_within_bounds(tmp_path, written, m
     market = "%%MatrixMarket matrix array integer symmetric\n3 3\n0\n1\n0\n0\n1\n0\n"
     assert chances(read(written(market))) == dict.fromkeys([(0, 1), (1, 0), (1, 2), (2, 1)], 1.0)
     market = "%%MatrixMarket matrix coordinate pattern symmetric\n% by hand\n3 3 2\n2 1\n3 2\n"
-    assert set(read(written(market)).edges) == {(0, 1), (1, 0), (1, 2), (2, 1)}
+    assert set(read(written(market)).graph.edges) == {(0, 1), (1, 0), (1, 2), (2, 1)}
     outside = scipy.sparse.csr_array(np.eye(3)[::-1])
     outside.indices[1] = 2**30
     for form in ("dia", "bsr"):
@@ -448,7 +449,7 @@ def test_gexf_has_defaults_directions_and_times(written):
     )
     nodes = '<nodes><node id="a"/><node id="b"/><node id="c"/></nodes>'
     gexf = f'<gexf xmlns="http://www.gexf.net/1.2draft"><graph mode="dynamic">{attributes}{nodes}'
-    graph = read(written(f"{gexf}<edges>{edges}</edges></graph></gexf>"))
+    topology = read(written(f"{gexf}<edges>{edges}</edges></graph></gexf>"))
     half = dict.fromkeys([(0, 1), (2, 0), (0, 2)], 0.5)
-    assert chances(graph) == {**half, (1, 2): 1.0, (2, 1): 1.0}
-    assert said(graph, "it is dynamic: all its edges are read")
+    assert chances(topology) == {**half, (1, 2): 1.0, (2, 1): 1.0}
+    assert said(topology, "it is dynamic: all its edges are read")

@@ -9,13 +9,9 @@ import pytest
 
 from mpidl.components.graphs import (
     TOPOLOGIES,
-    Neighborhood,
     build,
     centrality,
-    failures,
-    links,
     read,
-    sequence,
 )
 from mpidl.components.graphs.changing import _places
 from mpidl.config import runfile
@@ -39,7 +35,7 @@ def section(name="one_peer_exponential", **settings):
 
 
 def moving(name, devices, **settings):
-    return sequence(build(section(name, **settings), devices))
+    return build(section(name, **settings), devices).sequence
 
 
 def edges(graph):
@@ -58,8 +54,8 @@ def test_the_graph_of_a_run_has_what_is_there_in_some_round(name, devices):
             return
     if name == "matcha":
         settings = {"base": "ring"}
-    graph = build(section(name, **settings), devices, 5)
-    rounds = [sequence(graph).at(round) for round in range(5)]
+    topology = build(section(name, **settings), devices, 5)
+    graph, rounds = topology.graph, [topology.sequence.at(round) for round in range(5)]
     assert edges(graph) == set().union(*map(edges, rounds))
     assert all(list(one) == list(graph) == list(range(devices)) for one in rounds)
     assert nx.number_of_selfloops(graph) == 0
@@ -95,7 +91,7 @@ def test_too_many_links_are_refused_in_a_sentence(monkeypatch):
 def test_connected_is_asked_of_all_rounds_together():
     with pytest.raises(Fault, match=r"over the training.rounds of the run, falls apart into 2"):
         build(section("random_matching", allow_disconnected=False), 4, 1)
-    assert build(section(allow_disconnected=False), 8, 3).number_of_edges() == 24
+    assert build(section(allow_disconnected=False), 8, 3).graph.number_of_edges() == 24
 
 
 def test_everybody_meets_once_in_a_matching():
@@ -175,26 +171,26 @@ def test_slow_devices_keep_most_of_their_links():
 
 
 def test_links_of_a_round_are_those_of_the_topology_that_do_not_fail():
-    graph = build(section("random_matching", link_probability=0.5), 16, 40)
-    graph.nodes[3]["samples"] = 5
+    topology = build(section("random_matching", link_probability=0.5), 16, 40)
     seen = []
     for round in range(40):
-        one = links(graph, 7, round)
-        assert edges(one) <= edges(sequence(graph).at(round))
+        found = topology.at(round, 7)
+        one = found.graph
+        assert found.whole is topology.sequence.at(round)
+        assert edges(one) <= edges(found.whole)
         assert all(one.has_edge(j, i) for i, j in one.edges)
-        assert one.nodes[3]["samples"] == 5
         seen.append(one.number_of_edges())
-        missing = [edge for edge in sorted(graph.edges) if edge not in one.edges]
-        np.testing.assert_array_equal(failures(graph, 7, round), missing)
+        missing = [edge for edge in sorted(topology.graph.edges) if edge not in one.edges]
+        np.testing.assert_array_equal(topology.failures(round, 7), missing)
     assert abs(np.sum(seen) / (40 * 16) - 0.5) < 5 * np.sqrt(0.25 / 320)
 
 
 def test_centralities_are_those_of_the_last_refresh():
     for refresh in (1, 3):
-        graph = build(section("mobility", refresh=refresh), 12, 10)
+        topology = build(section("mobility", refresh=refresh), 12, 10)
         for round in range(10):
-            want = sequence(graph).at(round - round % refresh)
-            got = centrality(links(graph, 0, round), "degree")
+            want = topology.sequence.at(round - round % refresh)
+            got = centrality(topology.at(round, 0).measured, "degree")
             np.testing.assert_array_equal(got, centrality(want, "degree"))
 
 
@@ -202,14 +198,15 @@ def test_centralities_are_those_of_the_last_refresh():
 def test_centralities_of_all_of_it_do_not_depend_on_the_rounds_of_a_run(name):
     few, many = (build(section(name), 12, rounds) for rounds in (1, 40))
     for measure in ("degree", "betweenness"):
-        np.testing.assert_array_equal(centrality(few, measure), centrality(many, measure))
+        one, other = (centrality(built.measured, measure) for built in (few, many))
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("name", ["degree", "betweenness", "closeness", "eigenvector"])
 def test_a_device_without_links_in_a_round_has_a_centrality(name):
-    graph = build(section("random_matching"), 5, 4)
+    topology = build(section("random_matching"), 5, 4)
     for round in range(4):
-        values = centrality(links(graph, 0, round), name)
+        values = centrality(topology.at(round, 0).measured, name)
         assert values.shape == (5,)
         assert np.isfinite(values).all()
 
@@ -222,28 +219,28 @@ def written(written):
 
 def test_a_file_has_a_graph_for_each_round(written):
     path = written("# devices: 4\n# round: 0\n0 1\n# round: 1\n1 2 0.5\n2 3\n# round: 3\n")
-    graph = read(path)
-    assert edges(graph) == {(0, 1), (1, 0), (1, 2), (2, 1), (2, 3), (3, 2)}
-    at = sequence(graph).at
+    topology = read(path)
+    assert edges(topology.graph) == {(0, 1), (1, 0), (1, 2), (2, 1), (2, 3), (3, 2)}
+    at = topology.sequence.at
     assert [len(edges(at(round))) for round in range(8)] == [2, 4, 4, 0, 2, 4, 4, 0]
     assert at(1) is at(2) is at(5)
     assert at(1).edges[1, 2]["probability"] == 0.5
     again = build(section(file=str(path), link_probability=0.9), 1, 2)
-    assert again.edges[0, 1]["probability"] == 0.9
-    assert sequence(again).at(5).edges[2, 1]["probability"] == 0.5
-    assert edges(build(section(file=str(path)), 1, 1)) == {(0, 1), (1, 0)}
+    assert again.graph.edges[0, 1]["probability"] == 0.9
+    assert again.sequence.at(5).edges[2, 1]["probability"] == 0.5
+    assert edges(build(section(file=str(path)), 1, 1).graph) == {(0, 1), (1, 0)}
 
 
 def test_the_last_graph_of_a_file_stays_until_its_period_ends(written):
-    graph = read(written("# directed\n# period: 1000000\n# round: 0\n0 1\n# round: 2\n1 2\n"))
-    at = sequence(graph).at
+    topology = read(written("# directed\n# period: 1000000\n# round: 0\n0 1\n# round: 2\n1 2\n"))
+    at = topology.sequence.at
     assert [edges(at(round)) for round in (0, 1, 2, 999_999, 1_000_000)] == [
         *[{(0, 1)}] * 2,
         *[{(1, 2)}] * 2,
         {(0, 1)},
     ]
-    assert edges(graph) == {(0, 1), (1, 2)}
-    assert Neighborhood(links(graph, 0, 2), 2).members == [2, 1]
+    assert edges(topology.graph) == {(0, 1), (1, 2)}
+    assert topology.at(2, 0).around(2).members == [2, 1]
 
 
 @pytest.mark.parametrize(
@@ -274,8 +271,8 @@ def test_a_damaged_file_is_told_in_a_sentence(written, text, sentence):
 
 
 def test_what_tells_sequences_apart_does_not_depend_on_the_rounds_of_a_run(written):
-    def told(graph):
-        return [part.tolist() for part in sequence(graph).distinct()]
+    def told(topology):
+        return [part.tolist() for part in topology.sequence.distinct()]
 
     for name in CHANGING:
         one, two = (build(section(name), 8, rounds) for rounds in (3, 30))

@@ -6,6 +6,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from mpidl.components.graphs import (
+    Topology,
     Unknown,
     effective_neighbors,
     long_run,
@@ -58,17 +59,17 @@ def test_picture_shows_whom_a_device_hears():
     graph.add_nodes_from(range(3))
     graph.add_edge(0, 1, probability=1.0)
     graph.add_edge(2, 0, probability=0.5)
-    *drawn, legend = picture(graph).splitlines()
+    *drawn, legend = picture(Topology(graph)).splitlines()
     assert drawn == ["   0 1 2", "0  \\ . +", "1  # \\ .", "2  . . \\"]
     assert "# always, + not in every round" in legend
 
 
 def test_picture_of_a_large_graph_is_empty():
-    assert picture(nx.DiGraph(nx.cycle_graph(41))) == ""
-    lines = picture(nx.DiGraph(nx.cycle_graph(40))).splitlines()[:-1]
+    assert picture(Topology(nx.DiGraph(nx.cycle_graph(41)))) == ""
+    lines = picture(Topology(nx.DiGraph(nx.cycle_graph(40)))).splitlines()[:-1]
     assert len(lines) == 41
     assert len({len(line) for line in lines}) == 1
-    assert picture(nx.DiGraph(nx.cycle_graph(40))).isascii()
+    assert picture(Topology(nx.DiGraph(nx.cycle_graph(40)))).isascii()
 
 
 def chain_on(graph, seed=0):

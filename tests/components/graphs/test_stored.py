@@ -70,8 +70,8 @@ def test_all_are_there_and_no_other():
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_they_are_the_published_graphs(name):
     edges, parts, diameter, modularity, ranks, degrees = PUBLISHED[name]
-    graph = stored(name)
-    plain = undirected(graph)
+    topology = stored(name)
+    graph, plain = topology.graph, undirected(topology.graph)
     communities = nx.community.greedy_modularity_communities(plain)
     assert symmetric(graph)
     assert len(graph) == (33 if name.startswith("sb") else int(name.split("_")[1]))
@@ -79,16 +79,16 @@ def test_they_are_the_published_graphs(name):
     assert components(graph) == parts
     assert parts > 1 or nx.diameter(plain) == diameter
     assert nx.community.modularity(plain, communities) == pytest.approx(modularity, abs=5e-4)
-    assert tuple(graph.graph["published"]) == ranks
+    assert topology.published == ranks
     assert tuple(plain.degree(device) for device in ranks) == degrees
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_ranks_are_the_highest_degrees(name):
-    graph = stored(name)
-    degree = undirected(graph).degree
-    highest = [degree[device] for device in ranking(graph, "degree")[:4]]
-    assert [degree[device] for device in graph.graph["published"]] == highest
+    topology = stored(name)
+    degree = undirected(topology.graph).degree
+    highest = [degree[device] for device in ranking(topology.graph, "degree")[:4]]
+    assert [degree[device] for device in topology.published] == highest
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -104,7 +104,7 @@ def test_families_draw_the_stored_graphs_by_name(name):
     tables = {"topology": {**settings, "devices": devices, "seed": int(seed)}}
     tables["topology"]["allow_disconnected"] = True
     section = runfile.validate(tables, {"topology": TOPOLOGIES}).topology
-    assert set(build(section, 1).edges) == set(stored(name).edges)
+    assert set(build(section, 1).graph.edges) == set(stored(name).graph.edges)
 
 
 def test_the_one_that_falls_apart_is_refused_unless_allowed():

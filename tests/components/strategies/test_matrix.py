@@ -23,7 +23,7 @@ def coefficients(name, rounds, start=10.0, **settings):
 
 
 def chain(devices):
-    return build(runfile.TopologySettings(name="chain"), devices)
+    return build(runfile.TopologySettings(name="chain"), devices).graph
 
 
 def test_constant():

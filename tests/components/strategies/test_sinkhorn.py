@@ -4,7 +4,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl.components.graphs import TOPOLOGIES, build, completed, first_passages, links, stationary
+from mpidl.components.graphs import TOPOLOGIES, build, first_passages, stationary
 from mpidl.components.strategies import STRATEGIES, sinkhorn
 from mpidl.config import runfile
 from mpidl.config.faults import Fault
@@ -13,9 +13,13 @@ from tests.matrices import mixing_matrix
 KINDS = {"topology": TOPOLOGIES, "strategy": STRATEGIES}
 
 
-def named(name, devices, **settings):
+def built(name, devices, **settings):
     tables = {"topology": {"name": name, "allow_disconnected": True, **settings}}
     return build(runfile.validate(tables, KINDS).topology, devices)
+
+
+def named(name, devices, **settings):
+    return built(name, devices, **settings).graph
 
 
 def matrix(graph, name="sinkhorn", round=0, **settings):
@@ -39,7 +43,7 @@ def sinkhorn_knopp(weights, turns=5000):
 @pytest.mark.parametrize("topology", sorted(TOPOLOGIES))
 @pytest.mark.parametrize("extra", [{}, {"link_probability": 0.6}])
 def test_rows_and_columns_sum_to_1_and_there_is_no_weight_where_there_is_no_link(topology, extra):
-    graph = links(named(topology, 32, **extra), 0, 2)
+    graph = built(topology, 32, **extra).at(2, 0).graph
     weights = matrix(graph)
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=0, atol=1e-15)
     np.testing.assert_allclose(weights.sum(axis=0), 1, rtol=0, atol=1e-12)
@@ -100,7 +104,7 @@ def test_no_device_has_more_influence_but_one_in_the_middle_is_still_heard_soone
 
 
 def test_rows_of_a_graph_are_computed_once(monkeypatch):
-    graph = completed(named("ring", 5))
+    graph = built("ring", 5).completed().graph
     first = matrix(graph)
     monkeypatch.setattr(sinkhorn, "doubly_stochastic", None)
     np.testing.assert_array_equal(matrix(graph), first)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mpidl.components.graphs import TOPOLOGIES, Neighborhood, build, completed, links
+from mpidl.components.graphs import TOPOLOGIES, Neighborhood, build
 from mpidl.components.strategies import (
     SCHEDULES,
     STRATEGIES,
@@ -34,12 +34,16 @@ def strategy(name, **settings):
     return runfile.validate({"strategy": {"name": name, **settings}}, KINDS).strategy
 
 
-def named(name, devices, **settings):
+def built(name, devices, **settings):
     tables = {"topology": {"name": name, "allow_disconnected": True, **settings}}
-    graph = build(runfile.validate(tables, KINDS).topology, devices)
-    for device in graph:
-        graph.nodes[device]["samples"] = device + 1
-    return graph
+    topology = build(runfile.validate(tables, KINDS).topology, devices)
+    for device in topology.graph:
+        topology.graph.nodes[device]["samples"] = device + 1
+    return topology
+
+
+def named(name, devices, **settings):
+    return built(name, devices, **settings).graph
 
 
 def look(name):
@@ -109,16 +113,15 @@ def test_golden_rows_of_the_published_graph():
 def test_every_row_is_a_probability_over_the_members(name, topology, devices, chance, round, seed):
     # Others have no weights to give, but for matcha, whose may be negative.
     topology = "base_k" if name == "given" else topology
-    whole = named(topology, devices, link_probability=chance)
-    graph = links(whole, seed, round)
-    weights = matrix(graph, name, round, seed)
+    links = built(topology, devices, link_probability=chance).at(round, seed)
+    weights = matrix(links, name, round, seed)
     assert weights.shape == (devices, devices)
     assert (weights >= 0).all()
     np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-14)
     if STRATEGIES.properties(name).complete:
         return
-    for device in graph:
-        view = Neighborhood(graph, device, round, seed)
+    for device in links.graph:
+        view = links.around(device, round, seed)
         others = np.setdiff1d(np.arange(devices), view.members)
         assert (weights[device, others] == 0).all()
         np.testing.assert_array_equal(
@@ -169,9 +172,8 @@ def test_static_exponential_graph_mixes_as_fast_as_the_closed_form(k):
 
 
 def test_metropolis_hastings_stays_doubly_stochastic_when_links_fail():
-    whole = named("barabasi_albert", 20, link_probability=0.5)
-    graph = links(whole, 0, 0)
-    weights = matrix(graph, "metropolis_hastings")
+    links = built("barabasi_albert", 20, link_probability=0.5).at(0, 0)
+    weights, whole, graph = matrix(links, "metropolis_hastings"), links.whole, links.graph
     assert 0 < graph.number_of_edges() < whole.number_of_edges()
     np.testing.assert_allclose(weights.sum(axis=0), 1)
     i, j = next(iter(graph.edges))
@@ -180,9 +182,10 @@ def test_metropolis_hastings_stays_doubly_stochastic_when_links_fail():
 
 def test_federated_is_the_mean_of_all():
     assert STRATEGIES.having(complete=True) == ["federated"]
-    np.testing.assert_array_equal(matrix(completed(named("ring", 8)), "federated"), 1 / 8)
+    full = built("ring", 8).completed().graph
+    np.testing.assert_array_equal(matrix(full, "federated"), 1 / 8)
     for name in ("federated", "unweighted"):
-        view = Neighborhood(completed(named("ring", 8)), 3)
+        view = Neighborhood(full, 3)
         np.testing.assert_array_equal(row(strategy(name), SCHEDULE, view), 1 / 8)
 
 

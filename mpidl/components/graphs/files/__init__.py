@@ -35,18 +35,17 @@ from i to j.
 
 Everywhere parallel links become one, of probability ``1 - product of (1 - p)``, and are refused
 where the file gives them different weights. Weights are not read: strategies weigh. Nodes that have
-names keep them (:func:`names`), and :func:`notes` say what to know of how a file was read.
+names keep them, and notes say what to know of how a file was read.
 
-A line ``# published ood ranks: 3 0 4 6`` lists devices, kept as ``graph.graph["published"]``.
+A line ``# published ood ranks: 3 0 4 6`` lists devices, kept as :attr:`Topology.published`.
 """
 
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
-
-import networkx as nx
 
 from mpidl.components.graphs.files import (
     entries,
@@ -60,13 +59,13 @@ from mpidl.components.graphs.files import (
     rows,
     text,
 )
-from mpidl.components.graphs.files.entries import DEVICES, notes
-from mpidl.components.graphs.files.named import names
+from mpidl.components.graphs.files.entries import DEVICES
 from mpidl.components.graphs.files.text import Text
+from mpidl.components.graphs.topology import Topology
 from mpidl.config import shipped
 from mpidl.config.faults import Fault
 
-__all__ = ["DEVICES", "entries", "markup", "names", "notes", "read", "rows", "text"]
+__all__ = ["DEVICES", "entries", "markup", "read", "rows", "text"]
 
 BYTES = 256 * 2**20
 """Size up to which a file is read."""
@@ -74,21 +73,18 @@ BYTES = 256 * 2**20
 HEAD = 4096
 """Bytes that say which kind a file is."""
 
-NOTATIONS: dict[str, Callable[[Path, TextIO], nx.DiGraph]] = {
-    "xml": markup.graph,
-    "gml": gml.graph,
-    "pajek": pajek.graph,
-    "json": nodelink.graph,
-    "matrixmarket": market.graph,
+NOTATIONS: dict[str, Callable[[Path, TextIO], Topology]] = {
+    "xml": markup.topology,
+    "gml": gml.topology,
+    "pajek": pajek.topology,
+    "json": nodelink.topology,
+    "matrixmarket": market.topology,
 }
 """What reads texts that are no rows of ours."""
 
 
-def read(path: Path) -> nx.DiGraph:
-    """The graph in a file, on nodes 0..N-1, with edge attribute ``probability`` in (0, 1].
-
-    Of one with a graph for each round these are all links, and ``graph.graph["sequence"]`` says
-    when each is there.
+def read(path: Path) -> Topology:
+    """What a graph file holds, on devices 0..N-1, each link with a ``probability`` in (0, 1].
 
     Raises:
         Fault: If the file is missing, unreadable, too large, damaged or of a kind that is not
@@ -97,18 +93,18 @@ def read(path: Path) -> nx.DiGraph:
     with _readable(path):
         kind = kinds.kind(path, _head(path))
         if kind in ("npy", "npz"):
-            return matrices.graph(path, kind)
+            return matrices.topology(path, kind)
         with path.open(encoding="utf-8-sig") as file:
             if kind in NOTATIONS:
                 return NOTATIONS[kind](path, file)
             found = text.read(path, file)
-    graph = _graph(found, kind)
-    if found.published is not None:
-        graph.graph["published"] = _published(path, found.published, len(graph))
-    return graph
+    made = _topology(found, kind)
+    if found.published is None:
+        return made
+    return replace(made, published=_published(path, found.published, len(made)))
 
 
-def _graph(found: Text, kind: str) -> nx.DiGraph:
+def _topology(found: Text, kind: str) -> Topology:
     """The graph of some lines, which may be of a kind that their name says."""
     if kind == "adjacency list":
         return rows.neighbors(found)
@@ -163,10 +159,10 @@ def _head(path: Path) -> bytes:
         return file.read(HEAD)
 
 
-def _published(path: Path, told: str, devices: int) -> list[int]:
+def _published(path: Path, told: str, devices: int) -> tuple[int, ...]:
     where = f"the line '# published ood ranks: {told[:40]}'"
     entered = told.replace(",", " ").split(None, devices)
     ranks = [entries.whole(path, entry, where, 0, devices - 1) for entry in entered]
     if not ranks or len(set(ranks)) < len(ranks):
         raise Fault(f"Graph file {path}: {where} must list different devices.")
-    return ranks
+    return tuple(ranks)

@@ -7,6 +7,7 @@ from pathlib import Path
 import networkx as nx
 
 from mpidl.components.graphs.families import LINKS
+from mpidl.components.graphs.topology import Topology
 from mpidl.config.faults import Fault
 
 DEVICES = 100_000
@@ -154,15 +155,8 @@ def populated(path: Path, devices: int) -> None:
         raise Fault(f"Graph file {path}: holds no graph.")
 
 
-def graph(devices: int, links: Chances, notes: Sequence[str] = ()) -> nx.DiGraph:
-    """The graph of these links on devices 0..N-1; ``graph["notes"]`` is what to know of it."""
+def topology(devices: int, links: Chances, notes: Sequence[str] = ()) -> Topology:
+    """These links on devices 0..N-1, and what to know of them."""
     found = nx.empty_graph(devices, create_using=nx.DiGraph)
     found.add_edges_from((i, j, {"probability": chance}) for (i, j), chance in links.items())
-    found.graph["notes"] = list(notes)
-    return found
-
-
-def notes(graph: nx.DiGraph) -> list[str]:
-    """What to know of how a graph was read from its file, a line each."""
-    found: list[str] = graph.graph.get("notes", [])
-    return found
+    return Topology(found, notes=tuple(notes))

@@ -9,13 +9,14 @@ import networkx as nx
 
 from mpidl.components.graphs.files import named
 from mpidl.components.graphs.files.named import Edge
+from mpidl.components.graphs.topology import Topology
 from mpidl.config.faults import Fault, printable
 
 CHARACTERS = 16 * 2**20
 """Up to which GML is read, as networkx takes a minute for them."""
 
 
-def graph(path: Path, file: TextIO) -> nx.DiGraph:
+def topology(path: Path, file: TextIO) -> Topology:
     """The graph in an open file, its nodes numbered in their order, or by their labels or ids.
 
     Raises:
@@ -44,7 +45,7 @@ def graph(path: Path, file: TextIO) -> nx.DiGraph:
         for a, b, given in found.edges(data=True):
             yield Edge(a, b, both, given.get("probability"), given.get("weight"))
 
-    return named.graph(path, nodes, edges(), named.unread("probability" in found.graph))
+    return named.topology(path, nodes, edges(), named.unread("probability" in found.graph))
 
 
 BROKEN = (LookupError, ValueError, TypeError, AttributeError, RecursionError, OverflowError)

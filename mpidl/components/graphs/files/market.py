@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-import networkx as nx
-
 from mpidl.components.graphs.files import entries, matrices
+from mpidl.components.graphs.topology import Topology
 from mpidl.config.faults import Fault, shown
 
 HEAD = (
@@ -25,7 +24,7 @@ Entry = tuple[str, entries.Link, str]
 """Where an entry of the matrix is, its row and column from 0, and its value as written."""
 
 
-def graph(path: Path, file: TextIO) -> nx.DiGraph:
+def topology(path: Path, file: TextIO) -> Topology:
     """The graph in an open file, where ``A[i, j]`` is a link from i to j, and 1 is device 0.
 
     Raises:
@@ -59,7 +58,9 @@ def graph(path: Path, file: TextIO) -> nx.DiGraph:
         if chance:
             links.add((i, j), chance, where, both=symmetric and i != j)
         entries.affordable(path, len(links.chances))
-    return entries.graph(rows, links.chances, [*links.notes(), *matrices.asymmetry(links.chances)])
+    return entries.topology(
+        rows, links.chances, [*links.notes(), *matrices.asymmetry(links.chances)]
+    )
 
 
 def _coordinates(path: Path, size: int, lines: Lines, count: int) -> Iterator[Entry]:

@@ -8,10 +8,9 @@ from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-import networkx as nx
-
 from mpidl.components.graphs.files import named
 from mpidl.components.graphs.files.named import Edge
+from mpidl.components.graphs.topology import Topology
 from mpidl.config.faults import Fault, printable, shown
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ Defaults = dict[str, str | None]
 """By how a file calls an attribute what holds where an edge does not give it."""
 
 
-def graph(path: Path, file: TextIO) -> nx.DiGraph:
+def topology(path: Path, file: TextIO) -> Topology:
     """The graph in an open file, its nodes numbered in their order, or by their names.
 
     Raises:
@@ -52,7 +51,7 @@ def graph(path: Path, file: TextIO) -> nx.DiGraph:
     return (_graphml if kind == "graphml" else _gexf)(path, root, graphs[0])
 
 
-def _graphml(path: Path, root: "Element", graph: "Element") -> nx.DiGraph:
+def _graphml(path: Path, root: "Element", graph: "Element") -> Topology:
     keys = [key for key in _all(root, "key") if key.get("for", "all") in ("edge", "all")]
     chance, weight = (_keys(keys, name) for name in ("probability", "weight"))
     called = [
@@ -84,10 +83,10 @@ def _graphml(path: Path, root: "Element", graph: "Element") -> nx.DiGraph:
 
     ours = {key.get("id") for key in _all(root, "key") if key.get("attr.name") == "probability"}
     beside = any(one.get("key") in ours for one in _all(graph, "data"))
-    return named.graph(path, nodes, edges(), named.unread(beside))
+    return named.topology(path, nodes, edges(), named.unread(beside))
 
 
-def _gexf(path: Path, root: "Element", graph: "Element") -> nx.DiGraph:
+def _gexf(path: Path, root: "Element", graph: "Element") -> Topology:
     keys = [
         key
         for group in _all(graph, "attributes")
@@ -119,7 +118,7 @@ def _gexf(path: Path, root: "Element", graph: "Element") -> nx.DiGraph:
 
     dynamic = graph.get("mode") == "dynamic"
     notes = ["it is dynamic: all its edges are read, whenever they are there"] if dynamic else []
-    return named.graph(path, nodes, edges(), notes)
+    return named.topology(path, nodes, edges(), notes)
 
 
 def _tag(element: "Element") -> str:

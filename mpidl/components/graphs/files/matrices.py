@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
 from mpidl.components.graphs.files import entries
+from mpidl.components.graphs.topology import Topology
 from mpidl.config.faults import Fault, printable
 
 Array = npt.NDArray[Any]
@@ -23,7 +23,7 @@ BYTES = 256 * 2**20
 """That a packed matrix may have when it is unpacked."""
 
 
-def graph(path: Path, kind: str) -> nx.DiGraph:
+def topology(path: Path, kind: str) -> Topology:
     """The graph of a matrix in a file of this kind: ``"npy"`` or ``"npz"``.
 
     Raises:
@@ -31,7 +31,7 @@ def graph(path: Path, kind: str) -> nx.DiGraph:
     """
     try:
         found = (_dense if kind == "npy" else _packed)(path)
-        return _graph(path, found)
+        return _topology(path, found)
     except Fault:
         raise
     except Exception as error:
@@ -40,7 +40,7 @@ def graph(path: Path, kind: str) -> nx.DiGraph:
         raise Fault(f"Graph file {path}: is not valid .{kind}: {told}.") from None
 
 
-def _graph(path: Path, found: Entries) -> nx.DiGraph:
+def _topology(path: Path, found: Entries) -> Topology:
     size, (rows, columns), values = found
     links = entries.Links(path)
     entries.affordable(path, len(values))
@@ -48,7 +48,7 @@ def _graph(path: Path, found: Entries) -> nx.DiGraph:
         if value:
             where = f"row {i}, column {j} (from 0)"
             links.add((i, j), entries.probability(path, str(float(value)), where), where)
-    return entries.graph(size, links.chances, [*links.notes(), *asymmetry(links.chances)])
+    return entries.topology(size, links.chances, [*links.notes(), *asymmetry(links.chances)])
 
 
 def asymmetry(chances: entries.Chances) -> list[str]:

@@ -2,12 +2,11 @@
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import networkx as nx
-
 from mpidl.components.graphs.files import entries
+from mpidl.components.graphs.topology import Topology
 from mpidl.config.faults import Fault, printable, shown
 
 LONGEST = 100
@@ -36,13 +35,13 @@ class Edge:
     weight: object = None
 
 
-def graph(
+def topology(
     path: Path,
     nodes: Mapping[Hashable, str | None],
     edges: Iterable[Edge],
     notes: Sequence[str] = (),
-) -> nx.DiGraph:
-    """The graph of nodes and edges on devices 0..N-1; ``graph["names"]`` what nodes are called.
+) -> Topology:
+    """The graph of nodes and edges on devices 0..N-1, with what nodes are called.
 
     Args:
         path: The file.
@@ -73,15 +72,13 @@ def graph(
         link = number[edge.source], number[edge.target]
         links.add(link, chance, where, edge.both, _weight(edge.weight))
         entries.affordable(path, len(links.chances))
-    found = entries.graph(len(nodes), links.chances, [*links.notes(), *notes])
-    call(found, names)
-    return found
+    return called(entries.topology(len(nodes), links.chances, [*links.notes(), *notes]), names)
 
 
-def call(graph: nx.DiGraph, names: Sequence[str]) -> None:
-    """Keep what devices are called, where that is not just their numbers, and say so."""
+def called(found: Topology, names: Sequence[str]) -> Topology:
+    """The same with what devices are called, where that is not just their numbers."""
     if _numbers(names) == list(range(len(names))):
-        return
+        return found
     cut = [printable(name.strip())[:LONGEST] for name in names]
     often = Counter(cut)
     kept = [
@@ -89,17 +86,8 @@ def call(graph: nx.DiGraph, names: Sequence[str]) -> None:
         for number, name in enumerate(cut)
     ]
     told = ", ".join(f"{number} is {shown(name)}" for number, name in enumerate(kept[:TOLD]))
-    graph.graph["names"] = kept
-    graph.graph["notes"] = [
-        f"nodes have names: device {told}" + (" and so on" if len(kept) > TOLD else ""),
-        *graph.graph["notes"],
-    ]
-
-
-def names(graph: nx.DiGraph) -> list[str]:
-    """What devices are called, ``(N,)``; empty where that is their numbers."""
-    found: list[str] = graph.graph.get("names", [])
-    return found
+    note = f"nodes have names: device {told}" + (" and so on" if len(kept) > TOLD else "")
+    return replace(found, names=tuple(kept), notes=(note, *found.notes))
 
 
 def unread(beside: bool) -> list[str]:

@@ -5,11 +5,10 @@ from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-import networkx as nx
-
 from mpidl.components.graphs.files import named
 from mpidl.components.graphs.files.kinds import READ
 from mpidl.components.graphs.files.named import Edge
+from mpidl.components.graphs.topology import Topology
 from mpidl.config.faults import Fault, shown
 
 CHARACTERS = 64 * 2**20
@@ -19,7 +18,7 @@ LINKS = ("links", "edges")
 """What the list of links is called, by version of networkx."""
 
 
-def graph(path: Path, file: TextIO) -> nx.DiGraph:
+def topology(path: Path, file: TextIO) -> Topology:
     """The graph in an open file, its nodes numbered in their order, or by their ids.
 
     Raises:
@@ -59,7 +58,7 @@ def graph(path: Path, file: TextIO) -> nx.DiGraph:
 
     beside = found.get("graph")
     unread = named.unread(isinstance(beside, dict) and "probability" in beside)
-    return named.graph(path, nodes, edges(), unread)
+    return named.topology(path, nodes, edges(), unread)
 
 
 def _objects(listed: Any) -> bool:

@@ -9,10 +9,9 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import TextIO
 
-import networkx as nx
-
 from mpidl.components.graphs.files import entries, named
 from mpidl.components.graphs.files.named import Edge
+from mpidl.components.graphs.topology import Topology
 from mpidl.config.faults import Fault, shown
 
 LINKS = {"*arcs": False, "*edges": True, "*arcslist": False, "*edgeslist": True}
@@ -21,7 +20,7 @@ LINKS = {"*arcs": False, "*edges": True, "*arcslist": False, "*edgeslist": True}
 VERTEX = r'(\d+)(?:\s+(?:"([^"]*)"|(\S+)))?'
 
 
-def graph(path: Path, file: TextIO) -> nx.DiGraph:
+def topology(path: Path, file: TextIO) -> Topology:
     """The graph in an open file; vertex k is device k - 1.
 
     Raises:
@@ -66,4 +65,4 @@ def graph(path: Path, file: TextIO) -> nx.DiGraph:
         elif section != "*network":
             raise Fault(f"Graph file {path}: {where} comes before '*Vertices'.")
         entries.affordable(path, len(edges))
-    return named.graph(path, nodes, edges)
+    return named.topology(path, nodes, edges)

@@ -11,6 +11,7 @@ import numpy as np
 from mpidl.components.graphs.files import attributes, entries, named
 from mpidl.components.graphs.files.text import Rows, Text, numbers
 from mpidl.components.graphs.sequences import Links, Sequence
+from mpidl.components.graphs.topology import Topology
 from mpidl.config.faults import Fault
 
 COLUMNS = (("source", "target"), ("from", "to"), ("src", "dst"))
@@ -20,7 +21,7 @@ TOLD = 3
 """Devices that a line names."""
 
 
-def matrix(path: Path, rows: Rows) -> nx.DiGraph:
+def matrix(path: Path, rows: Rows) -> Topology:
     """The graph of an adjacency matrix, a row for each device.
 
     Raises:
@@ -41,7 +42,7 @@ def matrix(path: Path, rows: Rows) -> nx.DiGraph:
                 )
             links[j, i] = chance
         entries.affordable(path, len(links))
-    return entries.graph(len(rows), links)
+    return entries.topology(len(rows), links)
 
 
 def ragged(path: Path, rows: Rows, read: str) -> Fault:
@@ -59,7 +60,7 @@ def ragged(path: Path, rows: Rows, read: str) -> Fault:
     )
 
 
-def edges(text: Text) -> nx.DiGraph:
+def edges(text: Text) -> Topology:
     """The graph of a list of links.
 
     Raises:
@@ -69,10 +70,10 @@ def edges(text: Text) -> nx.DiGraph:
     nodes = _Nodes(text)
     listed = _Listed(text, nodes)
     listed.read(text.rows)
-    return _graph(text, nodes, listed)
+    return _topology(text, nodes, listed)
 
 
-def neighbors(text: Text) -> nx.DiGraph:
+def neighbors(text: Text) -> Topology:
     """The graph of a list in which a row has a device and those that it is linked to.
 
     Raises:
@@ -88,11 +89,11 @@ def neighbors(text: Text) -> nx.DiGraph:
         for other in members[1:]:
             listed.add(members[0], other, 1.0, where)
         entries.affordable(text.path, len(listed.links.chances))
-    return _graph(text, nodes, listed)
+    return _topology(text, nodes, listed)
 
 
-def sequence(text: Text) -> nx.DiGraph:
-    """All links of a list for each round; ``graph["sequence"]`` says when each is there.
+def sequence(text: Text) -> Topology:
+    """The topology of a list for each round.
 
     Raises:
         Fault: If a row is no link, or rounds do not fit.
@@ -120,24 +121,21 @@ def sequence(text: Text) -> nx.DiGraph:
         for first, links in zip(text.starts, listed, strict=True)
     }
     found = Sequence(size, graphs.__getitem__, text.period or last + 1, list(text.starts))
-    union = found.union(last + 1)
     notes = [note for part in parts for note in part.notes()]
-    union.graph["notes"] = [*dict.fromkeys(notes), *text.notes]
-    if nodes.called:
-        named.call(union, _all_names(nodes, size))
-    return union
+    notes = [*dict.fromkeys(notes), *text.notes]
+    made = Topology(found.union(last + 1), found, notes=tuple(notes))
+    return named.called(made, _all_names(nodes, size)) if nodes.called else made
 
 
-def _graph(text: Text, nodes: "_Nodes", listed: "_Listed") -> nx.DiGraph:
+def _topology(text: Text, nodes: "_Nodes", listed: "_Listed") -> Topology:
     links = listed.both_ways()
     devices = text.devices or nodes.largest + 1
     entries.populated(text.path, devices)
-    found = entries.graph(devices, links, [*listed.notes(), *text.notes])
+    found = entries.topology(devices, links, [*listed.notes(), *text.notes])
     if nodes.called:
-        named.call(found, _all_names(nodes, devices))
-    elif text.devices is None and (told := _unlinked(found)):
-        found.graph["unlinked"] = told
-        found.graph["notes"].append(told)
+        return named.called(found, _all_names(nodes, devices))
+    if text.devices is None and (told := _unlinked(found.graph)):
+        return replace(found, unlinked=told, notes=(*found.notes, told))
     return found
 
 
@@ -327,7 +325,7 @@ def _take_header(text: Text) -> None:
         told = f"{where} is a header: {devices} devices and {found[1]} lines of links"
         text.notes.append(told)
         rest = replace(text, rows=text.rows[1:])
-        if int(found[1]) < devices and nx.is_strongly_connected(edges(rest)):
+        if int(found[1]) < devices and nx.is_strongly_connected(edges(rest).graph):
             raise Fault(
                 f"Graph file {text.path}: {where} may be a header, {devices} devices and "
                 f"{found[1]} lines of links, or one more link, and both make a connected graph; "

@@ -1,0 +1,147 @@
+"""The topology of a run: all its links, when each is there, and what its file says beside them."""
+
+from dataclasses import dataclass, replace
+from itertools import permutations
+from weakref import WeakKeyDictionary
+
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+
+from mpidl.components.graphs import arrays
+from mpidl.components.graphs.neighborhood import RoundGraph
+from mpidl.components.graphs.sequences import Sequence
+from mpidl.config import seeds
+
+Ends = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Topology:
+    """A directed graph on the devices 0..N-1, which may be another one in each round.
+
+    Attributes:
+        graph: All links: an edge ``j -> i`` means that the parameters of device j arrive at i. Edge
+            attribute ``probability`` is the chance that a link works in a round, 1 where it is
+            not given.
+        sequence: Which links are there in a round, with weights of their own if they have some;
+            None where all always are. Of one that changes ``graph`` has the links of all rounds of
+            the run.
+        typical: Of one that changes all links of a period, or of its first rounds where none
+            repeats, however many a run has; None of one that stays.
+        published: The devices that held the published OOD data, in the order of the file.
+        names: What devices are called, ``(N,)``; empty where that is their numbers.
+        notes: What to know of how a file was read, a line each.
+        unlinked: Why devices may have no link, where a file leaves that open.
+    """
+
+    graph: nx.DiGraph
+    sequence: Sequence | None = None
+    typical: nx.DiGraph | None = None
+    published: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    unlinked: str = ""
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.graph)
+
+    @property
+    def measured(self) -> nx.DiGraph:
+        """The graph by whose centralities devices are ranked before the run."""
+        return self.graph if self.typical is None else self.typical
+
+    @property
+    def weighted(self) -> bool:
+        """Whether links come with weights."""
+        return self.sequence is not None and self.sequence.weighted
+
+    @property
+    def reliable(self) -> bool:
+        """Whether every link works in every round."""
+        return self.sequence is None and not len(_fragile(self.graph).links)
+
+    def completed(self) -> "Topology":
+        """The same devices with a link from each to each other, all of which always work."""
+        full = nx.DiGraph()
+        full.add_nodes_from((device, self.graph.nodes[device]) for device in range(len(self)))
+        full.add_edges_from(permutations(range(len(self)), 2), probability=1.0)
+        return replace(self, graph=full, sequence=None, typical=None)
+
+    def at(self, round: int, seed: int) -> RoundGraph:
+        """The graph of a round: of the links that there are then, those that do not fail.
+
+        Each works with its ``probability``, drawn anew each round. A pair of devices linked in both
+        directions with the same probability is drawn once, so both directions work or neither does.
+        Nodes and attributes are kept.
+
+        Args:
+            round: Rounds count from 0.
+            seed: Decides which links fail.
+        """
+        present = self.graph if self.sequence is None else self.sequence.at(round)
+        count = present if self.sequence is None else self.sequence.measured(round)
+        if self.reliable:
+            return RoundGraph(present, present, count)
+        failed = set(map(tuple, _failing(present, seed, round).tolist()))
+        working = nx.DiGraph()
+        working.add_nodes_from(self.graph.nodes(data=True))
+        working.add_edges_from(edge for edge in present.edges(data=True) if edge[:2] not in failed)
+        return RoundGraph(working, present, count)
+
+    def failures(self, round: int, seed: int) -> Ends:
+        """Of all links those that do not work in a round, ascending, ``(F, 2)``.
+
+        Those that fail, and those that are not there then; see :meth:`at`.
+        """
+        if self.sequence is None:
+            return _failing(self.graph, seed, round)
+        present = self.sequence.at(round)
+        failed = set(map(tuple, _failing(present, seed, round).tolist()))
+        works = {link for link in present.edges if link not in failed}
+        found = sorted(link for link in self.graph.edges if link not in works)
+        return np.array(found, np.int64).reshape(len(found), 2)
+
+
+@dataclass(frozen=True)
+class _Flaky:
+    """The F directed links that may fail, ascending, and which of the draws decides each."""
+
+    links: Ends
+    probability: npt.NDArray[np.float64]
+    draw: Ends
+
+
+_flaky: WeakKeyDictionary[nx.DiGraph, _Flaky] = WeakKeyDictionary()
+
+
+def _fragile(graph: nx.DiGraph) -> _Flaky:
+    if graph not in _flaky:
+        _flaky[graph] = _find_flaky(graph)
+    return _flaky[graph]
+
+
+def _failing(graph: nx.DiGraph, seed: int, round: int) -> Ends:
+    """The links of the graph of a round that fail in it, ascending, ``(F, 2)``."""
+    flaky = _fragile(graph)
+    if not len(flaky.links):
+        return flaky.links
+    uniform = seeds.stream(seed, "links", round).random(int(flaky.draw.max()) + 1)
+    failed: Ends = flaky.links[uniform[flaky.draw] >= flaky.probability]
+    return failed
+
+
+def _find_flaky(graph: nx.DiGraph) -> _Flaky:
+    chance = arrays.chances(graph)
+    some = np.flatnonzero(chance < 1)
+    links, chance = arrays.ends(graph)[some], chance[some]
+    found = list(map(tuple, links.tolist()))
+    chances = dict(zip(found, chance.tolist(), strict=True))
+    draws: dict[tuple[int, int, bool], int] = {}
+    draw = []
+    for i, j in found:
+        shared = chances.get((j, i)) == chances[i, j]
+        key = (min(i, j), max(i, j), True) if shared else (i, j, False)
+        draw.append(draws.setdefault(key, len(draws)))
+    return _Flaky(links, chance, np.array(draw, dtype=np.int64))
