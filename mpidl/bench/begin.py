@@ -96,8 +96,6 @@ def graph_seconds(devices: int) -> float:
     """Seconds to build BA(devices, 2) with all its rows of weights."""
     began = time.monotonic()
     made = plan.make(plan.read(None, [f"topology.devices={devices}"], 1), 1)
-    for device in made.graph:
-        made.graph.nodes[device]["samples"] = 1
     graphs.components(made.graph)
     made.rows(0, range(devices))
     return time.monotonic() - began

@@ -63,6 +63,7 @@ def _rounds(
     )
     made = plan.make(plan.read(None, settings, comm.size), comm.size)
     stock = data.provide(comm, made)
+    made = replace(made, samples=stock.samples)
     stamps: list[float] = []
     worked: list[float] = []
 

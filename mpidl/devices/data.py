@@ -53,6 +53,7 @@ class Stock:
         tests: Inputs and labels of the test sets ``iid`` and ``ood``, in memory the node shares.
         shards: For each own device its inputs ``(n, *shape)`` and labels ``(n,)``.
         label_counts: Training samples by device and label before any is turned, ``(N, C)``.
+        placed: Training samples in all; where those of devices add up to more, devices share some.
         ood_samples: Out-of-distribution training samples by device, ``(N,)``.
     """
 
@@ -60,8 +61,14 @@ class Stock:
     tests: dict[str, Pair]
     shards: dict[int, Pair]
     label_counts: Array
+    placed: int
     ood_samples: Array
     shared: Shared
+
+    @property
+    def samples(self) -> tuple[int, ...]:
+        """Training samples of each device, ``(N,)``."""
+        return tuple(self.label_counts.sum(axis=1).tolist())
 
     def close(self) -> None:
         """Collective. Give the shared memory back; the test sets must not be used any more."""
@@ -71,9 +78,6 @@ class Stock:
 
 def provide(comm: Comm, plan: Plan) -> Stock:
     """Collective. Load on one rank of each node, share, and cut this rank's shards.
-
-    Also tells the graph how many samples there are (attribute ``samples``), and how many each
-    device has (node attribute ``samples``); where these add up to more, devices share samples.
 
     Raises:
         Fault: If the data set is missing, damaged or too small, is not the same on all nodes, or if
@@ -92,9 +96,6 @@ def provide(comm: Comm, plan: Plan) -> Stock:
         loaded = None
         with world.returned(train.free), world.agreed(comm):
             own, counts, placed = cut(plan, traits, train.arrays, comm.rank)
-    plan.graph.graph["samples"] = placed
-    for device, samples in enumerate(counts.sum(axis=1)):
-        plan.graph.nodes[device]["samples"] = int(samples)
     turned = np.zeros(plan.devices, np.int64)
     turned[list(own)] = [int(mask.sum()) for _, _, mask in own.values()]
     total = np.zeros_like(turned)
@@ -104,6 +105,7 @@ def provide(comm: Comm, plan: Plan) -> Stock:
         tests={kind: _pair(tests.arrays, kind) for kind in ("iid", "ood")},
         shards={device: (inputs, labels) for device, (inputs, labels, _) in own.items()},
         label_counts=counts,
+        placed=placed,
         ood_samples=total,
         shared=tests,
     )

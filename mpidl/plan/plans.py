@@ -31,12 +31,14 @@ class Plan(Conditions):
         hosts: Device to rank, ``(N,)``.
         attackers: The devices that send what they should not, ascending.
         stragglers: The devices that are slow by the clock of the network, ascending.
+        samples: Training samples of each device, ``(N,)``; None before data are placed.
     """
 
     sources: list[int]
     hosts: npt.NDArray[np.int64]
     attackers: list[int] = field(default_factory=list)
     stragglers: list[int] = field(default_factory=list)
+    samples: tuple[int, ...] | None = None
 
     def hosted(self, rank: int) -> list[int]:
         """The devices of a rank, ascending."""
@@ -96,18 +98,18 @@ class Plan(Conditions):
         if self.algorithm.columns:
             needed = needed.union(*(first.graph.pred[device] for device in needed))
             first = first.turned
-        views = (first.around(i, 0, self.file.training.seed) for i in needed)
+        views = (first.around(i, 0, self.file.training.seed, self.samples) for i in needed)
         return all(strategies.timeless(self.file.strategy, view) for view in views)
 
     def clock(self, message: int) -> network.Clock:
         """The simulated seconds at which devices finish rounds, where a message has so many bytes.
 
-        The graph tells the samples of each device, so data come first.
+        Where a run file counts epochs, samples must be known.
         """
-        training, nodes = self.file.training, self.graph.nodes
-        samples = np.array([nodes[device]["samples"] for device in range(self.devices)])
-        steps = np.ceil(samples / training.batch_size) * training.epochs
-        if training.steps is not None:
+        training = self.file.training
+        if training.steps is None:
+            steps = np.ceil(np.array(self.samples) / training.batch_size) * training.epochs
+        else:
             steps = np.full(self.devices, training.steps)
         return network.Clock(
             self.file.network,
@@ -145,7 +147,7 @@ class Plan(Conditions):
     def _row(
         self, links: graphs.RoundGraph, device: int, round_: int, look: Look | None = None
     ) -> tuple[list[int], Array]:
-        view = links.around(device, round_, self.file.training.seed)
+        view = links.around(device, round_, self.file.training.seed, self.samples)
         weights = strategies.row(self.file.strategy, self.file.schedule, view, look)
         lazy = self.algorithm.lazy
         if lazy and not self.combines:

@@ -75,12 +75,11 @@ def data(plan: Plan, content: Content) -> list[str]:
     return []
 
 
-def sharing(plan: Plan) -> list[str]:
+def sharing(devices: int, samples: int) -> list[str]:
     """A line where devices hold the same training samples, as there are fewer of these."""
-    found = plan.graph.graph["samples"]
-    if found >= plan.devices:
+    if samples >= devices:
         return []
     return [
-        f"only {found} training samples for {plan.devices} devices: they are dealt round and "
+        f"only {samples} training samples for {devices} devices: they are dealt round and "
         "round, one to a device, so that several devices train on the same one"
     ]

@@ -45,7 +45,7 @@ def report(plan: Plan, stock: Stock, found: dict[str, Any]) -> str:
     lines += ["", graphs.picture(plan.topology), ""] if pictured else []
     lines += _devices(plan, found) if pictured else _ranges(plan, found)
     lines += [*found["notes"], *sentences.data(plan, stock.traits.content)]
-    lines += [*sentences.sharing(plan), *sentences.emulated(plan)]
+    lines += [*sentences.sharing(plan.devices, stock.placed), *sentences.emulated(plan)]
     if "simulated_seconds" in found:
         rounds, seconds = plan.file.training.rounds, found["simulated_seconds"]
         lines.append(f"{rounds} rounds take {_counted(seconds)} simulated seconds")

@@ -35,7 +35,7 @@ def report(made: Plan, found: Mapping[str, Any]) -> str:
     close = made.devices <= prediction.CLOSE
     lines += ["", *(forecast.narrow(found) if close else [forecast.BEYOND])]
     lines += [f"OOD data on {sentences.named(made, made.sources)}", "", *_table(made, found), ""]
-    if not (made.steady or made.looks or made.devices <= prediction.WALKED):
+    if not (made.devices <= prediction.WALKED or made.looks or made.steady):
         lines += [forecast.CHANGING, ""]
     own = found["strategies"][made.file.strategy.name]
     lines.append(f"{made.file.strategy.name} (strategy.name) in detail:")

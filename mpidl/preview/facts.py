@@ -36,7 +36,6 @@ def of_run(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, An
     travels = plan.algorithm.travels(Lengths(size, learned))
     sent, received = traffic(plan, ranks, travels)
     inbox = np.zeros_like(received) if together and shares(plan) else received
-    samples = [graph.nodes[device]["samples"] for device in graph]
     content = stock.traits.content
     found: dict[str, Any] = {
         "name": plan.file.name,
@@ -47,8 +46,8 @@ def of_run(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, An
         "names": [*plan.topology.names],
         "sources": plan.sources,
         "data": {"sha256": content.digest, "published": content.published},
-        "samples": samples,
-        "training_samples": graph.graph["samples"],
+        "samples": [*stock.samples],
+        "training_samples": stock.placed,
         "ood_samples": stock.ood_samples.tolist(),
         "test_samples": {kind: len(labels) for kind, (_, labels) in stock.tests.items()},
         "parameters": size,
@@ -178,6 +177,5 @@ def memory(plan: Plan, stock: Stock, inbox: Any, size: int) -> Any:
     """
     kept = np.array([plan.numbers(size, rank) for rank in range(len(inbox))]) * FLOAT
     sample = int(np.prod(stock.traits.shape.inputs)) * (1 if stock.traits.sequence else FLOAT) + 8
-    counts = np.array([plan.graph.nodes[device]["samples"] for device in plan.graph])
-    shards_held = np.bincount(plan.hosts, weights=counts, minlength=len(inbox)) * sample
+    shards_held = np.bincount(plan.hosts, weights=stock.samples, minlength=len(inbox)) * sample
     return (kept + inbox + shards_held).astype(np.int64)

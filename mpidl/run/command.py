@@ -6,7 +6,7 @@ import signal
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mpidl import plan
@@ -154,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if resuming.finished(comm, made, path, options.resume):
                     return Outcome.COMPLETED.code
                 with begin(comm, made, path, options.overwrite, options.resume) as start:
-                    return check.check(comm, made, start.stock, options.json)
+                    return check.check(comm, start.plan, start.stock, options.json)
         return run(comm, made, path, options.overwrite, options.resume, limit)
     return Outcome.FAILED.code
 
@@ -166,11 +166,13 @@ class Start:
     Attributes:
         parallel: Whether the results file is written in parallel.
         found: The checkpoint with which the run goes on; None where it begins.
+        plan: The plan, with the samples of each device.
         stock: The data.
     """
 
     parallel: bool
     found: Found | None
+    plan: Plan
     stock: Stock
 
 
@@ -190,13 +192,14 @@ def begin(
         parallel = rehearsal.writer(made)
     found = None if resume is None else resuming.resumed(comm, made, path, resume)
     stock = data.provide(comm, made)
+    made = replace(made, samples=stock.samples)
     size = schema.series_bytes(made.sizes(len(stock.traits.classes)))
     replaces = overwrite or found is not None
     with world.returned(stock.close):
         with world.agreed(comm):
             layout.examine(path, replaces, size, leads)
         rehearsal.rehearse(comm, made, stock)
-        yield Start(parallel, found, stock)
+        yield Start(parallel, found, made, stock)
 
 
 def run(
@@ -253,11 +256,11 @@ def _run(
             layout.claim(path, overwrite, leads, beside, goes_on)
         if leads:
             print(provenance.title(made), flush=True)
-        return _work(comm, made, start, path, limit).code
+        return _work(comm, start, path, limit).code
 
 
-def _work(comm: Comm, made: Plan, start: Start, path: Path, limit: float | None) -> Outcome:
-    leads, stock, found = comm.rank == 0, start.stock, start.found
+def _work(comm: Comm, start: Start, path: Path, limit: float | None) -> Outcome:
+    leads, made, stock, found = comm.rank == 0, start.plan, start.stock, start.found
 
     from mpidl.run import build, rounds
 

@@ -93,7 +93,7 @@ def graph_arrays(plan: Plan) -> dict[str, Array]:
 def placement_arrays(plan: Plan, stock: Stock) -> dict[str, Array]:
     """The variables of the group ``placement``."""
     return {
-        "samples": stock.label_counts.sum(axis=1),
+        "samples": np.array(stock.samples),
         "ood_samples": stock.ood_samples,
         "source": np.isin(np.arange(plan.devices), plan.sources).astype(np.int64),
         "attacker": np.isin(np.arange(plan.devices), plan.attackers).astype(np.int64),

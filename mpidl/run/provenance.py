@@ -105,5 +105,5 @@ def notes(
     if watchdog.on_duty is not None and watchdog.on_duty.crowded:
         lines.append(f"ranks outnumber cores: while a rank waits, {waiting()}")
     lines += [*plan.topology.notes, *sentences.data(plan, stock.traits.content)]
-    lines += [*sentences.sharing(plan), *sentences.emulated(plan), *warnings.of(plan)]
-    return [*lines, *warnings.crowded(plan, hardware.sharing)]
+    lines += [*sentences.sharing(plan.devices, stock.placed), *sentences.emulated(plan)]
+    return [*lines, *warnings.of(plan), *warnings.crowded(plan, hardware.sharing)]

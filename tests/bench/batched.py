@@ -57,6 +57,7 @@ def measure(settings: list[str], devices: int, batched: str, repetitions: int) -
         comm = MPI.COMM_SELF
         made = plan.make(plan.read(source, wanted, 1), 1)
         stock = data.provide(comm, made)
+        made = replace(made, samples=stock.samples)
         stamps: list[float] = []
         with build.parts(comm, made, stock, Path(folder) / "bench.h5", parallel=False) as parts:
             timed = replace(parts, timer=time.process_time)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -104,6 +105,7 @@ def parts(comm: MPI.Intracomm, shared_path: Path) -> Callable[..., AbstractConte
         path = shared_path / "parts.h5"
         made = small(settings, comm.size)
         stock = data.provide(comm, made)
+        made = replace(made, samples=stock.samples)
         with build.parts(comm, made, stock, path, parallel=False) as parts:
             yield SimpleNamespace(**vars(parts), stock=stock, path=path)
             parts.recorder.close(completed=False)
@@ -137,6 +139,7 @@ def checked(comm: MPI.Intracomm, capsys: pytest.CaptureFixture[str]) -> Callable
 
     def said(made: Any, as_json: bool) -> Any:
         with closing(data.provide(comm, made)) as stock:
+            made = replace(made, samples=stock.samples)
             assert check.check(comm, made, stock, as_json) == 0
         told = capsys.readouterr().out
         if comm.rank != 0:

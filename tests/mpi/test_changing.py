@@ -1,6 +1,7 @@
 """Graphs that change: each round's W by every backend, what travels, and whole runs."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -47,9 +48,7 @@ def make(comm, devices, settings):
     common = [f"training.rounds={TURNS}", "topology.allow_disconnected=true"]
     common.append(f"topology.devices={devices}")
     made = plan.make(plan.read(None, [*common, *settings.split()], comm.size), comm.size)
-    for device in made.graph:
-        made.graph.nodes[device]["samples"] = device + 1
-    return made
+    return replace(made, samples=tuple(range(1, devices + 1)))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Every backend against the dense mixing matrix, on any number of ranks."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -57,11 +58,6 @@ def run(comm, made, size, turns, backend="auto", **options):
         return mixed(exchange, made, size, turns)
 
 
-def samples(made):
-    for device in made.graph:
-        made.graph.nodes[device]["samples"] = device + 1
-
-
 MIXTURES = [name for name in strategies.STRATEGIES if strategies.combines(name)]
 """Strategies that give no rows."""
 
@@ -81,7 +77,7 @@ SHAPES = [(1, 1), (1, 1000), (2, 17), (3, 3)]
 def test_rounds_equal_products_of_the_mixing_matrix(comm, backend, strategy, hosted, size):
     comes = ["topology.name=base_k"] if strategy == "given" else []
     made = make(comm, hosted * comm.size, [f"strategy.name={strategy}", *comes])
-    samples(made)
+    made = replace(made, samples=tuple(range(1, made.devices + 1)))
     if backend == "allreduce" and not made.uniform:
         with pytest.raises(Fault, match="federated"):
             run(comm, made, size, 1, backend)

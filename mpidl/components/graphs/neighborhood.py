@@ -19,6 +19,7 @@ class Neighborhood:
         whole: The graph in which no link of the round fails; where it is not given, ``graph``.
         measured: The graph by whose centralities devices count in the round; where it is not
             given, ``whole``.
+        samples: Training samples of each device, ``(N,)``; None where no data are placed.
     """
 
     graph: nx.DiGraph
@@ -27,6 +28,7 @@ class Neighborhood:
     seed: int = 0
     whole: nx.DiGraph = None
     measured: nx.DiGraph = None
+    samples: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         whole = self.graph if self.whole is None else self.whole
@@ -78,9 +80,11 @@ class RoundGraph:
         """Every link the other way round: members are then those whom a device tells."""
         return RoundGraph(_facing(self.graph), _facing(self.whole), _facing(self.measured))
 
-    def around(self, device: int, round: int = 0, seed: int = 0) -> Neighborhood:
+    def around(
+        self, device: int, round: int = 0, seed: int = 0, samples: tuple[int, ...] | None = None
+    ) -> Neighborhood:
         """The neighborhood of a device; arguments as :class:`Neighborhood` has them."""
-        return Neighborhood(self.graph, device, round, seed, self.whole, self.measured)
+        return Neighborhood(self.graph, device, round, seed, self.whole, self.measured, samples)
 
 
 def _facing(graph: nx.DiGraph) -> nx.DiGraph:

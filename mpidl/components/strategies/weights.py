@@ -11,6 +11,7 @@ from mpidl.components import graphs
 from mpidl.components.graphs import Neighborhood
 from mpidl.components.strategies.properties import StrategyProperties
 from mpidl.config import seeds
+from mpidl.config.faults import Fault
 from mpidl.config.registry import Registry
 
 STRATEGIES = Registry("strategy", StrategyProperties)
@@ -33,10 +34,14 @@ def unweighted(view: Neighborhood, /) -> Array:
 
 @STRATEGIES.add(color="#009e73", marker="s", order=20, needs=("samples",))
 def weighted(view: Neighborhood, /) -> Array:
-    """By the number of training samples: node attribute ``samples``."""
-    return _share(
-        np.array([view.graph.nodes[j]["samples"] for j in view.members], dtype=np.float64)
-    )
+    """By the number of training samples.
+
+    Raises:
+        Fault: If no data are placed.
+    """
+    if view.samples is None:
+        raise Fault("strategy.name = 'weighted': needs training samples, and no data are placed.")
+    return _share(np.array([view.samples[j] for j in view.members], dtype=np.float64))
 
 
 @STRATEGIES.add(color="#8a63c9", marker="D", order=40, complete=True)

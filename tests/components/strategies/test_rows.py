@@ -14,7 +14,7 @@ from mpidl.config.runfile import ScheduleSettings
 
 torch = pytest.importorskip("torch")
 
-VIEW = Neighborhood(nx.star_graph(2).to_directed(), 0, round=4)
+VIEW = Neighborhood(nx.star_graph(2).to_directed(), 0, round=4, samples=(1, 1, 1))
 """Of a device with two neighbors."""
 
 VECTORS = [torch.arange(4.0) + k for k in range(3)]
@@ -118,7 +118,6 @@ def test_what_asks_for_the_round_is_not_timeless(monkeypatch, strategy, timeless
 def test_of_those_in_the_box_random_alone_asks_for_the_round(name):
     if strategies.looks(name) or name == "given":
         pytest.skip("its rows follow from more than the neighborhood")
-    nx.set_node_attributes(VIEW.graph, 1, "samples")
     section = SimpleNamespace(name=name, **_defaults(name))
     assert strategies.timeless(section, VIEW) == (name != "random")
 

@@ -3,7 +3,6 @@
 import inspect
 import math
 
-import networkx as nx
 import numpy as np
 import pytest
 import torch
@@ -28,6 +27,8 @@ KINDS = {"topology": TOPOLOGIES, "strategy": STRATEGIES, "schedule": SCHEDULES}
 CENTRAL = ["betweenness", "closeness", "degree", "eigenvector"]
 WEIGHING = sorted(name for name in STRATEGIES if not combines(name))
 SCHEDULE = runfile.ScheduleSettings()
+SAMPLES = tuple(range(1, 65))
+"""Training samples of each device."""
 
 
 def strategy(name, **settings):
@@ -36,10 +37,7 @@ def strategy(name, **settings):
 
 def built(name, devices, **settings):
     tables = {"topology": {"name": name, "allow_disconnected": True, **settings}}
-    topology = build(runfile.validate(tables, KINDS).topology, devices)
-    for device in topology.graph:
-        topology.graph.nodes[device]["samples"] = device + 1
-    return topology
+    return build(runfile.validate(tables, KINDS).topology, devices)
 
 
 def named(name, devices, **settings):
@@ -57,7 +55,8 @@ def look(name):
 
 
 def matrix(graph, name, round=0, seed=0, **settings):
-    return mixing_matrix(graph, strategy(name, **settings), SCHEDULE, round, seed, look(name))
+    wanted = strategy(name, **settings)
+    return mixing_matrix(graph, wanted, SCHEDULE, round, seed, look(name), SAMPLES)
 
 
 PATH = named("chain", 3)
@@ -84,7 +83,7 @@ BA33 = named("barabasi_albert", 33, m=2, seed=0)
     ],
 )
 def test_golden_rows(graph, name, device, want):
-    got = row(strategy(name), SCHEDULE, Neighborhood(graph, device))
+    got = row(strategy(name), SCHEDULE, Neighborhood(graph, device, samples=SAMPLES))
     np.testing.assert_allclose(got, want, atol=1e-6)
 
 
@@ -121,7 +120,7 @@ def test_every_row_is_a_probability_over_the_members(name, topology, devices, ch
     if STRATEGIES.properties(name).complete:
         return
     for device in links.graph:
-        view = links.around(device, round, seed)
+        view = links.around(device, round, seed, SAMPLES)
         others = np.setdiff1d(np.arange(devices), view.members)
         assert (weights[device, others] == 0).all()
         np.testing.assert_array_equal(
@@ -251,9 +250,13 @@ def test_softmax():
 
 
 def test_no_samples_anywhere_is_no_reason_to_fail():
-    graph = nx.DiGraph([(0, 1), (1, 0)])
-    nx.set_node_attributes(graph, 0, "samples")
-    np.testing.assert_array_equal(matrix(graph, "weighted"), 0.5)
+    view = Neighborhood(PATH, 0, samples=(0, 0, 0))
+    np.testing.assert_array_equal(row(strategy("weighted"), SCHEDULE, view), 0.5)
+
+
+def test_weights_by_samples_are_refused_where_no_data_are_placed():
+    with pytest.raises(Fault, match="'weighted': needs training samples, and no data are placed"):
+        row(strategy("weighted"), SCHEDULE, Neighborhood(PATH, 0))
 
 
 @pytest.mark.parametrize(

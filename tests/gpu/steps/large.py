@@ -105,7 +105,6 @@ def consensus(devices: int, hardware: torch.device) -> None:
         exchange = BACKENDS["auto"](wiring)
         for device, vector in exchange.vectors.items():
             vector.fill_(device)
-            made.graph.nodes[device]["samples"] = 1
         rows = made.rows(0, list(exchange.vectors))
 
         def turn() -> None:
