@@ -14,7 +14,7 @@ from mpidl.devices.mailbox import Found, Mailbox
 from mpidl.exchange import kernels, metrics
 from mpidl.exchange.average import Average
 from mpidl.exchange.memory import Exchange
-from mpidl.plan import Plan, Rows
+from mpidl.plan import Mixing, Rows
 from mpidl.ranks.accelerators import settle
 from mpidl.ranks.world import Comm
 
@@ -42,7 +42,7 @@ class Learner(Protocol):
         """The parameters in the vector ``(P,)`` of any such device, each in its shape."""
 
 
-class Gossip:
+class LocalGossip:
     """Collective. The devices of this rank with their algorithm, and the exchange between them.
 
     In every round ranks :meth:`begin` before training; and :meth:`give`, :meth:`decide`,
@@ -51,35 +51,35 @@ class Gossip:
 
     Args:
         comm: All ranks.
-        plan: What the run file says.
+        mixing: Who mixes what.
         devices: Those hosted here, by number, ascending; their models move into the exchange.
         exchange: Moves and mixes what travels.
     """
 
     def __init__(
-        self, comm: Comm, plan: Plan, devices: Mapping[int, Learner], exchange: Exchange
+        self, comm: Comm, mixing: Mixing, devices: Mapping[int, Learner], exchange: Exchange
     ) -> None:
-        self._plan, self._devices, self.exchange = plan, devices, exchange
-        self._algorithm = plan.algorithm
-        self._steady = plan.rows(0, list(devices)) if plan.lasts(devices) else None
+        self._mixing, self._devices, self.exchange = mixing, devices, exchange
+        self._algorithm = mixing.algorithm
+        self._steady = mixing.rows(0, list(devices)) if mixing.lasts(devices) else None
         self._rows: Rows = {}
         self._links: nx.DiGraph | None = None
         some = next(iter(devices.values()))
         self._size, self._learned = some.size, some.learned
         own = exchange.vectors.items()
         self._states = {number: self._state(number, vector) for number, vector in own}
-        self._mailbox = Mailbox(plan, exchange, some.size)
+        self._mailbox = Mailbox(mixing, exchange, some.size)
         self._mixtures: dict[int, Tensor] = {}
         kind = exchange.device.type
-        self._average = Average(comm, plan.hosts, self._size, some.vector.dtype, kind)
+        self._average = Average(comm, mixing.hosts, self._size, some.vector.dtype, kind)
 
     def _state(self, number: int, vector: Tensor) -> State:
         device = self._devices[number]
         reads = self._algorithm.read is not None
         device.adopt(vector.new_zeros(self._size) if reads else vector[: self._size])
-        state = State(device.vector, vector, self._learned, number, self._plan.devices)
-        state.seed = self._plan.file.training.seed
-        lengths = self._plan.lengths(self._size, self._learned, number, vector.itemsize)
+        state = State(device.vector, vector, self._learned, number, self._mixing.devices)
+        state.seed = self._mixing.settings.seed
+        lengths = self._mixing.lengths(self._size, self._learned, number, vector.itemsize)
         for name, length in self._algorithm.keeps(lengths).items():
             state.kept[name] = vector.new_zeros(length)
         self._algorithm.setup(state)
@@ -106,13 +106,13 @@ class Gossip:
     def decide(self, round_: int) -> None:
         """Make the round's links and, if they are known before vectors arrive, own rows of W."""
         own = list(self._devices)
-        self._links = self._plan.wanted(round_)
-        self._rows = {} if self._plan.looks else self._steady or self._plan.rows(round_, own)
+        self._links = self._mixing.wanted(round_)
+        self._rows = {} if self._mixing.looks else self._steady or self._mixing.rows(round_, own)
 
     def arrive(self, round_: int) -> None:
         """Collective. Hand in what was decided, and wait for every rank."""
         self._mailbox.lie(round_)
-        by_hand = self._algorithm.read is not None or self._plan.altered
+        by_hand = self._algorithm.read is not None or self._mixing.altered
         self.exchange.arrive({} if by_hand else self._rows, self._links)
 
     def share(self) -> None:
@@ -129,12 +129,12 @@ class Gossip:
         """
         if self._algorithm.read is not None:
             self._read(round_)
-        elif self._plan.altered:
+        elif self._mixing.altered:
             self._mix_by_hand(round_)
         else:
             self._mix(round_, measure and self._algorithm.plain)
         self._move()
-        told, active = {}, self._plan.active(round_)
+        told, active = {}, self._mixing.active(round_)
         for number, state in self._states.items():
             state.present, state.heard = number in active, self._heard(number)
             self._algorithm.take(state)
@@ -158,21 +158,21 @@ class Gossip:
             self._devices[number].bind(state.x)
 
     def _mix(self, round_: int, measure: bool) -> None:
-        if self._plan.looks:
+        if self._mixing.looks:
             self._rows = self._looked(round_, self.exchange.inboxes())
             self.exchange.weigh(self._rows)
         self.exchange.mix(measure=measure)
 
     def _looked(self, round_: int, found: Found) -> Rows:
-        return self._plan.rows(round_, list(self._devices), opened(found, self._devices))
+        return self._mixing.rows(round_, list(self._devices), opened(found, self._devices))
 
     def _heard(self, number: int) -> int:
         members, weights = self._rows[number]
-        return len(members) - 1 if self._plan.combines else int(np.count_nonzero(weights[1:]))
+        return len(members) - 1 if self._mixing.combines else int(np.count_nonzero(weights[1:]))
 
     def _mix_by_hand(self, round_: int) -> None:
         found = self._mailbox.open(round_)
-        if self._plan.looks:
+        if self._mixing.looks:
             self._rows = self._looked(round_, found)
         for number, (members, outcome) in self._rows.items():
             vectors = [found[number][j] for j in members]
@@ -182,7 +182,7 @@ class Gossip:
 
     def _mixture(self, number: int, outcome: Any, vectors: Sequence[Tensor]) -> Tensor:
         """What a strategy makes of vectors ``(M,)``: their sum by its weights, or what it gave."""
-        if self._plan.combines:
+        if self._mixing.combines:
             mixture: Tensor = outcome
             lazy = self._algorithm.lazy
             return mixture.mul(1 - lazy).add(vectors[0], alpha=lazy) if lazy else mixture

@@ -10,43 +10,43 @@ from torch import Tensor
 from mpidl.components.attacks import ATTACKS
 from mpidl.config import seeds
 from mpidl.exchange.memory import Exchange
-from mpidl.plan import Plan, network
+from mpidl.plan import Mixing, network
 
 Found = dict[int, dict[int, Tensor]]
 """For each own device vectors ``(M,)`` by device."""
 
 
 class Mailbox:
-    """The inboxes of own devices, as the run file's network and attackers leave them.
+    """The inboxes of own devices, as network and attackers leave them.
 
     What arrives late is what was sent so many rounds ago, of which copies are kept here. Before it
     shares, an attacker puts its lie in the place of what it sends; it mixes its own vector as it
     was.
 
     Args:
-        plan: What the run file says.
+        mixing: Who mixes what.
         exchange: Moves what travels.
         size: P.
     """
 
-    def __init__(self, plan: Plan, exchange: Exchange, size: int) -> None:
-        self._plan, self._exchange, self._size = plan, exchange, size
+    def __init__(self, mixing: Mixing, exchange: Exchange, size: int) -> None:
+        self._mixing, self._exchange, self._size = mixing, exchange, size
         self._own = list(exchange.vectors)
-        lying = {*plan.attackers}
+        lying = {*mixing.attackers}
         self._attackers = [number for number in self._own if number in lying]
         self._honest: dict[int, Tensor] = {}
         self._found: Found = {}
         self._past: dict[int, Tensor] = {}
-        depth = network.longest(plan.file.network)
+        depth = network.longest(mixing.settings.network)
         if depth:
             like = exchange.vectors[self._own[0]]
-            readable = plan.readable(self._own)
+            readable = mixing.readable(self._own)
             self._past = {j: like.new_zeros(depth, len(like)) for j in readable}
 
     def lie(self, round_: int) -> None:
         """Put lies in the place of what attackers send in a round."""
         self._honest.clear()
-        attack, seed = self._plan.file.attack, self._plan.file.training.seed
+        attack, seed = self._mixing.settings.attack, self._mixing.settings.seed
         if round_ < attack.from_round:
             return
         vectors = self._exchange.vectors
@@ -59,7 +59,7 @@ class Mailbox:
     def open(self, round_: int) -> Found:
         """Collective. What each own device mixes in a round, by device; to be read only."""
         self._found = self._exchange.inboxes()
-        late = self._plan.late(round_, self._own) if self._past else {}
+        late = self._mixing.late(round_, self._own) if self._past else {}
         opened = {}
         for number, found in self._found.items():
             old = {j: self._sent(j, round_ - lag) for j, lag in late.get(number, {}).items()}

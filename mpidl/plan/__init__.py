@@ -1,7 +1,19 @@
 """All that follows from a run file alone: graph, weights, hosts, data; the same on every rank."""
 
-from mpidl.plan.making import make
-from mpidl.plan.plans import SPECTRUM, Plan, Rows
+from mpidl.plan.gossip_plan import SPECTRUM, Mixing, Rows
+from mpidl.plan.making import make, make_mixing
+from mpidl.plan.plan import Plan
 from mpidl.plan.reading import FREE, KINDS, differences, read
 
-__all__ = ["FREE", "KINDS", "SPECTRUM", "Plan", "Rows", "differences", "make", "read"]
+__all__ = [
+    "FREE",
+    "KINDS",
+    "SPECTRUM",
+    "Mixing",
+    "Plan",
+    "Rows",
+    "differences",
+    "make",
+    "make_mixing",
+    "read",
+]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mpidl.components import graphs, strategies
 from mpidl.config import seeds
-from mpidl.config.runfile import RunFile
+from mpidl.config.runfile import MixingSettings
 from mpidl.plan import network
 
 Array = npt.NDArray[Any]
@@ -19,14 +19,14 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Conditions:
-    """The rounds of a run, as run file and graph decide them; rounds count from 0.
+    """The rounds of gossip, as settings and topology decide them; rounds count from 0.
 
     Attributes:
-        file: The run file, with the number of devices filled in.
+        settings: What a run file says of gossip.
         topology: Who may hear whom, and when.
     """
 
-    file: RunFile
+    settings: MixingSettings
     topology: graphs.Topology
 
     @property
@@ -42,23 +42,23 @@ class Conditions:
     @property
     def complete(self) -> bool:
         """Whether the strategy replaces the graph by the complete one."""
-        return strategies.STRATEGIES.properties(self.file.strategy.name).complete
+        return strategies.STRATEGIES.properties(self.settings.strategy.name).complete
 
     @property
     def _everyone(self) -> bool:
         """Whether all devices take part in every round."""
-        return self.file.training.participation == 1 and self._presence.steady
+        return self.settings.participation == 1 and self._presence.steady
 
     @cached_property
     def _presence(self) -> network.Presence:
-        return network.Presence(self.file.network, self.devices, self.file.training.seed)
+        return network.Presence(self.settings.network, self.devices, self.settings.seed)
 
     @cached_property
-    def sequence(self) -> list[int] | None:
+    def sweep(self) -> list[int] | None:
         """The order in which devices mix in place, or None where all mix at once."""
-        if self.file.exchange.mixing != "sequential":
+        if self.settings.exchange.mixing != "sequential":
             return None
-        return self.file.exchange.sequence or list(range(self.devices))
+        return self.settings.exchange.sequence or list(range(self.devices))
 
     @cached_property
     def open(self) -> graphs.Topology:
@@ -83,7 +83,7 @@ class Conditions:
     @property
     def uneven(self) -> bool:
         """Whether links are late or fail, or devices are away, in some round."""
-        return not self.reliable or network.longest(self.file.network) > 0
+        return not self.reliable or network.longest(self.settings.network) > 0
 
     def active(self, round_: int) -> set[int]:
         """The devices that take part in a round: of those drawn for it those that are there."""
@@ -91,10 +91,10 @@ class Conditions:
 
     def _takes_part(self, round_: int) -> Array:
         """Whether each device takes part in a round, ``(N,)``."""
-        share, there = self.file.training.participation, self._presence(round_)
+        share, there = self.settings.participation, self._presence(round_)
         if share == 1:
             return there
-        draw = seeds.stream(self.file.training.seed, "participation", round_)
+        draw = seeds.stream(self.settings.seed, "participation", round_)
         drawn = draw.choice(self.devices, max(1, round(share * self.devices)), replace=False)
         return there & np.isin(np.arange(self.devices), drawn)
 
@@ -118,13 +118,13 @@ class Conditions:
         It is -1 where nothing arrives, as the link fails or an end takes no part; and no more than
         there were rounds before.
         """
-        file, count = self.file, len(self.links)
-        if file.exchange.mixing == "delayed":
+        settings, count = self.settings, len(self.links)
+        if settings.exchange.mixing == "delayed":
             lags = np.ones(count, np.int64)
         else:
-            lags = network.delays(file.network, count, file.training.seed, round_)
+            lags = network.delays(settings.network, count, settings.seed, round_)
         lags = np.minimum(lags, round_)
-        failed = self.open.failures(round_, file.training.seed)
+        failed = self.open.failures(round_, settings.seed)
         lags[np.searchsorted(self._keys, self._numbered(failed))] = -1
         lags[~self._takes_part(round_)[self.links].all(axis=1)] = -1
         return lags
@@ -151,7 +151,7 @@ class Conditions:
     def at(self, round_: int) -> graphs.RoundGraph:
         """The links that work in a round, between devices that take part in it."""
         if round_ not in self._latest:
-            working, active = self.open.at(round_, self.file.training.seed), self.active(round_)
+            working, active = self.open.at(round_, self.settings.seed), self.active(round_)
             self._latest.clear()
             everyone = len(active) == self.devices
             self._latest[round_] = working if everyone else working.among(active)
@@ -171,5 +171,5 @@ class Conditions:
         None where that may be everywhere in :attr:`mixing_graph`: in a sweep, which goes on in
         turn, and where a link brings later what was sent when it was not there.
         """
-        whole = self.sequence is not None or network.longest(self.file.network) > 0
+        whole = self.sweep is not None or network.longest(self.settings.network) > 0
         return self.round_graph(round_) if self.changing and not whole else None

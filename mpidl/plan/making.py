@@ -1,13 +1,21 @@
-"""A plan made of a run file."""
+"""A plan made of a run file, or the part of it that gossip needs."""
 
 from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from mpidl.components import graphs, placement
 from mpidl.components.graphs import Topology
 from mpidl.config.faults import Fault
-from mpidl.config.runfile import RunFile
+from mpidl.config.runfile import MixingSettings, RunFile
 from mpidl.plan import refusals
-from mpidl.plan.plans import SPECTRUM, Plan
+from mpidl.plan.gossip_plan import Mixing
+from mpidl.plan.plan import Plan
+
+Hosts = npt.NDArray[np.int64]
+M = TypeVar("M", bound=Mixing)
 
 
 def make(file: RunFile, ranks: int, topology: Topology | None = None) -> Plan:
@@ -30,19 +38,41 @@ def make(file: RunFile, ranks: int, topology: Topology | None = None) -> Plan:
     seed, slow = file.training.seed, file.network.stragglers
     sources = [] if none else placement.sources(file.ood.sources, topology, seed)
     stragglers = placement.chosen("network.stragglers", slow, topology, seed, "stragglers")
-    attackers = _attackers(file, topology)
-    refusals.check_exchange(file, devices, SPECTRUM)
-    refusals.check_network(file, devices)
-    refusals.check_weights(file, topology)
-    made = Plan(file, topology, sources, hosts, attackers, stragglers)
+    more = {"file": file, "sources": sources, "stragglers": stragglers}
+    return _sound(Plan, file.mixing, topology, hosts, **more)
+
+
+def make_mixing(settings: MixingSettings, topology: Topology, hosts: Hosts) -> Mixing:
+    """What gossip needs, without a run around it.
+
+    Args:
+        settings: What a run file says of it.
+        topology: Who may hear whom.
+        hosts: Device to rank, ``(N,)``.
+
+    Raises:
+        Fault: If these do not fit together.
+    """
+    return _sound(Mixing, settings, topology, hosts)
+
+
+def _sound(
+    kind: type[M], settings: MixingSettings, topology: Topology, hosts: Hosts, **more: Any
+) -> M:
+    """A mixing of a kind, which goes together."""
+    attackers = _attackers(settings, topology)
+    refusals.check_exchange(settings, len(topology))
+    refusals.check_network(settings, len(topology))
+    refusals.check_weights(settings, topology)
+    made = kind(settings, topology, hosts, attackers, **more)
     refusals.check_algorithm(made)
     refusals.check_mean(made)
     refusals.check_honest(made)
     return made
 
 
-def _attackers(file: RunFile, topology: Topology) -> list[int]:
-    attack, seed = file.attack, file.training.seed
+def _attackers(settings: MixingSettings, topology: Topology) -> list[int]:
+    attack, seed = settings.attack, settings.seed
     if attack.name == "none":
         return []
     found = placement.chosen("attack.devices", attack.devices, topology, seed, "attackers")

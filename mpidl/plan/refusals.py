@@ -4,41 +4,36 @@ from mpidl.components import graphs, strategies
 from mpidl.components.graphs import Topology
 from mpidl.components.strategies import STRATEGIES
 from mpidl.config.faults import Fault, entry, shown
-from mpidl.config.runfile import RunFile
+from mpidl.config.runfile import MixingSettings
 from mpidl.plan import network
-from mpidl.plan.plans import Plan
+from mpidl.plan.gossip_plan import SPECTRUM, Mixing
 
 
-def check_weights(file: RunFile, topology: Topology) -> None:
+def check_weights(settings: MixingSettings, topology: Topology) -> None:
     """See whether the topology has the weights that the strategy takes.
 
     Raises:
         Fault: If it has none.
     """
-    needs = STRATEGIES.properties(file.strategy.name).needs
+    needs = STRATEGIES.properties(settings.strategy.name).needs
     if "link weights" in needs and not topology.weighted:
         raise Fault(
-            f"strategy.name = {file.strategy.name!r}: takes the weights of the topology, and this "
-            "one comes without; 'base_k' and 'matcha' have some."
+            f"strategy.name = {settings.strategy.name!r}: takes the weights of the topology, and "
+            "this one comes without; 'base_k' and 'matcha' have some."
         )
 
 
-def check_exchange(file: RunFile, devices: int, dense: int) -> None:
+def check_exchange(settings: MixingSettings, devices: int) -> None:
     """See whether backend, mixing and strategy go together.
-
-    Args:
-        file: The run file.
-        devices: N.
-        dense: Devices up to which the mixing matrix may be dense.
 
     Raises:
         Fault: If they do not.
     """
-    exchange, complete = file.exchange, STRATEGIES.properties(file.strategy.name).complete
+    exchange, complete = settings.exchange, STRATEGIES.properties(settings.strategy.name).complete
     if exchange.backend == "allreduce" and not complete:
         raise Fault(
             "exchange.backend = 'allreduce': gives every device the mean of all, so strategy.name "
-            f"must be {_any(STRATEGIES.having(complete=True))}, not {file.strategy.name!r}."
+            f"must be {_any(STRATEGIES.having(complete=True))}, not {settings.strategy.name!r}."
         )
     if exchange.mixing == "delayed" and exchange.backend not in ("auto", "mpi"):
         raise Fault(
@@ -51,19 +46,20 @@ def check_exchange(file: RunFile, devices: int, dense: int) -> None:
             f"exchange.sequence = {shown(sequence)}: must name each device from 0 to "
             f"{devices - 1} once{_out_of(sequence, devices)}."
         )
-    if exchange.mixing == "sequential" and strategies.looks(file.strategy.name):
+    if exchange.mixing == "sequential" and strategies.looks(settings.strategy.name):
         raise Fault(
             "exchange.mixing = 'sequential': mixes by weights that are known before the round, and "
-            f"those of strategy.name = {file.strategy.name!r} follow from the vectors that arrive; "
-            "'synchronous' and 'delayed' work."
+            f"those of strategy.name = {settings.strategy.name!r} follow from the vectors that "
+            "arrive; 'synchronous' and 'delayed' work."
         )
-    if exchange.mixing == "sequential" and devices > dense:
+    if exchange.mixing == "sequential" and devices > SPECTRUM:
         raise Fault(
-            f"exchange.mixing = 'sequential': takes graphs of up to {dense} devices, not {devices}."
+            f"exchange.mixing = 'sequential': takes graphs of up to {SPECTRUM} devices, not "
+            f"{devices}."
         )
     if complete and devices * (devices - 1) > graphs.LINKS:
         raise Fault(
-            f"strategy.name = {file.strategy.name!r}: links all devices to all, and {devices} "
+            f"strategy.name = {settings.strategy.name!r}: links all devices to all, and {devices} "
             f"devices have more links than the {graphs.LINKS:,} that are allowed."
         )
 
@@ -81,44 +77,44 @@ def _out_of(sequence: list[int], devices: int) -> str:
     return f"; device {min({*range(devices)}.difference(sequence))} is missing"
 
 
-def check_network(file: RunFile, devices: int) -> None:
+def check_network(settings: MixingSettings, devices: int) -> None:
     """See whether the network and the attack fit graph and mixing.
 
     Raises:
         Fault: If they do not.
     """
-    settings, mixing = file.network, file.exchange.mixing
-    for place, outage in enumerate(settings.outages):
+    emulated, mixing = settings.network, settings.exchange.mixing
+    for place, outage in enumerate(emulated.outages):
         if outage[0] >= devices:
             raise Fault(
-                f"network.outages = {shown(settings.outages)}: must name devices of the graph, 0 "
-                f"to {devices - 1}{entry(settings.outages, place)}."
+                f"network.outages = {shown(emulated.outages)}: must name devices of the graph, 0 "
+                f"to {devices - 1}{entry(emulated.outages, place)}."
             )
-    if network.longest(settings) and mixing != "synchronous":
+    if network.longest(emulated) and mixing != "synchronous":
         raise Fault(
-            f"network.delay = {shown(settings.delay)}: is emulated where exchange.mixing = "
+            f"network.delay = {shown(emulated.delay)}: is emulated where exchange.mixing = "
             f"'synchronous', not {mixing!r}."
         )
-    if file.attack.name != "none" and mixing != "synchronous":
+    if settings.attack.name != "none" and mixing != "synchronous":
         raise Fault(
-            f"attack.name = {file.attack.name!r}: goes with exchange.mixing = 'synchronous', not "
-            f"{mixing!r}."
+            f"attack.name = {settings.attack.name!r}: goes with exchange.mixing = 'synchronous', "
+            f"not {mixing!r}."
         )
-    if network.takes_time(settings) and mixing == "sequential":
+    if network.takes_time(emulated) and mixing == "sequential":
         raise Fault(
             "exchange.mixing = 'sequential': has no clock; [network] takes seconds where it is "
             "'synchronous' or 'delayed'."
         )
 
 
-def check_algorithm(made: Plan) -> None:
+def check_algorithm(made: Mixing) -> None:
     """See whether network, graph and strategy give what the algorithm needs.
 
     Raises:
         Fault: If they do not.
     """
-    algorithm, name = made.algorithm, made.file.algorithm.name
-    strategy, mixing = made.file.strategy.name, made.file.exchange.mixing
+    algorithm, name = made.algorithm, made.settings.algorithm.name
+    strategy, mixing = made.settings.strategy.name, made.settings.exchange.mixing
     told = f"algorithm.name = {name!r}:"
     faults = []
     if {"on time", "every message"} & {*algorithm.needs} and mixing != "synchronous":
@@ -128,10 +124,10 @@ def check_algorithm(made: Plan) -> None:
             f"{told} decides on weights before vectors arrive, and those of strategy.name = "
             f"{strategy!r} follow from them."
         )
-    if "on time" in algorithm.needs and network.longest(made.file.network):
+    if "on time" in algorithm.needs and network.longest(made.settings.network):
         faults.append(
             f"{told} keeps a sum that late messages break, so network.delay must be 0, not "
-            f"{shown(made.file.network.delay)}."
+            f"{shown(made.settings.network.delay)}."
         )
     if "every message" in algorithm.needs and made.uneven:
         faults.append(
@@ -149,33 +145,33 @@ def check_algorithm(made: Plan) -> None:
         raise Fault(*faults)
 
 
-def check_mean(made: Plan) -> None:
+def check_mean(made: Mixing) -> None:
     """See whether every device takes the mean of all, where the backend gives nothing else.
 
     Raises:
         Fault: If some do not in some round; the sentence says why.
     """
-    file = made.file
-    if file.exchange.backend != "allreduce" or made.uniform:
+    settings, mixing = made.settings, made.settings.exchange.mixing
+    if settings.exchange.backend != "allreduce" or made.uniform:
         return
-    delay, share = shown(file.network.delay), file.training.participation
+    delay, share = shown(settings.network.delay), settings.participation
     causes = {
-        f"exchange.mixing = {file.exchange.mixing!r}": file.exchange.mixing != "synchronous",
+        f"exchange.mixing = {mixing!r}": mixing != "synchronous",
         f"training.participation = {share}": share < 1,
-        f"network.leave = {file.network.leave}": file.network.leave > 0,
-        f"network.outages = {shown(file.network.outages)}": bool(file.network.outages),
-        f"network.delay = {delay}": network.longest(file.network) > 0,
-        f"attack.name = {file.attack.name!r}": bool(made.attackers),
+        f"network.leave = {settings.network.leave}": settings.network.leave > 0,
+        f"network.outages = {shown(settings.network.outages)}": bool(settings.network.outages),
+        f"network.delay = {delay}": network.longest(settings.network) > 0,
+        f"attack.name = {settings.attack.name!r}": bool(made.attackers),
     }
     cause = next((told for told, so in causes.items() if so), None)
     raise Fault(
         "exchange.backend = 'allreduce': gives every device the mean of all, at once, in every "
-        f"round; with {cause or f'algorithm.name = {file.algorithm.name!r}'} they take something "
-        "else; 'auto' and 'mpi' work."
+        f"round; with {cause or f'algorithm.name = {settings.algorithm.name!r}'} they take "
+        "something else; 'auto' and 'mpi' work."
     )
 
 
-def check_honest(made: Plan) -> None:
+def check_honest(made: Mixing) -> None:
     """See whether anybody is honest.
 
     Raises:
@@ -183,6 +179,6 @@ def check_honest(made: Plan) -> None:
     """
     if len(made.attackers) == made.devices:
         raise Fault(
-            f"attack.devices = {shown(made.file.attack.devices)}: must leave at least one of "
+            f"attack.devices = {shown(made.settings.attack.devices)}: must leave at least one of "
             f"{made.devices} devices honest."
         )

@@ -12,9 +12,9 @@ from mpidl.components.algorithms import Lengths
 from mpidl.devices import building
 from mpidl.devices.batch import Batch
 from mpidl.devices.data import Stock
-from mpidl.devices.gossip import Gossip, Learner
+from mpidl.devices.gossip import Learner, LocalGossip
 from mpidl.exchange import BACKENDS, Wiring
-from mpidl.plan import Plan
+from mpidl.plan import Mixing, Plan
 from mpidl.ranks import accelerators, sharing, world
 from mpidl.ranks.node import Board, Node
 from mpidl.ranks.world import Comm
@@ -86,7 +86,7 @@ def _build(
     with world.agreed(comm):
         exchange = BACKENDS[plan.file.exchange.backend](wiring)
     lend(world.returned(exchange.close))
-    gossip = Gossip(comm, plan, devices, exchange)
+    gossip = LocalGossip(comm, plan, devices, exchange)
     with world.agreed(comm):
         together = building.side_by_side(plan, stock, len(devices), hardware)
     sharers = sharing.count(node.inner, hardware)
@@ -143,7 +143,7 @@ def unchanged(hardware: torch.device) -> Iterator[None]:
 
 def wired(
     node: Node,
-    plan: Plan,
+    mixing: Mixing,
     some: Learner | Lengths,
     hardware: torch.device,
     dtype: torch.dtype = torch.float32,
@@ -152,22 +152,22 @@ def wired(
 
     Args:
         node: The ranks of this node.
-        plan: What the run file says.
+        mixing: Who mixes what.
         some: Any device, or its lengths, for that of its vector.
         hardware: The accelerator whose memory holds the vectors.
         dtype: The numbers of a vector.
     """
     return Wiring(
         node,
-        plan.hosts,
-        plan.mixing_graph,
-        plan.algorithm.travels(Lengths(some.size, some.learned, itemsize=dtype.itemsize)),
+        mixing.hosts,
+        mixing.mixing_graph,
+        mixing.algorithm.travels(Lengths(some.size, some.learned, itemsize=dtype.itemsize)),
         hardware,
         dtype,
-        uniform=plan.uniform,
-        delayed=plan.file.exchange.mixing == "delayed",
-        changing=plan.changing,
-        accelerator_aware=plan.file.exchange.accelerator_aware,
+        uniform=mixing.uniform,
+        delayed=mixing.settings.exchange.mixing == "delayed",
+        changing=mixing.changing,
+        accelerator_aware=mixing.settings.exchange.accelerator_aware,
     )
 
 

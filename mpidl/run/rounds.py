@@ -9,7 +9,7 @@ import numpy as np
 from mpidl.config.outcome import Outcome, asked
 from mpidl.devices.batch import Batch
 from mpidl.devices.device import Device, Samples
-from mpidl.devices.gossip import Gossip
+from mpidl.devices.gossip import LocalGossip
 from mpidl.devices.scores import Score
 from mpidl.plan import Plan
 from mpidl.ranks import watchdog
@@ -47,7 +47,7 @@ class Parts:
     plan: Plan
     devices: Mapping[int, Device]
     batch: Batch | None
-    gossip: Gossip
+    gossip: LocalGossip
     clock: Callable[[int], Array]
     board: Board
     tests: Mapping[str, Samples]

@@ -13,7 +13,7 @@ from mpidl.components import graphs
 from mpidl.config.faults import Fault
 from mpidl.devices.batch import Batch
 from mpidl.devices.device import Device
-from mpidl.devices.gossip import Gossip
+from mpidl.devices.gossip import LocalGossip
 from mpidl.plan import Plan, network
 from mpidl.storage.checkpoint import Found
 
@@ -39,7 +39,7 @@ class Snapshot:
         self,
         devices: Mapping[int, Device],
         batch: Batch | None,
-        gossip: Gossip,
+        gossip: LocalGossip,
         shards: Mapping[int, tuple[Array, Array]],
     ) -> None:
         self._devices, self._batch, self._gossip = devices, batch, gossip

@@ -54,7 +54,7 @@ def test_a_large_graph_is_told_by_sparse_ways(comm, planned, capsys, monkeypatch
     settings = f"topology.devices={comm.size + 60}", f"strategy.name={strategy}"
     assert tell(comm, planned(*settings), True) == 0
     dense = capsys.readouterr().out
-    monkeypatch.setattr("mpidl.plan.plans.SPECTRUM", 4)
+    monkeypatch.setattr("mpidl.plan.gossip_plan.SPECTRUM", 4)
     assert tell(comm, planned(*settings), True) == 0
     sparse = capsys.readouterr().out
     assert tell(comm, planned(*settings), False) == 0
@@ -78,7 +78,7 @@ def test_a_large_graph_is_told_by_sparse_ways(comm, planned, capsys, monkeypatch
 
 
 def test_links_beyond_count_leave_the_long_run_out(comm, planned, capsys, monkeypatch):
-    monkeypatch.setattr("mpidl.plan.plans.SPECTRUM", 4)
+    monkeypatch.setattr("mpidl.plan.gossip_plan.SPECTRUM", 4)
     monkeypatch.setattr("mpidl.preview.facts.LISTED", 7)
     made = planned(f"topology.devices={comm.size + 40}")
     assert tell(comm, made, False) == 0

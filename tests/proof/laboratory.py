@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mpidl import plan
-from mpidl.devices.gossip import Gossip
+from mpidl.devices.gossip import LocalGossip
 from mpidl.exchange import BACKENDS
 from mpidl.ranks.node import Node
 from mpidl.ranks.world import Comm
@@ -126,7 +126,7 @@ def run(
     wiring = build.wired(node, made, some, torch.device("cpu"), torch.float64)
     exchange = BACKENDS[made.file.exchange.backend](wiring)
     parts: Any = SimpleNamespace(plan=made, devices=own, batch=None, tests={})
-    parts.gossip = Gossip(comm, made, own, exchange)
+    parts.gossip = LocalGossip(comm, made, own, exchange)
     seen = [_look(parts, row) for row in _rounds(parts, rounds, looks)]
     exchange.close()
     node.close()

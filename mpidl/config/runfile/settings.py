@@ -302,6 +302,31 @@ class CheckpointSettings(Section):
 
 
 @dataclass(frozen=True)
+class MixingSettings:
+    """What gossip needs of a run file: neither data nor a model nor how devices train.
+
+    Attributes:
+        strategy: What makes a row of the mixing matrix.
+        schedule: How its temperature changes.
+        algorithm: What a device does around training and mixing.
+        exchange: The backend, and whether devices mix at once, in turn, or with the last round's.
+        network: What is late or away.
+        attack: What malicious devices send.
+        seed: What all draws of the rounds follow from.
+        participation: The share of devices that take part in a round.
+    """
+
+    strategy: StrategySettings
+    schedule: ScheduleSettings
+    algorithm: AlgorithmSettings
+    exchange: ExchangeSettings
+    network: NetworkSettings
+    attack: AttackSettings
+    seed: int = 0
+    participation: float = 1.0
+
+
+@dataclass(frozen=True)
 class RunFile:
     """A run file, whole and validated; its sections also hold their builder's parameters."""
 
@@ -321,6 +346,20 @@ class RunFile:
     attack: AttackSettings
     record: RecordSettings
     checkpoint: CheckpointSettings
+
+    @property
+    def mixing(self) -> MixingSettings:
+        """What gossip needs of it."""
+        return MixingSettings(
+            self.strategy,
+            self.schedule,
+            self.algorithm,
+            self.exchange,
+            self.network,
+            self.attack,
+            self.training.seed,
+            self.training.participation,
+        )
 
     def text(self) -> str:
         """The run file with every setting resolved, as TOML."""

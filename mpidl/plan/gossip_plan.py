@@ -1,4 +1,4 @@
-"""The plan: what follows from a run file alone; the same on every rank."""
+"""The plan of gossip: who mixes what by which weights; the same on every rank."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,21 +23,17 @@ SPECTRUM = 2048
 
 
 @dataclass(frozen=True)
-class Plan(Conditions):
-    """A run before any parameter exists.
+class Mixing(Conditions):
+    """All that gossip needs, before any parameter exists; without data and model.
 
     Attributes:
-        sources: The devices that hold out-of-distribution data, ascending.
         hosts: Device to rank, ``(N,)``.
         attackers: The devices that send what they should not, ascending.
-        stragglers: The devices that are slow by the clock of the network, ascending.
-        samples: Training samples of each device, ``(N,)``; None before data are placed.
+        samples: Training samples of each device, ``(N,)``; None where no data are placed.
     """
 
-    sources: list[int]
     hosts: npt.NDArray[np.int64]
     attackers: list[int] = field(default_factory=list)
-    stragglers: list[int] = field(default_factory=list)
     samples: tuple[int, ...] | None = None
 
     def hosted(self, rank: int) -> list[int]:
@@ -47,40 +43,40 @@ class Plan(Conditions):
     @cached_property
     def algorithm(self) -> Algorithm:
         """What a device does around training and mixing."""
-        found: Algorithm = ALGORITHMS.build(self.file.algorithm)
+        found: Algorithm = ALGORITHMS.build(self.settings.algorithm)
         return found
 
     @property
     def uniform(self) -> bool:
         """Whether every device takes the mean of all, at once, in every round."""
-        at_once = self.file.exchange.mixing == "synchronous"
+        at_once = self.settings.exchange.mixing == "synchronous"
         all_alike = not self.algorithm.lazy and self.algorithm.read is None and not self.altered
         return self.complete and self._everyone and at_once and all_alike
 
     @property
     def altered(self) -> bool:
         """Whether devices mix what neighbors have not just trained, or not by weights."""
-        return bool(self.attackers or network.longest(self.file.network) or self.combines)
+        return bool(self.attackers or network.longest(self.settings.network) or self.combines)
 
     @property
     def combines(self) -> bool:
         """Whether the strategy gives mixtures in place of weights."""
-        return strategies.combines(self.file.strategy.name)
+        return strategies.combines(self.settings.strategy.name)
 
     @cached_property
     def mixing_graph(self) -> nx.DiGraph:
         """An edge j -> i wherever i may read the vector of j in some round."""
-        if self.sequence is None:
+        if self.sweep is None:
             return self.open_graph
         reach = nx.to_numpy_array(self.open_graph, weight=None).T + np.eye(self.devices)
-        read = strategies.sequential(reach, self.sequence) > 0
+        read = strategies.sequential(reach, self.sweep) > 0
         np.fill_diagonal(read, False)
         return nx.from_numpy_array(read.T, create_using=nx.DiGraph)
 
     @cached_property
     def looks(self) -> bool:
         """Whether rows follow from the vectors that arrive, so that none is known before."""
-        return strategies.looks(self.file.strategy.name)
+        return strategies.looks(self.settings.strategy.name)
 
     @cached_property
     def steady(self) -> bool:
@@ -89,40 +85,21 @@ class Plan(Conditions):
 
     def lasts(self, devices: Iterable[int]) -> bool:
         """Whether the rows of some devices are the same in every round."""
-        steady = strategies.SCHEDULES.properties(self.file.schedule.name).steady
+        steady = strategies.SCHEDULES.properties(self.settings.schedule.name).steady
         if self.looks or not steady or not self.reliable:
             return False
         first, needed = self.at(0), {*devices}
-        if self.sequence is not None:
+        if self.sweep is not None:
             needed = {*range(self.devices)}
         if self.algorithm.columns:
             needed = needed.union(*(first.graph.pred[device] for device in needed))
             first = first.turned
-        views = (first.around(i, 0, self.file.training.seed, self.samples) for i in needed)
-        return all(strategies.timeless(self.file.strategy, view) for view in views)
-
-    def clock(self, message: int) -> network.Clock:
-        """The simulated seconds at which devices finish rounds, where a message has so many bytes.
-
-        Where a run file counts epochs, samples must be known.
-        """
-        training = self.file.training
-        if training.steps is None:
-            steps = np.ceil(np.array(self.samples) / training.batch_size) * training.epochs
-        else:
-            steps = np.full(self.devices, training.steps)
-        return network.Clock(
-            self.file.network,
-            steps,
-            self.stragglers,
-            training.seed,
-            lambda round_: self.traffic(round_, message),
-            self.algorithm.order[0] == "exchange",
-        )
+        views = (first.around(i, 0, self.settings.seed, self.samples) for i in needed)
+        return all(strategies.timeless(self.settings.strategy, view) for view in views)
 
     def learners(self, round_: int) -> set[int]:
         """Those of them that begin a training in it."""
-        seed, trains = self.file.training.seed, self.algorithm.trains
+        seed, trains = self.settings.seed, self.algorithm.trains
         return {i for i in self.active(round_) if trains(seed, i, round_)}
 
     def rows(self, round_: int, devices: Sequence[int], look: Look | None = None) -> Rows:
@@ -135,7 +112,7 @@ class Plan(Conditions):
             devices: By number.
             look: Opens inboxes, for a strategy that :attr:`looks`.
         """
-        if self.sequence is not None:
+        if self.sweep is not None:
             return self._swept(round_, devices)
         return self._mixed_at_once(round_, devices, look)
 
@@ -147,8 +124,8 @@ class Plan(Conditions):
     def _row(
         self, links: graphs.RoundGraph, device: int, round_: int, look: Look | None = None
     ) -> tuple[list[int], Array]:
-        view = links.around(device, round_, self.file.training.seed, self.samples)
-        weights = strategies.row(self.file.strategy, self.file.schedule, view, look)
+        view = links.around(device, round_, self.settings.seed, self.samples)
+        weights = strategies.row(self.settings.strategy, self.settings.schedule, view, look)
         lazy = self.algorithm.lazy
         if lazy and not self.combines:
             weights = (1 - lazy) * weights
@@ -177,7 +154,7 @@ class Plan(Conditions):
         ``look`` opens inboxes, for a strategy that :attr:`looks`.
         """
         matrix = strategies.stacked(self._mixed_at_once(round_, range(self.devices), look))
-        return matrix if self.sequence is None else strategies.sequential(matrix, self.sequence)
+        return matrix if self.sweep is None else strategies.sequential(matrix, self.sweep)
 
     def settled(self, matrix: Array) -> Array:
         """How models are mixed by this W in the long run, row-stochastic, ``(N, N)``.
@@ -223,39 +200,7 @@ class Plan(Conditions):
         view = graphs.Neighborhood(self.mixing_graph, device)
         return Lengths(size, learned, view.members, itemsize)
 
-    def numbers(self, size: int, rank: int) -> int:
-        """About how many floating numbers the devices of a rank take, if a model has P.
-
-        Buffers, a gradient, the state of training and of the algorithm; and vectors that may be
-        late, of all whom the rank may hear.
-        """
-        training, algorithm = self.file.training, self.algorithm
-        states = 2 if training.optimizer != "sgd" else int(training.momentum > 0)
-        buffers = 3 if self.file.exchange.mixing == "delayed" else 2
-        others = 1 + states + int(training.proximal > 0) + int(algorithm.starts)
-        lengths = self.lengths(size, size, self._busiest)
-        kept = sum(algorithm.keeps(lengths).values()) + size * int(algorithm.read is not None)
-        buffers += int(self.altered)
-        travels, own = algorithm.travels(lengths), self.hosted(rank)
-        late = network.longest(self.file.network)
-        late *= len(self.readable(own)) if late else 0
-        return len(own) * (buffers * travels + size * others + kept) + late * travels
-
-    @cached_property
-    def _busiest(self) -> int:
-        """The first of those devices that may hear the most others."""
-        heard = np.bincount(graphs.ends(self.mixing_graph)[:, 1], minlength=self.devices)
-        return int(heard.argmax())
-
-    def sizes(self, classes: int) -> dict[str, int]:
-        """Length of each dimension of the series in the results file."""
-        return {"round": self.file.training.rounds, "device": self.devices, "class": classes}
-
     @property
     def dense(self) -> bool:
         """Whether the mixing matrix is known before the run, and worth its memory as a whole."""
         return self.devices <= SPECTRUM and not self.looks
-
-    def hops(self) -> npt.NDArray[np.int64]:
-        """Links from the nearest OOD source to each device, ``(N,)``; -1 where none leads."""
-        return graphs.hops(self.graph, self.sources)
