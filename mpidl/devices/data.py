@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl.components import datasets, models, ood, placement
-from mpidl.components.datasets.sources import SOURCES, look
+from mpidl.components.datasets.files import look
 from mpidl.config import seeds, shipped
 from mpidl.config.faults import Fault
 from mpidl.config.runfile import RunFile
@@ -169,7 +169,7 @@ def foresee(file: RunFile) -> None:
     Raises:
         Fault: As :func:`load`.
     """
-    if file.data.name in SOURCES:
+    if datasets.DATASETS.properties(file.data.name).sources:
         look(file.data.name, _folder(file), file.data)
     else:
         load(file)

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from mpidl.components import placement
-from mpidl.components.datasets import sizes
+from mpidl.components.datasets import DATASETS
 from mpidl.config import runfile
 from mpidl.config.runfile import RunFile, Section
 from mpidl.devices import data
@@ -107,7 +107,7 @@ def _listed(settings: Mapping[str, Any]) -> str:
 
 def samples(file: RunFile) -> tuple[int, int]:
     """Numbers of training and test samples of a run; a data set of unknown size is loaded."""
-    counts = sizes.samples(file.data)
+    counts = DATASETS.samples(file.data)
     if counts is None:
         _, train, test = data.load(file)
         counts = len(train["labels"]), len(test["iid_labels"]) + len(test["ood_labels"])

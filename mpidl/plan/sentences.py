@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from mpidl.components.datasets import DATASETS
 from mpidl.components.datasets.identity import Content
-from mpidl.components.datasets.sources import SOURCES
 from mpidl.plan import Plan
 
 NAMED = 8
@@ -70,7 +70,7 @@ def data(plan: Plan, content: Content) -> list[str]:
             f"the data are not the published {name!r} {kept}; 'python -m mpidl.datasets verify "
             f"{name} {folder}' tells which files differ"
         ]
-    if content.published == "unknown" and name in SOURCES:
+    if content.published == "unknown" and DATASETS.properties(name).sources:
         return [f"whether the data are the published {name!r} is not known here {kept}"]
     return []
 

@@ -12,6 +12,7 @@ from scipy import stats
 from scipy.integrate import trapezoid
 
 from mpidl.components import graphs, placement
+from mpidl.components.datasets import DATASETS
 from mpidl.components.graphs import prediction
 from mpidl.config.faults import Fault
 from mpidl.report import failures
@@ -48,7 +49,7 @@ def by_class(run: "xr.Dataset") -> Array:
     """
     found = accuracy(run, "iid")
     key = str(found.name).replace("accuracy", "class_accuracy")
-    if key not in run or str(run.attrs["data.name"]) == "tinymem":
+    if key not in run or DATASETS.properties(str(run.attrs["data.name"])).tokens:
         return np.empty((0, run.sizes["device"], 0))
     return run[key].sel(round=found["round"]).where(found.notnull()).to_numpy()
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from mpidl import plan
 from mpidl.components import datasets
-from mpidl.components.datasets import sizes
 from mpidl.config import runfile
 from mpidl.config.faults import Fault
 from mpidl.ensemble import calibration, cost, sites, study
@@ -107,20 +106,21 @@ def test_more_work_takes_longer_and_more_places_do_not(ranks, places, rounds, mo
 def test_sizes_of_tinymem(split):
     section = runfile.read(f'[data]\nname = "tinymem"\nsplit = "{split}"', (), plan.KINDS).data
     found = datasets.DATASETS.build(section, None, 0)
-    assert sizes.samples(section) == (len(found.train_labels), len(found.test_labels))
+    assert datasets.DATASETS.samples(section) == (len(found.train_labels), len(found.test_labels))
 
 
 def test_sizes_of_digits_and_of_a_part():
     section = runfile.DataSettings(name="digits")
     found = datasets.DATASETS.build(section, None, 0)
-    assert sizes.samples(section) == (len(found.train_labels), len(found.test_labels))
-    assert sizes.samples(section.model_copy(update={"test_samples": 9})) == (1437, 9)
+    assert datasets.DATASETS.samples(section) == (len(found.train_labels), len(found.test_labels))
+    assert datasets.DATASETS.samples(section.model_copy(update={"test_samples": 9})) == (1437, 9)
 
 
 def test_every_data_set_has_a_size_or_is_loaded(monkeypatch):
     for name in datasets.DATASETS:
-        assert sizes.samples(runfile.DataSettings(name=name)) is not None
-    monkeypatch.setitem(sizes.SIZES, "digits", None)
+        assert datasets.DATASETS.samples(runfile.DataSettings(name=name)) is not None
+    unknown = datasets.DATASETS.properties("digits").model_copy(update={"samples": None})
+    monkeypatch.setitem(datasets.DATASETS._declared, datasets.DATASETS["digits"], unknown)
     assert cost.samples(run().file) == (800, 100)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import mpidl
 from mpidl.components import graphs
-from mpidl.components.datasets import identity
+from mpidl.components.datasets import DATASETS, identity
 from mpidl.config.faults import Fault
 from mpidl.devices import data
 from mpidl.plan import sentences
@@ -22,7 +22,8 @@ pytestmark = pytest.mark.dealt
 @pytest.fixture
 def other(monkeypatch):
     """The digits of the program are none that anybody published."""
-    monkeypatch.setitem(identity.PUBLISHED, "digits", {"0" * 64})
+    told = DATASETS.properties("digits").model_copy(update={"published": frozenset({"0" * 64})})
+    monkeypatch.setitem(DATASETS._declared, DATASETS["digits"], told)
 
 
 def test_results_tell_graph_and_data(comm, parts):
@@ -32,7 +33,7 @@ def test_results_tell_graph_and_data(comm, parts):
                 told = dict(file.attrs)
             edges = sorted(made.plan.graph.edges)
             assert told[schema.GRAPH_DIGEST] == graphs.digest_of(made.plan.devices, edges)
-            assert {told[schema.DATA_DIGEST]} == identity.PUBLISHED["digits"]
+            assert {told[schema.DATA_DIGEST]} == DATASETS.properties("digits").published
             assert told[schema.DATA_PUBLISHED] == "yes"
 
 
@@ -77,7 +78,7 @@ def test_subsets_do_not_change_the_digest(comm, planned):
     digests = {stock.traits.content.digest for stock in stocks}
     for stock in stocks:
         stock.close()
-    assert digests == identity.PUBLISHED["digits"]
+    assert digests == DATASETS.properties("digits").published
 
 
 def test_data_are_hashed_once_on_a_node(comm, planned, monkeypatch):

@@ -13,8 +13,9 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from mpidl.components.datasets import DATASETS, cifar, idx
-from mpidl.components.datasets.sources import SOURCES, Source, locate
+from mpidl.components.datasets import DATASETS
+from mpidl.components.datasets.files import locate
+from mpidl.components.datasets.sources import Source
 from mpidl.config.faults import Fault, Parser
 
 
@@ -36,7 +37,7 @@ def fetch(name: str, folder: Path) -> None:
     Raises:
         Fault: If a file cannot be downloaded, is not the published one, or is in the way.
     """
-    for source in SOURCES[name]:
+    for source in DATASETS.properties(name).sources:
         if _there(source, folder):
             print(f"{source.name}: is there already")
             continue
@@ -54,7 +55,7 @@ def verify(name: str, folder: Path) -> bool:
     """Print one line for each file of a data set; True if all are the published ones."""
     lines = [
         _verdict(name, folder, source, content)
-        for source in SOURCES[name]
+        for source in DATASETS.properties(name).sources
         for content in source.contents
     ]
     for _, line in lines:
@@ -64,7 +65,7 @@ def verify(name: str, folder: Path) -> bool:
 
 def _run(options: argparse.Namespace) -> int:
     DATASETS[options.name]
-    if options.name not in SOURCES:
+    if not DATASETS.properties(options.name).sources:
         print(f"{options.name}: comes with the program, needs no files")
         return 0
     if options.command == "verify":
@@ -77,10 +78,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m mpidl.datasets", description=(__doc__ or "").split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     fetching = commands.add_parser("fetch", help="download, check and unpack")
-    fetching.add_argument("name", help=f"one of {', '.join(SOURCES)}")
+    fetching.add_argument("name", help=f"one of {', '.join(DATASETS.stored())}")
     fetching.add_argument("--to", dest="folder", type=Path, required=True, metavar="DIR")
     verifying = commands.add_parser("verify", help="check every file against its SHA-256")
-    verifying.add_argument("name", help=f"one of {', '.join(SOURCES)}")
+    verifying.add_argument("name", help=f"one of {', '.join(DATASETS.stored())}")
     verifying.add_argument("folder", type=Path, metavar="DIR")
     return parser
 
@@ -144,10 +145,8 @@ def _verdict(name: str, folder: Path, source: Source, content: str) -> tuple[boo
         good = source.verdict(content, path)
         if good:
             return True, f"{path}: ok"
-        if name in ("cifar10", "cifar100"):
-            cifar.records(path, 100 if name == "cifar100" else 10)
-        else:
-            idx.read(path, 3 if "images" in content else 1)
+        if check := DATASETS.properties(name).check:
+            check(path, content)
     except Fault as fault:
         return False, str(fault)
     if good is None:

@@ -1,12 +1,15 @@
 """The registry of data sets: what one is, and how a smaller one is cut out of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from mpidl.components.datasets import strata
+from mpidl.components.datasets.sources import Source
 from mpidl.config import seeds
 from mpidl.config.faults import Fault, shown
 from mpidl.config.registry import Properties, Registry
@@ -52,7 +55,29 @@ class Dataset:
         return tuple(self.train_inputs.shape[1:])
 
 
-class Datasets(Registry[Properties]):
+class DataProperties(Properties):
+    """What a data set declares.
+
+    Attributes:
+        samples: How many it has for training and for testing, known before any is read: by what a
+            run file sets in ``[data]``, or the same for all; None where only loading tells.
+        sources: The files that it is read from, if it is.
+        check: Reads one of them, by its path and what its source calls it, and raises a Fault where
+            that cannot be done.
+        pickles: What other programs leave of another version that is not read, as files or folders.
+        published: SHA-256 of its arrays as published, as far as they are known here.
+        tokens: Whether models answer with tokens in place of classes.
+    """
+
+    samples: Callable[[Any], tuple[int, int]] | tuple[int, int] | None = None
+    sources: tuple[Source, ...] = ()
+    check: Callable[[Path, str], object] | None = None
+    pickles: tuple[str, ...] = ()
+    published: frozenset[str] = frozenset()
+    tokens: bool = False
+
+
+class Datasets(Registry[DataProperties]):
     """Builders ``(folder: Path | None, seed: int, /, **parameters) -> Dataset``.
 
     ``folder`` is where the files lie, for those read from files. Splits are fixed, so the present
@@ -71,8 +96,24 @@ class Datasets(Registry[Properties]):
         dataset: Dataset = made
         return dataset
 
+    def samples(self, section: Any) -> tuple[int, int] | None:
+        """Training and test samples that a run uses; None where only loading them tells.
 
-DATASETS = Datasets("data set", Properties)
+        Args:
+            section: ``[data]`` of its run file.
+        """
+        told = self.properties(section.name).samples
+        whole = told(section) if callable(told) else told
+        if whole is None:
+            return None
+        return section.train_samples or whole[0], section.test_samples or whole[1]
+
+    def stored(self) -> list[str]:
+        """The names of those that are read from files."""
+        return [name for name in self if self.properties(name).sources]
+
+
+DATASETS = Datasets("data set", DataProperties)
 
 
 def _faults(made: Any) -> list[str]:

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mpidl.components.datasets import addresses
 from mpidl.components.datasets.catalog import DATASETS, Dataset
-from mpidl.components.datasets.sources import locate
+from mpidl.components.datasets.files import locate
 from mpidl.config.faults import Fault
 
 Array = npt.NDArray[Any]
@@ -28,7 +29,12 @@ FINE_THINGS = """
 """
 
 
-@DATASETS.add
+@DATASETS.add(
+    samples=(50_000, 10_000),
+    sources=addresses.CIFAR10,
+    check=lambda path, content: records(path, 10),
+    pickles=("cifar-10-batches-py", "data_batch_1", "cifar-10-python.tar.gz"),
+)
 def cifar10(folder: Path | None, seed: int, /) -> Dataset:
     """Colour photographs, 32 x 32 pixels, 10 classes, 50,000 for training and 10,000 for testing.
 
@@ -42,7 +48,12 @@ def cifar10(folder: Path | None, seed: int, /) -> Dataset:
     return _read("cifar10", folder, batches, "cifar-10-batches-bin/test_batch.bin", THINGS)
 
 
-@DATASETS.add
+@DATASETS.add(
+    samples=(50_000, 10_000),
+    sources=addresses.CIFAR100,
+    check=lambda path, content: records(path, 100),
+    pickles=("cifar-100-python", "train", "cifar-100-python.tar.gz"),
+)
 def cifar100(folder: Path | None, seed: int, /) -> Dataset:
     """Colour photographs, 32 x 32 pixels, 100 classes, 50,000 for training, 10,000 for testing.
 

@@ -10,7 +10,10 @@ from mpidl.components.datasets.catalog import DATASETS, Dataset
 EMBEDDED = Path(__file__).parent / "embedded"
 
 
-@DATASETS.add
+@DATASETS.add(
+    samples=(1_437, 360),
+    published=frozenset({"f09594ee133dfb087670d2571030c56d6094cf32c780cdc750e793697fa5fab7"}),
+)
 def digits(folder: Path | None, seed: int, /) -> Dataset:
     """1,797 handwritten digits, 8 x 8 pixels, embedded: 1,437 for training, 360 for testing.
 

@@ -7,25 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from mpidl.components.datasets.catalog import Dataset
-from mpidl.components.datasets.sources import SOURCES
+from mpidl.components.datasets.catalog import DATASETS, Dataset
 
 Verdict = Literal["yes", "no", "unknown"]
-
-PUBLISHED = {
-    "digits": {"f09594ee133dfb087670d2571030c56d6094cf32c780cdc750e793697fa5fab7"},
-    "mnist": {"43266f416755e2bcf79930f19b29461374db4bd8a394f0d726791573962c1884"},
-    "fashion_mnist": {"bc3c9941d6844a3353ad3edae54d13c157c319fc22d5571c22ac309c437a43c9"},
-    "tinymem": {
-        "dd418b461bd6e67579b9a43fe6e120c7f6cd8ee6c2d27a017352cfd799bd94f9",
-        "cb854ce0eb175331032bb3b1aaed3a2826f1240a340ed1caac7937b8df266477",
-    },
-}
-"""By data set, what its published files become; of the others here only the files are known.
-
-Measured on the files of :data:`mpidl.components.datasets.sources.SOURCES`; those of CIFAR, KMNIST
-and EMNIST could not be had where this was written.
-"""
 
 
 @dataclass(frozen=True)
@@ -55,10 +39,10 @@ def content(dataset: Dataset, name: str, folder: Path | None) -> Content:
         folder: Where its files lie, if it has some.
     """
     digest = digest_of(dataset)
-    found = next((one for one, known in PUBLISHED.items() if digest in known), "")
+    found = next((one for one in DATASETS if digest in DATASETS.properties(one).published), "")
     if found == name:
         return Content(digest, "yes")
-    if found or name in PUBLISHED:
+    if found or DATASETS.properties(name).published:
         return Content(digest, "no", found)
     return Content(digest, _by_files(name, folder))
 
@@ -78,9 +62,10 @@ def digest_of(dataset: Dataset) -> str:
 
 
 def _by_files(name: str, folder: Path | None) -> Verdict:
-    if folder is None or name not in SOURCES:
+    if folder is None:
         return "unknown"
-    pairs = ((source, content) for source in SOURCES[name] for content in source.contents)
+    sources = DATASETS.properties(name).sources
+    pairs = ((source, content) for source in sources for content in source.contents)
     there = ((source, content, source.find(content, folder)) for source, content in pairs)
     found = [source.verdict(content, path) for source, content, path in there if path is not None]
     if False in found:

@@ -21,6 +21,15 @@ BYTES = 1 << 30
 """Values up to which a file is read; the largest of these data sets has 47 million."""
 
 
+def check(path: Path, content: str) -> None:
+    """See whether a file can be read that holds images, as its usual name tells, or labels.
+
+    Raises:
+        Fault: As :func:`read`.
+    """
+    read(path, 3 if "images" in content else 1)
+
+
 def samples(
     images: Path, labels: Path, side: int, classes: int, first: int = 0
 ) -> tuple[Array, Array]:

@@ -6,9 +6,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mpidl.components.datasets import idx
+from mpidl.components.datasets import addresses, idx
 from mpidl.components.datasets.catalog import DATASETS, Dataset
-from mpidl.components.datasets.sources import locate
+from mpidl.components.datasets.files import locate
 
 GARMENTS = (
     "T-shirt/top",
@@ -40,8 +40,23 @@ CHARACTERS = {
 }
 """By split of EMNIST its classes."""
 
+SAMPLES = {
+    "balanced": (112_800, 18_800),
+    "byclass": (697_932, 116_323),
+    "bymerge": (697_932, 116_323),
+    "letters": (124_800, 20_800),
+    "digits": (240_000, 40_000),
+    "mnist": (60_000, 10_000),
+}
+"""The same for its training and test samples."""
 
-@DATASETS.add
+
+@DATASETS.add(
+    samples=(60_000, 10_000),
+    sources=addresses.MNIST,
+    check=idx.check,
+    published=frozenset({"43266f416755e2bcf79930f19b29461374db4bd8a394f0d726791573962c1884"}),
+)
 def mnist(folder: Path | None, seed: int, /) -> Dataset:
     """Handwritten digits, 28 x 28 pixels, 60,000 for training and 10,000 for testing.
 
@@ -55,7 +70,12 @@ def mnist(folder: Path | None, seed: int, /) -> Dataset:
     return _read("mnist", folder, DIGITS)
 
 
-@DATASETS.add
+@DATASETS.add(
+    samples=(60_000, 10_000),
+    sources=addresses.FASHION_MNIST,
+    check=idx.check,
+    published=frozenset({"bc3c9941d6844a3353ad3edae54d13c157c319fc22d5571c22ac309c437a43c9"}),
+)
 def fashion_mnist(folder: Path | None, seed: int, /) -> Dataset:
     """Garments, 28 x 28 pixels, 60,000 for training and 10,000 for testing.
 
@@ -67,7 +87,11 @@ def fashion_mnist(folder: Path | None, seed: int, /) -> Dataset:
     return _read("fashion_mnist", folder, GARMENTS)
 
 
-@DATASETS.add
+@DATASETS.add(
+    samples=(60_000, 10_000),
+    sources=addresses.KMNIST,
+    check=idx.check,
+)
 def kmnist(folder: Path | None, seed: int, /) -> Dataset:
     """Old Japanese characters, 28 x 28 pixels, 60,000 for training and 10,000 for testing.
 
@@ -79,7 +103,11 @@ def kmnist(folder: Path | None, seed: int, /) -> Dataset:
     return _read("kmnist", folder, KANA)
 
 
-@DATASETS.add
+@DATASETS.add(
+    samples=lambda section: SAMPLES[getattr(section, "split", "balanced")],
+    sources=addresses.EMNIST,
+    check=idx.check,
+)
 def emnist(
     folder: Path | None,
     seed: int,

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from mpidl.components.datasets import DATASETS, Dataset, content, subset
-from mpidl.components.datasets.sources import SOURCES, Source
+from mpidl.components.datasets.sources import Source
 from mpidl.config.faults import Fault
 
-GENERATED = sorted(set(DATASETS) - set(SOURCES))
+GENERATED = sorted(set(DATASETS) - set(DATASETS.stored()))
 
 
 @pytest.mark.parametrize("name", GENERATED)
@@ -183,12 +183,10 @@ def test_data_under_another_name_are_recognized():
     ],
     ids=["plain", "packed", "other", "packed as known", "unpacked", "packed other", "none"],
 )
-def test_without_a_digest_of_arrays_files_are_looked_at(
-    tmp_path, monkeypatch, known, there, verdict
-):
+def test_without_a_digest_of_arrays_files_are_looked_at(tmp_path, declare, known, there, verdict):
     packed = hashlib.sha256(gzip.compress(b"x", mtime=0)).hexdigest()
     plain = "" if known is None else hashlib.sha256(known).hexdigest()
-    monkeypatch.setitem(SOURCES, "kmnist", (Source("a.gz", (), packed, {"a": plain}),))
+    declare("kmnist", sources=(Source("a.gz", (), packed, {"a": plain}),))
     if there is not None:
         (tmp_path / "a").write_bytes(there)
     assert content(few(), "kmnist", tmp_path).published == verdict

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mpidl.components.datasets import DATASETS
-from mpidl.components.datasets.sources import SOURCES, look
+from mpidl.components.datasets.files import look
 from mpidl.config.faults import Fault
 
 
@@ -37,7 +37,7 @@ def cifar_bytes(count, classes, first=0):
 def write_cifar(folder, name, nested=True):
     classes = 100 if name == "cifar100" else 10
     tables = {}
-    for number, content in enumerate(SOURCES[name][0].contents):
+    for number, content in enumerate(DATASETS.properties(name).sources[0].contents):
         table = cifar_bytes(4, classes, number * 4)
         path = folder / content if nested else folder / content.split("/")[1]
         path.parent.mkdir(exist_ok=True)
@@ -150,7 +150,7 @@ def test_cifar100_has_a_hundred_fine_classes(tmp_path):
     assert list(classes) == sorted(classes)
 
 
-@pytest.mark.parametrize("name", sorted(SOURCES))
+@pytest.mark.parametrize("name", DATASETS.stored())
 def test_no_folder_says_that_data_dir_must_be_set(name):
     with pytest.raises(
         Fault, match=r"^data\.dir must be set: .* is read from .* in that folder\.$"
@@ -158,9 +158,9 @@ def test_no_folder_says_that_data_dir_must_be_set(name):
         DATASETS[name](None, 0)
 
 
-@pytest.mark.parametrize("name", sorted(SOURCES))
+@pytest.mark.parametrize("name", DATASETS.stored())
 def test_a_missing_file_is_named_with_its_place(tmp_path, name):
-    source = SOURCES[name][0]
+    source = DATASETS.properties(name).sources[0]
     missing = tmp_path / source.places(next(iter(source.contents)))[0]
     with pytest.raises(Fault) as fault:
         DATASETS[name](tmp_path, 0)
@@ -193,7 +193,7 @@ PICKLED = {
 def test_pickles_of_cifar_are_refused_with_what_to_fetch(tmp_path, name, left):
     (tmp_path / left).parent.mkdir(exist_ok=True)
     (tmp_path / left).write_bytes(b"\x80\x04cos\nsystem\n(S'touch owned'\ntR.")
-    fetch = rf"fetch {name} --to {tmp_path}' downloads {SOURCES[name][0].name}"
+    fetch = rf"fetch {name} --to {tmp_path}' downloads {DATASETS.properties(name).sources[0].name}"
     with pytest.raises(Fault, match=f"as Python pickles, which are not read, .*{fetch}"):
         DATASETS[name](tmp_path, 0)
 

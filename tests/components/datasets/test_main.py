@@ -12,8 +12,9 @@ import zipfile
 
 import pytest
 
+from mpidl.components.datasets import DATASETS
 from mpidl.components.datasets import __main__ as command
-from mpidl.components.datasets.sources import SOURCES, Source
+from mpidl.components.datasets.sources import Source
 
 PLAIN = b"\0\0\x08\x01" + (3).to_bytes(4, "big") + b"\x01\x02\x03"
 RECORD = bytes([3]) + bytes(3072)
@@ -31,7 +32,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(tmp_path, monkeypatch, declare):
     """A public home of two small data sets, served from this machine."""
     monkeypatch.setenv("NO_PROXY", "*")
     folder = tmp_path / "home"
@@ -51,9 +52,9 @@ def home(tmp_path, monkeypatch):
                 tar.addfile(member, io.BytesIO(data))
             tar.addfile(tarfile.TarInfo("../evil"))
         digest = sha((folder / "all.tar.gz").read_bytes())
-        monkeypatch.setitem(SOURCES, "mnist", (labels,))
+        declare("mnist", sources=(labels,))
         archive = Source("all.tar.gz", (url + "all.tar.gz",), digest, inner)
-        monkeypatch.setitem(SOURCES, "cifar10", (archive,))
+        declare("cifar10", sources=(archive,))
         yield folder
         server.shutdown()
 
@@ -81,15 +82,15 @@ def test_an_archive_is_unpacked_without_what_does_not_belong_to_it(home, tmp_pat
 @pytest.mark.parametrize(
     "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE]
 )
-def test_only_regular_files_are_unpacked(home, tmp_path, monkeypatch, capsys, kind):
+def test_only_regular_files_are_unpacked(home, tmp_path, declare, capsys, kind):
     with tarfile.open(home / "all.tar.gz", "w:gz") as tar:
         member = tarfile.TarInfo("bin/one.bin")
         member.type, member.linkname = kind, "../../evil"
         tar.addfile(member)
     digest = sha((home / "all.tar.gz").read_bytes())
-    (source,) = SOURCES["cifar10"]
+    (source,) = DATASETS.properties("cifar10").sources
     inner = {"bin/one.bin": sha(RECORD)}
-    monkeypatch.setitem(SOURCES, "cifar10", (Source(source.name, source.urls, digest, inner),))
+    declare("cifar10", sources=(Source(source.name, source.urls, digest, inner),))
     to = tmp_path / "data"
     assert command.main(["fetch", "cifar10", "--to", str(to)]) == 2
     assert "bin/one.bin in it is not a regular file" in capsys.readouterr().err
@@ -130,19 +131,17 @@ def test_a_changed_file_is_refused(home, tmp_path, capsys):
     assert not (tmp_path / "data" / "labels.gz").exists()
 
 
-def test_a_second_home_serves_where_the_first_does_not(home, tmp_path, monkeypatch):
-    (source,) = SOURCES["mnist"]
+def test_a_second_home_serves_where_the_first_does_not(home, tmp_path, declare):
+    (source,) = DATASETS.properties("mnist").sources
     urls = ("http://127.0.0.1:1/labels.gz", *source.urls)
-    monkeypatch.setitem(
-        SOURCES, "mnist", (Source(source.name, urls, source.sha256, source.contents),)
-    )
+    declare("mnist", sources=(Source(source.name, urls, source.sha256, source.contents),))
     assert command.main(["fetch", "mnist", "--to", str(tmp_path / "data")]) == 0
 
 
-def test_without_a_network_fetch_is_one_sentence(tmp_path, monkeypatch, capsys):
+def test_without_a_network_fetch_is_one_sentence(tmp_path, monkeypatch, capsys, declare):
     monkeypatch.setenv("NO_PROXY", "*")
     source = Source("labels.gz", ("http://127.0.0.1:1/labels.gz",), "0" * 64, {"labels": "0" * 64})
-    monkeypatch.setitem(SOURCES, "mnist", (source,))
+    declare("mnist", sources=(source,))
     assert command.main(["fetch", "mnist", "--to", str(tmp_path)]) == 2
     told = capsys.readouterr()
     assert told.err == (
@@ -200,10 +199,10 @@ def test_what_comes_with_the_program_needs_nothing(name, tmp_path, capsys):
     assert capsys.readouterr().out.count("needs no files") == 2
 
 
-def test_what_is_not_known_of_a_file_is_told(home, tmp_path, monkeypatch, capsys):
-    (source,) = SOURCES["mnist"]
+def test_what_is_not_known_of_a_file_is_told(home, tmp_path, declare, capsys):
+    (source,) = DATASETS.properties("mnist").sources
     unknown = Source(source.name, source.urls, source.sha256, {"labels": ""})
-    monkeypatch.setitem(SOURCES, "mnist", (unknown,))
+    declare("mnist", sources=(unknown,))
     assert command.main(["fetch", "mnist", "--to", str(tmp_path)]) == 0
     assert command.main(["verify", "mnist", str(tmp_path)]) == 0
     assert capsys.readouterr().out.endswith("labels.gz: ok\n")
@@ -212,14 +211,14 @@ def test_what_is_not_known_of_a_file_is_told(home, tmp_path, monkeypatch, capsys
     assert "the published file is not known here" in capsys.readouterr().out
 
 
-def test_a_zip_archive_is_unpacked(home, tmp_path, monkeypatch):
+def test_a_zip_archive_is_unpacked(home, tmp_path, declare):
     with zipfile.ZipFile(home / "all.zip", "w") as pack:
         for name in ("gzip/labels.gz", "gzip/more", "../evil"):
             pack.writestr(name, gzip.compress(PLAIN))
     digest = sha((home / "all.zip").read_bytes())
-    url = SOURCES["mnist"][0].urls[0].replace("labels.gz", "all.zip")
+    url = DATASETS.properties("mnist").sources[0].urls[0].replace("labels.gz", "all.zip")
     source = Source("all.zip", (url,), digest, {"gzip/labels.gz": ""}, ("gzip/",))
-    monkeypatch.setitem(SOURCES, "emnist", (source,))
+    declare("emnist", sources=(source,))
     to = tmp_path / "data"
     assert command.main(["fetch", "emnist", "--to", str(to)]) == 0
     assert [str(path.relative_to(to)) for path in to.rglob("*")] == ["gzip", "gzip/labels.gz"]
@@ -228,8 +227,8 @@ def test_a_zip_archive_is_unpacked(home, tmp_path, monkeypatch):
 
 
 def test_every_source_has_whole_digests_and_secure_or_checked_homes():
-    for sources in SOURCES.values():
-        for source in sources:
+    for name in DATASETS.stored():
+        for source in DATASETS.properties(name).sources:
             digests = [source.sha256, *filter(None, source.contents.values())]
             assert all(len(digest) == 64 and int(digest, 16) for digest in digests)
             assert all(url.endswith(source.name) for url in source.urls)
