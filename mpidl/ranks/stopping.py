@@ -19,6 +19,9 @@ WARNINGS = (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """Signals that ask for a stop: the terminal is closed, or a batch system or an ensemble tells that
 the time is over."""
 
+TERMINAL = (signal.SIGHUP, signal.SIGINT)
+"""Signals that a terminal sends to all that was started in it."""
+
 SPARE = 1.25
 """How much longer than the longest so far the next round may take."""
 
@@ -30,7 +33,7 @@ asked: list[int] = []
 
 
 def listen(*numbers: int) -> dict[int, Any]:
-    """Take signals down in ``asked`` from now on, but those that are ignored, as under ``nohup``.
+    """Take signals down in ``asked`` from now on, but those that are not heeded.
 
     Only a program's first thread can; elsewhere nothing is done.
 
@@ -46,8 +49,15 @@ def listen(*numbers: int) -> dict[int, Any]:
 
 
 def heeded(*numbers: int) -> list[int]:
-    """Those signals that this process was not started to ignore."""
-    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    """All but those of a terminal that this process was started to ignore, as under ``nohup``.
+
+    A batch script may ignore the others until there is work to be asked.
+    """
+    return [
+        number
+        for number in numbers
+        if number not in TERMINAL or signal.getsignal(number) != signal.SIG_IGN
+    ]
 
 
 @contextmanager

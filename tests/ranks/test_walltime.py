@@ -153,6 +153,15 @@ def test_a_second_ctrl_c_ends_at_once(listening):
         signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
+def test_who_asks_is_heard_though_a_batch_script_ignored_it(number):
+    before = signal.signal(number, signal.SIG_IGN)
+    with stopping.listening(number):
+        signal.raise_signal(number)
+        assert stopping.wish() is Outcome.STOPPED
+    assert signal.signal(number, before) == signal.SIG_IGN
+
+
 def test_what_was_ignored_is_ignored_and_all_is_put_back(monkeypatch):
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, *stopping.WARNINGS)}
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -92,7 +92,8 @@ def test_an_environment_is_staged_once_to_every_node(load, tmp_path):
     (place,) = local.iterdir()
     assert ended.stdout == f"{place} 1\n", ended.stderr
     before = place.stat().st_mtime_ns
-    assert load(1, **staging).stdout == f"{place} 1\n"
+    again = load(1, **staging)
+    assert again.stdout == f"{place} 1\n", again.stderr
     assert place.stat().st_mtime_ns == before
     # What has changed is staged again, beside the old one, which a running job may use.
     other = load(23, **staging).stdout.split()
