@@ -5,6 +5,7 @@ to stop after its round. If it then ends with exit code 75 ("start me again"), a
 progress, the same job is submitted once more.
 """
 
+import math
 import os
 import platform
 import shlex
@@ -28,9 +29,6 @@ from mpidl.ensemble.chain import StopRequest
 from mpidl.ensemble.folder import rounds
 from mpidl.ensemble.sites import Site
 from mpidl.ranks.stopping import WARNINGS, heeded
-
-ASK = signal.SIGUSR1
-"""Signal that asks work to stop; launchers pass it on to ranks."""
 
 LOOK = 0.5
 """Seconds between two looks at the clock."""
@@ -167,18 +165,18 @@ def start(work: Work, stop: float | None, requests: Sequence[StopRequest]) -> in
     """Start the work, ask it to stop at the moment or at a warning, and return its exit code."""
     print(f"$ {shlex.join(work.command)}", flush=True)
     child = subprocess.Popen(work.command, env=work.environment)
-    stopping = False
+    asked = -math.inf
     while True:
         with suppress(subprocess.TimeoutExpired):
             code = child.wait(LOOK)
-            if stopping and launchers.killed_by_request(code):
+            if asked > 0 and launchers.killed_by_request(code):
                 return Outcome.STOPPED.code
             return code if code >= 0 else 128 - code
-        if not stopping and (requests or allocation.left(stop) < 0):
-            why = signal.Signals(requests[0].signal).name if requests else "the time is over"
-            print(f"mpidl: {why}; asked to stop after this round", flush=True)
-            child.send_signal(ASK)
-            stopping = True
+        if requests or allocation.left(stop) < 0:
+            if asked < 0:
+                why = signal.Signals(requests[0].signal).name if requests else "the time is over"
+                print(f"mpidl: {why}; asked to stop after this round", flush=True)
+            asked = launchers.ask(child, asked)
 
 
 def _print_machine(site: Site, hosts: Sequence[str], ends: float | None) -> None:

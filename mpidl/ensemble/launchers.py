@@ -5,7 +5,10 @@ site lists none, the launcher and the operating system place its ranks. The list
 the run's first node, and is used on each of its nodes.
 """
 
+import math
 import signal
+import subprocess
+import time
 from collections.abc import Mapping, Sequence
 
 from mpidl.ensemble import sites
@@ -18,18 +21,37 @@ IN_A_JOB = ("SLURM_JOB_ID", "SLURM_JOBID")
 BESIDE_OTHERS = {"HYDRA_LAUNCHER_EXTRA_ARGS": "--overlap"}
 """Variables for Hydra where it starts by srun, which else waits until no one uses the nodes."""
 
-
 REQUESTS = (signal.SIGUSR1, signal.SIGTERM)
 """Signals that ask a run to stop: from the process that started it, and from a batch system."""
+
+AGAIN = 30.0
+"""Seconds after which a run that goes on is asked once more: Hydra's mpiexec loses a signal that
+comes before it has started its proxies."""
+
+
+def ask(run: subprocess.Popen[bytes], last: float = -math.inf) -> float:
+    """Ask a run to stop, unless it was asked less than ``AGAIN`` ago; when it was asked last.
+
+    Args:
+        run: The launcher's process.
+        last: When it was asked last, by ``time.monotonic``.
+    """
+    now = time.monotonic()
+    if now - last < AGAIN:
+        return last
+    run.send_signal(REQUESTS[0])
+    return now
 
 
 def killed_by_request(code: int) -> bool:
     """Whether the signal that asked a run to stop killed it, as the run did not handle it yet.
 
     Such a run can start again. The exit code is the negative number of the signal for a child of
-    this process, the number for Hydra's mpiexec, and 128 more for others, as in shells.
+    this process; for Hydra's mpiexec the number, joined bit by bit with that of the SIGKILL by
+    which it ends other ranks; and 128 more for others, as in shells.
     """
-    return any(code in (-number, number, 128 + number) for number in REQUESTS)
+    killed = signal.SIGKILL
+    return any(code in (-n, n, n | killed, 128 + n) for n in REQUESTS)
 
 
 def command(site: Site, shape: Shape, hosts: Sequence[str], number: int = 0) -> list[str]:

@@ -148,18 +148,17 @@ def _watch(
     until: float,
 ) -> bool:
     """Wait for a run's end and renew its claim; return whether it was asked to stop on the way."""
-    looks, asked = 0, False
+    looks, asked = 0, -math.inf
     while True:
         with suppress(subprocess.TimeoutExpired):
             run.wait(PERIOD)
-            return asked
+            return asked > 0
         looks += 1
         if looks % BEAT == 0:
             with suppress(OSError):
                 renew()
-        if not asked and (time.time() > until or folder.asked_to_stop(task.driver)):
-            run.send_signal(signal.SIGUSR1)
-            asked = True
+        if asked > 0 or time.time() > until or folder.asked_to_stop(task.driver):
+            asked = launchers.ask(run, asked)
 
 
 def _die_with_parent() -> None:

@@ -1,15 +1,16 @@
 """What a batch script hands over to, without a batch system; with one, see the folder launch."""
 
+import signal
 import time
 from pathlib import Path
 
 import pytest
 
 from mpidl.config.faults import Fault
-from mpidl.ensemble import allocation, chain, folder, job, sites
+from mpidl.ensemble import allocation, chain, folder, job, launchers, sites
 from mpidl.ensemble.chain import StopRequest
 from mpidl.ensemble.job import Work
-from mpidl.ranks import walltime
+from mpidl.ranks import stopping, walltime
 
 WAIT = "trap 'exit 75' USR1; while :; do sleep 0.05; done"
 
@@ -28,6 +29,31 @@ def test_work_that_a_signal_ends_has_a_shells_exit_code():
 def test_work_that_is_warned_before_it_listens_is_started_again(capfd):
     assert job.start(Work(["sleep", "20"], {}, Path()), None, [StopRequest(15, 0.0)]) == 75
     assert "SIGTERM; asked to stop" in capfd.readouterr().out
+
+
+def test_a_job_hears_the_warning_that_its_script_ignored():
+    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    kept = {number: signal.getsignal(number) for number in stopping.WARNINGS}
+    try:
+        asked = job.listen()
+        signal.raise_signal(signal.SIGUSR1)
+        assert [request.signal for request in asked] == [signal.SIGUSR1]
+    finally:
+        for number, handler in (kept | {signal.SIGUSR1: before}).items():
+            signal.signal(number, handler)
+
+
+def test_work_is_asked_again_as_a_launcher_that_starts_passes_nothing_on(monkeypatch):
+    monkeypatch.setattr(launchers, "AGAIN", 0.01)
+    deaf_once = "trap 'trap \"exit 75\" USR1' USR1; for i in $(seq 900); do sleep 0.01; done"
+    assert job.start(Work(["sh", "-c", deaf_once], {}, Path()), None, [StopRequest(10, 0.0)]) == 75
+
+
+@pytest.mark.parametrize("code", [-10, 10, 11, 138, -15, 15, 143])
+def test_a_run_that_did_not_listen_yet_is_told_by_its_exit_code(code):
+    """Hydra joins the 10 of ranks that a request ended with the 9 of those that it killed."""
+    assert launchers.killed_by_request(code)
+    assert not any(map(launchers.killed_by_request, (0, 1, 2, 3, 9, 75, 130, 137)))
 
 
 JOB = {
