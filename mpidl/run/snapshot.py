@@ -155,12 +155,16 @@ def recognize(found: Found, plan: Plan, known: Mapping[str, int]) -> None:
     Raises:
         Fault: With a sentence for each thing that is another one.
     """
-    rounds = ", and as it changes and its links are late, the same training.rounds" * _late(plan)
+    story = found.head.story
+    drew = f"mpidl {story.mpidl}" + f" at {story.commit[:12]}" * bool(story.commit)
+    graph = f"give the file that it is read from, or the version that drew it, {drew}"
+    if _late(plan):
+        graph += ", and as it changes and its links are late, the same training.rounds"
     faults = [
-        f"{found.path}: was made with another {THINGS[name]}; give the one it was made with"
-        f"{rounds if name == 'graph' else ''}."
+        f"{found.path}: was made with another {THINGS[name]}; "
+        f"{graph if name == 'graph' else 'give the one it was made with'}."
         for name, value in known.items()
-        if found.head.story.origin.get(name) != value
+        if story.origin.get(name) != value
     ]
     if faults:
         raise Fault(*faults)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mpidl import plan
+from mpidl.components.graphs import matcha
 from mpidl.config.faults import Fault
 from mpidl.config.outcome import Outcome
 from mpidl.ranks import stopping
@@ -378,6 +379,17 @@ def test_more_rounds_of_a_graph_that_changes_are_refused_where_links_are_late(co
     assert start("late", *settings, rounds=1) == 0
     with pytest.raises(Fault, match=r"another graph; .* its links are late, the same training.rou"):
         start("late", *settings, resume="")
+
+
+def test_a_graph_that_another_version_drew_is_refused(start, stop, monkeypatch):
+    """As MATCHA before its links were colored by rustworkx."""
+    settings = ["topology.name=matcha", "strategy.name=given", "topology.devices=12"]
+    stop(2)
+    assert start("drawn", *settings) == 75
+    colored = matcha.matchings
+    monkeypatch.setattr(matcha, "matchings", lambda base: colored(base)[::-1])
+    with pytest.raises(Fault, match=r"another graph; .* the version that drew it, mpidl [0-9.]+"):
+        start("drawn", *settings, resume="")
 
 
 def test_other_data_are_refused(comm, shared_path, start, stop, monkeypatch):
