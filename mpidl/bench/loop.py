@@ -18,7 +18,7 @@ from mpidl.ranks import host, world
 from mpidl.ranks.accelerators import settle
 from mpidl.ranks.world import Comm
 from mpidl.run import build, rounds
-from mpidl.storage.row import Table
+from mpidl.storage.round_values import SeriesArrays
 
 SETTINGS = ("training.steps=1", "training.batch_size=8", "data.test_samples=100", "record.every=10")
 """So little work that what remains is waiting, telling and recording."""
@@ -67,7 +67,7 @@ def _rounds(
     stamps: list[float] = []
     worked: list[float] = []
 
-    def watch(round_: int, values: Table) -> None:
+    def watch(round_: int, values: SeriesArrays) -> None:
         settle(hardware)
         stamps.append(time.monotonic())
         worked.append(float(joined(sum(values[f"seconds_{phase}"] for phase in WORK))))

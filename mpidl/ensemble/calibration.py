@@ -24,7 +24,7 @@ from mpidl.ensemble.cost import Measured, Measurements, kind, samples
 from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study import Study
 from mpidl.ranks import hdf5, host
-from mpidl.storage import row
+from mpidl.storage import round_values
 
 FIGURES = "figures.toml"
 """The file in a study's folder that keeps the measured times."""
@@ -127,9 +127,9 @@ def measure(file: RunFile, site: Site, site_name: str) -> Measured:
         wall = _start(site, path)
         with hdf5.File(path.with_suffix(".h5"), "r") as results:
             series = results["series"]
-            timed = {key: series[key][:] for key in series if key.startswith(row.SECONDS)}
+            timed = {key: series[key][:] for key in series if key.startswith(round_values.SECONDS)}
     train, test = samples(short)
-    seconds = row.spent(timed, np.zeros(DEVICES, np.int64))
+    seconds = round_values.spent(timed, np.zeros(DEVICES, np.int64))
     by_device = {key: seconds.pop(key) for key in ("train", "evaluate")}
     shared = np.sum(list(seconds.values()), axis=0)
     return Measured(

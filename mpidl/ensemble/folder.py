@@ -13,7 +13,7 @@ from typing import Any
 
 from mpidl.config.faults import Fault
 from mpidl.ranks import claims, host
-from mpidl.storage import layout
+from mpidl.storage import results_file
 
 END = 4000
 """Bytes of a log's end that are read."""
@@ -164,7 +164,7 @@ def rounds(results: Path) -> int:
     if results.is_dir():
         return sum(rounds(path) for path in results.glob("*.h5") if ".unfinished-" not in path.name)
     with suppress(Fault):
-        _, done, completed = layout.told(results)
+        _, done, completed = results_file.status(results)
         return done + completed
     return 0
 

@@ -10,7 +10,7 @@ from mpidl.ensemble.cost import MARGIN
 from mpidl.ensemble.folder import Attempt, Folder, finished, record, rounds
 from mpidl.ensemble.study import Run
 from mpidl.ensemble.worker import Outcome
-from mpidl.storage import layout
+from mpidl.storage import results_file
 
 LOST = 5
 """Times that a run may lose its worker without progress before it counts as failed."""
@@ -87,7 +87,7 @@ class Ledger:
 
     def done(self, run: Run) -> bool:
         """Whether the results file of a run is completed."""
-        return layout.completed(self._folder.results(run.name))
+        return results_file.completed(self._folder.results(run.name))
 
     def begin(self, runs: Sequence[Run]) -> list[Run]:
         """Count the runs, and return those that are not done."""

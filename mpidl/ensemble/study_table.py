@@ -12,7 +12,7 @@ from mpidl.ensemble.folder import Folder
 from mpidl.ensemble.study import Study
 from mpidl.report import measures
 from mpidl.storage import untrusted
-from mpidl.storage.layout import completed
+from mpidl.storage.results_file import completed
 from mpidl.storage.schema import KINDS, MOMENTS
 
 

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from mpidl.components import graphs
 from mpidl.report import cautions, lateness, measures
-from mpidl.storage import reader, row, schema
+from mpidl.storage import reader, schema
+from mpidl.storage.round_values import SECONDS, spent
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -246,9 +247,9 @@ def modularity(edges: tuple[tuple[int, int], ...], devices: int) -> float:
 def _costs(run: "xr.Dataset") -> dict[str, float]:
     consensus = run["consensus_distance"].to_numpy()
     consensus = consensus[np.isfinite(consensus).any(axis=1)]
-    keys = (key for key in schema.SERIES if key.startswith(row.SECONDS) and key in run)
+    keys = (key for key in schema.SERIES if key.startswith(SECONDS) and key in run)
     phases = {key: run[key].to_numpy() for key in keys}
-    seconds = sum(phase.sum() for phase in row.spent(phases, run["rank"].to_numpy()).values())
+    seconds = sum(phase.sum() for phase in spent(phases, run["rank"].to_numpy()).values())
     return {
         "consensus_last": math.sqrt(measures.mean(consensus[-1] ** 2))
         if len(consensus)

@@ -24,9 +24,9 @@ from mpidl.run.opening import lay_out
 from mpidl.run.rounds import Parts
 from mpidl.run.snapshot import Snapshot, origin, recognize
 from mpidl.storage import schema
-from mpidl.storage.checkpoint import Found, Saver, Story
+from mpidl.storage.checkpoint import LoadedCheckpoint, Saver, Story
 from mpidl.storage.recorder import Recorder
-from mpidl.storage.row import FLAGS, width
+from mpidl.storage.round_values import FLAGS, width
 
 Array = npt.NDArray[Any]
 
@@ -38,7 +38,7 @@ def parts(
     stock: Stock,
     path: Path,
     parallel: bool,
-    found: Found | None = None,
+    found: LoadedCheckpoint | None = None,
 ) -> Iterator[Parts]:
     """Collective. Build all parts, and give communicators and memory back at the end.
 
@@ -65,7 +65,7 @@ def _build(
     stock: Stock,
     path: Path,
     parallel: bool,
-    found: Found | None,
+    found: LoadedCheckpoint | None,
     lend: Callable[[AbstractContextManager[None]], None],
 ) -> Parts:
     """Collective. The parts; what must be given back is lent."""
@@ -171,7 +171,9 @@ def wired(
     )
 
 
-def tell(plan: Plan, stock: Stock, attributes: dict[str, Any], found: Found | None) -> Story:
+def tell(
+    plan: Plan, stock: Stock, attributes: dict[str, Any], found: LoadedCheckpoint | None
+) -> Story:
     """What the checkpoints of this run say of it; a continued one goes on with an earlier story."""
     known, resumed = origin(plan, stock.tests), list[int]()
     if found is not None:

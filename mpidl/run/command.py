@@ -21,8 +21,8 @@ from mpidl.ranks import claims, hdf5, host, stopping, walltime, watchdog, world
 from mpidl.ranks.world import Comm
 from mpidl.run import listing, provenance, rehearsal, resuming
 from mpidl.run.console import Display
-from mpidl.storage import checkpoint, layout, schema
-from mpidl.storage.checkpoint import Found
+from mpidl.storage import checkpoint, results_file, schema
+from mpidl.storage.checkpoint import LoadedCheckpoint
 
 
 def patience(text: str) -> float:
@@ -171,7 +171,7 @@ class Start:
     """
 
     parallel: bool
-    found: Found | None
+    found: LoadedCheckpoint | None
     plan: Plan
     stock: Stock
 
@@ -197,7 +197,7 @@ def begin(
     replaces = overwrite or found is not None
     with world.returned(stock.close):
         with world.agreed(comm):
-            layout.examine(path, replaces, size, leads)
+            results_file.examine(path, replaces, size, leads)
         rehearsal.rehearse(comm, made, stock)
         yield Start(parallel, found, made, stock)
 
@@ -253,7 +253,7 @@ def _run(
         if early is not None:
             return early.code
         with world.agreed(comm):
-            layout.claim(path, overwrite, leads, beside, goes_on)
+            results_file.claim(path, overwrite, leads, beside, goes_on)
         if leads:
             print(provenance.title(made), flush=True)
         return _work(comm, start, path, limit).code

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from mpidl.report import failures
-from mpidl.storage.row import SECONDS, spent
+from mpidl.storage.round_values import SECONDS, spent
 
 Array = npt.NDArray[Any]
 Values = Mapping[str, Array]
@@ -195,7 +195,7 @@ def seconds(values: Values, hosts: npt.NDArray[np.int64] | None = None) -> str:
     """Seconds of each phase on the slowest rank, where they can be seen; empty if none can.
 
     They add up to the round: a rank's are those of all devices that it hosts; see
-    :func:`mpidl.storage.row.spent`.
+    :func:`mpidl.storage.round_values.spent`.
 
     Args:
         values: For each series its values in the round, ``(N,)``.

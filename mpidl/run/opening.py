@@ -9,9 +9,9 @@ import numpy.typing as npt
 from mpidl.components import graphs
 from mpidl.devices.data import Stock
 from mpidl.plan import Plan, differences
-from mpidl.storage import layout, schema
-from mpidl.storage.checkpoint import Found
-from mpidl.storage.row import Series
+from mpidl.storage import layout, results_file, schema
+from mpidl.storage.checkpoint import LoadedCheckpoint
+from mpidl.storage.round_values import Series
 
 Array = npt.NDArray[Any]
 
@@ -25,14 +25,14 @@ def lay_out(
     stock: Stock,
     attributes: dict[str, Any],
     size: int,
-    found: Found | None,
+    found: LoadedCheckpoint | None,
 ) -> int:
     """Create the results file with everything that is known before the run; how many rounds."""
     classes, past = len(stock.traits.classes), dict[str, Array]()
     series = recorded(plan)
     if found is not None:
         rows = Series(np.swapaxes(found.everywhere("rows"), 0, 1), classes)
-        past = layout.inherit(
+        past = results_file.inherit(
             path, {key: rows[key] for key in series}, lambda text: not differences(text, plan.file)
         )
     contents = layout.Contents(

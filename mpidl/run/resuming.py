@@ -9,8 +9,8 @@ from mpidl.config.faults import Fault
 from mpidl.plan import Plan
 from mpidl.ranks import world
 from mpidl.ranks.world import Comm
-from mpidl.storage import checkpoint, layout
-from mpidl.storage.checkpoint import Found
+from mpidl.storage import checkpoint, results_file
+from mpidl.storage.checkpoint import LoadedCheckpoint
 
 
 def finished(comm: Comm, made: Plan, path: Path, resume: str | None) -> bool:
@@ -38,10 +38,10 @@ def over(made: Plan, path: Path) -> bool:
         Fault: If it holds all of another one.
     """
     try:
-        text, rounds, completed = layout.told(path)
+        text, rounds, completed = results_file.status(path)
     except Fault:
         return False
-    if not (completed and layout.sound(path)):
+    if not (completed and results_file.sound(path)):
         return False
     if plan.differences(text, made.file):
         raise Fault(
@@ -50,7 +50,7 @@ def over(made: Plan, path: Path) -> bool:
         )
     topology = made.file.topology
     digest = graphs.digest(made.topology, topology.link_probability)
-    if topology.file is not None and layout.graph(path) not in (None, digest):
+    if topology.file is not None and results_file.graph_digest(path) not in (None, digest):
         raise Fault(
             f"{path} holds a completed run on another graph: topology.file = {topology.file!r} has "
             "other links now; give another --out or another name."
@@ -67,7 +67,7 @@ def check_fresh(made: Plan, path: Path, leads: bool) -> None:
     rounds, completed = 0, False
     with suppress(Fault):
         if leads:
-            _, rounds, completed = layout.told(path)
+            _, rounds, completed = results_file.status(path)
     if completed:
         raise Fault(
             f"{path} holds the completed run of {rounds} rounds, and no checkpoint of its end is "
@@ -76,7 +76,7 @@ def check_fresh(made: Plan, path: Path, leads: bool) -> None:
         )
 
 
-def resumed(comm: Comm, made: Plan, path: Path, where: str) -> Found | None:
+def resumed(comm: Comm, made: Plan, path: Path, where: str) -> LoadedCheckpoint | None:
     """Collective. The checkpoint with which the run goes on; None where it has to begin.
 
     Args:

@@ -19,7 +19,7 @@ from mpidl.run.hardware import Hardware
 from mpidl.run.snapshot import Snapshot
 from mpidl.storage.checkpoint import Saver
 from mpidl.storage.recorder import Recorder
-from mpidl.storage.row import FLAGS, Array, Row, Series, Table
+from mpidl.storage.round_values import FLAGS, Array, RoundValues, Series, SeriesArrays
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Parts:
 
 def run_rounds(
     parts: Parts,
-    watch: Callable[[int, Table], None],
+    watch: Callable[[int, SeriesArrays], None],
     ends: Callable[[float], Outcome | None],
     first: int = 0,
 ) -> Outcome:
@@ -77,7 +77,7 @@ def run_rounds(
     """
     plan, rounds = parts.plan, parts.plan.file.training.rounds
     halves = {"train": train, "exchange": exchange}
-    row, spent_recording = Row(list(parts.devices), parts.classes, parts.timer), 0.0
+    row, spent_recording = RoundValues(list(parts.devices), parts.classes, parts.timer), 0.0
     for round_ in range(first, rounds):
         row.clear()
         due = (round_ + 1) % plan.file.evaluation.every == 0 or round_ == rounds - 1
@@ -96,7 +96,7 @@ def run_rounds(
             parts.recorder.record(table, now=wishes.write or stop)
         spent_recording = parts.timer() - started
         watch(round_, table)
-        parts.snapshot.rows.append(np.array(row.table[:, :-FLAGS]))
+        parts.snapshot.rows.append(np.array(row.array[:, :-FLAGS]))
         if diverged:
             parts.saver.finish()
             return Outcome.DIVERGED
@@ -111,7 +111,7 @@ def run_rounds(
     return Outcome.COMPLETED if parts.saver.end(rounds, parts.snapshot.take) else Outcome.UNSAVED
 
 
-def train(parts: Parts, row: Row, round_: int, due: bool) -> None:
+def train(parts: Parts, row: RoundValues, round_: int, due: bool) -> None:
     """Collective. Take the local steps of a round on those own devices that begin a training."""
     own = [number for number, trained in zip(parts.devices, row.trained, strict=True) if trained]
     with watchdog.working("training"):
@@ -128,7 +128,7 @@ def train(parts: Parts, row: Row, round_: int, due: bool) -> None:
     evaluate(parts, row, "trained", due)
 
 
-def exchange(parts: Parts, row: Row, round_: int, due: bool) -> None:
+def exchange(parts: Parts, row: RoundValues, round_: int, due: bool) -> None:
     """Collective. Let vectors travel, and mix them."""
     gossip = parts.gossip
     with row.clock("mix"):
@@ -150,7 +150,7 @@ def exchange(parts: Parts, row: Row, round_: int, due: bool) -> None:
             row["consensus_distance"] = gossip.distances()
 
 
-def scores(parts: Parts, row: Row, samples: Samples) -> Iterator[tuple[int, Score]]:
+def scores(parts: Parts, row: RoundValues, samples: Samples) -> Iterator[tuple[int, Score]]:
     """The score of each device of this rank on a test set."""
     wanted = samples, parts.classes, parts.plan.file.evaluation
     if parts.batch is not None:
@@ -164,7 +164,7 @@ def scores(parts: Parts, row: Row, samples: Samples) -> Iterator[tuple[int, Scor
         yield number, score
 
 
-def evaluate(parts: Parts, row: Row, moment: str, due: bool) -> None:
+def evaluate(parts: Parts, row: RoundValues, moment: str, due: bool) -> None:
     """Collective. Score this rank's devices on the test sets, where the run file wants it."""
     evaluation = parts.plan.file.evaluation
     if due and evaluation.moment in (moment, "both"):
@@ -172,7 +172,7 @@ def evaluate(parts: Parts, row: Row, moment: str, due: bool) -> None:
             test(parts, row, moment)
 
 
-def test(parts: Parts, row: Row, moment: str) -> None:
+def test(parts: Parts, row: RoundValues, moment: str) -> None:
     """Score this rank's devices on the test sets."""
     for kind, samples in parts.tests.items():
         for number, score in scores(parts, row, samples):
@@ -192,14 +192,14 @@ class Wishes:
     saving: Array
 
 
-def gather(parts: Parts, row: Row, stop: Outcome | None) -> tuple[Wishes, Series]:
+def gather(parts: Parts, row: RoundValues, stop: Outcome | None) -> tuple[Wishes, Series]:
     """Collective. What any rank wants, and the series of all devices."""
     row["bytes_sent"] = list(parts.gossip.exchange.bytes_sent.values())
     row["bytes_received"] = list(parts.gossip.exchange.bytes_received.values())
     row["finite"] = np.isfinite(row["train_loss"]) | ~row.trained
     code = 0 if stop is None else stop.code
     row.flags[:] = code, parts.recorder.overdue, parts.saver.overdue, parts.saver.state
-    everyone = parts.board.gather(row.table)
+    everyone = parts.board.gather(row.array)
     stops, writes, saves, saving = everyone[:, -FLAGS:].T
     wishes = Wishes(asked(stops), bool(writes.any()), bool(saves.any()), saving)
     return wishes, Series(everyone, parts.classes)

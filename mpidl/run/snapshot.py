@@ -15,7 +15,7 @@ from mpidl.devices.batch import Batch
 from mpidl.devices.device import Device
 from mpidl.devices.gossip import LocalGossip
 from mpidl.plan import Plan, network
-from mpidl.storage.checkpoint import Found
+from mpidl.storage.checkpoint import LoadedCheckpoint
 
 Array = npt.NDArray[Any]
 
@@ -69,7 +69,7 @@ class Snapshot:
             state[number] = {**copies, "rows": own, "shard": self._shard(number)}
         return state
 
-    def check(self, found: Found, columns: int) -> None:
+    def check(self, found: LoadedCheckpoint, columns: int) -> None:
         """See whether a checkpoint fits.
 
         Args:
@@ -95,7 +95,7 @@ class Snapshot:
                     "file and the version of mpidl that it was made with."
                 )
 
-    def give_back(self, found: Found) -> None:
+    def give_back(self, found: LoadedCheckpoint) -> None:
         """Collective. Continue with what was taken, and what :meth:`check` found fit."""
         memories = {
             number: {name: torch.from_numpy(array) for name, array in state.items()}
@@ -144,7 +144,7 @@ def _sum(arrays: Iterable[Array]) -> int:
     return found
 
 
-def recognize(found: Found, plan: Plan, known: Mapping[str, int]) -> None:
+def recognize(found: LoadedCheckpoint, plan: Plan, known: Mapping[str, int]) -> None:
     """See whether a checkpoint was made with the same graph and data.
 
     Args:

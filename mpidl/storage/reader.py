@@ -1,7 +1,7 @@
-"""Reads results files: finished, killed, or still being written.
+"""Reader of results files, of completed runs, killed runs, and runs that still write.
 
-A file may come from anywhere: what it claims is compared with its size before memory is taken for
-it, nothing leads from it to other files, and what would end the process is not given to HDF5.
+A file may come from anywhere. Sizes that it claims are compared with its own size before memory is
+allocated, no link to another file is followed, and HDF5 never gets contents that would crash it.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ __all__ = ["DIMENSIONS", "flat", "open", "settings"]
 DIMENSIONS = ("round", "device", "class", "edge", "end", "member", "mode")
 
 COORDINATES = ("name", "hops", "source", "attacker", "rank")
-"""What a device is, beside its number: xarray can group by these."""
+"""Variables that describe a device; xarray can group by them."""
 
 REQUIRED = {
     "graph": ("edges", "hops"),
@@ -33,44 +33,44 @@ REQUIRED = {
 """Variables by group that are in every results file."""
 
 UNBOUNDED = ("loss", "consensus")
-"""Series that may be infinite, where training went wrong; others only where the file did."""
+"""Parts of the names of series that may be infinite, as training may diverge; no other may."""
 
 
 def open(path: Path | str, names: Iterable[str] | None = None) -> "xr.Dataset":
     """Read a results file as labelled arrays.
 
-    Everything in it is one dataset with the dimensions ``round`` (from 0), ``device``, ``class``,
-    ``edge``, ``end``, ``member`` and ``mode``; :mod:`mpidl.storage.schema` says what each variable
-    is, and each has ``long_name`` and ``units``. Only whole rounds are read, so the dataset of a
+    The file becomes one dataset with the dimensions ``round`` (from 0), ``device``, ``class``,
+    ``edge``, ``end``, ``member`` and ``mode``; :mod:`mpidl.storage.schema` describes each variable,
+    and each has ``long_name`` and ``units``. Only complete rounds are read, so the dataset of a
     run that was killed, or still goes on, has fewer rounds than ``attrs["training.rounds"]``.
     Attributes: every setting of the resolved run file, as ``"section.key"``; its text as
     ``run_file``; versions and machine; ``rounds_done``, ``completed`` and ``path``.
 
-    Nothing is locked, so that a run which writes the file at the same time is not disturbed.
+    The file is not locked, so a run that writes it at the same time is not disturbed.
 
     Args:
         path: A results file.
         names: The variables to read; all by default.
 
     Raises:
-        Fault: If the file is missing, damaged or truncated, not mpidl's, or of a newer schema.
+        Fault: If the file is missing, damaged, truncated, not mpidl's, or of a newer schema.
     """
     with untrusted.opened(Path(path)) as file:
         return _dataset(Path(path), file, None if names is None else set(names))
 
 
 def settings(path: Path | str) -> tuple[dict[str, Any], int]:
-    """Every setting of a run, as ``"section.key"``, and how many rounds are whole in its file.
+    """All settings of a run, as ``"section.key"``, and the number of complete rounds in its file.
 
-    With them come the :data:`mpidl.storage.schema.DIGESTS` of its graph and data, where the file
+    The settings include the :data:`mpidl.storage.schema.DIGESTS` of its graph and data, if the file
     has them.
 
     Raises:
-        Fault: As of :func:`open`.
+        Fault: As :func:`open`.
     """
     with untrusted.opened(Path(path)) as file:
-        known = [name for name in schema.DIGESTS if name in file.attrs]
-        digests = untrusted.attributes(file, known)
+        names = [name for name in schema.DIGESTS if name in file.attrs]
+        digests = untrusted.attributes(file, names)
         return {**flat(Path(path), _run_file(file)), **digests}, _done(file)
 
 
@@ -79,7 +79,7 @@ def _run_file(file: "hdf5.File") -> str:
 
 
 def _done(file: "hdf5.File") -> int:
-    """How many rounds are whole."""
+    """Number of complete rounds."""
     done = untrusted.number(file, schema.ROUNDS_DONE)
     if done < 0:
         raise ValueError(f"{schema.ROUNDS_DONE} is {done}")
@@ -96,40 +96,40 @@ def _dataset(path: Path, file: "hdf5.File", names: set[str] | None) -> "xr.Datas
     variables: dict[str, Any] = {}
     scales: dict[str, Any] = {}
     for group, layouts in schema.GROUPS.items():
-        found = untrusted.group(file, group) if group in file else {}
+        members = untrusted.group(file, group) if group in file else {}
         for name in REQUIRED[group]:
-            if name not in found:
+            if name not in members:
                 raise Fault(f"{path} is damaged: it lacks {group}/{name}.")
         for name, layout in layouts.items():
-            if name not in found or (names is not None and name not in names | {*COORDINATES}):
+            if name not in members or (names is not None and name not in names | {*COORDINATES}):
                 continue
-            stored = untrusted.dataset(found, name)
+            stored = untrusted.dataset(members, name)
             untrusted.check_size(path, stored, len(layout.dims), room)
             if stored.dtype.kind != layout.dtype[0]:
                 raise ValueError(f"{stored.name} holds {stored.dtype}")
-            # Rows beyond the count may be half written.
+            # Rounds beyond the count may be half written.
             chosen = slice(done) if layout.dims[0] == "round" else slice(None)
-            told = {"long_name": layout.text, "units": layout.unit}
+            attributes = {"long_name": layout.text, "units": layout.unit}
             values = _scale(path, stored, None) if layout.dtype == "O" else stored[chosen]
-            variables[name] = xr.Variable(layout.dims, values, told)
+            variables[name] = xr.Variable(layout.dims, values, attributes)
             for dim in layout.dims:
-                if dim not in scales and dim in found:
-                    scale = untrusted.dataset(found, dim)
+                if dim not in scales and dim in members:
+                    scale = untrusted.dataset(members, dim)
                     untrusted.check_size(path, scale, 1, room)
                     scales[dim] = _scale(path, scale, done if dim == "round" else None)
     coordinates = {name: variables.pop(name) for name in COORDINATES if name in variables}
     dataset = xr.Dataset(variables, {**scales, **coordinates})
     _check_values(path, dataset)
-    dataset.attrs = _told(path, file, done)
+    dataset.attrs = _attributes(path, file, done)
     return dataset
 
 
 def _check_values(path: Path, run: "xr.Dataset") -> None:
     devices = run.sizes["device"]
     if "edges" in run and ((run["edges"] < 0) | (run["edges"] >= devices)).any():
-        raise Fault(f"{path} is damaged: it has links between more than its {devices} devices.")
+        raise Fault(f"{path} is damaged: it has links between more devices than its {devices}.")
     for name, variable in run.variables.items():
-        bounded = variable.dtype.kind == "f" and not any(one in str(name) for one in UNBOUNDED)
+        bounded = variable.dtype.kind == "f" and not any(part in str(name) for part in UNBOUNDED)
         if bounded and np.isinf(variable.to_numpy()).any():
             raise Fault(f"{path} is damaged: {name} is infinite.")
 
@@ -141,27 +141,27 @@ def _scale(path: Path, stored: "hdf5.Dataset", rounds: int | None) -> Any:
         raise ValueError(f"{stored.name} holds {stored.dtype}")
     if stored.dtype.kind != "O":
         return np.char.decode(stored[()], "utf-8")
-    # Texts of variable length are where HDF5 is easily led astray.
-    at = stored.id.get_offset()
-    if at is None:
+    # A damaged text of variable length can crash HDF5, so its place is read here.
+    offset = stored.id.get_offset()
+    if offset is None:
         raise ValueError(f"{stored.name} is not laid out as mpidl does it")
     with Path(stored.file.filename).open("rb") as file:
-        told = untrusted_texts.texts(file, at, len(stored))
-    if len(told) * max(map(len, told), default=0) > untrusted_texts.TEXTS:
-        raise ValueError(f"{stored.name} has a text of {max(map(len, told)):,} characters")
-    return np.array([printable(one) for one in told], dtype=str)
+        texts = untrusted_texts.texts(file, offset, len(stored))
+    if len(texts) * max(map(len, texts), default=0) > untrusted_texts.TEXTS:
+        raise ValueError(f"{stored.name} has a text of {max(map(len, texts)):,} characters")
+    return np.array([printable(text) for text in texts], dtype=str)
 
 
 def _storable(value: Any) -> Any:
-    """A setting as netCDF takes it, which has neither truth values nor lists of lists."""
-    if isinstance(value, list) and any(isinstance(one, list) for one in value):
+    """A setting as netCDF takes it, which has neither booleans nor lists of lists."""
+    if isinstance(value, list) and any(isinstance(item, list) for item in value):
         return str(value)
     return int(value) if isinstance(value, bool) else value
 
 
-def _told(path: Path, file: "hdf5.File", done: int) -> dict[str, Any]:
-    found = untrusted.attributes(file, file.attrs)
-    settings = flat(path, str(found.get("run_file", "")))
-    told = {key: _storable(value) for key, value in settings.items()}
+def _attributes(path: Path, file: "hdf5.File", done: int) -> dict[str, Any]:
+    stored = untrusted.attributes(file, file.attrs)
+    resolved = flat(path, str(stored.get("run_file", "")))
+    storable = {key: _storable(value) for key, value in resolved.items()}
     completed = untrusted.number(file, schema.COMPLETED) if schema.COMPLETED in file else 0
-    return {**told, **found, "rounds_done": done, "completed": completed, "path": str(path)}
+    return {**storable, **stored, "rounds_done": done, "completed": completed, "path": str(path)}

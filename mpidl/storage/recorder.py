@@ -1,4 +1,4 @@
-"""Writes one results file in parallel."""
+"""Recorder, which writes one results file in parallel."""
 
 import os
 import time
@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 
 
 class Recorder:
-    """Collective. Keeps rows in memory and writes them into a created file every few rounds.
+    """Collective. Keeps rounds in memory, and writes them into the file every few rounds.
 
     One rank of each node writes for its node, and no other rank waits for it.
 
@@ -27,10 +27,10 @@ class Recorder:
         node: The ranks of this node.
         path: A file that :func:`mpidl.storage.layout.create` made.
         hosts: Device to rank, ``(N,)``.
-        settings: How often rows are written.
+        settings: How often rounds are written.
         parallel: Whether nodes write together (MPI-IO) or rank 0 writes for all.
-        done: How many rounds are in it already, or known elsewhere; the next row follows them.
-        counted: How many of them the file counts.
+        done: Number of rounds that are done; the next round is written behind them.
+        counted: Number of rounds that the file counts.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Recorder:
         self._node, self._writers = node, node.leaders
         here = node.ranks[hosts] == node.ranks[node.comm.rank]
         self._devices = np.flatnonzero(here) if parallel else np.arange(len(hosts))
-        self._rows: list[Mapping[str, Array]] = []
+        self._kept: list[Mapping[str, Array]] = []
         self._done, self._counted = done, max(done, counted)
         self._path = path
         self._written_at = time.monotonic()
@@ -58,37 +58,37 @@ class Recorder:
             self._file = hdf5.File(path, "r+", driver="mpio", comm=self._writers)
         elif not parallel and self._marks:
             self._file = hdf5.File(path, "r+")
-        there = [] if self._file is None else list(self._file["series"])
-        self._series = [key for key in schema.SERIES if key in there]
+        present = [] if self._file is None else list(self._file["series"])
+        self._series = [key for key in schema.SERIES if key in present]
 
     @property
     def overdue(self) -> bool:
-        """Whether this rank writes, and its clock says that rows should be written."""
+        """Whether this rank writes, and its clock says that rounds should be written."""
         late = time.monotonic() - self._written_at > self._seconds
         return self._file is not None and late
 
-    def record(self, row: Mapping[str, Array], now: bool) -> None:
-        """Keep one round; write if due or if ``now``, which every rank says alike.
+    def record(self, series: Mapping[str, Array], now: bool) -> None:
+        """Keep one round; write if that is due, or if ``now``, which is the same on every rank.
 
         Args:
-            row: For each series the values of all devices, ``(N,)`` or ``(N, C)``.
-            now: Write at once.
+            series: For each series the values of all devices, ``(N,)`` or ``(N, C)``.
+            now: Whether to write at once.
         """
         if self._file is None:
             return
-        self._rows.append(row)
-        if now or len(self._rows) >= self._every:
+        self._kept.append(series)
+        if now or len(self._kept) >= self._every:
             self.write()
 
     def write(self) -> None:
-        """Collective on those that write. Write the rows kept so far, then count them."""
-        if self._rows and self._file is not None:
-            rounds = slice(self._done, self._done + len(self._rows))
+        """Collective on the ranks that write. Write the rounds kept so far, then count them."""
+        if self._kept and self._file is not None:
+            rounds = slice(self._done, self._done + len(self._kept))
             for key in self._series:
-                values = np.stack([row[key][self._devices] for row in self._rows])
+                values = np.stack([series[key][self._devices] for series in self._kept])
                 self._write(self._file[f"series/{key}"], rounds, values)
-            self._done += len(self._rows)
-            self._rows.clear()
+            self._done += len(self._kept)
+            self._kept.clear()
             if self._parallel and self._writers is not None:
                 self._writers.Barrier()
             else:
@@ -116,7 +116,7 @@ class Recorder:
             raise RuntimeError(f"{self._path} was removed or replaced while the run wrote it")
 
     def close(self, completed: bool) -> None:
-        """Collective. Write what is left, say whether the run came to its end, close the file."""
+        """Collective. Write the rounds that are left, mark a completed run, and close the file."""
         self.write()
         if completed:
             self._mark(schema.COMPLETED, 1)
@@ -136,7 +136,7 @@ def _inode(path: Path) -> int:
 
 
 def _sync(path: Path) -> None:
-    """Let the disk have the file, before what could replace it is removed."""
+    """Write a file through to the disk, before checkpoints that could replace it are removed."""
     descriptor = os.open(path, os.O_RDWR)
     try:
         os.fsync(descriptor)

@@ -1,9 +1,8 @@
-"""Copies a results file that another program wrote anew, such as h5repack or nccopy, as mpidl does.
+"""Repacked files: results files that another program rewrote, such as h5repack or nccopy.
 
-Such a file has texts and packed pieces where HDF5 follows what it is told without a checksum, and
-may end the process over a damaged one. So this is a process of its own, with limits: ``python -m
-mpidl.storage.repacked FILE COPY`` copies all that a results file has, with exit code 0, or says why
-not.
+HDF5 reads the texts and packed chunks of such a file without a checksum, and may crash over a
+damaged one. So a separate process with limits copies it to a file as mpidl writes it: ``python -m
+mpidl.storage.repacked FILE COPY`` ends with exit code 0, or says why it cannot.
 """
 
 import math
@@ -17,19 +16,19 @@ from mpidl.ranks import hdf5
 from mpidl.storage import schema, untrusted
 
 LARGEST = 2**30
-"""Bytes that all data of a file may take once unpacked, unless the file is larger."""
+"""Most bytes that the data of a file may take unpacked, unless the file itself is larger."""
 
 MEMORY, SECONDS = 2**33, 60
 """Limits of the process: address space, and processor time."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code."""
+    """Run the command and return its exit code."""
     source, target = map(Path, sys.argv[1:] if arguments is None else arguments)
-    for what, limit in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, SECONDS)):
-        _, most = resource.getrlimit(what)
+    for kind, limit in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, SECONDS)):
+        _, most = resource.getrlimit(kind)
         limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
-        resource.setrlimit(what, (limit, most))
+        resource.setrlimit(kind, (limit, most))
 
     def work() -> int:
         with untrusted.unguarded(source) as file:
@@ -40,41 +39,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def copy(path: Path, file: "hdf5.File", target: Path) -> None:
-    """Copy what a results file has, and nothing else that is in it.
+    """Copy the parts of a results file that mpidl knows, and no others.
 
     Args:
         path: The results file.
-        file: The same, open.
-        target: The copy to be.
+        file: The same file, open.
+        target: The path of the copy.
 
     Raises:
-        Fault: If it claims too much.
+        Fault: If its data would be too large unpacked.
     """
-    found = _found(file)
-    size = sum(max(_extent(stored), 1) * stored.dtype.itemsize for stored in found.values())
-    pieces = (math.prod(s.chunks or ()) * s.dtype.itemsize for s in found.values())
+    datasets = _datasets(file)
+    size = sum(max(_extent(stored), 1) * stored.dtype.itemsize for stored in datasets.values())
+    pieces = (math.prod(s.chunks or ()) * s.dtype.itemsize for s in datasets.values())
     claimed = max(size, *pieces)
     if claimed > max(LARGEST, untrusted.size(file)):
         raise Fault(
-            f"{path} was packed by another program and claims to unpack to {claimed:,} bytes, and "
-            f"no more than {LARGEST:,} are unpacked to read it; 'h5repack -L -f NONE -l CONTI "
-            f"{path} COPY' makes a file that is read."
+            f"{path} was packed by another program and claims to unpack to {claimed:,} bytes; at "
+            f"most {LARGEST:,} are unpacked; 'h5repack -L -f NONE -l CONTI "
+            f"{path} COPY' makes a file that can be read."
         )
     with hdf5.File(target, "w", libver=("v108", "v110")) as new:
-        # netCDF's own attributes begin so.
-        told = [key for key in file.attrs if not key.startswith("_")]
-        for key, value in untrusted.attributes(file, told).items():
+        # Attributes of netCDF itself begin with "_".
+        names = [key for key in file.attrs if not key.startswith("_")]
+        for key, value in untrusted.attributes(file, names).items():
             new.attrs[key] = value
-        for name, stored in found.items():
+        for name, stored in datasets.items():
             if hdf5.check_string_dtype(stored.dtype) is None:
                 new.create_dataset(name, data=stored[()])
             else:
                 new.create_dataset(name, data=stored.asstr()[()], dtype=hdf5.string_dtype())
 
 
-def _found(file: "hdf5.File") -> "dict[str, hdf5.Dataset]":
+def _datasets(file: "hdf5.File") -> "dict[str, hdf5.Dataset]":
     """The data sets of a results file and their scales, by name."""
-    found = {
+    datasets = {
         name: untrusted.dataset(file, name)
         for name in (schema.ROUNDS_DONE, schema.COMPLETED)
         if name in file
@@ -86,8 +85,8 @@ def _found(file: "hdf5.File") -> "dict[str, hdf5.Dataset]":
         scales = dict.fromkeys(dim for layout in layouts.values() for dim in layout.dims)
         for key in (*layouts, *scales):
             if key in group:
-                found[f"{name}/{key}"] = untrusted.dataset(group, key)
-    return found
+                datasets[f"{name}/{key}"] = untrusted.dataset(group, key)
+    return datasets
 
 
 def _extent(stored: "hdf5.Dataset") -> int:

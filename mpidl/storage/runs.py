@@ -1,4 +1,4 @@
-"""Results files of many runs: found, told apart, and read when they are asked for."""
+"""Results files of many runs, which are found, named, and read on demand."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 class Study(Mapping[str, "xr.Dataset"]):
-    """The runs of a study: a dataset each, read when it is asked for.
+    """The runs of a study by name, each a dataset that is read on demand.
 
-    ``study["name"]`` reads a run as :func:`mpidl.open` does; ``study.settings`` says in what runs
-    differ. Names are the files', with as much of their folders as tells them apart.
+    ``study["name"]`` reads a run as :func:`mpidl.open` does; ``study.settings`` has the settings
+    in which runs differ. A name is that of the file, with as many of its folders as make it unique.
 
     Args:
-        paths: HDF5 files; of each only the attributes are read now.
+        paths: HDF5 files; only their attributes are read now.
 
     Attributes:
         paths: The results file of each run, by name.
-        skipped: Why each other file is none of the runs, a sentence each.
+        skipped: A sentence for each other file, with the reason why it is left out.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
@@ -52,38 +52,38 @@ class Study(Mapping[str, "xr.Dataset"]):
 
     @cached_property
     def settings(self) -> "pd.DataFrame":
-        """A line for each run and a column for each setting that is not the same in all of them."""
+        """A data frame: a line for each run, a column for each setting in which runs differ."""
         import pandas as pd
 
-        rows = [self._settings[path] for path in self.paths.values()]
-        keys = dict.fromkeys(key for row in rows for key in row if key != "name")
-        differ = [key for key in keys if len({str(row.get(key)) for row in rows}) > 1]
-        columns = {key: [row.get(key) for row in rows] for key in differ}
+        runs = [self._settings[path] for path in self.paths.values()]
+        keys = dict.fromkeys(key for run in runs for key in run if key != "name")
+        differ = [key for key in keys if len({str(run.get(key)) for run in runs}) > 1]
+        columns = {key: [run.get(key) for run in runs] for key in differ}
         return pd.DataFrame(columns, index=pd.Index(list(self), name="run"))
 
 
 def choose(
     settings: Mapping[Path, Mapping[str, Any]], rounds: Mapping[Path, int]
 ) -> tuple[dict[str, Path], list[str]]:
-    """One file for each run, by a name that tells it from all others.
+    """One file for each run, by a unique name.
 
-    A run that was interrupted and begun anew left a file aside: of files in the same folder with
-    the same settings, the run's name among them, and the same graph and data, the one with the most
-    rounds is taken. A file that does not tell graph and data is taken to have those of others.
+    A run that was interrupted and started anew may have left several files. Of files in one folder
+    with the same settings, name, graph and data, the one with the most rounds is taken. A file
+    without digests of graph and data counts as having those of the others.
 
     Args:
-        settings: Of each results file, with its :data:`mpidl.storage.schema.DIGESTS` if it has
-        them.
-        rounds: That are whole in it.
+        settings: Settings of each results file, with its :data:`mpidl.storage.schema.DIGESTS` if
+            it has them.
+        rounds: Number of complete rounds of each results file.
 
     Returns:
-        The files by name, and a sentence for each other one.
+        The files by name, and a sentence for each file that is left out.
     """
     alike: dict[tuple[Path, str], list[list[Path]]] = {}
-    for path, told in settings.items():
-        plain = {key: value for key, value in told.items() if key not in schema.DIGESTS}
+    for path, chosen in settings.items():
+        plain = {key: value for key, value in chosen.items() if key not in schema.DIGESTS}
         groups = alike.setdefault((path.parent, str(plain)), [])
-        same = (g for g in groups if all(_content(told, settings[other]) for other in g))
+        same = (g for g in groups if all(_same_content(chosen, settings[other]) for other in g))
         group = next(same, None)
         if group is None:
             groups.append(group := [])
@@ -97,64 +97,64 @@ def choose(
     return _named(best), sentences
 
 
-def _content(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two runs have the same graph and data, as far as both tell."""
+def _same_content(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Whether two runs have the same digests of graph and data, as far as both have them."""
     return all(
-        one.get(key, other.get(key)) == other.get(key, one.get(key)) for key in schema.DIGESTS
+        first.get(key, second.get(key)) == second.get(key, first.get(key)) for key in schema.DIGESTS
     )
 
 
 def _named(paths: list[Path]) -> dict[str, Path]:
-    """Each path by the shortest of its ends that tells it from all others, without suffix."""
+    """Each path by the shortest of its ends that is unique, without suffix."""
     depth = max((len(path.parts) for path in paths), default=0)
     for parts in range(1, depth + 1):
-        found = {printable("/".join(path.with_suffix("").parts[-parts:])): path for path in paths}
-        if len(found) == len(paths):
-            return found
+        names = {printable("/".join(path.with_suffix("").parts[-parts:])): path for path in paths}
+        if len(names) == len(paths):
+            return names
     return {str(path): path for path in paths}
 
 
 def is_folder(place: Path) -> bool:
-    """Whether a place is a folder, and no file.
+    """Whether a place is a folder rather than a file.
 
     Raises:
-        Fault: If there is nothing of that name, or nobody may look at it.
+        Fault: If it does not exist, or cannot be accessed.
     """
     try:
         if place.stat() and place.is_dir():
             return True
     except OSError as error:
         gone = isinstance(error, FileNotFoundError)
-        what = "it does not exist" if gone else str(error.strerror).lower()
-        raise Fault(f"Cannot read results from {place}: {what}.") from None
+        reason = "it does not exist" if gone else str(error.strerror).lower()
+        raise Fault(f"Cannot read results from {place}: {reason}.") from None
     return False
 
 
 def files(*places: Path) -> list[Path]:
     """The HDF5 files in some folders and below them, in order, and files that are named.
 
-    Each is there once, by whatever ways it can be reached: links are followed, those to a folder
-    too. A folder that may not be read stands for what is in it, so that who reads it is told.
+    Each file is listed once, however many paths lead to it; links are followed, also to folders. A
+    folder that cannot be read is listed itself, so that reading it gives a message.
 
     Raises:
-        Fault: If one of the places is not there.
+        Fault: If one of the places does not exist.
     """
-    found: dict[Path, Path] = {}
+    paths: dict[Path, Path] = {}
     for place in places:
         for path in _below(place) if is_folder(place) else [place]:
-            found.setdefault(path.resolve(), path)
-    return list(found.values())
+            paths.setdefault(path.resolve(), path)
+    return list(paths.values())
 
 
 def _below(folder: Path) -> list[Path]:
     closed: list[Path] = []
     here: list[Path] = []
     seen: set[tuple[int, int]] = set()
-    # What links lead to comes last: it may be a folder above them, or have a place of its own.
+    # Targets of links come last: one may be a folder above, or be reached without a link too.
     begins = [folder]
     for begin in begins:
-        found = os.walk(begin, onerror=lambda error: closed.append(Path(error.filename)))
-        for root, folders, names in found:
+        walk = os.walk(begin, onerror=lambda error: closed.append(Path(error.filename)))
+        for root, folders, names in walk:
             with suppress(OSError):
                 state = os.stat(root)
                 if (state.st_dev, state.st_ino) in seen:
@@ -168,14 +168,14 @@ def _below(folder: Path) -> list[Path]:
 
 
 def open_study(folder: Path | str) -> Study:
-    """Find the runs of a study: all results files in a folder and below it.
+    """Open a study: all results files in a folder and below it.
 
-    Only attributes are read; each run is read when it is asked for.
+    Only attributes are read now; each run is read on demand.
 
     Raises:
         Fault: If there is no such folder, or no results file in it.
     """
-    found = Study(files(Path(folder)))
-    if not found:
+    study = Study(files(Path(folder)))
+    if not study:
         raise Fault(f"{folder} holds no results file of mpidl.")
-    return found
+    return study

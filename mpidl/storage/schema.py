@@ -1,4 +1,4 @@
-"""The layout of a results file: every name, shape and unit, said once, for writer and reader."""
+"""Schema of a results file: the name, shape and unit of each variable, for writer and reader."""
 
 import math
 from collections.abc import Mapping
@@ -7,15 +7,15 @@ from functools import cache
 from types import MappingProxyType
 
 VERSION = 1
-"""Of the layout; a reader refuses a newer one."""
+"""Version of the schema; a reader refuses a newer one."""
 
 
 @dataclass(frozen=True)
 class Variable:
-    """One data set of a results file.
+    """A variable: one data set of a results file.
 
-    ``dims`` name its axes, each of which has a scale in the same group. Unwritten rows hold NaN,
-    or -1 where the type is an integer. The type ``"O"`` is text.
+    ``dims`` name its axes, each of which has a scale in the same group. Rounds that are not written
+    yet hold NaN, or -1 if the type is an integer. The type ``"O"`` is text.
     """
 
     dims: tuple[str, ...]
@@ -44,13 +44,13 @@ SERIES = {
         PER_DEVICE, "end of the round by the clock of the run file's network; 0 without one", "s"
     ),
 }
-"""What is recorded each round for each device, beside the scores below."""
+"""Series, recorded in each round for each device; scores are added below."""
 
 SPECIAL = {
     "mass": Variable(PER_DEVICE, "push-sum's weight of the device, by which its vector is divided"),
     "staleness": Variable(PER_DEVICE, "mixings between begin and end of the training ended here"),
 }
-"""The same, but only where the algorithm tells it."""
+"""Series that are recorded only by algorithms that have them."""
 
 SERIES |= SPECIAL
 
@@ -68,7 +68,7 @@ for _moment, _when in MOMENTS.items():
     )
 
 SCALARS = tuple(key for key, variable in SERIES.items() if variable.dims == PER_DEVICE)
-"""The series with one number a device and round, in order."""
+"""The series with one number per device and round, in order."""
 
 GRAPH = {
     "edges": Variable(("edge", "end"), "source and destination of each link", dtype="i8"),
@@ -103,18 +103,18 @@ PLACEMENT = {
 
 @cache
 def columns(classes: int) -> Mapping[str, slice]:
-    """The columns of each series in a table with a row per device, for C classes."""
-    found: dict[str, slice] = {}
+    """The columns of each series in an array of all series side by side, for C classes."""
+    slices: dict[str, slice] = {}
     start = 0
     for key, variable in SERIES.items():
         stop = start + (classes if variable.dims == PER_CLASS else 1)
-        found[key] = slice(start, stop)
+        slices[key] = slice(start, stop)
         start = stop
-    return MappingProxyType(found)
+    return MappingProxyType(slices)
 
 
 def series_bytes(sizes: Mapping[str, int]) -> int:
-    """Bytes that all series take where their dimensions have these lengths."""
+    """Bytes that all series take, given the lengths of their dimensions."""
     return sum(
         math.prod(sizes[dim] for dim in variable.dims) * int(variable.dtype[1:])
         for variable in SERIES.values()
@@ -124,28 +124,28 @@ def series_bytes(sizes: Mapping[str, int]) -> int:
 GROUPS = {"series": SERIES, "graph": GRAPH, "placement": PLACEMENT}
 
 ROUNDS_DONE = "rounds_done"
-"""Scalar: how many rounds are whole in the file; written after their rows."""
+"""Scalar: number of complete rounds in the file; written after their values."""
 
 COMPLETED = "completed"
-"""Scalar: 1 once the run came to its end."""
+"""Scalar: 1 if the run is completed."""
 
 GRAPH_DIGEST = "graph_sha256"
-"""Attribute: what tells the topology from others, see :func:`mpidl.components.graphs.digest`."""
+"""Attribute: digest of the topology, see :func:`mpidl.components.graphs.digest`."""
 
 DATA_DIGEST = "data_sha256"
-"""Attribute: SHA-256 of the data set's arrays, before any subset is taken."""
+"""Attribute: SHA-256 of the arrays of the data set, before any subset is taken."""
 
 DIGESTS = (GRAPH_DIGEST, DATA_DIGEST)
-"""Attributes that tell runs of the same settings apart."""
+"""Attributes by which runs of the same settings may differ."""
 
 DATA_PUBLISHED = "data_published"
-"""Attribute: whether these are the published ones: ``"yes"``, ``"no"`` or ``"unknown"``."""
+"""Attribute: whether the data is the published data: ``"yes"``, ``"no"`` or ``"unknown"``."""
 
 ACCELERATOR = "accelerator"
-"""Attribute: what computed the run, its driver and libraries, and how many ranks shared one."""
+"""Attribute: the accelerator, its driver and libraries, and the ranks that shared one."""
 
 BATCHED = "batched"
-"""Attribute: whether devices of a rank were trained at once: ``"yes"``, ``"no"`` or on how many."""
+"""Attribute: whether a rank trained its devices at once: ``"yes"``, ``"no"``, or on how many."""
 
 PRECISION = "precision"
-"""Attribute: how models computed, as ``training.precision`` says."""
+"""Attribute: the precision in which models computed, as in ``training.precision``."""

@@ -1,4 +1,4 @@
-"""A results file opened with care: what it claims is checked before anything is done about it."""
+"""Untrusted results files, whose claims are checked before they are used."""
 
 import math
 import os
@@ -22,26 +22,26 @@ BROKEN = (
     *(OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError),
     *(ArithmeticError, NotImplementedError),
 )
-"""What h5py and numpy raise over the contents of a damaged file."""
+"""Errors that h5py and numpy raise on the contents of a damaged file."""
 
 
 PATIENCE = 300.0
-"""Seconds for which the copy of a file that another program wrote anew is waited for."""
+"""Seconds that copying a file may take that another program rewrote."""
 
 
 @contextmanager
 def opened(path: Path) -> "Iterator[hdf5.File]":
-    """A results file, open for reading and known to be one.
+    """A checked results file, open for reading.
 
-    One that another program wrote anew, such as h5repack or nccopy, is copied as mpidl would have
-    written it (:mod:`mpidl.storage.repacked`), and the copy is open.
+    A file that another program rewrote, such as h5repack or nccopy, is copied to a file as mpidl
+    writes it (:mod:`mpidl.storage.repacked`), and the copy is opened.
 
     Raises:
-        Fault: If it is not, or if what is done with it shows that it is damaged.
+        Fault: If it is not a results file, or is found to be damaged while the context uses it.
     """
     if _examine(path):
         with unguarded(path) as file:
-            # netCDF has no attribute that is one value, only lists of one.
+            # netCDF has no scalar attributes, only lists of one value.
             if file.attrs.get_id("schema").shape == ():
                 yield file
                 return
@@ -54,10 +54,10 @@ def opened(path: Path) -> "Iterator[hdf5.File]":
 
 @contextmanager
 def unguarded(path: Path, copy: Path | None = None) -> "Iterator[hdf5.File]":
-    """A results file, or a copy of it, given to HDF5 whatever is in it.
+    """A results file, or a copy of it, opened by HDF5 without a look at its structure.
 
     Raises:
-        Fault: If it is none, or if what is done with it shows that it is damaged.
+        Fault: If it is not a results file, or is found to be damaged while the context uses it.
     """
     try:
         file = hdf5.File(copy or path, "r", locking=False)
@@ -74,40 +74,40 @@ def unguarded(path: Path, copy: Path | None = None) -> "Iterator[hdf5.File]":
 
 
 def _repack(path: Path, copy: Path) -> None:
-    """Let a process of its own copy a file, as HDF5 may end it over a damaged one."""
+    """Let a separate process copy a file, as HDF5 may crash over a damaged one."""
     words = [sys.executable, "-m", "mpidl.storage.repacked", str(path), str(copy)]
     environment = host.unlaunched(os.environ)
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             words, env=environment, capture_output=True, timeout=PATIENCE, check=False
         )
     except subprocess.TimeoutExpired:
         raise _damaged(path, ValueError(f"{PATIENCE:g} s did not unpack it")) from None
-    if done.returncode < 0:
-        name = signal.Signals(-done.returncode).name
-        raise _damaged(path, ValueError(f"HDF5 ended over it ({name})"))
-    if done.returncode:
-        told = done.stderr.decode(errors="replace").splitlines() or [f"{path} is damaged."]
-        raise Fault(told[-1].removeprefix("mpidl: "))
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        raise _damaged(path, ValueError(f"HDF5 crashed over it ({name})"))
+    if process.returncode:
+        lines = process.stderr.decode(errors="replace").splitlines() or [f"{path} is damaged."]
+        raise Fault(lines[-1].removeprefix("mpidl: "))
 
 
 def _damaged(path: Path, error: Exception) -> Fault:
-    told = printable(" ".join(str(error).strip("'\"").split()))
-    return Fault(f"{path} is damaged and cannot be read: {told}.")
+    reason = printable(" ".join(str(error).strip("'\"").split()))
+    return Fault(f"{path} is damaged and cannot be read: {reason}.")
 
 
 def _examine(path: Path) -> bool:
-    """Look at what HDF5 does not check before it is given the file.
+    """Check the parts of a file that HDF5 does not check.
 
     Returns:
-        Whether the structure of the file has checksums, or it is no HDF5 file at all.
+        True if the structure of the file has checksums, or if it is not an HDF5 file.
     """
     try:
         if not path.is_file():
             raise _unreadable(path, OSError())
         with path.open("rb") as file:
-            if untrusted_texts.modern(file):
-                if (size := file.seek(0, os.SEEK_END)) < untrusted_texts.promised(file):
+            if untrusted_texts.has_checksums(file):
+                if (size := file.seek(0, os.SEEK_END)) < untrusted_texts.stated_size(file):
                     raise Fault(f"{path} is truncated: only {size:,} bytes of it are there.")
                 untrusted_texts.check(file)
                 return True
@@ -129,8 +129,8 @@ def _unreadable(path: Path, error: OSError) -> Fault:
         kind = path.stat().st_mode
     except OSError as problem:
         gone = isinstance(problem, FileNotFoundError)
-        what = "it does not exist" if gone else str(problem.strerror).lower()
-        return Fault(f"Cannot read results from {path}: {what}.")
+        reason = "it does not exist" if gone else str(problem.strerror).lower()
+        return Fault(f"Cannot read results from {path}: {reason}.")
     if not os.access(path, os.R_OK):
         return Fault(f"Cannot read results from {path}: permission denied.")
     if not stat.S_ISREG(kind):
@@ -146,45 +146,45 @@ def _check(path: Path, file: "hdf5.File") -> None:
     version = attributes(file, ["schema"]).get("schema")
     if not isinstance(version, int) or version > schema.VERSION:
         raise Fault(
-            f"{path} has schema {shown(version)}, and this mpidl reads schemas up to "
-            f"{schema.VERSION}: take a newer mpidl."
+            f"{path} has schema {shown(version)}, and this version of mpidl reads schemas up to "
+            f"{schema.VERSION}: use a newer version."
         )
 
 
 def number(file: "hdf5.File", name: str) -> int:
-    """A data set that is one whole number."""
+    """The integer in a scalar data set."""
     stored = dataset(file, name)
     if stored.shape != () or stored.dtype.kind not in "iu":
-        raise ValueError(f"{name} is not one whole number")
+        raise ValueError(f"{name} is not one integer")
     return int(stored[()])
 
 
 def dataset(group: "hdf5.Group", name: str) -> "hdf5.Dataset":
-    """A data set that lies in this file, whole."""
+    """A data set whose data is all in this file."""
     link = group.get(name, getlink=True)
     stored = group[name] if isinstance(link, hdf5.HardLink) else None
     if not isinstance(stored, hdf5.Dataset):
         raise ValueError(f"{name} is no data set of this file")
-    how = stored.id.get_create_plist()
-    own = hdf5.h5d.COMPACT, hdf5.h5d.CONTIGUOUS, hdf5.h5d.CHUNKED
-    if how.get_layout() not in own or how.get_external_count():
-        raise ValueError(f"{name} is kept outside this file")
+    properties = stored.id.get_create_plist()
+    layouts = hdf5.h5d.COMPACT, hdf5.h5d.CONTIGUOUS, hdf5.h5d.CHUNKED
+    if properties.get_layout() not in layouts or properties.get_external_count():
+        raise ValueError(f"{name} is stored outside this file")
     return stored
 
 
 def group(file: "hdf5.File", name: str) -> "hdf5.Group":
-    """A group that lies in this file."""
+    """A group that is in this file."""
     link = file.get(name, getlink=True)
-    found = file[name] if isinstance(link, hdf5.HardLink) else None
-    if not isinstance(found, hdf5.Group):
+    member = file[name] if isinstance(link, hdf5.HardLink) else None
+    if not isinstance(member, hdf5.Group):
         raise ValueError(f"{name} is no group of this file")
-    return found
+    return member
 
 
 def check_size(path: Path, stored: "hdf5.Dataset", dims: int, room: int) -> None:
-    """Refuse what claims more than the file can hold, before memory is taken for it."""
-    piece = math.prod(stored.chunks or ()) * stored.dtype.itemsize
-    if stored.ndim != dims or max(stored.nbytes, piece) > room:
+    """Refuse a data set that claims more than the file can hold, before memory is allocated."""
+    chunk = math.prod(stored.chunks or ()) * stored.dtype.itemsize
+    if stored.ndim != dims or max(stored.nbytes, chunk) > room:
         raise Fault(
             f"{path} is damaged: {stored.name} claims the shape {stored.shape} in a file of "
             f"{room:,} bytes."
@@ -192,14 +192,14 @@ def check_size(path: Path, stored: "hdf5.Dataset", dims: int, room: int) -> None
 
 
 def size(file: "hdf5.File") -> int:
-    """Bytes of an open file, which may be the copy of another one."""
+    """Bytes of an open file, or of the copy that was opened in its place."""
     return os.stat(file.filename).st_size
 
 
 def attributes(file: "hdf5.File", names: Iterable[str]) -> dict[str, Any]:
-    """Attributes of a file that are one number or one text each; others are none of mpidl's."""
+    """Attributes that are one number or one text each; others are not mpidl's and left out."""
     room = size(file)
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name in names:
         stored = hdf5.h5a.open(file.id, name.encode("utf-8", "surrogateescape"))
         text = hdf5.check_string_dtype(stored.dtype) is not None
@@ -215,8 +215,8 @@ def attributes(file: "hdf5.File", names: Iterable[str]) -> dict[str, Any]:
             room -= len(value)
             if room < 0:
                 raise ValueError("its attributes claim more than it holds")
-        found[printable(name)] = value
-    return found
+        values[printable(name)] = value
+    return values
 
 
 def _plain(value: Any) -> Any:

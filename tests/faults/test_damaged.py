@@ -95,9 +95,9 @@ def flip_at(path, place):
 
 def flip_used(path):
     """Turn around a bit in the middle of the largest array."""
-    from mpidl.storage.checkpoint import sealed
+    from mpidl.storage.checkpoint import heads
 
-    head = sealed.read(path)
+    head = heads.read(path)
     slab = max(head.saved.values(), key=lambda slab: slab.end(1) - slab.start)
     flip_at(path, (slab.start + slab.end(1)) // 2)
 

@@ -36,7 +36,7 @@ with atheris.instrument_imports(include=["mpidl", "tomllib", "gzip", "networkx.r
     from mpidl.report import figures, page, products, summary, terminal
     from mpidl.report.shelf import Shelf
     from mpidl.storage import reader
-    from mpidl.storage.checkpoint import sealed
+    from mpidl.storage.checkpoint import heads, sealed
     from tests.fuzz import crafted
 
 figures.of_run = figures.of_runs = lambda _: iter(())
@@ -114,15 +114,15 @@ def _checkpoint(path: Path) -> None:
         line = f"mpidl checkpoint 1 {zlib.crc32(head):08x} {len(head)}".encode()
     path.write_bytes(line + b"\n" + head + b"\0" + data)
     try:
-        found = sealed.read(path)
+        found = heads.read(path)
         for device in range(min(found.devices, 5)):
             sealed.load(path, found, [device])
-    except sealed.Damaged:
+    except heads.Damaged:
         pass
 
 
 def _checkpoint_seeds() -> Iterator[bytes]:
-    story = sealed.Story(
+    story = heads.Story(
         run_file="a = 1", origin={"graph": 1}, started="now", resumed=[1], mpidl="1", commit=""
     )
     arrays = {"vector": np.ones(3, np.float32), "steps": np.array(2), "rows": np.ones((2, 2))}

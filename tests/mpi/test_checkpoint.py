@@ -270,7 +270,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_it_taken(
     assert start("parts", *settings, resume="") == 0
     err = capfd.readouterr().err
     if comm.rank == 0:
-        told = "has a damaged vector of device 0; the one before it is looked for."
+        told = "has a damaged vector of device 0; the checkpoint before it is tried."
         assert err == f"mpidl: {newest} {told}\n"
         equal(shared_path / "whole", shared_path / "parts")
         with h5py.File(shared_path / "parts/run.h5") as file:

@@ -16,7 +16,7 @@ from mpidl.exchange import BACKENDS
 from mpidl.ranks.node import Node
 from mpidl.ranks.world import Comm
 from mpidl.run import build, rounds
-from mpidl.storage.row import Row
+from mpidl.storage.round_values import RoundValues
 
 Array = npt.NDArray[np.float64]
 Gradient = Callable[[int, Array, int], Array]
@@ -134,10 +134,10 @@ def run(
     return Course(made, looks, models["model"], told, memory)
 
 
-def _rounds(parts: Any, count: int, looks: Sequence[int]) -> Iterator[Row]:
+def _rounds(parts: Any, count: int, looks: Sequence[int]) -> Iterator[RoundValues]:
     """Run all rounds; the row of each after which somebody looks."""
     halves = {"train": rounds.train, "exchange": rounds.exchange}
-    row = Row(list(parts.devices), 1, lambda: 0.0)
+    row = RoundValues(list(parts.devices), 1, lambda: 0.0)
     for done in range(count + 1):
         if done:
             row.clear()
@@ -149,7 +149,7 @@ def _rounds(parts: Any, count: int, looks: Sequence[int]) -> Iterator[Row]:
             yield row
 
 
-def _look(parts: Any, row: Row) -> tuple[dict[str, dict[int, Array]], ...]:
+def _look(parts: Any, row: RoundValues) -> tuple[dict[str, dict[int, Array]], ...]:
     """Copies of models, recorded numbers and memory of this rank's devices: ``{key: {device}}``."""
     models = {number: learner.vector.numpy().copy() for number, learner in parts.devices.items()}
     told = {key: dict(zip(parts.devices, row[key].copy(), strict=True)) for key in _TOLD}

@@ -13,7 +13,7 @@ import pytest
 from mpidl import plan
 from mpidl.config import resolved
 from mpidl.config.faults import Fault
-from mpidl.storage import layout, reader, runs, schema, untrusted_texts
+from mpidl.storage import reader, results_file, runs, schema, untrusted_texts
 
 GOLDEN = Path(__file__).parents[1] / "golden" / f"schema-{schema.VERSION}.h5"
 COLLECTION = GOLDEN.read_bytes().index(untrusted_texts.COLLECTION)
@@ -139,7 +139,7 @@ def test_other_types_are_refused(golden: Path, kind: object) -> None:
     assert "holds" in refused(golden)
     shutil.copy(GOLDEN, golden)
     replace(golden, "rounds_done", dtype=kind, chunks=None)
-    assert "rounds_done is not one whole number" in refused(golden)
+    assert "rounds_done is not one integer" in refused(golden)
 
 
 def outside(path: Path, folder: Path) -> dict[str, object]:
@@ -169,7 +169,7 @@ def test_nothing_leads_out_of_a_file(golden: Path, tmp_path: Path, way: str) -> 
         else:
             file["placement/rank"] = how
     told = refused(golden)
-    assert "rank is no data set of this file" in told or "rank is kept outside this file" in told
+    assert "rank is no data set of this file" in told or "rank is stored outside this file" in told
     with h5py.File(golden, "r+") as file:
         del file["graph"]
         file["graph"] = h5py.ExternalLink(GOLDEN, "/graph")
@@ -255,12 +255,12 @@ def test_another_hdf5_file_is_none_of_mpidl(tmp_path: Path) -> None:
 
 
 def test_completed(golden: Path) -> None:
-    assert layout.told(golden)[2]
+    assert results_file.status(golden)[2]
     with h5py.File(golden, "r+") as file:
         file[schema.COMPLETED][()] = 0
-    assert not layout.told(golden)[2]
+    assert not results_file.status(golden)[2]
     with pytest.raises(Fault, match="does not exist"):
-        layout.told(golden.with_name("none.h5"))
+        results_file.status(golden.with_name("none.h5"))
 
 
 RUN = 'name = "a"\n[data]\nname = "d"\n[strategy]\nname = "s"\n[training]\nrounds = 4\nepochs = 1\n'

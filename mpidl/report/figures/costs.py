@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from mpidl.report import style
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures.picture import Picture, blank
-from mpidl.storage import row
+from mpidl.storage.round_values import SECONDS, by_rank, spent
 
 Array = npt.NDArray[Any]
 
@@ -22,15 +22,15 @@ def seconds(run: xr.Dataset) -> Picture | None:
     """Where the time went, by round and by rank."""
     ranks = run["rank"].to_numpy()
     series = {
-        phase: run[f"{row.SECONDS}{phase}"].to_numpy()
+        phase: run[f"{SECONDS}{phase}"].to_numpy()
         for phase in style.PHASES
-        if f"{row.SECONDS}{phase}" in run and run.sizes["round"]
+        if f"{SECONDS}{phase}" in run and run.sizes["round"]
     }
     series = {phase: values for phase, values in series.items() if np.nansum(values) > 0}
     if not series:
         return None
-    each = {phase: np.nan_to_num(row.by_rank(values, ranks)) for phase, values in series.items()}
-    whole = row.spent({f"{row.SECONDS}{phase}": v for phase, v in series.items()}, ranks)
+    each = {phase: np.nan_to_num(by_rank(values, ranks)) for phase, values in series.items()}
+    whole = spent({f"{SECONDS}{phase}": v for phase, v in series.items()}, ranks)
     figure = blank(style.HALF, 3.0)
     upper, lower = figure.subplots(2, 1)
     _stack(upper, whole, first=1)

@@ -1,7 +1,7 @@
-"""The full state of a run, saved and found again so that the continued run is the same run."""
+"""Checkpoints: the full state of a run, from which a run goes on as if it had not stopped."""
 
-from mpidl.storage.checkpoint.finder import Found, discard, find, folder, folder_in
+from mpidl.storage.checkpoint.finder import LoadedCheckpoint, discard, find, folder, folder_in
+from mpidl.storage.checkpoint.heads import Story
 from mpidl.storage.checkpoint.saver import Saver
-from mpidl.storage.checkpoint.sealed import Story
 
-__all__ = ["Found", "Saver", "Story", "discard", "find", "folder", "folder_in"]
+__all__ = ["LoadedCheckpoint", "Saver", "Story", "discard", "find", "folder", "folder_in"]

@@ -1,4 +1,4 @@
-"""The finder of a run's checkpoints, and of the newest that is whole."""
+"""Finder of the newest complete checkpoint of a run."""
 
 import os
 import shutil
@@ -12,8 +12,9 @@ import numpy as np
 
 from mpidl.config.faults import Fault
 from mpidl.ranks.world import Comm
-from mpidl.storage.checkpoint import sealed
-from mpidl.storage.checkpoint.sealed import Array, Damaged, Head
+from mpidl.storage.checkpoint import heads, sealed
+from mpidl.storage.checkpoint.heads import Damaged, Head
+from mpidl.storage.checkpoint.sealed import Array
 
 SUFFIX, DRAFT = ".checkpoints", ".writing"
 
@@ -24,14 +25,15 @@ def folder(results: Path) -> Path:
 
 
 def folder_in(where: str, results: Path) -> Path:
-    """The folder of a run's checkpoints: that beside its results file, or one that was named.
+    """The folder of a run's checkpoints: beside its results file, or the one that a user names.
 
     Args:
-        where: Such a folder, or that of a results file of this name; empty for that beside.
+        where: A folder of checkpoints, or the folder of a results file of this name; empty for the
+            folder beside the results file.
         results: The results file.
 
     Raises:
-        Fault: If what was named is no folder.
+        Fault: If ``where`` is not a folder.
     """
     if not where:
         return folder(results)
@@ -44,26 +46,26 @@ def folder_in(where: str, results: Path) -> Path:
 
 
 def path(folder: Path, round_: int) -> Path:
-    """The checkpoint after so many rounds."""
+    """The path of the checkpoint after a number of rounds."""
     return folder / f"{round_:08}.hdf5"
 
 
 def draft(folder: Path, round_: int) -> Path:
-    """What it is called until it is whole."""
+    """The path of a checkpoint until it is complete."""
     return folder / f".{path(folder, round_).name}{DRAFT}"
 
 
 def newest_first(folder: Path) -> list[Path]:
-    """All checkpoints in a folder."""
-    found = [p for p in folder.glob("*.hdf5") if p.stem.isdigit() and not p.is_symlink()]
-    return sorted(found, key=lambda p: int(p.stem), reverse=True)
+    """All checkpoints in a folder, the newest first."""
+    paths = [p for p in folder.glob("*.hdf5") if p.stem.isdigit() and not p.is_symlink()]
+    return sorted(paths, key=lambda p: int(p.stem), reverse=True)
 
 
 def sync(folder: Path) -> None:
-    """Let the disk have the names in a folder."""
+    """Write the names in a folder through to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        # Some parallel file systems cannot, as they need not.
+        # Some parallel file systems cannot do this, and do not need it.
         with suppress(OSError):
             os.fsync(descriptor)
     finally:
@@ -71,24 +73,24 @@ def sync(folder: Path) -> None:
 
 
 def discard(results: Path, final: bool) -> None:
-    """Remove all checkpoints of a run that has come to its end, unless they are wanted."""
+    """Remove all checkpoints of a completed run, unless the final one is wanted."""
     if not final:
         shutil.rmtree(folder(results), ignore_errors=True)
 
 
 def tidy(folder: Path) -> None:
-    """Remove what nobody finished writing."""
+    """Remove incomplete checkpoints."""
     for left in folder.glob(f".*{DRAFT}"):
         left.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
-class Found:
-    """A whole checkpoint.
+class LoadedCheckpoint:
+    """A complete checkpoint, of which this rank's part is loaded.
 
     Attributes:
         path: The file.
-        head: What it says of itself.
+        head: Its head.
         state: The arrays of each device of this rank, by name.
     """
 
@@ -100,14 +102,14 @@ class Found:
         """An array of all devices, ``(N, ...)``, read from the file.
 
         Raises:
-            Damaged: If it cannot be read any more.
+            Damaged: If it can no longer be read.
         """
         loaded = sealed.load(self.path, self.head, range(self.head.devices), name)
         return np.stack([arrays[name] for arrays in loaded])
 
 
-def find(comm: Comm, where: Path, own: Sequence[int], devices: int) -> Found | None:
-    """Collective. The newest checkpoint in a folder that is whole; damaged ones are told.
+def find(comm: Comm, where: Path, own: Sequence[int], devices: int) -> LoadedCheckpoint | None:
+    """Collective. The newest complete checkpoint in a folder; damaged ones are reported.
 
     Args:
         comm: All ranks.
@@ -116,26 +118,28 @@ def find(comm: Comm, where: Path, own: Sequence[int], devices: int) -> Found | N
         devices: N.
 
     Raises:
-        Fault: If the newest one is of a run with another number of devices.
+        Fault: If it is of a run with another number of devices.
     """
     names = comm.bcast(newest_first(where) if comm.rank == 0 else None)
     for name in names:
-        found, trouble = None, ""
+        loaded, trouble = None, ""
         try:
-            head = sealed.read(name)
+            head = heads.read(name)
             if head.devices == devices:
-                found = Found(name, head, dict(zip(own, sealed.load(name, head, own), strict=True)))
+                loaded = LoadedCheckpoint(
+                    name, head, dict(zip(own, sealed.load(name, head, own), strict=True))
+                )
         except Damaged as damage:
             trouble = str(damage)
-        troubles = [told for told in comm.allgather(trouble) if told]
-        if not troubles and found is None:
+        troubles = [reason for reason in comm.allgather(trouble) if reason]
+        if not troubles and loaded is None:
             raise Fault(
                 f"{name} is a checkpoint of another number of devices than {devices}; give the "
-                "run file that it was made with."
+                "run file of its run."
             )
         if not troubles:
-            return found
+            return loaded
         if comm.rank == 0:
-            told = f"mpidl: {name} {troubles[0]}; the one before it is looked for."
-            print(told, file=sys.stderr, flush=True)
+            warning = f"mpidl: {name} {troubles[0]}; the checkpoint before it is tried."
+            print(warning, file=sys.stderr, flush=True)
     return None

@@ -1,4 +1,4 @@
-"""Saves the state of a run every so many rounds or minutes, from a copy, while its rounds go on."""
+"""Saver of checkpoints, every few rounds or minutes, which writes while rounds go on."""
 
 import os
 import threading
@@ -15,10 +15,11 @@ from mpidl.ranks import watchdog
 from mpidl.ranks.world import Comm
 from mpidl.storage import layout
 from mpidl.storage.checkpoint import finder, sealed
-from mpidl.storage.checkpoint.sealed import Array, Head, Story
+from mpidl.storage.checkpoint.heads import Head, Story
+from mpidl.storage.checkpoint.sealed import Array
 
 IDLE, WRITING, WRITTEN, FAILED = range(4)
-"""How far a rank is with its part of a checkpoint."""
+"""States of a rank's part of a checkpoint."""
 
 State = Mapping[int, Mapping[str, Array]]
 
@@ -26,15 +27,15 @@ State = Mapping[int, Mapping[str, Array]]
 class Saver:
     """Collective. Writes checkpoints of one run beside its results file, and keeps the newest.
 
-    Each rank copies its devices' state and goes on with the run, while a thread of its own writes
-    the copy. A checkpoint gets its name when all ranks have written and the disk has all of it;
-    only then older ones are removed.
+    Each rank copies its devices' state and goes on with the run, while a thread writes the copy.
+    A checkpoint gets its name when all ranks have written it to the disk; only then older ones are
+    removed.
 
     Args:
         comm: All ranks.
         path: The results file; checkpoints are in a folder beside it.
-        settings: Those of the run file.
-        story: What run this is; other ranks than 0 need not know.
+        settings: The settings of the run file.
+        story: Description of the run, needed on rank 0 only.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Saver:
         self.state, self.trouble = IDLE, ""
         self.seconds = 0.0
         if comm.rank == 0:
-            # What a run that was killed had not finished.
+            # A run that was killed may have left an incomplete one.
             with suppress(OSError):
                 finder.tidy(self.folder)
 
@@ -61,26 +62,26 @@ class Saver:
         return minutes > 0 and time.monotonic() - self._saved_at > 60 * minutes
 
     def due(self, done: int) -> bool:
-        """Whether the state is to be saved after so many rounds."""
+        """Whether the state is to be saved after a number of rounds."""
         return self._settings.every > 0 and done % self._settings.every == 0
 
     def begin(self, done: int, capture: Callable[[], State], wait: bool = False) -> bool:
-        """Collective. Save the state after so many rounds; False if that failed.
+        """Collective. Save the state after a number of rounds; False if that failed.
 
-        Where an earlier state is still being written, this one is left out.
+        If an earlier state is still being written, this state is skipped.
 
         Args:
-            done: How many rounds are done.
+            done: Number of rounds that are done.
             capture: Copies the state of this rank's devices.
-            wait: Leave nothing out, and return when it is on the disk.
+            wait: Whether to skip nothing, and to return when the state is on the disk.
         """
         if self._busy and not (wait and self.finish()):
             return not wait
         with watchdog.working("checkpointing"):
             started = time.monotonic()
             state = capture()
-            made = self._lay_out(done, self._forms(state))
-        head: Head | str = self._comm.bcast(made)
+            prepared = self._lay_out(done, self._forms(state))
+        head: Head | str = self._comm.bcast(prepared)
         self._round, self._saved_at, self._busy = done, started, True
         if isinstance(head, str):
             self.state, self.trouble = FAILED, head
@@ -91,10 +92,10 @@ class Saver:
         return self.finish() if wait else True
 
     def _forms(self, state: State) -> list[sealed.Forms]:
-        """Collective. The shapes and types of all devices' arrays, on rank 0; elsewhere none."""
+        """Collective. The shapes and types of all devices' arrays, on rank 0; empty on others."""
         own = {device: sealed.forms(arrays) for device, arrays in state.items()}
-        found = self._comm.gather(own) or []
-        everyone = {device: forms for rank in found for device, forms in rank.items()}
+        gathered = self._comm.gather(own) or []
+        everyone = {device: forms for rank in gathered for device, forms in rank.items()}
         return [everyone[device] for device in sorted(everyone)]
 
     def _lay_out(self, done: int, forms: list[sealed.Forms]) -> Head | str | None:
@@ -104,14 +105,14 @@ class Saver:
             return self.trouble
         draft = finder.draft(self.folder, done)
         try:
-            # Where the folder of the results is gone, there is nobody to save for.
+            # The parents are not made: without the folder of the results there is nothing to save.
             self.folder.mkdir(exist_ok=True)
             draft.unlink(missing_ok=True)
             return sealed.lay_out(draft, self._story, done, forms)
         except OSError as error:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
-            return _told(error, self.folder)
+            return _message(error, self.folder)
 
     def _write(self, head: Head, state: State) -> None:
         started = time.monotonic()
@@ -124,20 +125,20 @@ class Saver:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            self.trouble, self.state = _told(error, self.folder), FAILED
+            self.trouble, self.state = _message(error, self.folder), FAILED
         else:
             self.seconds, self.state = time.monotonic() - started, WRITTEN
 
     def settle(self, states: npt.ArrayLike) -> bool:
-        """Give the checkpoint its name if all have written it; whether nobody failed.
+        """Give the checkpoint its name if all ranks have written it; return whether no rank failed.
 
         Args:
             states: The :attr:`state` of all ranks, in any order, the same on each.
         """
-        found = np.asarray(states)
-        if (found == FAILED).any():
+        all_states = np.asarray(states)
+        if (all_states == FAILED).any():
             return False
-        if not (found == WRITTEN).all():
+        if not (all_states == WRITTEN).all():
             return True
         self._join()
         self.state, self._busy = IDLE, False
@@ -145,13 +146,13 @@ class Saver:
             try:
                 self._publish()
             except OSError as error:
-                self.state, self.trouble = FAILED, _told(error, self.folder)
+                self.state, self.trouble = FAILED, _message(error, self.folder)
         return True
 
     def _publish(self) -> None:
         os.replace(finder.draft(self.folder, self._round), finder.path(self.folder, self._round))
         finder.sync(self.folder)
-        # To free what large files take is work for the file system, for which no round waits.
+        # Removing large files takes time, and no round waits for it.
         self._pruner = threading.Thread(target=self._prune, daemon=True)
         self._pruner.start()
 
@@ -161,23 +162,23 @@ class Saver:
                 old.unlink()
 
     def finish(self) -> bool:
-        """Collective. Wait until what is being written is on the disk; False if that failed."""
+        """Collective. Wait until the last checkpoint is on the disk; False if that failed."""
         with watchdog.working("checkpointing"):
             self._join()
         self.settle(self._comm.allgather(self.state))
         return FAILED not in self._comm.allgather(self.state)
 
     def end(self, done: int, capture: Callable[[], State]) -> bool:
-        """Collective. Finish after the last round; False if a state that is wanted is not saved."""
+        """Collective. Finish after the last round; False if a final checkpoint is not saved."""
         finished = self.finish()
         if not self._settings.final:
             return True
         return finished and (self._round == done or self.begin(done, capture, wait=True))
 
     def give_up(self) -> str:
-        """Collective. Forget what could not be written; what went wrong."""
+        """Collective. Drop the checkpoint that could not be written, and return the reason."""
         self._join()
-        troubles: list[str] = [told for told in self._comm.allgather(self.trouble) if told]
+        troubles: list[str] = [trouble for trouble in self._comm.allgather(self.trouble) if trouble]
         if self._comm.rank == 0:
             with suppress(OSError):
                 finder.tidy(self.folder)
@@ -189,7 +190,7 @@ class Saver:
             self._pruner.join()
 
     def discard(self) -> None:
-        """Remove all checkpoints, when the run has come to its end, unless they are wanted."""
+        """Remove all checkpoints of the completed run, unless the final one is wanted."""
         self.close()
         if self._comm.rank == 0:
             finder.discard(self._path, self._settings.final)
@@ -200,5 +201,5 @@ class Saver:
             self._thread = None
 
 
-def _told(error: OSError, folder: Path) -> str:
-    return f"{error.filename or folder}: {layout.why(error)}"
+def _message(error: OSError, folder: Path) -> str:
+    return f"{error.filename or folder}: {layout.reason(error)}"

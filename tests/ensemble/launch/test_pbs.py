@@ -13,7 +13,7 @@ from mpi4py import MPI
 import pytest
 
 from mpidl.ranks import host
-from mpidl.storage import layout
+from mpidl.storage import results_file
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 ROOT = Path(__file__).parents[3]
@@ -52,7 +52,7 @@ def test_a_run_comes_to_its_results(pbs, site, cores, variables):
     assert ended.stdout.strip() == "1.pbs", ended.stderr
     ((code, log),) = queue.work_off()
     assert code == 0, log
-    assert layout.completed(queue.checkout / "results/small.h5")
+    assert results_file.completed(queue.checkout / "results/small.h5")
     assert f"$ mpiexec {cores.format(host=host.name())} --envall --line-buffer" in log
     assert "mpidl: job        1.pbs, 1 nodes, 00:59:" in log
     assert re.search(r"mpidl: modules +(frameworks|conda)/2026", log)

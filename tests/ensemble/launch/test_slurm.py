@@ -10,7 +10,7 @@ from mpi4py import MPI
 
 import pytest
 
-from mpidl.storage import layout
+from mpidl.storage import results_file
 
 LIMIT = 180.0
 """Seconds after which a job hangs, on however busy a machine."""
@@ -80,7 +80,7 @@ def test_a_run_on_two_nodes_by_srun_comes_to_its_results(slurm, checkout):
     job = Job(slurm, checkout, *words, MPIDL_SITE="own.toml")
     job.wait_for(Job.ended)
     assert job.state() == {"JobState": "COMPLETED", "ExitCode": "0:0"}, job.text()
-    assert layout.completed(checkout / "results/small.h5")
+    assert results_file.completed(checkout / "results/small.h5")
     assert "$ srun --overlap --nodes 2 --ntasks 3 --nodelist n1,n1,n2" in job.text()
     assert f"{job.number}, 2 nodes, 00:09:" in job.text()
 

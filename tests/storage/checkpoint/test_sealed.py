@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from mpidl.storage.checkpoint import sealed
-from mpidl.storage.checkpoint.sealed import Damaged, Story
+from mpidl.storage.checkpoint import heads, sealed
+from mpidl.storage.checkpoint.heads import Damaged, Story
 
 STORY = Story(
     run_file="name = 'a'\n", origin={"graph": 7}, started="now", resumed=[3], mpidl="1", commit=""
@@ -41,11 +41,11 @@ def path(tmp_path):
 
 
 def loaded(path):
-    return sealed.load(path, sealed.read(path), range(DEVICES))
+    return sealed.load(path, heads.read(path), range(DEVICES))
 
 
 def test_what_was_written_comes_back(path):
-    head = sealed.read(path)
+    head = heads.read(path)
     assert (head.story, head.round, head.devices) == (STORY, 4, DEVICES)
     for device, arrays in enumerate(loaded(path)):
         for name, want in state(device).items():
@@ -67,7 +67,7 @@ def test_it_is_an_hdf5_file_that_others_read(path):
 def test_a_long_story_has_room(tmp_path):
     long = STORY.model_copy(update={"run_file": "# é\n" * 5000})
     head = sealed.lay_out(tmp_path / "a", long, 1, [sealed.forms(state(0))])
-    assert sealed.read(tmp_path / "a") == head
+    assert heads.read(tmp_path / "a") == head
     assert head.story == long
 
 
@@ -150,20 +150,20 @@ def test_a_forged_head_is_damaged_and_costs_nothing(path, changes):
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "is no checkpoint"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(5000), "is no checkpoint"),
+        (b"", "is not a checkpoint"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(5000), "is not a checkpoint"),
         (b"mpidl checkpoint 3 00000000 10\n" + bytes(10), "is of layout 3; this version reads 2"),
         (b"mpidl checkpoint 2 00000000 99999999\n{}", "has a damaged head"),
-        (b"mpidl checkpoint 2 a3a6bf43 2\n{}", "has a head that makes no sense"),
-        (b"x" * 10**6, "is no checkpoint"),
+        (b"mpidl checkpoint 2 a3a6bf43 2\n{}", "has an invalid head"),
+        (b"x" * 10**6, "is not a checkpoint"),
     ],
 )
 def test_a_foreign_file_is_told(tmp_path, content, why):
     path = tmp_path / "00000001.hdf5"
     path.write_bytes(content)
     with pytest.raises(Damaged, match=why):
-        sealed.read(path)
+        heads.read(path)
     with pytest.raises(Damaged, match="cannot be read: Is a directory"):
-        sealed.read(tmp_path)
+        heads.read(tmp_path)
     with pytest.raises(Damaged, match="cannot be read: No such file"):
-        sealed.read(tmp_path / "gone")
+        heads.read(tmp_path / "gone")
