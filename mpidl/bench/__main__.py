@@ -17,7 +17,7 @@ if __name__ == "__main__":
 from mpidl.config import version
 from mpidl.config.faults import Fault, Parser
 from mpidl.exchange import kernels
-from mpidl.ranks import accelerators, hdf5, host, world
+from mpidl.ranks import accelerators, hdf5, host, mpi_library, world
 from mpidl.ranks.world import Comm
 from mpidl.run import provenance
 from mpidl.run.hardware import describe
@@ -142,7 +142,7 @@ def wake(comm: Comm, wanted: str) -> tuple["torch.device", float]:
     began = time.monotonic()
     with world.agreed(comm):
         hardware = accelerators.choose(inner, wanted)
-    accelerators.alike(comm, hardware.type)
+    accelerators.common_kind(comm, hardware.type)
     torch.ones(1, device=hardware)
     accelerators.settle(hardware)
     inner.Free()
@@ -158,7 +158,7 @@ def machine(ranks: int, hardware: "torch.device") -> dict[str, object]:
         "commit": version.commit()[:10] or "unknown",
         "ranks": ranks,
         "cores": host.cores(),
-        "mpi": world.library(),
+        "mpi": mpi_library.version(),
         "waiting": provenance.waiting(),
         "torch": str(torch.__version__),
         "kernel": kernels.used(hardware),

@@ -14,7 +14,7 @@ import torch
 from mpidl import plan
 from mpidl.bench import clock
 from mpidl.devices import data
-from mpidl.ranks import host, world
+from mpidl.ranks import host, mpi_library, world
 from mpidl.ranks.accelerators import settle
 from mpidl.ranks.world import Comm
 from mpidl.run import build, rounds
@@ -74,7 +74,7 @@ def _rounds(
 
     with tempfile.TemporaryDirectory() as folder:
         path = comm.bcast(Path(folder) / "bench.h5")
-        with build.parts(comm, made, stock, path, world.check_hdf5()) as parts:
+        with build.parts(comm, made, stock, path, mpi_library.check_hdf5()) as parts:
             rounds.run_rounds(replace(parts, timer=timer), watch, lambda _: None)
             parts.recorder.close(completed=True)
     return [float(seconds) for seconds in np.diff(stamps)], worked[1:]

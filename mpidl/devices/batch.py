@@ -254,7 +254,7 @@ class Batch:
             while start < len(samples):
                 size = self._at_once(evaluation)
                 place = slice(start, min(start + size, len(samples)))
-                grown = accelerators.grown(self._hardware, partial(count, place))
+                grown = accelerators.memory_growth(self._hardware, partial(count, place))
                 self._taken = max(self._taken, grown // (place.stop - start))
                 start = place.stop
         return dict(zip(self._rows, tally.scores(len(samples), evaluation), strict=True))

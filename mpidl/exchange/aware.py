@@ -7,7 +7,7 @@ from torch import Tensor
 from mpidl.config.faults import Fault
 from mpidl.exchange import Wiring, marks
 from mpidl.exchange.memory import Buffers
-from mpidl.ranks.world import supports, takes
+from mpidl.ranks.mpi_library import supports, takes
 
 
 def connect(

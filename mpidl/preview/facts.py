@@ -72,7 +72,7 @@ def of_run(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, An
             i: {int(j): float(w) for j, w in zip(*row, strict=True)} for i, row in rows.items()
         }
     kind = accelerators.chosen(plan.file.training.accelerator)
-    sharers = sharing.foreseen(ranks, kind) if together else 1
+    sharers = sharing.expected_sharers(ranks, kind) if together else 1
     found["cautions"] = [*warnings.of(plan), *warnings.crowded(plan, sharers)]
     found["advice"] = batching.advice(plan, building.sketch(plan, stock), size)
     found["run_file"] = plan.file.text()

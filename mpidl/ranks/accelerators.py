@@ -1,4 +1,4 @@
-"""The hardware a rank computes on: chosen by its place on the node, and how much it holds."""
+"""Accelerators: the hardware that a rank computes on, its memory and its precision."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from mpidl.ranks.world import Comm
 
 
-def choose(comm: "Comm", wanted: str) -> "torch.device":
+def choose(comm: "Comm", setting: str) -> "torch.device":
     """Choose the hardware this rank computes on, and make it current.
 
     Args:
         comm: The ranks of this node.
-        wanted: ``auto``, ``cpu``, ``cuda`` or ``xpu``.
+        setting: ``auto``, ``cpu``, ``cuda`` or ``xpu``.
 
     Raises:
-        Fault: If the wanted kind is not there.
+        Fault: If this host has no hardware of that kind.
     """
     import torch
 
-    kind = chosen(wanted)
+    kind = chosen(setting)
     if kind == "cpu":
         return torch.device("cpu")
     module = getattr(torch, kind)
@@ -35,29 +35,29 @@ def choose(comm: "Comm", wanted: str) -> "torch.device":
     return torch.device(kind, number)
 
 
-def chosen(wanted: str) -> str:
-    """Which kind of hardware a rank of this host computes on.
+def chosen(setting: str) -> str:
+    """The kind of hardware that a rank of this host computes on.
 
     Args:
-        wanted: ``auto``, ``cpu``, ``cuda`` or ``xpu``.
+        setting: ``auto``, ``cpu``, ``cuda`` or ``xpu``.
 
     Raises:
-        Fault: If the wanted kind is not there.
+        Fault: If this host has no hardware of that kind.
     """
     import torch
 
-    there = {"cuda": torch.cuda.is_available(), "xpu": torch.xpu.is_available(), "cpu": True}
-    kind = next(k for k, found in there.items() if found) if wanted == "auto" else wanted
-    if not there[kind]:
-        found = ", ".join(k for k, yes in there.items() if yes)
+    available = {"cuda": torch.cuda.is_available(), "xpu": torch.xpu.is_available(), "cpu": True}
+    kind = next(k for k, present in available.items() if present) if setting == "auto" else setting
+    if not available[kind]:
+        present = ", ".join(k for k, yes in available.items() if yes)
         raise Fault(
-            f"training.accelerator = {wanted!r}: torch finds none on {name()}; found: {found}."
+            f"training.accelerator = {setting!r}: torch finds none on {name()}; found: {present}."
         )
     return kind
 
 
-def computes(device: "torch.device", precision: str) -> None:
-    """See that hardware computes in a precision.
+def check_precision(device: "torch.device", precision: str) -> None:
+    """Check that hardware computes in a precision.
 
     Args:
         device: The hardware of this rank.
@@ -68,25 +68,25 @@ def computes(device: "torch.device", precision: str) -> None:
     """
     if precision != "tf32":
         return
-    has = "has none"
+    lack = "has no TF32"
     if device.type == "cuda":
         import torch
 
         properties = torch.cuda.get_device_properties(device)
         if properties.major >= 8:
             return
-        has = f"is {properties.name}, which has none"
+        lack = f"is {properties.name}, which has no TF32"
     raise Fault(
-        f"training.precision = 'tf32': is of CUDA GPUs since the A100, and the {device.type} of "
-        f"{name()} {has}; 'float32' and 'bfloat16' are everywhere."
+        f"training.precision = 'tf32': needs a CUDA GPU, the A100 or a newer one; the "
+        f"{device.type} of {name()} {lack}; 'float32' and 'bfloat16' work everywhere."
     )
 
 
 @contextmanager
 def rounding(precision: str) -> Iterator[None]:
-    """Let CUDA's products be of numbers of TF32 where a precision says so, and else of float32.
+    """Let CUDA multiply in TF32 if a precision says so, and else in float32.
 
-    Of itself torch takes TF32 in convolutions. Afterwards it is as it was.
+    By default torch uses TF32 in convolutions. The former state is restored afterwards.
     """
     import torch
 
@@ -102,60 +102,60 @@ def rounding(precision: str) -> Iterator[None]:
 
 
 SHOWN = 8
-"""Hosts of a kind that a sentence names."""
+"""Most hosts of a kind that a message names."""
 
 
-def alike(comm: "Comm", kind: str | None) -> str:
-    """Collective. See that all ranks compute on one kind of hardware; which one.
+def common_kind(comm: "Comm", kind: str | None) -> str:
+    """Collective. The one kind of hardware on which all ranks compute.
 
-    On a node whose accelerators are gone ranks would else compute on processors, and all others
-    wait for them.
+    On a node that lost its accelerators, ranks would else compute on processors, and all other
+    ranks would wait for them.
 
     Args:
         comm: All ranks.
-        kind: That of this rank; None where another rank speaks for it.
+        kind: The kind of this rank; None if another rank of the node names it.
 
     Raises:
         Fault: On every rank, if there are several kinds.
     """
     hosts: dict[str, dict[str, None]] = {}
-    for found, host in comm.allgather((kind, name())):
-        if found is not None:
-            hosts.setdefault(found, {})[host] = None
+    for own, host in comm.allgather((kind, name())):
+        if own is not None:
+            hosts.setdefault(own, {})[host] = None
     if len(hosts) > 1:
-        told = [
-            f"{found} on {', '.join([*names][:SHOWN])}"
+        parts = [
+            f"{own} on {', '.join([*names][:SHOWN])}"
             + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-            for found, names in sorted(hosts.items(), key=lambda found: (len(found[1]), found[0]))
+            for own, names in sorted(hosts.items(), key=lambda own: (len(own[1]), own[0]))
         ]
         raise Fault(
             f"training.accelerator = 'auto': must find one kind of hardware for all ranks, and "
-            f"finds {'; '.join(told)}; 'cpu' is everywhere."
+            f"finds {'; '.join(parts)}; 'cpu' works everywhere."
         )
     return min(hosts)
 
 
 def index(rank: int, ranks: int, count: int) -> int:
-    """Which of a node's ``count`` accelerators a node-local rank takes.
+    """The index of the accelerator, of ``count`` on a node, that a node-local rank takes.
 
-    One visible accelerator is a launcher's mask: everyone takes it. Otherwise ranks take one each
-    in order, or, where they outnumber accelerators, share them in blocks.
+    One visible accelerator is a launcher's mask: every rank takes it. Otherwise ranks take one each
+    in order; if there are more ranks than accelerators, blocks of ranks share them.
     """
     return rank if ranks <= count else rank * count // ranks
 
 
 def settle(device: "torch.device") -> None:
-    """Wait until an accelerator has done what was asked of it: MPI knows nothing of streams."""
+    """Wait until an accelerator has finished its work: MPI does not wait for streams."""
     if device.type != "cpu":
         import torch
 
         getattr(torch, device.type).current_stream().synchronize()
 
 
-def grown(device: "torch.device", do: Callable[[], None]) -> int:
-    """Do something; the bytes by which an accelerator's memory in use grew meanwhile, at most.
+def memory_growth(device: "torch.device", do: Callable[[], None]) -> int:
+    """Call ``do``, and return by how many bytes an accelerator's memory in use grew at most.
 
-    Those of a processor are not counted: 0.
+    On a processor memory is not counted: 0.
     """
     if device.type == "cpu":
         do()
@@ -170,7 +170,7 @@ def grown(device: "torch.device", do: Callable[[], None]) -> int:
 
 
 def free(device: "torch.device") -> int:
-    """Bytes of an accelerator's memory that torch holds unused, or may still take."""
+    """Free bytes of an accelerator's memory: those that torch holds unused, or may still take."""
     import torch
 
     module = getattr(torch, device.type)
@@ -179,31 +179,31 @@ def free(device: "torch.device") -> int:
 
 
 EXHAUSTED = ("out of memory", "OUT_OF_DEVICE_MEMORY", "OUT_OF_RESOURCES")
-"""What CUDA, NCCL and Level Zero say where an accelerator has no memory left."""
+"""Parts of the errors of CUDA, NCCL and Level Zero if an accelerator has no memory left."""
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Let an accelerator that has no memory left be told in a sentence.
+def explained() -> Iterator[None]:
+    """Explain in one sentence that an accelerator has no memory left.
 
     Raises:
-        Breakdown: In the place of torch's error.
+        Breakdown: In place of torch's error.
     """
     try:
         yield
     except RuntimeError as error:
-        said = str(error)
-        if not any(words in said for words in EXHAUSTED):
+        text = str(error)
+        if not any(words in text for words in EXHAUSTED):
             raise
-        first = ". ".join(said.splitlines()[0].split(". ")[:2]).rstrip(".")
+        first = ". ".join(text.splitlines()[0].split(". ")[:2]).rstrip(".")
         raise Breakdown(
-            f"an accelerator of {name()} has no memory left ({first}): fewer devices on a rank, "
-            "fewer ranks on an accelerator, smaller batches or training.batched = 'no' take less."
+            f"an accelerator of {name()} has no memory left ({first}): use fewer devices on a "
+            "rank, fewer ranks on an accelerator, smaller batches, or training.batched = 'no'."
         ) from error
 
 
 def memory(device: "torch.device") -> int:
-    """Bytes of memory that an accelerator has; those of this host for ``cpu``."""
+    """Bytes of memory of an accelerator; for ``cpu`` those of this host."""
     if device.type == "cpu":
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     import torch

@@ -1,7 +1,7 @@
-"""Claims: a small file that says who works on something, void when its writer is gone.
+"""Claims: a small file that says which process works on something; void when the process is gone.
 
-On the host of the writer its process tells whether it is; elsewhere nobody sees that, so a writer
-renews its claim, and one that nobody renews is void after a while.
+On the host of the process one can see whether it runs. Elsewhere one cannot, so a process renews
+its claim, and a claim that is not renewed becomes void after a while.
 """
 
 import getpass
@@ -21,7 +21,7 @@ from mpidl.config.faults import Fault
 from mpidl.ranks import host, stopping
 
 STALE = 60.0
-"""Seconds after which a claim that nobody renews is void."""
+"""Seconds after which a claim that is not renewed is void."""
 
 BEAT = 10.0
 """Seconds after which a claim is renewed."""
@@ -30,11 +30,11 @@ LOOK = 0.5
 """Seconds between two looks at a claim that is waited for."""
 
 JOBS = ("PBS_JOBID", "SLURM_JOB_ID")
-"""Variables that number the batch job of a process."""
+"""Variables that hold the number of the batch job of a process."""
 
 
 def user() -> str:
-    """Whose process this is; empty where the system does not know."""
+    """The user of this process; empty if the system does not know."""
     # Which error it is depends on the version of Python.
     with suppress(OSError, KeyError, ImportError):
         return getpass.getuser()
@@ -48,16 +48,16 @@ def job() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """That a process works on something; by default this one, from now on.
+    """Claim of a process on its work; by default of this process, from now on.
 
     Attributes:
-        host: Where.
+        host: Host of the process.
         pid: Its number there.
-        born: What tells it from an earlier process with that number; 0 if unknown.
-        namespace: What tells it from a process with that number in another container.
-        user: Whose it is.
+        born: Its start, which no earlier process with that number has; 0 if unknown.
+        namespace: Its PID namespace, which differs for each container.
+        user: Its user.
         job: Its batch job.
-        started: Seconds since 1970.
+        started: Start of the work, in seconds since 1970.
     """
 
     host: str = field(default_factory=lambda: host.name())
@@ -68,25 +68,25 @@ class Claim:
     job: str = field(default_factory=job)
     started: float = field(default_factory=time.time)
 
-    def told(self) -> str:
-        """Who it is, where, and since when."""
-        whose = f" of {self.user}" * bool(self.user) + f", job {self.job}," * bool(self.job)
+    def description(self) -> str:
+        """The process, its user, job and host, and since when it works."""
+        owner = f" of {self.user}" * bool(self.user) + f", job {self.job}," * bool(self.job)
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.started))
-        return f"process {self.pid}{whose} on {self.host}, since {since}"
+        return f"process {self.pid}{owner} on {self.host}, since {since}"
 
 
 C = TypeVar("C", bound=Claim)
 
 
 def read(path: Path, kind: type[C]) -> C | None:
-    """The claim that a file holds, if it holds one."""
+    """The claim in a file; None if it has none."""
     with suppress(OSError, ValueError, TypeError):
         return kind(**json.loads(path.read_text(encoding="utf-8")))
     return None
 
 
 def void(claim: Claim, age: float) -> bool:
-    """Whether whoever claimed something is gone.
+    """Whether the process of a claim is gone.
 
     Args:
         claim: The claim.
@@ -98,7 +98,7 @@ def void(claim: Claim, age: float) -> bool:
 
 
 def put(path: Path, text: str) -> None:
-    """Write a small file at once, so that nobody reads half of it."""
+    """Write a small file at once, so that no process reads half of it."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(text, encoding="utf-8")
     os.replace(draft, path)
@@ -106,7 +106,7 @@ def put(path: Path, text: str) -> None:
 
 @contextmanager
 def held(path: Path, claim: Claim) -> Iterator[Callable[[], None]]:
-    """Hold a claim that nobody else can want; yields what renews it."""
+    """Hold a claim that no other process competes for; yield a function that renews it."""
 
     def renew() -> None:
         put(path, json.dumps(asdict(claim)))
@@ -119,9 +119,9 @@ def held(path: Path, claim: Claim) -> Iterator[Callable[[], None]]:
 
 
 class Hold:
-    """The claim of this process on a file that it is going to write, renewed until it is released.
+    """The claim of this process on a file that it will write, renewed until it is released.
 
-    Where the folder takes no such file the claim is not seen by others.
+    If the folder does not accept the small file, other processes do not see the claim.
 
     Args:
         target: The file.
@@ -146,19 +146,19 @@ class Hold:
         self.release()
 
     def take(self, patient: bool, tell: Callable[[str], None]) -> bool:
-        """Take the claim; False if another process still holds it after all patience.
+        """Take the claim; False if another process still holds it at the end of the wait.
 
         Args:
-            patient: Wait until a claim of another host must be renewed, or void.
-            tell: Is told for whom it waits.
+            patient: Whether to wait until a claim of another host is renewed or void.
+            tell: Shows a line that says which process it waits for.
 
         Raises:
-            Fault: If another process holds it, and there is no patience.
+            Fault: If another process holds it, and this one does not wait.
         """
         if self._thread is not None:
             return True
         deadline = time.monotonic() + STALE + BEAT
-        told = False
+        shown = False
         while holder := self._try():
             if not patient:
                 raise Fault(
@@ -168,17 +168,17 @@ class Hold:
             if time.monotonic() > deadline or stopping.wish() is not None:
                 tell(f"another run still writes {self.target} ({holder}); start this one again")
                 return False
-            if not told:
+            if not shown:
                 tell(
-                    f"another run writes {self.target} ({holder}); this one waits for at most "
-                    f"{deadline - time.monotonic():.0f} s whether it goes on"
+                    f"another run writes {self.target} ({holder}); this one waits at most "
+                    f"{deadline - time.monotonic():.0f} s to see whether the other goes on"
                 )
-                told = True
+                shown = True
             time.sleep(LOOK)
         return True
 
     def _try(self) -> str:
-        """Take the claim; who holds it instead, if somebody does."""
+        """Try to take the claim; return its holder if there is one, else an empty text."""
         text = json.dumps(asdict(Claim()))
         with suppress(OSError):
             self.target.parent.mkdir(parents=True, exist_ok=True)
@@ -195,7 +195,7 @@ class Hold:
                 with open(handle, "w", encoding="utf-8") as file:
                     file.write(text)
             except OSError:
-                # A disk that is full: half a claim would keep others away.
+                # The disk is full, and half a claim would keep others away.
                 self._path.unlink(missing_ok=True)
                 return ""
             self._text = text
@@ -205,18 +205,18 @@ class Hold:
         return "a moment ago"
 
     def _holder(self) -> str:
-        """Who holds the claim; nobody if it is void, which is removed."""
+        """The holder of the claim; empty if the claim is void, which is then removed."""
         with suppress(OSError):
-            found, age = self._path.read_text(encoding="utf-8"), _age(self._path)
+            text, age = self._path.read_text(encoding="utf-8"), _age(self._path)
             other = read(self._path, Claim)
             if other is None and age < STALE:
                 return "since a moment"
             if other is not None and not void(other, age):
-                return other.told()
-            # Another newcomer may have done the same and hold it by now.
+                return other.description()
+            # Another process may have done the same and hold the claim by now.
             aside = self._path.with_name(f"{self._path.name}.{os.getpid()}")
             os.rename(self._path, aside)
-            if aside.read_text(encoding="utf-8") != found:
+            if aside.read_text(encoding="utf-8") != text:
                 with suppress(FileExistsError):
                     os.link(aside, self._path)
             aside.unlink()
@@ -228,7 +228,7 @@ class Hold:
                 os.utime(self._path)
 
     def release(self) -> None:
-        """Give the claim up, if it is still that of this process."""
+        """Give up the claim, if this process still holds it."""
         if self._thread is None:
             return
         self._over.set()
@@ -240,7 +240,7 @@ class Hold:
 
 
 def _age(path: Path) -> float:
-    """Seconds since a file was written, by the clock of its file system where that can be asked."""
+    """Seconds since a file was written, by the clock of its file system if that can be read."""
     now = time.time()
     with suppress(OSError), tempfile.TemporaryFile(dir=path.parent) as probe:
         probe.write(b".")

@@ -1,7 +1,7 @@
-"""h5py, loaded when it is first used: what opens no file needs none of its libraries.
+"""h5py, imported at its first use, so that commands that open no file need none of its libraries.
 
-Built with MPI it needs an MPI library too, and some versions start MPI when they are imported; only
-:func:`mpidl.ranks.world.load` may do that, as a process that no launcher started is no rank.
+If it was built with MPI it needs an MPI library too, and some versions start MPI when imported.
+Only :func:`mpidl.ranks.world.load` may start MPI, as a process without a launcher is not a rank.
 """
 
 import importlib
@@ -12,7 +12,7 @@ from typing import Any
 from mpidl.config.faults import Fault
 
 SWITCH = "MPI4PY_RC_INITIALIZE"
-"""Variable of the environment; with 0 importing mpi4py does not start MPI."""
+"""Environment variable; if it is 0, importing mpi4py does not start MPI."""
 
 
 def __getattr__(name: str) -> Any:
@@ -24,7 +24,7 @@ def load() -> Any:
     """Import h5py.
 
     Raises:
-        Fault: If it, or a library that it needs, is not there.
+        Fault: If h5py, or a library that it needs, is missing.
     """
     before = os.environ.get(SWITCH)
     os.environ[SWITCH] = "0"
@@ -32,8 +32,8 @@ def load() -> Any:
         return importlib.import_module("h5py")
     except ImportError as error:
         raise Fault(
-            f"h5py cannot be loaded ({error}): where it was built with MPI it needs the module of "
-            "that MPI; 'pip install --force-reinstall h5py' brings one that needs none."
+            f"h5py cannot be loaded ({error}): if it was built with MPI, load the module of that "
+            "MPI; 'pip install --force-reinstall h5py' installs one that needs no MPI."
         ) from None
     finally:
         if before is None:

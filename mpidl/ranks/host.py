@@ -1,4 +1,4 @@
-"""Host and launcher, as this process is told of them, and what MPI and HDF5 read of it."""
+"""Host and launcher of this process, and the environment variables of MPI and HDF5."""
 
 import ctypes
 import os
@@ -9,13 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 
 LAUNCHED = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
-"""Variables in which launchers say how many ranks they started."""
+"""Variables with the number of ranks that a launcher started."""
 
 RANKED = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "SLURM_PROCID")
-"""The same launchers' variables for the number of this rank."""
+"""Variables with the number of this rank, for the same launchers."""
 
 LOCAL_RANKS = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_STEP_TASKS_PER_NODE")
-"""Those for the number of ranks on this node."""
+"""Variables with the number of ranks on this node."""
 
 OF_A_LAUNCH = (
     "PMI",
@@ -29,25 +29,25 @@ OF_A_LAUNCH = (
     "MV2_COMM_WORLD",
     "SLURM_",
 )
-"""How the variables begin that a launcher sets in what it starts; its users set others."""
+"""Beginnings of the names of variables that a launcher sets for its ranks, and users do not."""
 
 SLURM_IS = ("SLURM_CONF", "SLURM_MPI_TYPE")
-"""What says where Slurm is and how it is used, inside a job and outside."""
+"""Variables that configure Slurm, inside and outside a job."""
 
 NAP = 12.5e-6
-"""Seconds per rank of a core that a waiting rank sleeps at a time; measured for 4 to 32."""
+"""Seconds that a waiting rank sleeps at a time, per rank of its core; measured for 4 to 32."""
 
 PR_SET_TIMERSLACK = 29
 
 
-def told(names: Sequence[str]) -> int | None:
-    """The number in the first of these variables that holds one."""
+def first_number(names: Sequence[str]) -> int | None:
+    """The number in the first of some variables that holds one; None without one."""
     return next((int(os.environ[n]) for n in names if os.environ.get(n, "").isdigit()), None)
 
 
 def leads() -> bool:
-    """Whether this process is the first rank, as far as its launcher says; MPI is not asked."""
-    return not told(RANKED)
+    """Whether this process is rank 0, according to its launcher's variables, without MPI."""
+    return not first_number(RANKED)
 
 
 def affinity() -> list[int]:
@@ -58,21 +58,21 @@ def affinity() -> list[int]:
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Number of cores that this process may use."""
     return len(affinity())
 
 
 def launched() -> int:
-    """How many ranks the launcher started; 1 without a launcher."""
-    return told(LAUNCHED) or 1
+    """Number of ranks that the launcher started; 1 without a launcher."""
+    return first_number(LAUNCHED) or 1
 
 
 SEGMENTS = ("mpich_shm_", "mpich_shar_")
-"""How MPICH begins the names of shared memory that it removes only when a job ends well."""
+"""Beginnings of names of MPICH's shared memory, which stays if a job does not end normally."""
 
 
 def loaded(name: str, process: int | str = "self") -> list[str]:
-    """Files in the memory of a process whose names begin so, where Linux tells."""
+    """Files in a process's memory whose names begin with a text; empty if Linux does not tell."""
     try:
         lines = Path(f"/proc/{process}/maps").read_text().splitlines()
     except OSError:
@@ -87,17 +87,17 @@ def forget_names() -> None:
 
 
 def forget_names_of(process: int) -> None:
-    """Remove the names of the memory that a process shares, or is about to, as it will be killed.
+    """Remove the names of the memory that a process shares, or will share, before it is killed.
 
-    UCX keeps its names only until the memory is there.
+    UCX keeps its names only until the memory is mapped.
     """
-    found = [path for name in (*SEGMENTS, "ucx_shm_") for path in loaded(name, process)]
+    paths = [path for name in (*SEGMENTS, "ucx_shm_") for path in loaded(name, process)]
     with suppress(OSError):
         for handle in os.listdir(f"/proc/{process}/fd"):
             path = os.readlink(f"/proc/{process}/fd/{handle}")
             if Path(path).name.startswith((*SEGMENTS, "ucx_shm_")):
-                found.append(path)
-    _unlink(found)
+                paths.append(path)
+    _unlink(paths)
 
 
 def _unlink(paths: Sequence[str]) -> None:
@@ -107,9 +107,9 @@ def _unlink(paths: Sequence[str]) -> None:
 
 
 def unlaunched(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment without what told this process that a launcher or Slurm started it.
+    """An environment without the variables of a launcher or of Slurm.
 
-    What it starts would otherwise take itself for one of the same ranks, or ask Slurm for help.
+    With them, a process that is started here would take itself for a rank of the same job.
     """
     return {
         name: value
@@ -124,7 +124,7 @@ def name() -> str:
 
 
 def namespace() -> int:
-    """What tells processes with the same numbers apart: those of other containers."""
+    """The PID namespace of this process, which differs for each container; 0 if unknown."""
     try:
         return Path("/proc/self/ns/pid").stat().st_ino
     except OSError:
@@ -132,19 +132,19 @@ def namespace() -> int:
 
 
 def state(process: int) -> str:
-    """The state of a process as Linux has it, such as ``T`` where a signal stopped it."""
-    told = _told(process)
-    return told[0] if told else ""
+    """The state of a process on Linux, such as ``T`` if a signal stopped it; empty if unknown."""
+    fields = _stat(process)
+    return fields[0] if fields else ""
 
 
 def born(process: int) -> int:
-    """When a process began, in ticks of Linux' clock; 0 if nobody tells."""
-    told = _told(process)
-    return int(told[19]) if told else 0
+    """The start of a process, in clock ticks of Linux; 0 if unknown."""
+    fields = _stat(process)
+    return int(fields[19]) if fields else 0
 
 
 def lives(process: int) -> bool:
-    """Whether a process runs; one that has ended may stay as a zombie until it is asked for."""
+    """Whether a process runs; a zombie, which has ended and waits for its parent, does not."""
     if Path("/proc/self").exists():
         return state(process) not in ("", "Z", "X")
     try:
@@ -156,8 +156,8 @@ def lives(process: int) -> bool:
     return True
 
 
-def _told(process: int) -> list[str]:
-    """What Linux says of a process behind its name."""
+def _stat(process: int) -> list[str]:
+    """The fields behind the name in ``/proc/PID/stat``; empty if the process is gone."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -165,19 +165,19 @@ def _told(process: int) -> list[str]:
 
 
 def _nap(seconds: float) -> None:
-    """Let the short sleeps of this process be so long, where that is more than Linux's 50 us.
+    """Set the length of this process's short sleeps, if it is more than Linux's 50 us.
 
-    MPICH's waiting ranks look around after each; at 32 ranks a core, they do little else.
+    MPICH's waiting ranks look for messages after each sleep; 32 ranks on a core do little else.
     """
     if sys.platform == "linux" and seconds > 50e-6:
         ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, int(seconds * 1e9), 0, 0, 0)
 
 
 def crowd(affinities: Iterable[Collection[int]]) -> float:
-    """How many ranks there are to a core, where they are most.
+    """The most ranks per core, among the cores of a node.
 
-    Ranks that are bound to cores of their own are no crowd, however many they are; of those that
-    may use the same cores, or some of them, all must find room there.
+    Ranks that are bound to cores of their own count 1 per core; ranks that may use the same cores
+    share them.
 
     Args:
         affinities: The cores that each rank of a node may use.
@@ -187,42 +187,43 @@ def crowd(affinities: Iterable[Collection[int]]) -> float:
     return max(sum(own <= place for own in ranks) / len(place) for place in places)
 
 
-def beside(ranks: int) -> list[set[int]]:
-    """The cores of so many ranks of this node, before MPI knows them; none where nobody tells.
+def sibling_cores(ranks: int) -> list[set[int]]:
+    """The cores of each rank of this node, before MPI has started; empty if they are not found.
 
-    They are what this one's parent started, or, where each has a shell around it, its parent.
+    The ranks are the children of this rank's parent, or of the parent's parent if each rank has a
+    shell around it.
     """
     process = os.getppid()
     for _ in range(2):
-        found = []
+        affinities = []
         for child in _children(process):
             with suppress(OSError):
-                found.append(os.sched_getaffinity(child))
-        if len(found) >= ranks:
-            return found
-        process = int((_told(process) or ["", "0"])[1])
+                affinities.append(os.sched_getaffinity(child))
+        if len(affinities) >= ranks:
+            return affinities
+        process = int((_stat(process) or ["", "0"])[1])
     return []
 
 
 def _children(process: int) -> list[int]:
-    """What a process has started."""
-    found = list[int]()
+    """The children of a process."""
+    children = list[int]()
     with suppress(OSError):
         for path in Path(f"/proc/{process}/task").glob("*/children"):
-            found += map(int, path.read_text().split())
-    return found
+            children += map(int, path.read_text().split())
+    return children
 
 
 def advise() -> None:
-    """Set what MPI and HDF5 read from the environment when they start."""
-    # Where ranks outnumber cores, a waiting rank must give its core away.
-    ranks = told(LOCAL_RANKS) or 1
-    known = beside(ranks) if ranks > cores() else []
-    packed = crowd(known) if known else ranks / cores()
+    """Set the environment variables that MPI and HDF5 read when they start."""
+    # If there are more ranks than cores, a waiting rank must yield its core.
+    ranks = first_number(LOCAL_RANKS) or 1
+    affinities = sibling_cores(ranks) if ranks > cores() else []
+    packed = crowd(affinities) if affinities else ranks / cores()
     if packed > 1:
         os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
         _nap(NAP * packed)
-    # MPI-IO takes no lock, readers do; without this a reader could stop the writer.
+    # MPI-IO takes no lock, but readers do; without this a reader could stop the writer.
     os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
-    # Of another library's mpiexec mpi4py warns on every rank; world() says it once.
+    # mpi4py warns on every rank of another library's mpiexec; world() says it once.
     os.environ.setdefault("MPI4PY_CHECK_MPIEXEC", "0")

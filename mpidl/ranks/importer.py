@@ -1,8 +1,8 @@
-"""The one process of a node that imports for all its ranks, and forks them.
+"""Importer: the one process of a node that imports for all its ranks, and forks them.
 
-It lives as long as they do, asleep, and tells each stand-in (see :mod:`mpidl.ranks.standin`) how
-its rank ended. Ranks whose stand-in is gone it kills, or, where all of them went with the terminal
-in which the launcher ran, asks to stop; if it is gone itself, the kernel kills all of them.
+It sleeps as long as they live, and tells each stand-in (see :mod:`mpidl.ranks.standin`) how its
+rank ended. If a stand-in is gone, the importer kills its rank; if all stand-ins went with the
+launcher's terminal, it asks the ranks to stop. If the importer is gone, the kernel kills its ranks.
 """
 
 import gc
@@ -21,10 +21,10 @@ GRACE = 1000
 """Milliseconds to wait for stand-ins that do not come."""
 
 LEAVING = 1.0
-"""Seconds in which the launcher's process on this node leaves, as its launcher is gone."""
+"""Seconds that the launcher's process on this node has to leave when its launcher is gone."""
 
 HANDED = 5
-"""Descriptors that a stand-in hands over: three streams, process-manager socket, folder."""
+"""Number of descriptors that a stand-in hands over: three streams, PMI socket, folder."""
 
 PASSED_ON = (
     signal.SIGHUP,
@@ -51,8 +51,8 @@ def serve(module: str, listening: socket.socket, proxy: int, stand_in: int) -> N
     """Import a module, then fork a rank for each stand-in; return in the ranks only.
 
     Args:
-        module: Has a function ``prepare`` that takes the arguments of the command.
-        listening: Where stand-ins connect.
+        module: A module with a function ``prepare`` that takes the arguments of the command.
+        listening: The socket to which stand-ins connect.
         proxy: The parent of all stand-ins.
         stand_in: The parent of this process.
     """
@@ -61,25 +61,25 @@ def serve(module: str, listening: socket.socket, proxy: int, stand_in: int) -> N
         gc.disable()
         importlib.import_module(module).prepare(sys.argv[1:])
         gc.freeze()
-        # Who reads what ranks write would wait for this process too.
+        # A reader of the ranks' output would wait for this process too.
         os.dup2(0, 1)
         os.dup2(0, 2)
         _die_with_parent(None)
     except BaseException:
-        # The stand-ins become ranks, and tell it.
+        # The stand-ins become ranks, and report the error.
         os._exit(1)
     _fork_all(listening, proxy)
 
 
-def akin(peer: socket.socket, proxy: int) -> bool:
-    """Whether the process at the other end is this user's, and of this job."""
-    told = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    process, user, _ = struct.unpack("3i", told)
+def same_job(peer: socket.socket, proxy: int) -> bool:
+    """Whether the process at the other end belongs to this user and this job."""
+    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    process, user, _ = struct.unpack("3i", credentials)
     return user == os.geteuid() and _status(process)[1] == proxy
 
 
 def _withdraw(listening: socket.socket, stand_in: int) -> None:
-    """Keep nothing of what the launcher gave the parent but standard output and error."""
+    """Keep only standard output and error of what the launcher gave the parent."""
     os.setpgid(0, 0)
     _die_with_parent(stand_in)
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
@@ -87,12 +87,12 @@ def _withdraw(listening: socket.socket, stand_in: int) -> None:
         if descriptor > 2 and descriptor != listening.fileno():
             with suppress(OSError):
                 os.close(descriptor)
-    # Not for the ranks, which have the environments of their stand-ins.
+    # Ranks do not get this: they have the environments of their stand-ins.
     os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 
 
 def _die_with_parent(parent: int | None) -> None:
-    """Let the kernel kill this process when its parent ends; with None no more."""
+    """Let the kernel kill this process when its parent ends; None ends that."""
     import ctypes
 
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL if parent else 0, 0, 0, 0)
@@ -102,9 +102,9 @@ def _die_with_parent(parent: int | None) -> None:
 
 def _fork_all(listening: socket.socket, proxy: int) -> None:
     importer, missing = os.getpid(), int(os.environ["MPI_LOCALNRANKS"])
-    # What is sent to every process of a job reaches a rank through its stand-in.
+    # Signals to every process of a job reach a rank through its stand-in.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
-    # The first ranks wait for the last: at work they would take the cores from the forking.
+    # The first ranks wait for the last: if they worked, forking would lack cores.
     gate, latch = socket.socketpair()
     ranks = Ranks(listening, Launcher(proxy))
     while ranks.known or missing:
@@ -115,7 +115,7 @@ def _fork_all(listening: socket.socket, proxy: int) -> None:
             continue
         if ready:
             link, _ = listening.accept()
-            parcel = _receive(link) if akin(link, proxy) else None
+            parcel = _receive(link) if same_job(link, proxy) else None
             if parcel is None:
                 link.close()
                 continue
@@ -139,7 +139,7 @@ def _fork_all(listening: socket.socket, proxy: int) -> None:
 
 
 def _receive(link: socket.socket) -> tuple[bytes, list[int]] | None:
-    """What a stand-in hands over; None if it is gone."""
+    """The parcel and descriptors that a stand-in hands over; None if it is gone."""
     handed: list[int] = []
     with suppress(OSError):
         size, handed, _, _ = socket.recv_fds(link, struct.calcsize("q"), HANDED)
@@ -152,12 +152,12 @@ def _receive(link: socket.socket) -> tuple[bytes, list[int]] | None:
 
 
 def _become(importer: int, parcel: bytes, handed: list[int]) -> None:
-    """Take the place of the process that the launcher started."""
+    """Take the place of the process that the launcher started, in a forked rank."""
     import ctypes
 
     global forked
     forked = True
-    # The session stays the importer's: the kernel then shares cores fairly among ranks that wait.
+    # The session stays the importer's, so that the kernel shares cores fairly among waiting ranks.
     os.setpgid(0, 0)
     _die_with_parent(importer)
     *streams, manager, folder = handed
@@ -171,19 +171,19 @@ def _become(importer: int, parcel: bytes, handed: list[int]) -> None:
     os.environ.update(environment, PMI_FD=str(manager))
     os.sched_setaffinity(0, cores)
     gc.enable()
-    # Exit handlers run last in, first out: MPI's, then this one, and none of what was imported.
+    # Exit handlers run last in, first out: MPI's, then this one, and none of the imported modules.
     library = ctypes.CDLL(None)
     with suppress(AttributeError):
         library.on_exit(library._exit, None)
 
 
 class Launcher:
-    """Who started the stand-ins, and perhaps ends when somebody closes its terminal.
+    """The launcher of the stand-ins, which may end when its terminal is closed.
 
-    Hydra's mpiexec ends by SIGHUP without a word, and its proxies kill what they started.
+    Hydra's mpiexec ends by SIGHUP without a message, and its proxies kill their processes.
 
     Args:
-        proxy: Its process on this node.
+        proxy: The launcher's process on this node.
     """
 
     def __init__(self, proxy: int) -> None:
@@ -192,7 +192,7 @@ class Launcher:
         _, _, self.terminal, *_ = _status(self.process)
 
     def hung_up(self) -> bool:
-        """Whether it ended with its terminal, and nobody wanted this to be ignored."""
+        """Whether it ended with its terminal, and SIGHUP is not ignored."""
         major, minor = os.major(self.terminal), os.minor(self.terminal)
         if (
             major not in PSEUDO
@@ -208,7 +208,7 @@ class Launcher:
 
 
 def _status(process: int) -> tuple[str, int, int]:
-    """State, parent and terminal of a process; ``X``, 0 and 0 if it is gone."""
+    """The state, parent and terminal of a process; ``X``, 0 and 0 if it is gone."""
     try:
         with open(f"/proc/{process}/stat") as stat:
             state, parent, _, _, terminal = stat.read().rpartition(")")[2].split()[:5]
@@ -227,7 +227,7 @@ class Ranks:
         self.known: dict[int, tuple[int, int, socket.socket]] = {}
 
     def add(self, process: int, link: socket.socket) -> None:
-        """Watch a rank, and give its stand-in the handle."""
+        """Watch a rank, and send its handle to its stand-in."""
         handle = os.pidfd_open(process)
         with suppress(OSError):
             socket.send_fds(link, [b"1"], [handle])
@@ -236,7 +236,7 @@ class Ranks:
             self.poll.register(descriptor, select.POLLIN)
 
     def attend(self, descriptor: int) -> None:
-        """A rank has ended, or its stand-in: tell the one, or end the other."""
+        """Tell a stand-in that its rank has ended, or end the rank whose stand-in has ended."""
         process, handle, link = self.known.pop(descriptor)
         self.poll.unregister(descriptor)
         if descriptor != handle:
@@ -245,7 +245,7 @@ class Ranks:
                 return
             from mpidl.ranks import host
 
-            # It may still be in MPI's start, before it does this itself.
+            # The rank may still be starting MPI, before it removes these names itself.
             host.forget_names_of(process)
             os.kill(process, signal.SIGKILL)
             return
@@ -258,7 +258,7 @@ class Ranks:
         os.close(handle)
 
     def forget(self) -> None:
-        """In a rank: close what belongs to the others."""
+        """Close the links and handles of the other ranks, in a forked rank."""
         for _, handle, link in set(self.known.values()):
             link.close()
             os.close(handle)

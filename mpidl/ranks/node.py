@@ -1,4 +1,4 @@
-"""The ranks of one node: memory that they share, and a gate at which they wait asleep."""
+"""Node: its ranks, the memory that they share, and a gate at which they sleep until all come."""
 
 import os
 import sys
@@ -19,34 +19,34 @@ except ImportError:
     _native = None
 
 LINE = 64
-"""Bytes. What different ranks write lies on different cache lines."""
+"""Bytes of a cache line; different ranks write to different lines."""
 
 SPINS = 2000
-"""How often a rank looks at the gate before it sleeps, where no other rank needs its core."""
+"""Times that a rank looks at the gate before it sleeps, if no other rank needs its core."""
 
 PATIENCE = 1.0
-"""Seconds after which a rank that sleeps wakes up for a moment, to see signals."""
+"""Seconds after which a sleeping rank wakes up for a moment, to handle signals."""
 
-Table = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.float64]
 Array = npt.NDArray[Any]
 
 
 class Node:
     """Collective. The ranks that share memory with this one.
 
-    MPI's own waiting takes a core from a rank that still works; here waiting ranks sleep on a
-    futex in shared memory. Without the native kernel they sleep between looks at a barrier of MPI.
+    MPI's own waiting takes a core from a rank that still works, so waiting ranks sleep on a futex
+    in shared memory. Without the native module they sleep between tests of an MPI barrier.
 
     Args:
         comm: All ranks.
-        inner: The ranks of this node; None lets MPI tell which share memory.
+        inner: The ranks of this node; None lets MPI find those that share memory.
 
     Attributes:
         comm: All ranks.
         inner: The ranks of this node.
-        leaders: The first rank of each node, on those ranks; elsewhere None.
-        ranks: For each rank of ``comm`` the number of its node.
-        share: How many cores each rank of the node has to itself, at least one.
+        leaders: The first rank of each node, on those ranks; None on others.
+        ranks: The number of the node of each rank of ``comm``.
+        share: Number of cores that each rank of the node has, at least one.
     """
 
     def __init__(self, comm: Comm, inner: "Comm | None" = None) -> None:
@@ -77,11 +77,11 @@ class Node:
 
     @property
     def count(self) -> int:
-        """How many nodes there are."""
+        """Number of nodes."""
         return int(self.ranks.max()) + 1
 
     def allocate(self, size: int) -> npt.NDArray[np.uint8]:
-        """Collective on the node. So many bytes, on a cache line, that all its ranks share."""
+        """Collective on the node. Shared bytes of all its ranks, which begin on a cache line."""
         from mpi4py import MPI
 
         leads = self.inner.rank == 0
@@ -113,7 +113,7 @@ class Node:
             self.wait()
 
     def close(self) -> None:
-        """Collective. Give the memory back; arrays in it must not be used any more."""
+        """Collective. Free the memory; arrays in it must no longer be used."""
         self.inner.Barrier()
         while self._windows:
             self._windows.pop().Free()
@@ -123,12 +123,12 @@ class Node:
 
 
 SHARED = "/dev/shm"
-"""Where Linux keeps what processes share. Containers may give it little, and who writes more is
-killed without a word."""
+"""Folder of Linux for shared memory. Containers may give it little space, and a process that
+writes more is killed without a message."""
 
 
 def room() -> int:
-    """Bytes that are free for memory that ranks of this node share."""
+    """Free bytes for memory that ranks of this node share."""
     if not os.path.isdir(SHARED):
         return sys.maxsize
     disk = os.statvfs(SHARED)
@@ -140,7 +140,7 @@ class Shared:
 
     Args:
         comm: The ranks of one node.
-        arrays: What rank 0 of ``comm`` has, by name; the other ranks give None.
+        arrays: The arrays by name, on rank 0 of ``comm``; None on the other ranks.
 
     Raises:
         Fault: If the node has no room for them; every rank of ``comm`` raises it.
@@ -150,21 +150,21 @@ class Shared:
         from mpi4py import MPI
 
         shapes = {k: (a.shape, a.dtype) for k, a in arrays.items()} if arrays is not None else None
-        told, free = comm.bcast((shapes, room()))
-        counts = {key: int(np.prod(shape)) for key, (shape, _) in told.items()}
-        lengths = [counts[key] * dtype.itemsize for key, (_, dtype) in told.items()]
+        layout, free = comm.bcast((shapes, room()))
+        counts = {key: int(np.prod(shape)) for key, (shape, _) in layout.items()}
+        lengths = [counts[key] * dtype.itemsize for key, (_, dtype) in layout.items()]
         *starts, end = accumulate((-(-length // LINE) * LINE for length in lengths), initial=0)
         if comm.size > 1 and end > free:
             raise Fault(
                 f"The data set takes {end / 1e6:,.0f} MB of memory that the ranks of a node share, "
-                f"and {SHARED} of {host.name()} has {free / 1e6:,.0f} MB; enlarge it, or set "
+                f"and {SHARED} of {host.name()} has {free / 1e6:,.0f} MB; enlarge it, or set fewer "
                 "data.train_samples and data.test_samples."
             )
         own = max(end, LINE) if comm.rank == 0 else 0
         self._window = MPI.Win.Allocate_shared(own, comm=comm)
         memory, _ = self._window.Shared_query(0)
         self.arrays: dict[str, Array] = {}
-        for start, (key, (shape, dtype)) in zip(starts, told.items(), strict=True):
+        for start, (key, (shape, dtype)) in zip(starts, layout.items(), strict=True):
             flat: Array = np.frombuffer(memory, dtype, counts[key], start)  # type: ignore[call-overload]
             self.arrays[key] = flat.reshape(shape)
             if arrays is not None:
@@ -173,25 +173,27 @@ class Shared:
         self._window.Fence()
 
     def free(self) -> None:
-        """Collective. Give the memory back; the arrays must not be used any more."""
+        """Collective. Free the memory; the arrays must no longer be used."""
         self.arrays.clear()
         if self._window:
             self._window.Free()
 
 
 class Board:
-    """Collective. A table of numbers, a row per device, that every rank reads after each gathering.
+    """Collective. Numbers of all devices, which every rank reads after each gathering.
 
     Args:
         node: The ranks of this node.
         hosts: Device to rank, ``(N,)``.
-        columns: S.
+        columns: Numbers per device, S.
     """
 
     def __init__(self, node: Node, hosts: npt.NDArray[np.int64], columns: int) -> None:
         self._node = node
         shape = 2, len(hosts), columns
-        self._tables: Table = node.allocate(8 * int(np.prod(shape))).view(np.float64).reshape(shape)
+        self._arrays: Numbers = (
+            node.allocate(8 * int(np.prod(shape))).view(np.float64).reshape(shape)
+        )
         self._own = np.flatnonzero(hosts == node.comm.rank)
         nodes = node.ranks[hosts]
         self._here = np.flatnonzero(nodes == node.ranks[node.comm.rank])
@@ -199,22 +201,22 @@ class Board:
         self._counts = np.bincount(nodes, minlength=node.count) * columns
         self._turn = 0
 
-    def gather(self, own: Table) -> Table:
-        """Collective. The rows of all devices, ``(N, S)``, from those of each rank.
+    def gather(self, own: Numbers) -> Numbers:
+        """Collective. The numbers of all devices, ``(N, S)``, from those of each rank.
 
-        Two tables take turns, so that a fast rank never writes what a slow one still reads.
+        Two arrays take turns, so that a fast rank never overwrites what a slow one still reads.
 
         Args:
-            own: The rows of this rank's devices, ascending, ``(D, S)``.
+            own: The numbers of this rank's devices, in ascending order, ``(D, S)``.
         """
-        node, table = self._node, self._tables[self._turn]
+        node, shared = self._node, self._arrays[self._turn]
         self._turn = 1 - self._turn
-        table[self._own] = own
+        shared[self._own] = own
         node.wait()
         if not node.alone:
             if node.leaders is not None:
-                everyone = np.empty_like(table)
-                node.leaders.Allgatherv(table[self._here], [everyone, self._counts])
-                table[self._order] = everyone
+                everyone = np.empty_like(shared)
+                node.leaders.Allgatherv(shared[self._here], [everyone, self._counts])
+                shared[self._order] = everyone
             node.wait()
-        return np.array(table)
+        return np.array(shared)

@@ -1,4 +1,4 @@
-"""Sharing of accelerators: which ranks of a node compute on the same one."""
+"""Sharing of accelerators among the ranks of a node."""
 
 import os
 from typing import TYPE_CHECKING
@@ -13,10 +13,10 @@ MASKS = ("CUDA_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 
 
 def identity(device: "torch.device", index: int | None = None) -> str:
-    """What tells the accelerators of a node apart, whatever numbers ranks know them by.
+    """A text that identifies an accelerator of a node, whatever its number is for this rank.
 
     Args:
-        device: That of this rank.
+        device: The accelerator of this rank.
         index: The number of another one; None for that of the device.
     """
     if device.type == "cpu":
@@ -25,37 +25,37 @@ def identity(device: "torch.device", index: int | None = None) -> str:
 
     index = device.index if index is None else index
     properties = getattr(torch, device.type).get_device_properties(index)
-    # The tiles of an XPU may have one name; those of CUDA's GPUs are their own.
+    # The tiles of an XPU may have one UUID; each CUDA GPU has its own.
     uuid = getattr(properties, "uuid", None) if device.type == "cuda" else None
     return str(uuid) if uuid else f"{[os.environ.get(mask, '') for mask in MASKS]} {index}"
 
 
 def count(comm: "Comm", device: "torch.device") -> int:
-    """Collective. How many ranks compute on this rank's accelerator; 1 on processors.
+    """Collective. The number of ranks that compute on this rank's accelerator; 1 on processors.
 
     Args:
         comm: The ranks of this node.
-        device: What this rank computes on.
+        device: The hardware of this rank.
     """
-    there = comm.allgather(identity(device))
-    return 1 if device.type == "cpu" else there.count(there[comm.rank])
+    identities = comm.allgather(identity(device))
+    return 1 if device.type == "cpu" else identities.count(identities[comm.rank])
 
 
 def distant(comm: "Comm", device: "torch.device") -> set[int]:
-    """Collective. Which ranks, all of them on one node, compute on another accelerator."""
-    there = comm.allgather(identity(device))
-    return {rank for rank, other in enumerate(there) if other != there[comm.rank]}
+    """Collective. The ranks of this node that compute on another accelerator than this rank."""
+    identities = comm.allgather(identity(device))
+    return {rank for rank, other in enumerate(identities) if other != identities[comm.rank]}
 
 
-def foreseen(ranks: int, kind: str) -> int:
-    """The most of a node's ranks that will take one accelerator, as far as one process can tell.
+def expected_sharers(ranks: int, kind: str) -> int:
+    """The most ranks of a node that will share one accelerator, as far as one process can see.
 
-    Where a mask shows it only one, that may be another one for each rank: 1.
+    If a mask shows this process one accelerator, each rank may have its own: 1.
     """
     if kind == "cpu":
         return 1
     import torch
 
-    there = getattr(torch, kind).device_count()
-    masked = there == 1 and any(mask in os.environ for mask in MASKS)
-    return 1 if masked else -(-ranks // there)
+    visible = getattr(torch, kind).device_count()
+    masked = visible == 1 and any(mask in os.environ for mask in MASKS)
+    return 1 if masked else -(-ranks // visible)

@@ -1,9 +1,9 @@
-"""One process per node imports, and the ranks are forked from it.
+"""Stand-ins: processes of the launcher for which the importer of their node forks ranks.
 
 Under Hydra (the mpiexec of MPICH and Intel MPI) the processes that it starts become *stand-ins*:
-each hands its arguments, environment, cores, folder, streams and process-manager socket to the
-*importer* of its node, which forks a rank for it. Signals, exit code and death of the one are those
-of the other. Where anything is in the way, each process is a rank and imports for itself.
+each hands its arguments, environment, cores, folder, streams and PMI socket to the *importer* of
+its node, which forks a rank for it. A stand-in passes signals on to its rank, and ends as the rank
+does. Where this is not possible, each process is a rank and imports for itself.
 
 A stand-in must stay small: nothing heavy may be imported here.
 """
@@ -22,27 +22,27 @@ from contextlib import suppress
 from mpidl.ranks import importer, stopping
 
 SWITCH = "MPIDL_FORK"
-"""Variable of the environment; with 0 each rank imports for itself, as a debugger wants it."""
+"""Environment variable; if it is 0, each rank imports for itself, which a debugger needs."""
 
 HYDRA = "hydra_pmi_proxy"
-"""The parent of what Hydra starts on a node, as the kernel names it."""
+"""The name of the process that starts Hydra's ranks on a node."""
 
 PLACE = ("PMI_FD", "PMI_RANK", "MPI_LOCALNRANKS", "MPI_LOCALRANKID")
-"""Variables in which Hydra tells a process its place."""
+"""Variables that tell a process of Hydra its rank and place."""
 
 PATIENCE = 10.0
-"""Seconds in which a stand-in must find the importer, or be a rank itself."""
+"""Seconds in which a stand-in must find the importer; else it becomes a rank itself."""
 
 
 def fork_from_one(module: str) -> None:
-    """Return in a rank: with all imports done where a node can do them once, else unchanged.
+    """Return in a rank; all imports are done then if the node can do them once.
 
     A stand-in does not return; it ends as its rank does, see :func:`end_with`.
 
     Args:
-        module: What ranks need. Once per node its ``prepare`` is called with the arguments of the
-            command, to import. It must leave alone MPI, which is not started there, accelerators,
-            and what starts threads of torch.
+        module: A module with a function ``prepare``, which is called once per node with the
+            arguments of the command, to import what ranks need. It must not use MPI, accelerators,
+            or threads of torch.
     """
     if not _able():
         return
@@ -65,7 +65,7 @@ def fork_from_one(module: str) -> None:
 def end_with(main: Callable[[], int]) -> None:
     """Call ``main`` and end this process with its exit code.
 
-    A forked rank ends at once: to take its modules apart, it would first have to copy them.
+    A forked rank ends at once: to clean up its modules, it would first have to copy them.
     """
     try:
         code = main()
@@ -84,8 +84,8 @@ def end_with(main: Callable[[], int]) -> None:
 
 
 def _able() -> bool:
-    told = all(os.environ.get(name, "").isdigit() for name in PLACE)
-    if not told or os.environ.get(SWITCH) == "0" or os.environ["MPI_LOCALNRANKS"] == "1":
+    placed = all(os.environ.get(name, "").isdigit() for name in PLACE)
+    if not placed or os.environ.get(SWITCH) == "0" or os.environ["MPI_LOCALNRANKS"] == "1":
         return False
     try:
         with open(f"/proc/{os.getppid()}/comm") as name:
@@ -97,7 +97,7 @@ def _able() -> bool:
 
 
 def _stand_in(address: str, proxy: int) -> None:
-    """Stand in for a rank until it ends; return if nobody forks one."""
+    """Stand in for a rank until it ends; return if no rank is forked."""
     link = _connect(address, proxy)
     if link is None:
         return
@@ -120,31 +120,31 @@ def _stand_in(address: str, proxy: int) -> None:
 
     for number in importer.PASSED_ON:
         signal.signal(number, pass_on)
-    # What came before there was a rank.
+    # Signals that came before there was a rank.
     for sent in stopping.asked:
         pass_on(sent, None)
     status = b""
     with suppress(OSError):
         status = link.recv(struct.calcsize("i"))
-    # An importer tells nothing only if it was killed, and its ranks with it.
+    # An importer sends no status only if it was killed, and its ranks with it.
     _end(struct.unpack("i", status)[0] if status else signal.SIGKILL)
 
 
 def _connect(address: str, proxy: int) -> socket.socket | None:
     link, deadline, pause = socket.socket(socket.AF_UNIX), time.monotonic() + PATIENCE, 0.005
-    while found := link.connect_ex(address):
+    while error := link.connect_ex(address):
         if time.monotonic() > deadline:
             break
         time.sleep(pause)
         pause = min(2 * pause, 0.1)
-    if found == 0 and importer.akin(link, proxy):
+    if error == 0 and importer.same_job(link, proxy):
         return link
     link.close()
     return None
 
 
 def _end(status: int) -> None:
-    """End by the exit code or signal that a rank ended by, without a second core file."""
+    """End by the exit code or the signal of a rank, without a second core file."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

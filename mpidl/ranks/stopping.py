@@ -1,6 +1,6 @@
-"""Ends of a run before its last round: a signal, or the time that is left for it.
+"""Stopping of a run before its last round: by a signal, or at the end of its time.
 
-What stand-ins import too, which must stay small.
+Stand-ins import this module too, so it must stay small.
 """
 
 import os
@@ -16,29 +16,29 @@ from typing import Any
 from mpidl.config.outcome import Outcome
 
 WARNINGS = (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-"""Signals that ask for a stop: the terminal is closed, or a batch system or an ensemble tells that
+"""Signals that ask for a stop: the terminal was closed, or a batch system or an ensemble says that
 the time is over."""
 
 TERMINAL = (signal.SIGHUP, signal.SIGINT)
-"""Signals that a terminal sends to all that was started in it."""
+"""Signals that a terminal sends to all processes that were started in it."""
 
 SPARE = 1.25
-"""How much longer than the longest so far the next round may take."""
+"""Factor by which the next round may take longer than the longest so far."""
 
 CLOSING = 5.0
 """Seconds that a run needs to close its file and leave."""
 
 asked: list[int] = []
-"""The signals by which this process was asked to stop since it listens, in order."""
+"""The signals that asked this process to stop since it listens, in order."""
 
 
 def listen(*numbers: int) -> dict[int, Any]:
-    """Take signals down in ``asked`` from now on, but those that are not heeded.
+    """Record signals in ``asked`` from now on, except those that are not heeded.
 
-    Only a program's first thread can; elsewhere nothing is done.
+    Only the main thread of a program can do this; in others nothing happens.
 
     Returns:
-        What was done with each signal before.
+        The former handler of each signal.
     """
     if threading.current_thread() is not threading.main_thread():
         return {}
@@ -49,9 +49,9 @@ def listen(*numbers: int) -> dict[int, Any]:
 
 
 def heeded(*numbers: int) -> list[int]:
-    """All but those of a terminal that this process was started to ignore, as under ``nohup``.
+    """The signals that this process handles: all but ignored ones of a terminal, as by ``nohup``.
 
-    A batch script may ignore the others until there is work to be asked.
+    A batch script may ignore the others until there is work that they can ask to stop.
     """
     return [
         number
@@ -62,19 +62,19 @@ def heeded(*numbers: int) -> list[int]:
 
 @contextmanager
 def listening(*numbers: int) -> Iterator[None]:
-    """Take signals down for so long; then they do what they did before."""
-    known, before = len(asked), listen(*numbers)
+    """Record signals within the context; afterwards their former handlers are back."""
+    earlier, before = len(asked), listen(*numbers)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        del asked[known:]
+        del asked[earlier:]
 
 
 @contextmanager
 def unheard(*numbers: int) -> Iterator[None]:
-    """Let signals that are taken down end this process for so long."""
+    """Let recorded signals end this process within the context."""
     taken = [number for number in numbers if signal.getsignal(number) == _take]
     for number in taken:
         signal.signal(number, signal.SIG_DFL)
@@ -84,7 +84,7 @@ def unheard(*numbers: int) -> Iterator[None]:
 
 
 def _take(number: int, frame: FrameType | None) -> None:
-    # A batch system may send its warning to every process, and the launcher passes it on too.
+    # One warning may come twice: from the batch system to every process, and from the launcher.
     if number == signal.SIGINT and number in asked:
         raise KeyboardInterrupt
     asked.append(number)
@@ -93,7 +93,7 @@ def _take(number: int, frame: FrameType | None) -> None:
 
 
 def print_into_files_only() -> None:
-    """Nobody reads from a closed terminal, and who writes to it fails."""
+    """Redirect output to nowhere unless it is a file: writing to a closed terminal fails."""
     for stream in (1, 2):
         with suppress(OSError):
             if not stat.S_ISREG(os.fstat(stream).st_mode):
@@ -103,30 +103,30 @@ def print_into_files_only() -> None:
 
 
 def wish() -> Outcome | None:
-    """How this process was asked to end; None where it was not."""
+    """The outcome that a signal asked this process for; None without a signal."""
     if signal.SIGINT in asked:
         return Outcome.INTERRUPTED
     return Outcome.STOPPED if asked else None
 
 
 class Ends:
-    """Whether this rank should stop after its round: it was asked to, or its time is over.
+    """The end of this rank's time, and its requests to stop.
 
     Args:
-        left: Seconds that are left from now on; infinite where nobody says.
+        left: Seconds that are left from now on; infinite if unknown.
     """
 
     def __init__(self, left: float) -> None:
-        # The clock on the wall may be set while the run goes on.
+        # The system clock may be changed while the run goes on.
         self._deadline = time.monotonic() + left
         self._began = time.monotonic()
         self._longest = 0.0
 
     def near(self, saving: float) -> Outcome | None:
-        """Say that a round is done; how the run should end here, if it should.
+        """Count a round as done, and return the outcome with which the run should end, or None.
 
         Args:
-            saving: Seconds that it takes to save its state.
+            saving: Seconds that it takes to save the state.
         """
         now = time.monotonic()
         self._longest, self._began = max(self._longest, now - self._began), now

@@ -1,6 +1,6 @@
-"""Time limits: as people write them, and as the environment or PBS says.
+"""Walltime: limits as people write them, and the end of a job from the environment or PBS.
 
-What workers of an ensemble import, which must not start MPI.
+Workers of an ensemble import this module, so it must not start MPI.
 """
 
 import json
@@ -17,35 +17,35 @@ from mpidl.config.faults import Fault
 from mpidl.ranks import host
 
 MOMENTS = ("MPIDL_ENDS", "SLURM_JOB_END_TIME")
-"""Variables that say when a job ends, in seconds since 1970."""
+"""Variables with the end of a job, in seconds since 1970."""
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-"""In which a number may be given, in seconds."""
+"""Units of a time on the command line, in seconds."""
 
 PATIENCE = 10.0
-"""Seconds in which PBS must answer a run that asks for its end."""
+"""Seconds in which PBS must answer a run that asks for the end of its job."""
 
 
 def left(walltime: float | None, ask: bool = False) -> float:
-    """Seconds until the end that the command line or the environment tells, whichever is first.
+    """Seconds until the end by the command line or the environment, whichever comes first.
 
     Args:
-        walltime: Those of the command line, if it has them.
-        ask: Ask PBS where neither says anything.
+        walltime: Seconds from the command line, or None.
+        ask: Whether to ask PBS if neither has a limit.
     """
-    told = [] if walltime is None else [walltime]
+    limits = [] if walltime is None else [walltime]
     for name in MOMENTS:
         if (text := os.environ.get(name, "")).isdigit():
-            told.append(int(text) - time.time())
-    if ask and not told:
+            limits.append(int(text) - time.time())
+    if ask and not limits:
         return of_pbs()
-    return min(told, default=math.inf)
+    return min(limits, default=math.inf)
 
 
 def of_pbs() -> float:
-    """Seconds until PBS ends the job of this process; infinite where it does not say in time."""
+    """Seconds until PBS ends the job of this process; infinite if it does not answer in time."""
     with suppress(KeyError, ValueError, OSError, subprocess.SubprocessError):
-        done = subprocess.run(
+        process = subprocess.run(
             ["qstat", "-f", "-F", "json", os.environ["PBS_JOBID"]],
             env=host.unlaunched(os.environ),
             stdin=subprocess.DEVNULL,
@@ -54,25 +54,25 @@ def of_pbs() -> float:
             timeout=PATIENCE,
             check=True,
         )
-        return end_of(job_in(done.stdout)) - time.time()
+        return end_of(job_in(process.stdout)) - time.time()
     return math.inf
 
 
 def job_in(text: str) -> Mapping[str, Any]:
-    """The only job that PBS describes in a text.
+    """The attributes of the one job in a text of PBS.
 
     Raises:
-        ValueError: If it cannot be read so.
+        ValueError: If the text cannot be read so.
     """
     try:
-        found: Mapping[str, Any] = next(iter(json.loads(text)["Jobs"].values()))
+        job: Mapping[str, Any] = next(iter(json.loads(text)["Jobs"].values()))
     except (KeyError, TypeError, AttributeError, StopIteration) as error:
         raise ValueError(repr(error)) from None
-    return found
+    return job
 
 
 def end_of(job: Mapping[str, Any]) -> float:
-    """When a job ends that PBS describes so, in seconds since 1970.
+    """The end of a job from its attributes in PBS, in seconds since 1970.
 
     Raises:
         KeyError: If it has not started, or has no walltime.
@@ -85,28 +85,28 @@ def end_of(job: Mapping[str, Any]) -> float:
 def seconds(text: str) -> float:
     """Seconds of ``HH:MM:SS``, or of a number with its unit.
 
-    A number alone is seconds to PBS and minutes to Slurm, so it is refused.
+    A number without a unit is seconds to PBS and minutes to Slurm, so it is refused.
 
     Raises:
-        Fault: If it is neither, or not positive.
+        Fault: If the text has neither form, or is not positive.
     """
     try:
-        found = of_clock(text) if ":" in text else float(text[:-1]) * UNITS[text[-1:].lower()]
+        total = of_clock(text) if ":" in text else float(text[:-1]) * UNITS[text[-1:].lower()]
     except (ValueError, KeyError):
-        found = 0.0
-    if not 0 < found < math.inf:
+        total = 0.0
+    if not 0 < total < math.inf:
         raise Fault(
             f"--walltime {text!r}: must be HH:MM:SS, or a number with its unit, such as 90m, 1.5h "
             "or 5400s."
         )
-    return found
+    return total
 
 
 def of_clock(text: str) -> float:
     """The seconds in ``HH:MM:SS``.
 
     Raises:
-        ValueError: If it is not of this form.
+        ValueError: If the text does not have this form.
     """
     hours, minutes, rest = map(int, text.split(":"))
     return float(3600 * hours + 60 * minutes + rest)

@@ -1,8 +1,8 @@
-"""Ranks of a node watch each other, so that nobody waits for ever for one that is late or gone.
+"""Watchdog: the ranks of a node watch each other, so that no rank waits forever for another.
 
-A rank says when it works and when it waits. Its watchdog, a thread, looks at what all ranks of the
-node say: one that has ended without a word ends the job, and so does one for which others have
-waited longer than their patience; whoever is late is told by name.
+Each rank notes in shared memory when it works and when it waits. Its watchdog, a thread, reads the
+notes of all ranks of the node. It ends the job if a rank has ended without a message, or if ranks
+have waited for another longer than their patience; the message names the rank that is late.
 """
 
 import os
@@ -18,33 +18,33 @@ import numpy.typing as npt
 from mpidl.ranks import host
 
 PATIENCE = 1800.0
-"""Seconds that ranks wait for a late one, unless told otherwise."""
+"""Seconds that ranks wait for a late one, by default."""
 
 PERIOD = 0.5
-"""Seconds between two looks, where every rank has a core; more where they have not."""
+"""Seconds between two looks, if every rank has a core; else more."""
 
 GRACE = 3.0
-"""Seconds that a launcher has to end a job in which a rank has ended, and a rank to say why."""
+"""Seconds that a launcher has to end a job after a rank ended, and a rank to print the reason."""
 
 FIELDS = ("process", "namespace", "works", "phase", "since", "beat", "code")
-"""What a rank says: its process and PID namespace; how many works it has finished; its phase, and
+"""Notes of a rank: its process and PID namespace; the number of finished works; its phase, and
 since when; when its watchdog looked last; and the exit code with which it ends, plus 1."""
 
 PHASES = ("waiting", "start", "training", "evaluation", "recording", "checkpointing")
-"""What ranks do; who waits does nothing else."""
+"""Phases of a rank; in the first it only waits."""
 
-Table = npt.NDArray[np.float64]
+Notes = npt.NDArray[np.float64]
 
 
 class Watchdog:
     """Watches over the ranks of one node.
 
     Args:
-        table: A row of ``FIELDS`` for each rank of the node, in memory that they share; zeros.
-        own: This rank's row.
+        notes: ``FIELDS`` of each rank of the node, in memory that they share; zeros at first.
+        own: This rank's index in it.
         ranks: The number of each among all ranks.
         elsewhere: The names of other nodes.
-        crowd: How many ranks there are to a core, where they are most.
+        crowd: The most ranks per core of the node.
         abort: Ends the job with an exit code.
 
     Attributes:
@@ -54,14 +54,14 @@ class Watchdog:
 
     def __init__(
         self,
-        table: Table,
+        notes: Notes,
         own: int,
         ranks: Sequence[int],
         elsewhere: Sequence[str],
         crowd: float,
         abort: Callable[[int], None],
     ) -> None:
-        self._table, self._own, self._ranks = table, own, list(ranks)
+        self._notes, self._own, self._ranks = notes, own, list(ranks)
         self._elsewhere, self._abort = list(elsewhere), abort
         self._period = PERIOD * max(1.0, crowd / 4)
         self.patience, self.crowded = PATIENCE, crowd > 1
@@ -71,11 +71,11 @@ class Watchdog:
         self._thread = threading.Thread(target=self._look, name="watchdog", daemon=True)
 
     def start(self) -> None:
-        """Begin, when all ranks of the node have said who they are."""
+        """Begin, after all ranks of the node have written their processes."""
         self._thread.start()
 
     def stop(self, code: int = 0) -> None:
-        """End; the others learn that this rank ends with an exit code, and is not to be missed."""
+        """End, and note the exit code of this rank, so that the others do not miss it."""
         self._say(code=code + 1)
         self._over.set()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
@@ -83,19 +83,19 @@ class Watchdog:
 
     @contextmanager
     def working(self, phase: str) -> Iterator[None]:
-        """Work, for which the other ranks may have to wait; every rank does the same works."""
+        """Note that this rank works, so that others wait for it; each rank does the same works."""
         self._say(phase=PHASES.index(phase), since=time.monotonic())
         yield
-        works = self._table[self._own, FIELDS.index("works")]
+        works = self._notes[self._own, FIELDS.index("works")]
         self._say(works=works + 1, phase=0, since=time.monotonic())
 
     def _say(self, **fields: float) -> None:
         for key, value in fields.items():
-            self._table[self._own, FIELDS.index(key)] = value
+            self._notes[self._own, FIELDS.index(key)] = value
 
-    def _heard(self, key: str) -> Table:
-        found: Table = self._table[:, FIELDS.index(key)]
-        return found
+    def _heard(self, key: str) -> Notes:
+        column: Notes = self._notes[:, FIELDS.index(key)]
+        return column
 
     def _look(self) -> None:
         ended_since = None
@@ -112,32 +112,32 @@ class Watchdog:
                 self._give_up(now, waited)
 
     def _ended(self) -> list[int]:
-        """The rows of ranks that have ended, except those that came to a good end."""
+        """The indices of ranks that have ended, except those that ended with exit code 0."""
         here = self._heard("namespace") == host.namespace()
         missed = np.flatnonzero(here & (self._heard("code") != 1)).tolist()
-        return [row for row in missed if not host.lives(int(self._heard("process")[row]))]
+        return [i for i in missed if not host.lives(int(self._heard("process")[i]))]
 
     def _end_with(self, ended: Sequence[int]) -> None:
-        """End the job, which its launcher did not end: with the word of who ended, or for it."""
-        codes = [int(self._heard("code")[row]) - 1 for row in ended]
-        told = [code for code in codes if code > 0]
-        alive = [row for row in range(len(self._table)) if row not in ended]
-        if not told and self._own == alive[0]:
-            self._tell(f"{self._named(ended)} ended without a word; the job ends")
-        self._finish(told[0] if told else 1)
+        """End the job, which its launcher did not end, with the exit code of a rank that ended."""
+        codes = [int(self._heard("code")[i]) - 1 for i in ended]
+        failures = [code for code in codes if code > 0]
+        alive = [i for i in range(len(self._notes)) if i not in ended]
+        if not failures and self._own == alive[0]:
+            self._tell(f"{self._named(ended)} ended without a message; the job ends")
+        self._finish(failures[0] if failures else 1)
 
     def _give_up(self, now: float, waited: float) -> None:
-        """End the job, as some rank is late; the first of those that wait says which."""
+        """End the job, as a rank is late; the first of the waiting ranks says which."""
         works, frozen = self._heard("works"), now - self._heard("beat") > self.patience
         late = np.flatnonzero((works < works[self._own]) | frozen).tolist()
-        waiting = [row for row in range(len(works)) if row not in late]
+        waiting = [i for i in range(len(works)) if i not in late]
         if self._own != waiting[0]:
             self._over.wait(2 * GRACE)
         elif late:
-            doing = "; ".join(self._doing(row, now) for row in late)
+            doing = "; ".join(self._doing(i, now) for i in late)
             self._tell(f"{doing}: {self._named(waiting)} waited {waited:.0f} s; the job ends")
         else:
-            # Where the late one is, somebody knows better and says so first.
+            # On the node of the late rank, another rank knows more and prints it first.
             self._over.wait(GRACE if self._elsewhere else 0.0)
             where = f"one of {', '.join(self._elsewhere[:8])}" if self._elsewhere else "nobody else"
             self._tell(
@@ -146,24 +146,24 @@ class Watchdog:
             )
         self._finish(1)
 
-    def _doing(self, row: int, now: float) -> str:
-        process, phase = int(self._heard("process")[row]), int(self._heard("phase")[row])
+    def _doing(self, index: int, now: float) -> str:
+        process, phase = int(self._heard("process")[index]), int(self._heard("phase")[index])
         stopped = ", stopped by a signal" if host.state(process) in ("T", "t") else ""
-        late = f"{now - self._heard('since')[row]:.0f} s in {PHASES[phase]}"
-        silent = f"nothing heard for {now - self._heard('beat')[row]:.0f} s"
-        told = late if phase else silent
-        return f"{self._named([row])} (process {process}{stopped}) is late, {told}"
+        late = f"{now - self._heard('since')[index]:.0f} s in {PHASES[phase]}"
+        silent = f"nothing heard for {now - self._heard('beat')[index]:.0f} s"
+        delay = late if phase else silent
+        return f"{self._named([index])} (process {process}{stopped}) is late, {delay}"
 
-    def _named(self, rows: Sequence[int]) -> str:
-        ranks = [str(self._ranks[row]) for row in rows]
+    def _named(self, indices: Sequence[int]) -> str:
+        ranks = [str(self._ranks[i]) for i in indices]
         shown = ", ".join(ranks[:8]) + (f" and {len(ranks) - 8} more" if len(ranks) > 8 else "")
         return f"rank{'s' if len(ranks) > 1 else ''} {shown}"
 
-    def _tell(self, told: str) -> None:
-        print(f"mpidl: {told}.", file=sys.stderr, flush=True)
+    def _tell(self, message: str) -> None:
+        print(f"mpidl: {message}.", file=sys.stderr, flush=True)
 
     def _finish(self, code: int) -> None:
-        # Where this rank is stuck, MPI may not be able to abort either.
+        # If this rank is stuck, MPI may be unable to abort too.
         last = threading.Timer(GRACE, os._exit, [code])
         last.daemon = True
         last.start()
@@ -171,7 +171,7 @@ class Watchdog:
 
 
 on_duty: Watchdog | None = None
-"""The watchdog of this process; none where it is no rank of a job."""
+"""The watchdog of this process; None if it is not a rank of a job."""
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def parts(
             or the disk does not take the results file.
         Breakdown: If an accelerator has no memory left, now or later.
     """
-    with accelerators.told(), ExitStack() as lent:
+    with accelerators.explained(), ExitStack() as lent:
         yield _build(comm, plan, stock, path, parallel, found, lent.enter_context)
 
 
@@ -75,7 +75,7 @@ def _build(
     lend(world.returned(node.close))
     with world.agreed(comm):
         hardware = accelerators.choose(node.inner, training.accelerator)
-    accelerators.alike(comm, hardware.type)
+    accelerators.common_kind(comm, hardware.type)
     lend(unchanged(hardware))
     lend(accelerators.rounding(training.precision))
     torch.set_num_threads(node.share if training.threads == "auto" else training.threads)

@@ -12,7 +12,7 @@ from mpidl.components import graphs
 from mpidl.config import version
 from mpidl.devices.data import Stock
 from mpidl.plan import Plan, sentences, warnings
-from mpidl.ranks import hdf5, host, watchdog, world
+from mpidl.ranks import hdf5, host, mpi_library, watchdog
 from mpidl.ranks.world import Comm
 from mpidl.run.hardware import Hardware
 from mpidl.storage import schema
@@ -51,7 +51,7 @@ def attributes(
         "ranks": comm.size,
         "hosts": ",".join(dict.fromkeys(hosts)),
         "cores": host.cores(),
-        "mpi": world.library(),
+        "mpi": mpi_library.version(),
         "hdf5": hdf5.version.hdf5_version,
         "torch": str(torch.__version__),
         "numpy": np.__version__,
@@ -79,7 +79,7 @@ YIELDING = ("MPICH", "Intel MPI", "MVAPICH")
 
 def waiting() -> str:
     """How the MPI that is there waits: whether a waiting rank keeps its core."""
-    name = world.vendor()
+    name = mpi_library.name()
     yields = os.environ.get("MPIR_CVAR_ENABLE_HEAVY_YIELD") == "1" and name in YIELDING
     return f"{name} gives its core away" if yields else f"{name} does as it is installed"
 
@@ -98,8 +98,8 @@ def notes(
         how += ", as this h5py was built without MPI"
     why = f" ({exchange.reason})" if exchange.reason else ""
     lines = [
-        f"{sentences.hosting(plan.devices, comm.size)}, {host.cores()} cores; {world.library()}; "
-        f"exchange {type(exchange).__name__.lower()}{why}, "
+        f"{sentences.hosting(plan.devices, comm.size)}, {host.cores()} cores; "
+        f"{mpi_library.version()}; exchange {type(exchange).__name__.lower()}{why}, "
         f"kernel {hardware.kernel}, accelerator {hardware.accelerator}; recording {how}",
     ]
     if watchdog.on_duty is not None and watchdog.on_duty.crowded:

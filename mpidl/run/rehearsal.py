@@ -4,7 +4,7 @@ from mpidl.components.algorithms import Lengths
 from mpidl.config.faults import Fault
 from mpidl.devices.data import Stock
 from mpidl.plan import Plan
-from mpidl.ranks import accelerators, sharing, world
+from mpidl.ranks import accelerators, mpi_library, sharing, world
 from mpidl.ranks.node import Node
 from mpidl.ranks.world import Comm
 
@@ -29,7 +29,7 @@ def rehearse(comm: Comm, made: Plan, stock: Stock) -> None:
         with world.agreed(comm):
             if inner.rank == 0:
                 kind = accelerators.chosen(wanted)
-        if accelerators.alike(comm, kind) != "cpu":
+        if accelerators.common_kind(comm, kind) != "cpu":
             with world.agreed(comm):
                 seat = sharing.identity(accelerators.choose(inner, wanted))
         seats = inner.allgather(seat)
@@ -69,7 +69,7 @@ def writer(made: Plan) -> bool:
         Fault: If the run file asks for it and h5py cannot.
     """
     wanted = made.file.record.writer
-    able = wanted != "gather" and world.check_hdf5()
+    able = wanted != "gather" and mpi_library.check_hdf5()
     if wanted == "parallel" and not able:
         raise Fault(
             "record.writer = 'parallel': this h5py was built without MPI; 'auto' and 'gather' work."

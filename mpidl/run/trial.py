@@ -32,7 +32,7 @@ def fits(node: Comm, plan: Plan, stock: Stock, ranks: Sequence[int], seats: Sequ
             memory or batching, or has nothing to learn or too few outputs.
     """
     place = accelerators.choose(node, plan.file.training.accelerator)
-    accelerators.computes(place, plan.file.training.precision)
+    accelerators.check_precision(place, plan.file.training.precision)
     survey.foresee(plan.file.exchange.backend, place.type)
     (size, _), there = building.sizes(plan, stock), accelerators.memory(place)
     building.side_by_side(plan, stock, len(plan.hosted(ranks[0])), place)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mpidl.ranks import world
+from mpidl.ranks import mpi_library
 
 ROOT = Path(__file__).parents[2]
 RANKS = (1, 2, 4, 8)
@@ -72,9 +72,9 @@ stands beside its check in `tests/proof/`; the same checks are tests, `tests/mpi
   is how far they may be: of means over draws, four standard errors.
 - *Bits* says whether what was measured is the same, bit by bit, on every number of ranks.
 
-{datetime.date.today()}, {cpu.partition(":")[2].strip()}, {os.cpu_count()} cores, {world.library()},
-Python {platform.python_version()}, commit {commit}. With start, and other work on the machine:
-{took} ranks. Made by `python tests/bench/algorithms.py`.
+{datetime.date.today()}, {cpu.partition(":")[2].strip()}, {os.cpu_count()} cores,
+{mpi_library.version()}, Python {platform.python_version()}, commit {commit}.
+With start, and other work on the machine: {took} ranks. Made by `python tests/bench/algorithms.py`.
 
 | {" | ".join(COLUMNS)} |
 |{" --- |" * len(COLUMNS)}"""

@@ -188,7 +188,7 @@ def test_where_memory_is_measured_it_bounds_what_is_evaluated_at_once(monkeypatc
             seen.append(len(inputs))
             return super().__call__(weights, rest, inputs, own)
 
-    monkeypatch.setattr(batch.accelerators, "grown", grown)
+    monkeypatch.setattr(batch.accelerators, "memory_growth", grown)
     monkeypatch.setattr(batch.accelerators, "free", lambda _: free)
     stacked._stack = Seen(stacked._stack.model)
     for first in (True, False):

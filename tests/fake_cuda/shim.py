@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from mpidl.ranks import host, world
+from mpidl.ranks import host, mpi_library
 from tests.fake_cuda import build
 
 device = build.load()
@@ -55,7 +55,7 @@ class Machine:
     @classmethod
     def told(cls) -> "Machine":
         """As the environment says."""
-        rank, asked = str(host.told(host.RANKED) or 0), os.environ.get
+        rank, asked = str(host.first_number(host.RANKED) or 0), os.environ.get
         count = asked("FAKE_CUDA", "1")
         return cls(
             count=1 if count == "own" else int(count),
@@ -68,7 +68,7 @@ class Machine:
 
     def uuid(self, index: int) -> str:
         """What tells GPUs apart."""
-        return f"GPU-{host.told(host.RANKED) or 0 if self.own else index}"
+        return f"GPU-{host.first_number(host.RANKED) or 0 if self.own else index}"
 
 
 class Stream:
@@ -145,7 +145,7 @@ def install() -> None:
         _resize()
         _group()
         # To MPI this memory is what it is, host memory, which any MPI takes.
-        world.supports = lambda _: True
+        mpi_library.supports = lambda _: True
 
 
 def _answer() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mpidl.ranks import world
+from mpidl.ranks import mpi_library
 from tests.faults import jobs
 from tests.faults.jobs import Job, Numbers
 
@@ -129,8 +129,9 @@ class Table:
             "no shared memory may be left. *Same numbers*: all series but `seconds_*` equal those "
             "of a run without a fault, bit by bit.",
             "",
-            f"{datetime.date.today()}, {_machine()}, {jobs.cores()} cores, {world.library()}, "
-            f"Linux {platform.release()}, Python {platform.python_version()}. Exit code 9 is that "
+            f"{datetime.date.today()}, {_machine()}, {jobs.cores()} cores, "
+            f"{mpi_library.version()}, Linux {platform.release()}, "
+            f"Python {platform.python_version()}. Exit code 9 is that "
             "of mpiexec for ranks that were killed;",
             "it is joined bit by bit with those of other ranks.",
             "",

@@ -107,7 +107,7 @@ def test_a_rank_whose_accelerator_has_no_memory_left_ends_the_job_with_a_sentenc
     assert code in (1, 1 | KILLED)
     (told,) = [line for line in err.splitlines() if line.startswith("mpidl: ")]
     assert told.startswith("mpidl: rank 1: an accelerator of ")
-    assert "no memory left (CUDA out of memory. Tried to allocate 2 GiB): fewer devices" in told
+    assert "no memory left (CUDA out of memory. Tried to allocate 2 GiB): use fewer devices" in told
     assert "Traceback" not in err
 
 

@@ -560,7 +560,7 @@ def test_an_accelerator_that_is_not_there(comm, refused):
 def test_a_precision_that_the_hardware_has_not(refused):
     given = sets(["training.precision=tf32", "training.accelerator=cpu"])
     for more in ([], ["--check"]):
-        refused([*given, *more], ["'tf32': is of CUDA GPUs since the A100, and the cpu of "])
+        refused([*given, *more], ["'tf32': needs a CUDA GPU, the A100 or a newer one; the cpu of "])
 
 
 def test_a_node_without_its_accelerator(comm, refused, monkeypatch):
@@ -572,7 +572,9 @@ def test_a_node_without_its_accelerator(comm, refused, monkeypatch):
     monkeypatch.setattr(accelerators, "chosen", lambda wanted: kind)
     monkeypatch.setattr(accelerators, "name", lambda: f"nid{comm.rank}")
     others = ", ".join(f"nid{rank}" for rank in range(comm.size - 1))
-    told = f"for all ranks, and finds cpu on nid{comm.size - 1}; cuda on {others}; 'cpu' is every"
+    told = (
+        f"for all ranks, and finds cpu on nid{comm.size - 1}; cuda on {others}; 'cpu' works every"
+    )
     for more in ([], ["--check"]):
         refused([*sets(["training.rounds=1"]), *more], [told])
 

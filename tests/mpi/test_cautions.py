@@ -157,9 +157,9 @@ def test_what_will_be_shared_is_foreseen_but_behind_a_mask(monkeypatch, kind, fo
         monkeypatch.delenv(name, raising=False)
         if mask is not None:
             monkeypatch.setenv(name, mask)
-    assert sharing.foreseen(5, kind) == want
+    assert sharing.expected_sharers(5, kind) == want
 
 
 def test_a_check_tells_it_too(planned, checked, monkeypatch):
-    monkeypatch.setattr(sharing, "foreseen", lambda ranks, kind: 4 * ranks)
+    monkeypatch.setattr(sharing, "expected_sharers", lambda ranks, kind: 4 * ranks)
     assert "4 ranks share an accelerator" in checked(planned(*FEW), False)

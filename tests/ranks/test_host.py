@@ -13,9 +13,9 @@ from mpidl.ranks import host
 BESIDE = """
 import sys
 from mpidl.ranks import host
-while not host.beside(3):
+while not host.sibling_cores(3):
     pass
-print([len(host.beside(ranks)) for ranks in (3, 2, 4)], flush=True)
+print([len(host.sibling_cores(ranks)) for ranks in (3, 2, 4)], flush=True)
 sys.stdin.read()
 """
 
@@ -38,14 +38,14 @@ def test_what_launchers_tell(monkeypatch, variables, want):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert host.told(host.LAUNCHED) == want
+    assert host.first_number(host.LAUNCHED) == want
 
 
 @pytest.mark.skipif(not SLACK.exists(), reason="not Linux")
 @pytest.mark.parametrize(("ranks", "want"), [(4, 50_000), (8, 50_000), (64, 400_000)])
 def test_many_ranks_on_a_core_nap_longer(monkeypatch, ranks, want):
     monkeypatch.setattr(host, "cores", lambda: 2)
-    monkeypatch.setattr(host, "beside", lambda ranks: [])
+    monkeypatch.setattr(host, "sibling_cores", lambda ranks: [])
     monkeypatch.setenv("MPI_LOCALNRANKS", str(ranks))
     monkeypatch.setenv("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
     prctl = ctypes.CDLL(None).prctl
@@ -79,7 +79,7 @@ def test_ranks_are_a_crowd_where_they_share_cores(affinities, want):
 )
 def test_only_a_crowd_gives_its_cores_away(monkeypatch, known, want):
     monkeypatch.setattr(host, "cores", lambda: 1)
-    monkeypatch.setattr(host, "beside", lambda ranks: known)
+    monkeypatch.setattr(host, "sibling_cores", lambda ranks: known)
     monkeypatch.setenv("MPI_LOCALNRANKS", "3")
     # So that it is put back.
     monkeypatch.setenv("MPIR_CVAR_ENABLE_HEAVY_YIELD", "")

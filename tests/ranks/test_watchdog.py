@@ -55,7 +55,7 @@ def test_who_ends_without_a_word_is_named(capfd, gone):
     job = Job()
     job.say(1, process=gone)
     assert job.end() == [1]
-    assert capfd.readouterr().err == "mpidl: rank 5 ended without a word; the job ends.\n"
+    assert capfd.readouterr().err == "mpidl: rank 5 ended without a message; the job ends.\n"
 
 
 def test_who_ended_with_a_word_is_not_spoken_for(capfd, gone):

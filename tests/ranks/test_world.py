@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from mpidl.config.faults import Breakdown
-from mpidl.ranks import accelerators, world
+from mpidl.ranks import accelerators, mpi_library
 
 
 @pytest.mark.parametrize(
@@ -29,20 +29,20 @@ def test_ranks_fill_accelerators_in_blocks(ranks, count, want):
     [
         (
             "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 139 GiB",
-            r"no memory left \(CUDA out of memory. Tried to allocate 2.00 GiB\): fewer",
+            r"no memory left \(CUDA out of memory. Tried to allocate 2.00 GiB\): use fewer",
         ),
         ("CUDA error: out of memory\nCUDA kernel errors might", r"\(CUDA error: out of memory\): "),
         ("UR error: UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY", "left .UR error: UR_RESULT_ERROR_OUT"),
     ],
 )
 def test_an_accelerator_without_memory_is_told_in_a_sentence(error, sentence):
-    with pytest.raises(Breakdown, match=sentence) as found, accelerators.told():
+    with pytest.raises(Breakdown, match=sentence) as found, accelerators.explained():
         raise RuntimeError(error)
     assert "\n" not in str(found.value)
 
 
 def test_other_errors_stay_what_they_are():
-    with pytest.raises(RuntimeError, match=r"^mat1 and mat2$") as found, accelerators.told():
+    with pytest.raises(RuntimeError, match=r"^mat1 and mat2$") as found, accelerators.explained():
         raise RuntimeError("mat1 and mat2")
     assert type(found.value) is RuntimeError
 
@@ -65,12 +65,12 @@ def test_only_who_asks_for_tf32_gets_it(precision, want, before):
 
 
 def test_mpi_takes_accelerator_memory_only_where_it_is_known(monkeypatch):
-    for switch in world.SWITCHES:
+    for switch in mpi_library.SWITCHES:
         monkeypatch.delenv(switch, raising=False)
-    assert not world.takes("cuda")
+    assert not mpi_library.takes("cuda")
     monkeypatch.setenv("MPICH_GPU_SUPPORT_ENABLED", "1")
-    monkeypatch.setattr(world, "supports", lambda _: None)
-    assert world.takes("cuda")
+    monkeypatch.setattr(mpi_library, "supports", lambda _: None)
+    assert mpi_library.takes("cuda")
 
 
 class Library:
@@ -101,17 +101,17 @@ class Library:
     ],
 )
 def test_an_mpi_is_asked_what_it_was_built_for(monkeypatch, library, cuda, xpu):
-    monkeypatch.setattr(world.ctypes, "CDLL", lambda _: library)
-    assert (world.supports("cuda"), world.supports("xpu")) == (cuda, xpu)
+    monkeypatch.setattr(mpi_library.ctypes, "CDLL", lambda _: library)
+    assert (mpi_library.supports("cuda"), mpi_library.supports("xpu")) == (cuda, xpu)
 
 
-@pytest.mark.parametrize("switch", world.SWITCHES)
+@pytest.mark.parametrize("switch", mpi_library.SWITCHES)
 def test_an_mpi_for_processors_is_not_believed_by_its_environment(monkeypatch, switch):
     monkeypatch.setenv(switch, "1")
-    monkeypatch.setattr(world.ctypes, "CDLL", lambda _: Library("none", 7))
-    assert not world.takes("cuda")
+    monkeypatch.setattr(mpi_library.ctypes, "CDLL", lambda _: Library("none", 7))
+    assert not mpi_library.takes("cuda")
 
 
 def test_library_is_one_line():
-    assert "\n" not in world.library()
-    assert world.library().split()[0] in {"MPICH", "Open", "Intel(R)", "CRAY"}
+    assert "\n" not in mpi_library.version()
+    assert mpi_library.version().split()[0] in {"MPICH", "Open", "Intel(R)", "CRAY"}
