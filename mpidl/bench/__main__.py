@@ -64,7 +64,7 @@ def told(options: Namespace) -> str:
     """The text where nothing but a text is asked for, which needs no MPI; else empty."""
     if options.help:
         return parser().format_help()
-    return f"{version.told()}\n" if options.version else ""
+    return f"{version.line()}\n" if options.version else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The outcome of a run: its exit code, and what it says then."""
+"""Outcomes of a run, with their exit codes and messages."""
 
 from collections.abc import Iterable
 from enum import Enum
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class Outcome(Enum):
-    """How a run ends; commands that start runs end with the same exit codes.
+    """Outcome of a run; commands that start runs end with the same exit codes.
 
     Attributes:
         code: The exit code.
@@ -16,44 +16,44 @@ class Outcome(Enum):
     """After its last round."""
 
     FAILED = 1, ""
-    """By a fault of the program's, whose traceback says all."""
+    """By a fault of the program, which prints a traceback."""
 
     UNSAVED = (
         1,
         "stopped, as no checkpoint can be written ({trouble}); the rounds so far are in {path}; "
         "--resume goes on",
     )
-    """As its state cannot be saved."""
+    """Its state cannot be saved."""
 
     REFUSED = 2, ""
-    """By a fault of the user's, whose sentences say all."""
+    """By a fault of the user, which prints its sentences."""
 
     DIVERGED = 3, "stopped, as training.nonfinite says; the rounds so far are in {path}"
-    """As a loss is not finite."""
+    """A loss is not finite."""
 
     STOPPED = 75, "interrupted; the rounds so far are in {path}; --resume goes on"
-    """As a signal or the end of its time asked for; it wants to be started again."""
+    """Stopped by a signal or at the end of its time; it is to be started again."""
 
     INTERRUPTED = 130, "interrupted; the rounds so far are in {path}; --resume goes on"
-    """As Ctrl-C asked for; the code is the one that shells have."""
+    """Stopped by Ctrl-C; the code is that of shells."""
 
     def __init__(self, code: int, words: str) -> None:
         self.code, self._words = code, words
 
-    def told(self, path: Path, trouble: str = "") -> str:
-        """What a run says at its end.
+    def message(self, path: Path, trouble: str = "") -> str:
+        """The message of a run at its end.
 
         Args:
             path: The results file.
-            trouble: Why no checkpoint can be written, where that is so.
+            trouble: The reason if no checkpoint can be written.
         """
         return self._words.format(path=path, trouble=trouble)
 
 
-def asked(codes: Iterable[float]) -> Outcome | None:
-    """What all ranks end with, where each wants to stop with an exit code, or 0 to go on.
+def joint(codes: Iterable[float]) -> Outcome | None:
+    """The outcome of all ranks, each of which asks to stop with an exit code, or has 0 to go on.
 
-    Ctrl-C counts most; None where nobody wants to stop.
+    Ctrl-C has precedence; None if no rank asks to stop.
     """
-    found = int(max(codes))
-    return next((o for o in (Outcome.STOPPED, Outcome.INTERRUPTED) if o.code == found), None)
+    code = int(max(codes))
+    return next((o for o in (Outcome.STOPPED, Outcome.INTERRUPTED) if o.code == code), None)

@@ -1,4 +1,4 @@
-"""Random streams named by purpose, so a draw added in one place never shifts another."""
+"""Random streams, each with a named purpose, so that a new draw never changes other draws."""
 
 from zlib import crc32
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def stream(seed: int, purpose: str, *keys: int) -> np.random.Generator:
-    """A generator that depends on what it is for, never on who draws first.
+    """A generator that depends on its purpose and keys, not on the order of draws.
 
     ``stream(seed, "placement")`` is the same on all ranks; ``stream(seed, "batches", device,
     round)`` differs between devices and rounds.

@@ -1,4 +1,4 @@
-"""Files that come with the program beside its code: sites, studies, batch scripts, graphs.
+"""Shipped files, which come with the program beside its code: sites, studies, scripts, graphs.
 
 python -m mpidl.config.shipped prints the folder that has them in ``launch/`` and ``topologies/``.
 """
@@ -15,26 +15,26 @@ def folder() -> Path:
 
 
 def find(path: Path) -> Path:
-    """A path in the current folder, else in what comes with the program, else unchanged."""
+    """The path if it exists in the current folder, else the shipped one, else unchanged."""
     own = folder() / path
     return own if not os.path.exists(path) and os.path.exists(own) else path
 
 
 def beside(text: str, *folders: Path) -> str:
-    """A path as it is written in a file, told from here: in the first of some folders that has it.
+    """A path that a file names, in the first of some folders that has it.
 
-    Unchanged where it is in none of them; :func:`find` then goes on with it.
+    It is unchanged if no folder has it; :func:`find` then looks elsewhere.
     """
     places = [] if Path(text).is_absolute() else [folder / text for folder in folders]
     return next((str(place) for place in places if os.path.exists(place)), text)
 
 
 def sought(path: Path, first: str = "") -> str:
-    """Where a path was looked for, to be added to a sentence that says it is not there.
+    """A clause with the places where a missing path was looked for.
 
     Args:
-        path: As the user wrote it; an absolute one was looked for nowhere else.
-        first: Where it was looked for before, such as beside a run file.
+        path: The path as the user wrote it; an absolute one has no other places.
+        first: A place that was tried before, such as beside a run file.
     """
     if path.is_absolute():
         return ""

@@ -1,4 +1,4 @@
-"""The tables of a run file: read from text, overridden, and each checked against its settings."""
+"""TOML tables, which are read from text, overridden, and checked against settings."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -15,31 +15,31 @@ from mpidl.config.registry import Kinds, Registry, nearest
 Tables = dict[str, Any]
 
 BYTES = 2**21
-"""Size up to which a run file is read; a list of 100,000 devices fits."""
+"""Most bytes of a run file; a list of 100,000 devices fits."""
 
 DOTS = 100
-"""Of a key; the time that tomllib takes for one grows with their square, a minute for 1e5."""
+"""Most dots in a key; tomllib's time grows with their square, a minute for 1e5."""
 
 SETTINGS = 2000
-"""That are read, as each may be told to be wrong."""
+"""Most settings of a file, as each may cause a message."""
 
 NAMERS = ("name", "backend")
-"""Settings that name a builder, which decides what else can be set in their section."""
+"""Settings that name a builder, which decides the other settings of their section."""
 
 
 def read(source: Path | str, kind: str = "run file") -> Tables:
     """The tables in a TOML file, or in TOML text.
 
     Args:
-        source: The path of a file, which may be one that comes with the program, or text.
-        kind: What it is called if something is wrong with it.
+        source: The path of a file, which may be shipped with the program, or text.
+        kind: The noun for the file in messages.
 
     Raises:
         Fault: If the file is missing, unreadable, too large, or not TOML.
     """
     if isinstance(source, str):
         return _parse(source, "The text")
-    told, source = source, shipped.find(source)
+    named, source = source, shipped.find(source)
     try:
         if source.exists() and not source.is_file():
             raise Fault(f"The {kind} {source} is not a regular file.")
@@ -47,24 +47,27 @@ def read(source: Path | str, kind: str = "run file") -> Tables:
             raise Fault(f"The {kind} {source} has {size:,} bytes; at most {BYTES:,} are read.")
         return _parse(source.read_text(encoding="utf-8-sig"), f"The {kind} {source}")
     except OSError as error:
-        more = shipped.sought(told) if isinstance(error, FileNotFoundError) else ""
+        more = shipped.sought(named) if isinstance(error, FileNotFoundError) else ""
         raise Fault(f"Cannot read the {kind} {source}: {error.strerror}{more}.") from None
     except UnicodeDecodeError:
         raise Fault(f"The {kind} {source} is not UTF-8 text.") from None
 
 
-def _parse(text: str, what: str) -> Tables:
+def _parse(text: str, subject: str) -> Tables:
     for number, line in enumerate(text.splitlines(), start=1):
         if line.count(".") > DOTS and max(part.count(".") for part in line.split(",")) > DOTS:
-            raise Fault(f"{what} has more than {DOTS} dots in a row in line {number}.")
+            raise Fault(f"{subject} has more than {DOTS} dots in a row in line {number}.")
     try:
         tables = tomllib.loads(text)
     except RecursionError:
-        raise Fault(f"{what} is not valid TOML: brackets are nested too deeply.") from None
+        raise Fault(f"{subject} is not valid TOML: brackets are nested too deeply.") from None
     except ValueError as error:
-        raise Fault(f"{what} is not valid TOML: {error}.") from None
-    if sum(1 + len(one) if isinstance(one, dict) else 1 for one in tables.values()) > SETTINGS:
-        raise Fault(f"{what} has more than {SETTINGS:,} settings.")
+        raise Fault(f"{subject} is not valid TOML: {error}.") from None
+    if (
+        sum(1 + len(table) if isinstance(table, dict) else 1 for table in tables.values())
+        > SETTINGS
+    ):
+        raise Fault(f"{subject} has more than {SETTINGS:,} settings.")
     return tables
 
 
@@ -74,19 +77,19 @@ def override(
     sections: Mapping[str, type[BaseModel]],
     kinds: Kinds,
 ) -> None:
-    """Put ``section.key=value`` each into tables; of two that set the same the last holds.
+    """Put overrides, each ``section.key=value``, into tables; the last one of a setting holds.
 
-    Another name for a builder takes the parameters of the former away: with ``model.name=cnn``
-    what a file says of ``model.hidden`` means nothing.
+    Naming another builder removes the parameters of the former one: with ``model.name=cnn`` the
+    file's ``model.hidden`` is dropped.
 
     Args:
-        tables: Those of a file; changed in place.
+        tables: The tables of a file; changed in place.
         texts: The overrides, in the order of the command line.
-        sections: The settings of each section that no builder adds.
+        sections: The settings of each section, without those that a builder adds.
         kinds: The registry of each section that names a builder.
 
     Raises:
-        Fault: With one sentence for each text that is no override.
+        Fault: With one sentence for each text that is not an override.
     """
     parsed, faults = [], list[str]()
     for text in texts:
@@ -105,13 +108,13 @@ def put(
     sections: Mapping[str, type[BaseModel]],
     kinds: Kinds,
 ) -> None:
-    """Put values into tables, each by section and key; arguments as of :func:`override`.
+    """Put values into tables, each by section and key; arguments as in :func:`override`.
 
     Raises:
-        Fault: If a section is no table.
+        Fault: If a section is not a table.
     """
-    # Names come first, so that what else is set belongs to the builder that is named last.
-    for section, key, value in sorted(settings, key=lambda one: one[1] not in NAMERS):
+    # Names come first, so that the other settings belong to the builder that is named last.
+    for section, key, value in sorted(settings, key=lambda setting: setting[1] not in NAMERS):
         table = tables.setdefault(section, {}) if section else tables
         if not isinstance(table, dict):
             raise Fault(f"{section} = {shown(table)}: must be a table, written [{section}].")
@@ -139,7 +142,7 @@ def _encodable(text: str) -> bool:
 
 
 def _value(text: str) -> Any:
-    """A value as TOML writes it, or the text itself where it is no such value."""
+    """The value that TOML reads from a text, or the text itself if it is not a TOML value."""
     try:
         tables = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
@@ -154,7 +157,7 @@ def _namer(section: type[BaseModel]) -> str:
 def _forget(
     table: dict[str, Any], section: type[BaseModel], registry: Registry[Any], new: Any
 ) -> None:
-    """Drop the parameters of the builder that a table names where it is to name another one."""
+    """Drop the parameters of the builder that a table names, if it will name another one."""
     namer = _namer(section)
     old = table.get(namer, section.model_fields[namer].default)
     if old != new and isinstance(old, str) and old in registry:
@@ -163,12 +166,12 @@ def _forget(
 
 
 def check(key: str, section: type[BaseModel], table: Any, registry: Registry[Any] | None) -> Any:
-    """The settings that a table gives, with those of the builder that it names.
+    """The validated settings of a table, with those of the builder that it names.
 
     Args:
-        key: What the section is called.
-        section: Its settings that no builder adds.
-        table: What the run file says.
+        key: The name of the section.
+        section: Its settings, without those that a builder adds.
+        table: The table in the run file.
         registry: The builders that can be named, if any.
 
     Raises:
@@ -183,13 +186,13 @@ def check(key: str, section: type[BaseModel], table: Any, registry: Registry[Any
         if isinstance(name, str) and name in registry:
             settings = _settings(key, section, registry.settings(name))
         else:
-            # Whether the parameters of an unknown builder are right cannot be said.
+            # Parameters of an unknown builder cannot be checked.
             table = {k: v for k, v in table.items() if k in section.model_fields}
             if isinstance(name, str):
-                told = f"unknown {registry.kind}; {nearest(name, registry)}"
-                sentences.append(f"{key}.{namer} = {shown(name)}: {told}")
+                reason = f"unknown {registry.kind}; {nearest(name, registry)}"
+                sentences.append(f"{key}.{namer} = {shown(name)}: {reason}")
     try:
-        found = settings.model_validate(table)
+        validated = settings.model_validate(table)
     except ValidationError as error:
         wrong: dict[str, list[Any]] = {}
         for fault in error.errors(include_input=False, include_url=False):
@@ -197,7 +200,7 @@ def check(key: str, section: type[BaseModel], table: Any, registry: Registry[Any
         sentences += [_sentence(key, k, table, faults, settings) for k, faults in wrong.items()]
     if sentences:
         raise Fault(*sentences)
-    return found
+    return validated
 
 
 @cache
@@ -209,18 +212,20 @@ def _settings(key: str, section: type[BaseModel], parameters: type[BaseModel]) -
 def _sentence(
     section: str, setting: str, table: Any, faults: list[Any], settings: type[BaseModel]
 ) -> str:
-    """One sentence for one setting, which may be wrong in each of the forms it may have."""
+    """One sentence for one wrong setting, which may have several allowed forms."""
     if faults[0]["type"] == "extra_forbidden":
         return f"Unknown setting {section}.{setting}; {nearest(setting, settings.model_fields)}"
     if setting not in table:
         return f"{section}.{setting} is missing."
     reasons = [f["msg"].removeprefix("Value error, ").removeprefix("Input ") for f in faults]
-    told = settings.model_fields[setting].description or " or ".join(dict.fromkeys(reasons))
-    return f"{section}.{setting} = {shown(table[setting])}: {told}{_entry(table[setting], faults)}."
+    allowed = settings.model_fields[setting].description or " or ".join(dict.fromkeys(reasons))
+    return (
+        f"{section}.{setting} = {shown(table[setting])}: {allowed}{_entry(table[setting], faults)}."
+    )
 
 
 def _entry(value: Any, faults: list[Any]) -> str:
-    """Which entry of a list is wrong, if it is one that could be right."""
+    """A clause that names the wrong entry of a list, if a list is allowed."""
     if not isinstance(value, list):
         return ""
     places = (next((at for at in fault["loc"][1:] if type(at) is int), None) for fault in faults)

@@ -184,7 +184,7 @@ def identity(file: RunFile) -> str:
     """
     sections: dict[str, Any] = {}
     for section in runfile.SECTIONS:
-        skipped = runfile.UNTOLD.get(section, [])
+        skipped = runfile.WITHOUT_EFFECT.get(section, [])
         chosen = getattr(file, section).model_dump(exclude_defaults=True, exclude_none=True)
         if skipped is not None:
             sections[section] = {key: chosen[key] for key in sorted(chosen) if key not in skipped}

@@ -31,7 +31,7 @@ KINDS: Kinds = {
 
 
 FREE: dict[str, list[str] | None] = {
-    **runfile.UNTOLD,
+    **runfile.WITHOUT_EFFECT,
     "topology": ["file"],
     "training": ["rounds", "threads", "accelerator", "batched", "nonfinite"],
     "exchange": ["backend", "accelerator_aware"],

@@ -183,7 +183,7 @@ def _mattering(one: Summary, graphs: Mapping[str, str]) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for key, value in one.settings.items():
         section, _, setting = key.partition(".")
-        skipped = runfile.UNTOLD.get(section, [])
+        skipped = runfile.WITHOUT_EFFECT.get(section, [])
         if section != "name" and skipped is not None and setting not in skipped:
             told[key] = value
     if told.get("attack.name", "none") == "none":

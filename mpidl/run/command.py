@@ -12,7 +12,7 @@ from pathlib import Path
 from mpidl import plan
 from mpidl.config import version
 from mpidl.config.faults import Fault, Parser
-from mpidl.config.outcome import Outcome, asked
+from mpidl.config.outcome import Outcome, joint
 from mpidl.devices import data
 from mpidl.devices.data import Stock
 from mpidl.plan import Plan
@@ -95,7 +95,7 @@ def told(options: Namespace) -> str:
     if options.help:
         return parser().format_help()
     if options.version:
-        return f"{version.told()}\n"
+        return f"{version.line()}\n"
     return "" if options.list is None else listing.text(options.list, options.json)
 
 
@@ -285,7 +285,7 @@ def _work(comm: Comm, start: Start, path: Path, limit: float | None) -> Outcome:
             for sentence in [] if stock.traits.sequence else display.failures():
                 display.console.print(sentence)
         trouble = parts.saver.give_up() if outcome is Outcome.UNSAVED else ""
-        display.console.print(outcome.told(path, trouble))
+        display.console.print(outcome.message(path, trouble))
     return outcome
 
 
@@ -312,4 +312,4 @@ def claimed(comm: Comm, hold: claims.Hold, patient: bool, there: bool = False) -
 def wanted(comm: Comm) -> Outcome | None:
     """Collective. How all ranks end, where some were asked to stop while the run started."""
     own = stopping.wish()
-    return asked(comm.allgather(0 if own is None else own.code))
+    return joint(comm.allgather(0 if own is None else own.code))

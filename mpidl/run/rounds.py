@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpidl.config.outcome import Outcome, asked
+from mpidl.config.outcome import Outcome, joint
 from mpidl.devices.batch import Batch
 from mpidl.devices.device import Device, Samples
 from mpidl.devices.gossip import LocalGossip
@@ -201,5 +201,5 @@ def gather(parts: Parts, row: RoundValues, stop: Outcome | None) -> tuple[Wishes
     row.flags[:] = code, parts.recorder.overdue, parts.saver.overdue, parts.saver.state
     everyone = parts.board.gather(row.array)
     stops, writes, saves, saving = everyone[:, -FLAGS:].T
-    wishes = Wishes(asked(stops), bool(writes.any()), bool(saves.any()), saving)
+    wishes = Wishes(joint(stops), bool(writes.any()), bool(saves.any()), saving)
     return wishes, Series(everyone, parts.classes)

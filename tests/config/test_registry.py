@@ -25,7 +25,7 @@ def test_a_name_that_is_taken_is_refused(registry):
     one, other = (postponed("def thing(given, /): ...") for _ in range(2))
     assert registry.add(one) is one
     assert registry.add(one) is one
-    told = "^thing 'thing' is registered already, by own; call the one of own by another name"
+    told = "^thing 'thing' is registered already, by own; give the one of own another name"
     with pytest.raises(Fault, match=told):
         registry.add(other)
     assert registry["thing"] is one
@@ -49,8 +49,8 @@ def test_what_a_builder_declares_is_read_by_its_name(registry):
 @pytest.mark.parametrize(
     ("declared", "told"),
     [
-        ({"lout": True}, "lout is no property; did you mean 'loud'"),
-        ({"x": 1}, "x is no property; known: loud, weight"),
+        ({"lout": True}, "lout is not a property; did you mean 'loud'"),
+        ({"x": 1}, "x is not a property; known: loud, weight"),
         ({"loud": "yes"}, "loud = 'yes': Input should be a valid boolean"),
     ],
 )

@@ -218,7 +218,7 @@ def test_many_fractions_in_a_line_are_no_dots_in_a_row():
 
 
 def test_a_graph_comes_from_a_family_or_from_a_file():
-    with pytest.raises(Fault, match="'ring': goes without"):
+    with pytest.raises(Fault, match="'ring': must not be set beside"):
         runfile.read('[topology]\nname = "ring"\nfile = "x.txt"', (), plan.KINDS)
 
 

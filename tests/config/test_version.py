@@ -43,7 +43,7 @@ def test_an_installed_copy_knows_its_commit(installed, built, number, commit):
     installed(built)
     assert (version.number(), version.commit()) == (number, commit)
     assert mpidl.__version__ == number
-    assert version.told() == f"mpidl {number}, commit {commit or 'unknown'}"
+    assert version.line() == f"mpidl {number}, commit {commit or 'unknown'}"
 
 
 def test_an_installation_elsewhere_is_another_one(installed, tmp_path, monkeypatch):
@@ -74,11 +74,11 @@ def test_a_checkout_has_the_commit_that_git_tells(tmp_path, monkeypatch):
 
 
 def test_commands_tell_it(capsys):
-    assert told(parser().parse_args(["--version"])) == f"{version.told()}\n"
+    assert told(parser().parse_args(["--version"])) == f"{version.line()}\n"
     with pytest.raises(SystemExit) as end:
         ensemble().parse_args(["--version"])
     assert end.value.code == 0
-    assert capsys.readouterr().out == f"{version.told()}\n"
+    assert capsys.readouterr().out == f"{version.line()}\n"
 
 
 def build(folder: Path) -> zipfile.ZipFile:

@@ -186,6 +186,6 @@ def test_a_thread_hears_nothing_and_changes_nothing():
 
 
 def test_of_all_that_ranks_are_asked_for_ctrl_c_counts_most():
-    assert outcome.asked([0, 75, 0]) is Outcome.STOPPED
-    assert outcome.asked([75, 130, 0]) is Outcome.INTERRUPTED
-    assert outcome.asked([0, 0]) is None
+    assert outcome.joint([0, 75, 0]) is Outcome.STOPPED
+    assert outcome.joint([75, 130, 0]) is Outcome.INTERRUPTED
+    assert outcome.joint([0, 0]) is None

@@ -285,7 +285,7 @@ def test_a_setting_may_be_a_list_of_lists() -> None:
 
 @pytest.mark.parametrize("value", ["0", "-1", "true", "1.0", '"4"'])
 def test_numbers_of_rounds_make_sense(value: str) -> None:
-    with pytest.raises(Fault, match=r"has no training.rounds that makes sense"):
+    with pytest.raises(Fault, match=r"has no valid training.rounds"):
         resolved.flat(Path("a"), RUN.replace("= 4", f"= {value}"))
 
 

@@ -1,11 +1,11 @@
-"""Everything that decides a result, read from TOML into validated, frozen settings."""
+"""Run files, which hold everything that decides a result, as validated, frozen settings."""
 
 from pathlib import Path
 
 from mpidl.config.runfile.reading import lay_over, override, placed, read, validate
 from mpidl.config.runfile.settings import (
     SECTIONS,
-    UNTOLD,
+    WITHOUT_EFFECT,
     CheckpointSettings,
     Count,
     DataSettings,
@@ -25,7 +25,7 @@ from mpidl.config.runfile.settings import (
 __all__ = [
     "DEFAULT",
     "SECTIONS",
-    "UNTOLD",
+    "WITHOUT_EFFECT",
     "CheckpointSettings",
     "Count",
     "DataSettings",
@@ -48,4 +48,4 @@ __all__ = [
 ]
 
 DEFAULT = Path(__file__).parents[1] / "default.toml"
-"""The run file of a run that is given none, in the package."""
+"""The run file of a run without one, in the package."""

@@ -1,4 +1,4 @@
-"""From TOML to a run file, validated."""
+"""Reading of run files from TOML, with validation."""
 
 import os
 from collections.abc import Container, Mapping, Sequence
@@ -15,7 +15,7 @@ PATHS = (("topology", "file"), ("topology", "base"), ("data", "dir"))
 """Settings that are paths, by section and key."""
 
 NAME_BYTES = 200
-"""Size up to which a name makes file names in the results folder that a file system takes."""
+"""Most bytes of a name, so that file systems take the names of its files."""
 
 
 def read(source: Path | str, overrides: Sequence[str] = (), kinds: Kinds | None = None) -> RunFile:
@@ -29,57 +29,57 @@ def read(source: Path | str, overrides: Sequence[str] = (), kinds: Kinds | None 
     Raises:
         Fault: With one sentence for every setting that is wrong.
     """
-    found = toml.read(source)
+    tables = toml.read(source)
     if isinstance(source, str):
-        override(found, overrides, kinds or {})
-        return validate(found, kinds or {})
-    found.setdefault("name", source.stem)
-    override(found, overrides, kinds or {})
-    return placed(validate(found, kinds or {}), [shipped.find(source).parent], overrides)
+        override(tables, overrides, kinds or {})
+        return validate(tables, kinds or {})
+    tables.setdefault("name", source.stem)
+    override(tables, overrides, kinds or {})
+    return placed(validate(tables, kinds or {}), [shipped.find(source).parent], overrides)
 
 
 def placed(file: RunFile, folders: Sequence[Path], overrides: Sequence[str] = ()) -> RunFile:
-    """A run file whose relative paths are told from the current folder.
+    """A run file whose relative paths hold from the current folder.
 
-    What is beside the run file is meant first. What is not there is left as it is: it is looked
-    for in the current folder, and in what comes with the program, when it is opened.
+    A path beside the run file has precedence. Any other path is unchanged: it is looked for in the
+    current folder, and among the shipped files, when it is opened.
 
     Args:
-        file: As it was read.
-        folders: Where it lies; of a study the folders of its base file and of itself.
-        overrides: What the command line said; its paths are told from the current folder already.
+        file: The run file as it was read.
+        folders: The folder of the run file; for a study those of its base file and of itself.
+        overrides: The overrides of the command line, whose paths hold from the current folder.
 
     Raises:
         Fault: If the file of the graph is at none of these places.
     """
-    own = {text.partition("=")[0].strip() for text in overrides}
+    overridden = {text.partition("=")[0].strip() for text in overrides}
     for section, key in PATHS:
         table = getattr(file, section)
-        told = getattr(table, key, None)
-        if not isinstance(told, str) or f"{section}.{key}" in own:
+        path = getattr(table, key, None)
+        if not isinstance(path, str) or f"{section}.{key}" in overridden:
             continue
-        if key == "base" and not Path(told).suffix:
+        if key == "base" and not Path(path).suffix:
             continue  # a family of graphs
-        found = shipped.beside(told, *folders)
-        if found != told:
-            file = replace(file, **{section: table.model_copy(update={key: found})})
-        elif key == "file" and not os.path.exists(shipped.find(Path(told))):
-            where = shipped.sought(Path(told), f"beside the run file ({folders[0].absolute()})")
-            raise Fault(f"topology.file = {shown(told)}: there is no such file{where}.")
+        resolved = shipped.beside(path, *folders)
+        if resolved != path:
+            file = replace(file, **{section: table.model_copy(update={key: resolved})})
+        elif key == "file" and not os.path.exists(shipped.find(Path(path))):
+            where = shipped.sought(Path(path), f"beside the run file ({folders[0].absolute()})")
+            raise Fault(f"topology.file = {shown(path)}: there is no such file{where}.")
     return file
 
 
-def override(found: toml.Tables, overrides: Sequence[str], kinds: Kinds) -> None:
-    """Put ``section.key=value`` each into the tables of a run file; see :func:`tables.override`."""
-    _prefer(found, {text.partition("=")[0].strip() for text in overrides})
-    toml.override(found, overrides, SECTIONS, kinds)
+def override(tables: toml.Tables, overrides: Sequence[str], kinds: Kinds) -> None:
+    """Put overrides, ``section.key=value``, into a run file's tables; see ``toml.override``."""
+    _prefer(tables, {text.partition("=")[0].strip() for text in overrides})
+    toml.override(tables, overrides, SECTIONS, kinds)
 
 
-def lay_over(found: toml.Tables, piece: Mapping[str, Any], kinds: Kinds) -> None:
-    """Put a piece of a run file, which may be any of its settings, over its tables.
+def lay_over(tables: toml.Tables, piece: Mapping[str, Any], kinds: Kinds) -> None:
+    """Put a piece of a run file, with any of its settings, over the file's tables.
 
     Raises:
-        Fault: If a section of the piece is no table.
+        Fault: If a section of the piece is unknown or not a table.
     """
     settings = []
     for section, table in piece.items():
@@ -88,14 +88,14 @@ def lay_over(found: toml.Tables, piece: Mapping[str, Any], kinds: Kinds) -> None
         if not isinstance(table, Mapping):
             raise Fault(f"{section} = {shown(table)}: must be a table, written [{section}].")
         settings += [(section, key, value) for key, value in table.items()]
-    _prefer(found, {f"{section}.{key}" for section, key, _ in settings})
-    toml.put(found, settings, SECTIONS, kinds)
+    _prefer(tables, {f"{section}.{key}" for section, key, _ in settings})
+    toml.put(tables, settings, SECTIONS, kinds)
 
 
-def validate(found: toml.Tables, kinds: Kinds) -> RunFile:
+def validate(tables: toml.Tables, kinds: Kinds) -> RunFile:
     """Check the tables of a run file; see :func:`read`."""
     faults: list[str] = []
-    name = found.get("name", "run")
+    name = tables.get("name", "run")
     if not isinstance(name, str) or not _names_file(name):
         faults.append(
             f"name = {shown(name)}: must be a file name of 1 to {NAME_BYTES} bytes, without '/' "
@@ -103,21 +103,21 @@ def validate(found: toml.Tables, kinds: Kinds) -> RunFile:
         )
     known = [*SECTIONS, "name"]
     faults += [
-        f"Unknown section [{key}]; {nearest(key, known)}" for key in found if key not in known
+        f"Unknown section [{key}]; {nearest(key, known)}" for key in tables if key not in known
     ]
-    topology = found.get("topology")
+    topology = tables.get("topology")
     graph = topology if isinstance(topology, dict) else {}
     stored = graph.get("file") is not None
     if stored and "name" in graph:
         faults.append(
-            f"topology.name = {shown(graph['name'])}: goes without topology.file, as a graph "
-            "comes either from a family or from a file."
+            f"topology.name = {shown(graph['name'])}: must not be set beside topology.file, as a "
+            "graph comes either from a family or from a file."
         )
     sections = {}
     for key, section in SECTIONS.items():
         registry = None if key == "topology" and stored else kinds.get(key)
         try:
-            sections[key] = toml.check(key, section, found.get(key, {}), registry)
+            sections[key] = toml.check(key, section, tables.get(key, {}), registry)
         except Fault as fault:
             faults += fault.sentences
     if faults:
@@ -125,11 +125,11 @@ def validate(found: toml.Tables, kinds: Kinds) -> RunFile:
     return RunFile(name=name, **sections)
 
 
-def _prefer(found: toml.Tables, paths: Container[str]) -> None:
-    """Let what is set later, by these paths, say where the graph comes from."""
-    topology = found.get("topology")
+def _prefer(tables: toml.Tables, paths: Container[str]) -> None:
+    """Let the settings that are laid over decide whether the graph comes from family or file."""
+    topology = tables.get("topology")
     if isinstance(topology, dict) and "topology.file" in paths:
-        found["topology"] = {
+        tables["topology"] = {
             k: v for k, v in topology.items() if k in {*TopologySettings.model_fields} - {"name"}
         }
     elif isinstance(topology, dict) and "topology.name" in paths:

@@ -1,4 +1,4 @@
-"""The sections of a run file, with every setting, what it may be, and its default."""
+"""Sections of a run file, with every setting, its allowed values, and its default."""
 
 from dataclasses import dataclass, fields
 from typing import Annotated, Literal
@@ -16,7 +16,7 @@ Chance = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 MANY = 100_000
-"""Devices that a list may have."""
+"""Most devices in a list."""
 
 Devices = Annotated[list[Natural], Field(max_length=MANY)]
 
@@ -50,54 +50,54 @@ class Section(BaseModel):
 
 
 class TopologySettings(Section):
-    """Who may talk to whom: a named family of graphs, or a file, but not both."""
+    """The graph of devices: a named family of graphs, or a file, but not both."""
 
     name: str = "barabasi_albert"
     file: str | None = None
-    """The file of a graph: links, a matrix or GraphML; goes without ``name``."""
+    """The file of a graph: links, a matrix or GraphML; excludes ``name``."""
     devices: Annotated[int, Field(ge=1)] | None = None
-    """How many devices there are; unset, as many as ranks, or as the file has."""
+    """Number of devices; unset, that of the ranks, or that of the file."""
     seed: Seed = 0
-    """What random graphs are drawn by."""
+    """The seed of random graphs."""
     link_probability: Share = 1.0
-    """The chance that a link works in a round, where the graph says no less."""
+    """The chance that a link works in a round, unless the graph's file gives it a lower one."""
     allow_disconnected: bool = False
     """Whether some devices may be unable to reach others."""
     refresh: Count = 1
-    """Of a graph that changes, rounds after which centralities are those of the present round."""
+    """For a graph that changes, rounds after which centralities are computed again."""
 
 
 class StrategySettings(Section):
-    """The rule that makes a row of the mixing matrix."""
+    """The rule that gives a device its mixing weights."""
 
     name: str = "degree"
     temperature: Temperature = 0.1
-    """Of the softmax of a centrality: the nearer to 0, the more the central ones count; negative,
-    the others."""
+    """The temperature of the softmax of a centrality: near 0, the central devices get most weight;
+    below 0, the others do."""
 
 
 class ScheduleSettings(Section):
-    """How the inverse temperature changes from round to round."""
+    """The change of the inverse temperature from round to round."""
 
     name: str = "constant"
 
 
 class AlgorithmSettings(Section):
-    """What a device does with its vector around training and mixing."""
+    """The algorithm: how devices train, exchange and mix their vectors."""
 
     name: str = "dsgd"
 
 
 class DataSettings(Section):
-    """Which data set, where it lies, and how much of it is used."""
+    """The data set, its folder, and how much of it is used."""
 
     name: str = "digits"
     dir: str | None = None
     """The folder with its files; data sets that come with the program need none."""
     train_samples: Count | None = None
-    """Training samples that are used: a draw in which classes keep their shares; unset, all."""
+    """Training samples that are used, drawn so that classes keep their shares; unset, all."""
     test_samples: Count | None = None
-    """Test samples that are used, drawn alike; unset, all."""
+    """Test samples that are used, drawn in the same way; unset, all."""
 
 
 SOURCES = "must be a device number, text such as 'degree:1' or 'random:2', or a list of these"
@@ -120,62 +120,63 @@ class OodSettings(Section):
 
 
 class PlacementSettings(Section):
-    """Which samples live on which device, and which devices on which rank."""
+    """The placement of samples on devices, and of devices on ranks."""
 
     name: str = "iid"
     hosts: Literal["blocks", "round_robin"] | Devices = Field(
         "blocks",
         description="must be 'blocks', 'round_robin', or a list of the rank of each device",
     )
-    """Which rank hosts a device: blocks of consecutive ones, in turn, or the rank of each."""
+    """The ranks that host devices: each a block of consecutive devices, in turn, or as listed."""
 
 
 class ModelSettings(Section):
-    """Which model every device trains."""
+    """The model that every device trains."""
 
     name: str = "mlp"
 
 
 class TrainingSettings(Section):
-    """How devices train, and for how many rounds."""
+    """The training of devices, and the number of rounds."""
 
     rounds: Count = 10
     """Rounds of the run, R; each trains, exchanges and mixes."""
     epochs: Count = 1
-    """Passes over its own samples that a device trains in a round."""
+    """Epochs, passes over its own samples, that a device trains in a round."""
     steps: Count | None = None
     """Steps that a device trains in a round, in place of ``epochs``."""
     batch_size: Count = 32
-    """Samples of a step."""
+    """Samples in a batch, for one step."""
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    """What turns gradients into steps."""
+    """The optimizer."""
     lr: Rate = 0.05
     """The learning rate."""
     momentum: Decay = 0.0
-    """Of sgd: the share of the last step that is kept."""
+    """Momentum of sgd: the share of the last step that is kept."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """Times the parameters, added to the gradient; with adamw, taken off the parameters."""
+    """Weight decay: its product with the parameters is added to the gradient; adamw subtracts it
+    from the parameters."""
     betas: tuple[Decay, Decay] = Field(
         default=(0.9, 0.999), strict=False, description="must be two numbers from 0 to below 1"
     )
-    """Of adam and adamw: the decay of the means of gradients and of their squares."""
+    """Decay of adam and adamw, for the means of gradients and of their squares."""
     optimizer_state: Literal["kept", "reset"] = "kept"
-    """Whether momentum and means of gradients go on, or begin anew in each round."""
+    """Whether momentum and means of gradients are kept from round to round, or reset."""
     proximal: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """Strength of FedProx' pull towards the model with which the round began; 0 is none."""
     participation: Share = 1.0
-    """The share of devices that take part in a round, drawn anew; others keep their model."""
+    """The share of active devices in a round, drawn anew; others keep their model."""
     seed: Seed = 0
-    """What initial models, placement, batches and all other draws of the run follow from."""
+    """The seed of initial models, placement, batches and all other draws of the run."""
     init: Literal["common", "per_device"] = "common"
     """Whether all devices start from one model, or each from its own."""
     order: Literal["shuffled", "fixed"] = "shuffled"
     """Whether samples are shuffled in each epoch, or keep their order, OOD samples last."""
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
-    """Of the arithmetic of models; parameters are kept in float32. tf32, of CUDA GPUs since the
-    A100, rounds the factors of matrix products and convolutions to 11 bits."""
+    """Precision in which models compute; parameters are kept in float32. tf32, for CUDA GPUs since
+    the A100, rounds the factors of matrix products and convolutions to 11 bits."""
     accelerator: Literal["auto", "cpu", "cuda", "xpu"] = "auto"
-    """Where models are trained; auto takes what there is."""
+    """The hardware that trains models; auto takes an accelerator if there is one."""
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
         1, description="must be a number from 1 to 1024, or 'auto' for a rank's share of the cores"
     )
@@ -183,11 +184,11 @@ class TrainingSettings(Section):
     batched: Literal["auto", "yes", "no"] = "auto"
     """Whether a rank trains its devices at once, as one model; auto does so on accelerators."""
     nonfinite: Literal["stop", "continue"] = "stop"
-    """What becomes of the run when a training loss is not finite."""
+    """Whether the run stops or continues when a training loss is not finite."""
 
 
 class EvaluationSettings(Section):
-    """How often, when in the round, and how accuracy is counted."""
+    """The evaluation of models: how often, when in the round, and how accuracy is counted."""
 
     every: Count = 1
     """Rounds from one evaluation to the next; the last round is always evaluated."""
@@ -196,26 +197,26 @@ class EvaluationSettings(Section):
     batch_size: Count = 512
     """Samples that are evaluated at a time."""
     accuracy: Literal["exact", "padded"] = "exact"
-    """How right answers are counted: by all samples, or as the testbed does, by whole batches."""
+    """How correct answers are counted: by all samples, or as the testbed does, by whole batches."""
 
 
 class ExchangeSettings(Section):
-    """How parameters travel, and whether devices mix at once, in turn, or with the last round's."""
+    """The exchange of vectors, and whether devices mix at once, in turn, or with a delay."""
 
     backend: str = "auto"
     mixing: Literal["synchronous", "sequential", "delayed"] = "synchronous"
-    """Whether devices mix at once, in turn with what is already mixed, or with the vectors of the
-    round before."""
+    """Whether devices mix at once, in turn with vectors that are already mixed, or with the vectors
+    of the round before."""
     sequence: Devices | None = Field(
         None, description="must be a list of all devices, in the order in which they mix"
     )
-    """The order in which devices mix in turn; unset, that of their numbers."""
+    """The order in which devices mix in turn; unset, by number."""
     accelerator_aware: Literal["auto", "yes", "no"] = "auto"
-    """Whether MPI is given an accelerator's memory; auto tries it where MPI says that it can."""
+    """Whether MPI gets an accelerator's memory; auto tries it if MPI says that it supports it."""
 
 
 DELAY = 1000
-"""Rounds by which a link may be late; so many vectors are kept of every device."""
+"""Most rounds by which a link may be late; so many vectors of every device are kept."""
 
 Delay = Annotated[int, Field(ge=0, le=DELAY)]
 Bounds = Annotated[list[Delay], Field(min_length=2, max_length=2), AfterValidator(_ascending)]
@@ -225,13 +226,13 @@ Outage = Annotated[
 
 
 class NetworkSettings(Section):
-    """A network that takes time and fails; by default it does neither.
+    """The network, with times, delays and failures; by default it has none of them.
 
-    :class:`mpidl.plan.network.Clock` says how the seconds add up.
+    :class:`mpidl.plan.network.Clock` describes how the seconds add up.
     """
 
     latency: Seconds = 0.0
-    """Seconds that each message takes beside those for its bytes, by the virtual clock."""
+    """Seconds that each message takes beside those for its bytes, on the virtual clock."""
     bandwidth: Rate | None = None
     """Bytes a second of a link; unset, no limit."""
     uplink: Rate | None = None
@@ -239,66 +240,66 @@ class NetworkSettings(Section):
     downlink: Rate | None = None
     """Bytes a second that a device receives, shared by its links; unset, no limit."""
     step_seconds: Seconds = 0.0
-    """Seconds of a local step, by the virtual clock."""
+    """Seconds of a local step, on the virtual clock."""
     stragglers: Chosen = Field(default=[], description=SOURCES)
     """The devices that are slow, as ``ood.sources`` names them."""
     slowdown: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 10.0
-    """How many times as long a straggler's step takes."""
+    """The factor by which a straggler's step takes longer."""
     jitter: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
-    """How much step times vary: sigma of a log-normal factor with median 1, for each device and
+    """The variation of step times: sigma of a log-normal factor with median 1, for each device and
     round."""
     delay: Delay | Bounds = Field(
         0,
         description=f"must be rounds from 0 to {DELAY}, or [lowest, highest] in ascending order",
     )
-    """Rounds by which what travels over a link is late, or between which that is drawn."""
+    """Rounds by which messages on a link are late, or the bounds between which these are drawn."""
     delay_draw: Literal["per_link", "per_round"] = "per_link"
     """Whether a delay between bounds is drawn once for a link, or in each round."""
     outages: Annotated[list[Outage], Field(max_length=MANY)] = Field(
         default=[],
         description="must list [device, first round away, first round back] in ascending order",
     )
-    """Which devices are away from one round until before another, rounds from 0."""
+    """Devices that are away, from one round until before another; rounds count from 0."""
     leave: Chance = 0.0
-    """The chance in each round that a device which is there leaves."""
+    """The chance in each round that a present device leaves."""
     back: Chance = 0.5
-    """The chance in each round that a device which left comes back."""
+    """The chance in each round that a device that left comes back."""
 
 
 class AttackSettings(Section):
-    """What malicious devices send in place of their models, from a round on."""
+    """The attack: what malicious devices send in place of their models."""
 
     name: str = "none"
     devices: Chosen = Field("random:1", description=SOURCES)
     """The devices that are malicious, as ``ood.sources`` names them."""
     from_round: Natural = 0
-    """The first round in which they lie, rounds from 0."""
+    """The first round of the attack; rounds count from 0."""
 
 
 class RecordSettings(Section):
-    """How the results file is written: every so many rounds, or seconds if that comes first."""
+    """The writing of the results file: every few rounds, or seconds if that comes first."""
 
     writer: Literal["auto", "parallel", "gather"] = "auto"
-    """Whether all ranks write the results file, or rank 0 for them; auto writes in parallel where
-    h5py can."""
+    """Whether ranks write the results file in parallel, or rank 0 writes for all; auto writes in
+    parallel if h5py can."""
     every: Count = 10
-    """Rounds after which rows are written to the disk."""
+    """Rounds after which results are written to the disk."""
     seconds: Rate = 30.0
-    """Seconds after which they are written, if that comes first."""
+    """Seconds after which results are written, if that comes first."""
 
 
 class CheckpointSettings(Section):
-    """How often the full state is saved, and how long it is kept."""
+    """Checkpoints: how often the full state is saved, and how many are kept."""
 
     every: Natural = 0
-    """Rounds from one checkpoint to the next; 0 is never."""
+    """Rounds from one checkpoint to the next; 0 means never."""
     minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 15.0
-    """Minutes after which one is saved, if that comes first; 0 is never."""
+    """Minutes after which one is saved, if that comes first; 0 means never."""
     keep: Annotated[int, Field(ge=1, le=10**6)] = 2
-    """How many of the newest are kept while the run goes on."""
+    """Number of the newest checkpoints that are kept while the run goes on."""
     final: bool = False
-    """Whether the state after the last round is saved and kept, so that the run may go on for more.
-    """
+    """Whether the state after the last round is saved and kept, so that the run can be continued
+    with more rounds."""
 
 
 @dataclass(frozen=True)
@@ -328,7 +329,7 @@ class MixingSettings:
 
 @dataclass(frozen=True)
 class RunFile:
-    """A run file, whole and validated; its sections also hold their builder's parameters."""
+    """A validated run file; its sections also hold the parameters of their builders."""
 
     name: str
     topology: TopologySettings
@@ -392,10 +393,10 @@ SECTIONS: dict[str, type[Section]] = {
 }
 """Sections by name, in the order in which a resolved file lists them."""
 
-UNTOLD: dict[str, list[str] | None] = {
+WITHOUT_EFFECT: dict[str, list[str] | None] = {
     "data": ["dir"],
     "placement": ["hosts"],
     "record": None,
     "checkpoint": None,
 }
-"""What no result depends on: by section settings, or all of it."""
+"""By section, the settings that no result depends on; None for all settings of the section."""
