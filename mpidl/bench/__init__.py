@@ -1,1 +1,1 @@
-"""The exchange, the kernel, the round and the start, timed against the obvious ways."""
+"""Bench of this machine: exchange, kernel, round, checkpoint and start against simple ways."""

@@ -1,4 +1,4 @@
-"""``mpiexec -n N python -m mpidl.bench``: is this machine as fast as it should be?"""
+"""Command ``mpiexec -n N python -m mpidl.bench``: is this machine as fast as it should be?"""
 
 import json
 import os
@@ -33,7 +33,7 @@ KINDS = ("auto", "cpu", "cuda", "xpu")
 def prepare(arguments: Sequence[str]) -> None:
     """Import what the ranks need; see :func:`mpidl.ranks.standin.fork_from_one`."""
     with suppress(Fault):
-        if told(parser().parse_args(arguments)):
+        if text_only(parser().parse_args(arguments)):
             return
         world.load()
         hdf5.load()
@@ -45,35 +45,39 @@ def parser() -> Parser:
     """The command line of ``python -m mpidl.bench``."""
     parser = Parser(
         prog="mpiexec -n N python -m mpidl.bench",
-        description="Time the exchange, the kernel, a round, checkpoints and the start here.",
+        description="Time exchange, kernel, round, checkpoints and start on this machine.",
         add_help=False,
     )
     add = parser.add_argument
     add("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} or all (the default)")
     add("--megabytes", type=float, nargs="+", default=[1.0, 20.0, 80.0], help="sizes of a vector")
-    add("--repetitions", type=int, default=8, help="how often each way is timed")
-    add("--dir", type=Path, default=Path(), help="where checkpoints are written; the disk matters")
-    add("--accelerator", default="auto", help=f"{', '.join(KINDS)}: what holds the vectors")
-    add("--json", action="store_true", help="for programs")
+    add("--repetitions", type=int, default=8, help="times that each way is timed")
+    add("--dir", type=Path, default=Path(), help="folder of the checkpoints; its disk is timed")
+    add(
+        "--accelerator",
+        default="auto",
+        help=f"{', '.join(KINDS)}: the hardware that holds the vectors",
+    )
+    add("--json", action="store_true", help="print JSON")
     add("-h", "--help", action="store_true", help="this text")
     add("--version", action="store_true", help="version and commit")
     return parser
 
 
-def told(options: Namespace) -> str:
-    """The text where nothing but a text is asked for, which needs no MPI; else empty."""
+def text_only(options: Namespace) -> str:
+    """The text of an option that only prints, such as ``--help``, without MPI; else empty."""
     if options.help:
         return parser().format_help()
     return f"{version.line()}\n" if options.version else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Collective. Run the command; the exit code is 0, or 2 for a user's fault."""
+    """Collective. Run the command and return its exit code: 0, or 2 for a user's fault."""
     try:
         options = parser().parse_args(arguments)
     except Fault as fault:
         world.refuse(fault)
-    if text := told(options):
+    if text := text_only(options):
         if host.leads():
             print(text, end="")
         return 0
@@ -81,43 +85,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from mpidl.bench import begin, exchange, kernel, loop, saving
 
         ready = time.time()
-        wanted = check(options)
+        parts = check(options)
         hardware, woke = wake(comm, options.accelerator)
         here = machine(comm.size, hardware)
-        found: dict[str, object] = {"machine": here}
+        results: dict[str, object] = {"machine": here}
         lines = [" ".join(f"{key} {value};" for key, value in here.items())]
-        if "start" in wanted:
+        if "start" in parts:
             first = begin.measure(comm, ready, hardware=hardware, woke=woke)
-            found["start"], lines = first, [*lines, *begin.told(first)]
-        if "mix" in wanted:
+            results["start"], lines = first, [*lines, *begin.lines(first)]
+        if "mix" in parts:
             mixed = kernel.measure(comm, options.megabytes, options.repetitions, hardware)
-            found["mix"], lines = mixed, [*lines, *kernel.told(mixed)]
-        if "exchange" in wanted:
+            results["mix"], lines = mixed, [*lines, *kernel.lines(mixed)]
+        if "exchange" in parts:
             ways = exchange.measure(comm, options.megabytes, options.repetitions, hardware)
-            found["exchange"], lines = ways, [*lines, *exchange.told(ways)]
-        if "round" in wanted:
+            results["exchange"], lines = ways, [*lines, *exchange.lines(ways)]
+        if "round" in parts:
             turn = loop.measure(comm, 10 * options.repetitions, hardware)
-            found["round"], lines = turn, [*lines, *loop.told(turn)]
-        if "checkpoint" in wanted:
+            results["round"], lines = turn, [*lines, *loop.lines(turn)]
+        if "checkpoint" in parts:
             sizes, count = options.megabytes, options.repetitions
             saved = saving.measure(comm, sizes, count, options.dir, hardware)
-            found["checkpoint"], lines = saved, [*lines, *saving.told(saved)]
+            results["checkpoint"], lines = saved, [*lines, *saving.lines(saved)]
         if comm.rank == 0:
-            print(json.dumps(found, indent=2) if options.json else "\n".join(lines), flush=True)
+            print(json.dumps(results, indent=2) if options.json else "\n".join(lines), flush=True)
         return 0
     return 1
 
 
 def check(options: Namespace) -> set[str]:
-    """What is to be timed.
+    """The parts to time.
 
     Raises:
-        Fault: If there is no such part, a number is not one to time by, or the folder no folder.
+        Fault: If a part is unknown, a number is out of range, or the folder cannot be written.
     """
     parts, megabytes, repetitions = options.parts, options.megabytes, options.repetitions
     for part in parts:
         if part not in (*PARTS, "all"):
-            raise Fault(f"No part {part!r} to time; there are {', '.join(PARTS)} and all.")
+            raise Fault(f"Unknown part {part!r}; known: {', '.join(PARTS)} and all.")
     for size in megabytes:
         if not 0 < size <= 1e6:
             raise Fault(f"--megabytes {size:g}: must be above 0 and at most 1,000,000.")
@@ -130,18 +134,18 @@ def check(options: Namespace) -> set[str]:
     return set(PARTS) if not parts or "all" in parts else set(parts)
 
 
-def wake(comm: Comm, wanted: str) -> tuple["torch.device", float]:
-    """Collective. The hardware of this rank, and the seconds until it had taken a number.
+def wake(comm: Comm, setting: str) -> tuple["torch.device", float]:
+    """Collective. The hardware of this rank, and the seconds until it held a first number.
 
     Raises:
-        Fault: If the wanted kind is not there, or ranks find several.
+        Fault: If the kind of hardware is missing, or ranks find several kinds.
     """
     import torch
 
     inner = world.node(comm)
     began = time.monotonic()
     with world.agreed(comm):
-        hardware = accelerators.choose(inner, wanted)
+        hardware = accelerators.choose(inner, setting)
     accelerators.common_kind(comm, hardware.type)
     torch.ones(1, device=hardware)
     accelerators.settle(hardware)
@@ -150,10 +154,10 @@ def wake(comm: Comm, wanted: str) -> tuple["torch.device", float]:
 
 
 def machine(ranks: int, hardware: "torch.device") -> dict[str, object]:
-    """Where and on what the times were taken."""
+    """Facts about the machine on which the times are taken."""
     import torch
 
-    found: dict[str, object] = {
+    facts: dict[str, object] = {
         "date": time.strftime("%Y-%m-%d %H:%M"),
         "commit": version.commit()[:10] or "unknown",
         "ranks": ranks,
@@ -166,8 +170,8 @@ def machine(ranks: int, hardware: "torch.device") -> dict[str, object]:
     }
     if hardware.type != "cpu":
         count = getattr(torch, hardware.type).device_count()
-        found["accelerator"] = f"{describe(hardware)}, {count} for the node's ranks"
-    return found
+        facts["accelerator"] = f"{describe(hardware)}, {count} for the node's ranks"
+    return facts
 
 
 if __name__ == "__main__":

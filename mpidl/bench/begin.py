@@ -1,4 +1,4 @@
-"""Start-up, timed: seconds until all ranks can work, what they hold, and where they are bound."""
+"""Start-up times: seconds until all ranks can work, their memory, cores and links."""
 
 import os
 import time
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mpidl import plan
+from mpidl import plan as planning
 from mpidl.bench.clock import CPU, Times, rounds
 from mpidl.components import graphs
 from mpidl.ranks import host
@@ -28,34 +28,34 @@ def measure(
     hardware: torch.device = CPU,
     woke: float = 0.0,
 ) -> dict[str, Any]:
-    """Collective. Seconds since the launcher began, memory, cores and links of the ranks.
+    """Collective. Seconds since the launcher began, and memory, cores and links of the ranks.
 
     Args:
         comm: All ranks.
-        ready: When this rank had all modules and MPI, by the clock of the system.
-        megabytes: Of the messages with which links are timed.
-        hardware: Of this rank.
-        woke: Seconds until this rank's accelerator had taken its first number.
+        ready: The moment when this rank had all modules and MPI, by the system clock.
+        megabytes: Size of the messages that time the links.
+        hardware: The hardware of this rank.
+        woke: Seconds until this rank's accelerator held its first number.
     """
     node = Node(comm)
     began = comm.allreduce(launched(), op=_least)
     places = comm.allgather((host.name(), host.affinity()))
     memory = comm.allgather(private())
-    found = {
+    results = {
         "seconds": comm.allreduce(ready, op=_most) - began,
         "private_megabytes": [round(value / 1e6, 1) for value in memory],
         "nodes": node.count,
         "binding": places,
         "graphs": {str(n): graph_seconds(n) for n in DEVICES} if comm.rank == 0 else {},
     }
-    # Who waited inside MPI would take the core of those that are timed.
+    # A rank that waited inside MPI would take the core of one that is timed.
     node.meet()
-    found["links"] = links(node, megabytes)
+    results["links"] = links(node, megabytes)
     if hardware.type != "cpu":
-        found["woke"] = comm.allreduce(woke, op=_most)
-        found["links"] |= lifts(node, megabytes, hardware)
+        results["woke"] = comm.allreduce(woke, op=_most)
+        results["links"] |= lifts(node, megabytes, hardware)
     node.close()
-    return found
+    return results
 
 
 def _least(a: float, b: float) -> float:
@@ -67,7 +67,7 @@ def _most(a: float, b: float) -> float:
 
 
 def launched() -> float:
-    """When the launcher of this rank, or else this process, began; seconds since the epoch."""
+    """The start of this rank's launcher, or else of this process, in seconds since 1970."""
     now, process, ages = time.time(), os.getpid(), []
     try:
         uptime = float(Path("/proc/uptime").read_text().split()[0])
@@ -84,7 +84,7 @@ def launched() -> float:
 
 
 def private() -> int:
-    """Bytes of this process that no other shares; 0 where the system does not tell."""
+    """Bytes of this process that no other process shares; 0 if unknown."""
     try:
         lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -93,18 +93,18 @@ def private() -> int:
 
 
 def graph_seconds(devices: int) -> float:
-    """Seconds to build BA(devices, 2) with all its rows of weights."""
+    """Seconds to build BA(devices, 2) with all its mixing weights."""
     began = time.monotonic()
-    made = plan.make(plan.read(None, [f"topology.devices={devices}"], 1), 1)
-    graphs.components(made.graph)
-    made.rows(0, range(devices))
+    built = planning.make(planning.read(None, [f"topology.devices={devices}"], 1), 1)
+    graphs.components(built.graph)
+    built.rows(0, range(devices))
     return time.monotonic() - began
 
 
 def links(node: Node, megabytes: float) -> dict[str, float]:
-    """Collective. Gigabytes a second each way of the slowest message that is sent around.
+    """Collective. Gigabytes a second, each way, of the slowest message in a ring of ranks.
 
-    Between two ranks of each node, then between the first ranks of all nodes.
+    One ring is two ranks of each node, the other the first ranks of all nodes.
     """
     size = int(megabytes * 1e6)
     sent, got = np.ones(size, np.uint8), np.zeros(size, np.uint8)
@@ -113,7 +113,7 @@ def links(node: Node, megabytes: float) -> dict[str, float]:
     }
     if node.count > 1:
         rings["between nodes"] = (node.leaders, node.count)
-    found = {}
+    speeds = {}
     for name, (ring, ranks) in rings.items():
         slowest = 0.0
         if ring is not None and ranks > 1 and ring.rank < ranks:
@@ -126,50 +126,53 @@ def links(node: Node, megabytes: float) -> dict[str, float]:
         node.meet()
         slowest = node.comm.allreduce(slowest, op=_most)
         if slowest:
-            found[name] = size / 1e9 / slowest
-    return found
+            speeds[name] = size / 1e9 / slowest
+    return speeds
 
 
 def lifts(node: Node, megabytes: float, hardware: torch.device) -> dict[str, float]:
-    """Collective. Gigabytes a second of all ranks' copies to their accelerators, and of those back.
+    """Collective. Gigabytes a second of all ranks' copies to their accelerators, and back.
 
-    From and to pinned memory, all ranks at once, as the staging of vectors does it.
+    All ranks copy at once, from and to pinned memory, as in the staging of vectors.
     """
-    here = torch.zeros(int(megabytes * 1e6), dtype=torch.uint8, pin_memory=True)
-    there = here.to(hardware)
-    ways = {"to accelerators": (there, here), "from accelerators": (here, there)}
-    amount = node.comm.size * len(here) / 1e9
+    on_host = torch.zeros(int(megabytes * 1e6), dtype=torch.uint8, pin_memory=True)
+    on_accelerator = on_host.to(hardware)
+    ways = {
+        "to accelerators": (on_accelerator, on_host),
+        "from accelerators": (on_host, on_accelerator),
+    }
+    amount = node.comm.size * len(on_host) / 1e9
     return {
         name: amount / Times.of(rounds(node, partial(to.copy_, of), 5, hardware=hardware)).median
         for name, (to, of) in ways.items()
     }
 
 
-def told(found: dict[str, Any]) -> list[str]:
-    """The findings as lines."""
-    memory = found["private_megabytes"]
-    lines = [
-        f"start: all ranks had MPI and torch after {found['seconds']:.1f} s; private memory "
+def lines(results: dict[str, Any]) -> list[str]:
+    """The results as lines."""
+    memory = results["private_megabytes"]
+    text = [
+        f"start: all ranks had MPI and torch after {results['seconds']:.1f} s; private memory "
         f"{min(memory):.0f} to {max(memory):.0f} MB a rank, {sum(memory) / 1e3:.2f} GB in all"
     ]
-    if "woke" in found:
-        lines.append(
-            f"  the slowest rank's accelerator took its first number in {found['woke']:.1f} s"
+    if "woke" in results:
+        text.append(
+            f"  the slowest rank's accelerator took its first number in {results['woke']:.1f} s"
         )
-    lines += [
+    text += [
         f"  graph of {devices} devices with its weights: {1e3 * seconds:.0f} ms"
-        for devices, seconds in found["graphs"].items()
+        for devices, seconds in results["graphs"].items()
     ]
-    lines += [
+    text += [
         f"  {'copies' if 'accelerators' in name else 'messages'} {name}: {speed:.2f} GB/s"
-        for name, speed in found["links"].items()
+        for name, speed in results["links"].items()
     ]
     by_node: dict[str, list[list[int]]] = {}
-    for name, cores in found["binding"]:
+    for name, cores in results["binding"]:
         by_node.setdefault(name, []).append(cores)
     for name, bound in by_node.items():
         used = sorted({core for cores in bound for core in cores})
         shared = sum(map(len, bound)) > len(used)
         how = "which some ranks share" if shared else "each rank its own"
-        lines.append(f"  {name}: {len(bound)} ranks on {len(used)} cores, {how}")
-    return lines
+        text.append(f"  {name}: {len(bound)} ranks on {len(used)} cores, {how}")
+    return text

@@ -1,4 +1,4 @@
-"""Rounds timed on all ranks alike, and what is told of the times."""
+"""Clock: times of an action on all ranks, and their statistics."""
 
 import time
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from mpidl.ranks.accelerators import settle
 from mpidl.ranks.node import Node
 
 CPU = torch.device("cpu")
-"""Where nothing has to be waited for."""
+"""Hardware without streams, which needs no waiting."""
 
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds that something took: median, least, quartiles, and how often it was timed."""
+    """Statistics of times in seconds: median, least, quartiles, and number of repetitions."""
 
     median: float
     least: float
@@ -27,12 +27,12 @@ class Times:
 
     @classmethod
     def of(cls, seconds: npt.ArrayLike) -> "Times":
-        """Of the seconds of each repetition, ``(n,)``."""
+        """The statistics of the seconds of each repetition, ``(n,)``."""
         values = np.asarray(seconds, float)
         least, lower, median, upper = np.quantile(values, [0, 0.25, 0.5, 0.75]).tolist()
         return cls(median, least, lower, upper, len(values))
 
-    def told(self) -> str:
+    def text(self) -> str:
         """Median and quartiles in milliseconds."""
         milli = [1e3 * value for value in (self.median, self.lower, self.upper)]
         digits = 0 if milli[0] >= 100 else 1 if milli[0] >= 10 else 2
@@ -40,7 +40,7 @@ class Times:
         return f"{median} [{lower}, {upper}]"
 
     def plain(self) -> dict[str, float]:
-        """As plain values, in seconds."""
+        """The statistics as plain values, in seconds."""
         return asdict(self)
 
 
@@ -51,10 +51,10 @@ def rounds(
     warm: int = 2,
     hardware: torch.device = CPU,
 ) -> list[float]:
-    """Collective. Seconds of each repetition, from the first rank begun to the last ended.
+    """Collective. Seconds of each repetition, from the first rank's start to the last one's end.
 
-    An accelerator has done what it was asked for whenever a clock is read. Clocks of different
-    nodes differ; there it is the longest time of any rank.
+    Accelerators have finished their work whenever a clock is read. As clocks of nodes differ, on
+    several nodes it is the longest time of a rank.
     """
     stamps = np.empty((repetitions, 2))
     for turn in range(-warm, repetitions):

@@ -1,4 +1,4 @@
-"""The exchange of all ranks: each backend that works here, the obvious ways, the copy limit."""
+"""Times of the exchange: each backend that works here, simple ways, and the limit of a copy."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ from mpidl.ranks.node import Node
 from mpidl.ranks.world import Comm
 
 PASSES = 2
-"""How often each way has its turn, so that a slow minute does not fall on one of them."""
+"""Turns of each way, so that a slow minute of the machine does not fall on one way only."""
 
 LEFT_OUT = ("auto", "allreduce")
-"""Backends that are another one, or do not mix by a graph."""
+"""Backends that stand for another one, or do not mix by a graph."""
 
 
 def measure(
@@ -27,12 +27,12 @@ def measure(
 
     Args:
         comm: All ranks.
-        megabytes: Of the vector of a rank.
-        repetitions: How often each way is timed in one of its turns.
-        hardware: Of this rank; its memory holds the vector.
+        megabytes: Sizes of a rank's vector.
+        repetitions: Times that each way is timed in one of its turns.
+        hardware: The hardware of this rank, whose memory holds the vector.
     """
     graph = topology(comm.size)
-    found = []
+    results = []
     torch.set_num_threads(1)
     for size in megabytes:
         numbers = max(1, int(size * 1e6 / 4))
@@ -44,23 +44,23 @@ def measure(
         times = {name: clock.Times.of(seconds) for name, seconds in taken.items()}
         limit = times["copy limit"].median
         gathered = times["Neighbor_allgather + sum"].median
-        found += [
+        results += [
             {
                 "way": name,
                 "megabytes": size,
                 **({} if hardware.type == "cpu" else {"memory": hardware.type}),
-                **one.plain(),
-                "told": one.told(),
-                "of_copy_limit": one.median / limit,
-                "faster_than_allgather": gathered / one.median,
+                **statistics.plain(),
+                "told": statistics.text(),
+                "of_copy_limit": statistics.median / limit,
+                "faster_than_allgather": gathered / statistics.median,
             }
-            for name, one in times.items()
+            for name, statistics in times.items()
         ]
-    return found
+    return results
 
 
 def topology(ranks: int) -> nx.DiGraph:
-    """BA(ranks, 2), or the complete graph where that is too small."""
+    """BA(ranks, 2), or the complete graph for up to two ranks."""
     small = ranks <= 2
     graph = nx.complete_graph(ranks) if small else nx.barabasi_albert_graph(ranks, 2, seed=0)
     return graph.to_directed()
@@ -68,15 +68,15 @@ def topology(ranks: int) -> nx.DiGraph:
 
 def ways(comm: Comm, hardware: torch.device = clock.CPU) -> dict[str, Build]:
     """Collective. The ways that work on these ranks, by name."""
-    found = dict(plain.WAYS)
+    by_name = dict(plain.WAYS)
     for name in BACKENDS:
         if name not in LEFT_OUT and works(comm, name, hardware):
-            found[f"mpidl {name}"] = plain.backend(name)
-    return found
+            by_name[f"mpidl {name}"] = plain.backend(name)
+    return by_name
 
 
 def works(comm: Comm, name: str, hardware: torch.device) -> bool:
-    """Collective. Whether a backend can be built here, for vectors in such memory."""
+    """Collective. Whether a backend can be built here, for vectors in the hardware's memory."""
     node, graph = Node(comm), topology(comm.size)
     try:
         with world.agreed(comm):
@@ -97,25 +97,25 @@ def once(
     repetitions: int,
     hardware: torch.device,
 ) -> list[float]:
-    """Collective. Build one way, time it, and give its memory back."""
+    """Collective. Build one way, time it, and free its memory."""
     node = Node(comm)
-    made = way(node, graph, size, hardware)
-    seconds = clock.rounds(node, made.turn, repetitions, hardware=hardware)
-    made.close()
-    del made
+    built = way(node, graph, size, hardware)
+    seconds = clock.rounds(node, built.turn, repetitions, hardware=hardware)
+    built.close()
+    del built
     node.close()
     return seconds
 
 
-def told(found: list[dict[str, Any]]) -> list[str]:
-    """The table as lines."""
-    memory = found[0].get("memory") if found else None
-    where = f" in {memory} memory, obvious ways through the host's" if memory else ""
-    lines = [f"exchange, a vector per rank{where}: ms a round, median [quartiles]"]
-    lines.append(f"  {'MB':>6}  {'way':26} {'ms':>24} {'x copy':>7} {'allgather takes x':>18}")
-    lines += [
-        f"  {row['megabytes']:6g}  {row['way']:26} {row['told']:>24} "
-        f"{row['of_copy_limit']:7.2f} {row['faster_than_allgather']:18.2f}"
-        for row in found
+def lines(results: list[dict[str, Any]]) -> list[str]:
+    """The results as lines of a table."""
+    memory = results[0].get("memory") if results else None
+    where = f" in {memory} memory, simple ways through host memory" if memory else ""
+    text = [f"exchange, a vector per rank{where}: ms a round, median [quartiles]"]
+    text.append(f"  {'MB':>6}  {'way':26} {'ms':>24} {'x copy':>7} {'allgather takes x':>18}")
+    text += [
+        f"  {one['megabytes']:6g}  {one['way']:26} {one['told']:>24} "
+        f"{one['of_copy_limit']:7.2f} {one['faster_than_allgather']:18.2f}"
+        for one in results
     ]
-    return lines
+    return text

@@ -1,4 +1,4 @@
-"""The kernel of one rank against torch, numpy and BLAS, and in the types it can store."""
+"""Times of the mixing kernel on one rank, in each type of number, against torch, numpy and BLAS."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from mpidl.ranks.node import Node
 from mpidl.ranks.world import Comm
 
 VECTORS = 16
-"""Vectors that are mixed, by the rows of BA(16, 2)."""
+"""Vectors that are mixed, by the mixing weights of BA(16, 2)."""
 
 COLUMNS = 1 << 14
-"""Columns that BLAS multiplies at a time, so that they stay in the cache."""
+"""Numbers of each vector that BLAS multiplies at a time, so that they stay in the cache."""
 
 TYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
@@ -30,36 +30,36 @@ def measure(
 
     Args:
         comm: All ranks.
-        megabytes: Of each of the vectors.
-        repetitions: How often each way is timed.
-        hardware: Of this rank.
+        megabytes: Sizes of each vector.
+        repetitions: Times that each way is timed.
+        hardware: The hardware of this rank.
     """
     torch.set_num_threads(1)
-    node, found = Node(comm), []
+    node, results = Node(comm), []
     for size in megabytes:
-        rows = candidates(size, hardware) if comm.rank == 0 else {}
+        ways = candidates(size, hardware) if comm.rank == 0 else {}
         limit = 0.0
-        for name in comm.bcast(list(rows)):
-            mix = rows[name].mix if name in rows else _idle
+        for name in comm.bcast(list(ways)):
+            mix = ways[name].mix if name in ways else _idle
             taken = clock.rounds(node, mix, repetitions, warm=1, hardware=hardware)
             times = clock.Times.of(taken)
             limit = limit or times.median
-            found.append(
+            results.append(
                 {
                     "kernel": name,
                     "megabytes": size,
                     **({} if hardware.type == "cpu" else {"memory": hardware.type}),
                     **times.plain(),
-                    "told": times.told(),
+                    "told": times.text(),
                     "of_copy": times.median / limit,
                 }
             )
     node.close()
-    return found
+    return results
 
 
 def _idle() -> None:
-    """What ranks without work do."""
+    """Do nothing, on ranks without work."""
 
 
 @dataclass(frozen=True)
@@ -72,21 +72,21 @@ class Candidate:
 
 
 def candidates(megabytes: float, hardware: torch.device = clock.CPU) -> dict[str, Candidate]:
-    """Each way to mix vectors of so many megabytes; the first only copies."""
+    """Each way to mix vectors of a size, by name; the first only copies."""
     graph = topology(VECTORS)
     members = [[i, *sorted(graph.predecessors(i))] for i in range(VECTORS)]
     size = max(1, int(megabytes * 1e6 / 4))
     x, out = torch.rand(VECTORS, size).to(hardware), torch.zeros(VECTORS, size, device=hardware)
-    return (_here if hardware.type == "cpu" else _there)(members, x, out)
+    return (_on_host if hardware.type == "cpu" else _on_accelerator)(members, x, out)
 
 
 def _mixture(members: list[list[int]], x: Tensor, out: Tensor, own: bool = True) -> Candidate:
-    """By a kernel of mpidl's own where there is one, or by torch."""
+    """The way by mpidl's own kernel, or by torch if there is none or it is not wanted."""
     weights = np.concatenate([np.full(len(row), 1 / len(row)) for row in members])
-    made = kernels.Mixture([[x[j] for j in row] for row in members], list(out))
+    mixture = kernels.Mixture([[x[j] for j in row] for row in members], list(out))
     if not own:
-        made.forgo_native()
-    return Candidate(lambda: made(weights), x, out)
+        mixture.forgo_native()
+    return Candidate(lambda: mixture(weights), x, out)
 
 
 def _typed(members: list[list[int]], x: Tensor, out: Tensor) -> dict[torch.dtype, Candidate]:
@@ -101,7 +101,7 @@ def _matrix(members: list[list[int]]) -> Tensor:
     return matrix
 
 
-def _here(members: list[list[int]], x: Tensor, out: Tensor) -> dict[str, Candidate]:
+def _on_host(members: list[list[int]], x: Tensor, out: Tensor) -> dict[str, Candidate]:
     """The ways to mix in host memory."""
     matrix, size = _matrix(members), x.shape[1]
 
@@ -117,42 +117,42 @@ def _here(members: list[list[int]], x: Tensor, out: Tensor) -> dict[str, Candida
             part = slice(start, start + COLUMNS)
             out[:, part] = matrix @ x[:, part]
 
-    found = {"copy": Candidate(lambda: np.copyto(out.numpy(), x.numpy()), x, out)}
+    ways = {"copy": Candidate(lambda: np.copyto(out.numpy(), x.numpy()), x, out)}
     if kernels.NAME == "native":
-        for dtype, made in _typed(members, x, out).items():
-            found[f"native {_short(dtype)}"] = made
-    found["torch by blocks"] = _mixture(members, x, out, own=False)
-    found["BLAS by blocks"] = Candidate(by_blas, x, out)
-    found["numpy row by row"] = Candidate(by_numpy, x, out)
-    return found
+        for dtype, way in _typed(members, x, out).items():
+            ways[f"native {_short(dtype)}"] = way
+    ways["torch by blocks"] = _mixture(members, x, out, own=False)
+    ways["BLAS by blocks"] = Candidate(by_blas, x, out)
+    ways["numpy row by row"] = Candidate(by_numpy, x, out)
+    return ways
 
 
-def _there(members: list[list[int]], x: Tensor, out: Tensor) -> dict[str, Candidate]:
+def _on_accelerator(members: list[list[int]], x: Tensor, out: Tensor) -> dict[str, Candidate]:
     """The ways to mix in the memory of an accelerator."""
     matrix = _matrix(members).to(x.device)
-    found = {"copy": Candidate(lambda: out.copy_(x), x, out)}
+    ways = {"copy": Candidate(lambda: out.copy_(x), x, out)}
     used = kernels.used(x.device).split()[0]
-    for dtype, made in _typed(members, x, out).items():
-        found[f"{used} {_short(dtype)}"] = made
-    found["torch row by row"] = _mixture(members, x, out, own=False)
-    found["matrix product"] = Candidate(lambda: torch.mm(matrix, x, out=out), x, out)
-    return found
+    for dtype, way in _typed(members, x, out).items():
+        ways[f"{used} {_short(dtype)}"] = way
+    ways["torch row by row"] = _mixture(members, x, out, own=False)
+    ways["matrix product"] = Candidate(lambda: torch.mm(matrix, x, out=out), x, out)
+    return ways
 
 
 def _short(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def told(found: list[dict[str, Any]]) -> list[str]:
-    """The table as lines."""
-    memory = found[0].get("memory") if found else None
+def lines(results: list[dict[str, Any]]) -> list[str]:
+    """The results as lines of a table."""
+    memory = results[0].get("memory") if results else None
     where = f" in {memory} memory" if memory else ""
-    lines = [
+    text = [
         f"mix, {VECTORS} vectors{where} by BA({VECTORS}, 2) on one rank: ms, median [quartiles]"
     ]
-    lines.append(f"  {'MB':>6}  {'kernel':20} {'ms':>24} {'x copy':>7}")
-    lines += [
-        f"  {row['megabytes']:6g}  {row['kernel']:20} {row['told']:>24} {row['of_copy']:7.2f}"
-        for row in found
+    text.append(f"  {'MB':>6}  {'kernel':20} {'ms':>24} {'x copy':>7}")
+    text += [
+        f"  {one['megabytes']:6g}  {one['kernel']:20} {one['told']:>24} {one['of_copy']:7.2f}"
+        for one in results
     ]
-    return lines
+    return text

@@ -1,7 +1,6 @@
-"""The obvious ways to gossip, with which the backends are compared; one device per rank.
+"""Plain ways to gossip, with which the backends are compared; one device per rank.
 
-Vectors lie in the memory of some hardware; the obvious ways send from host memory, so that those of
-an accelerator are copied there and back.
+Plain ways send from host memory, so vectors in an accelerator's memory are copied there and back.
 """
 
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from mpidl.ranks.node import Node
 
 @dataclass(frozen=True)
 class Way:
-    """One way to gossip: a round, what gives memory back, and this rank's vector ``(P,)``."""
+    """One way to gossip: a round, a function that frees memory, and this rank's vector ``(P,)``."""
 
     turn: Callable[[], object]
     close: Callable[[], None]
@@ -28,11 +27,11 @@ class Way:
 
 
 Build = Callable[[Node, nx.DiGraph, int, torch.device], Way]
-"""Collective. A way to gossip on a graph with a device per rank and vectors of so many numbers."""
+"""Collective. Builds a way to gossip from node, graph with a device per rank, P, and hardware."""
 
 
 def backend(name: str) -> Build:
-    """Collective. A backend of mpidl in a round of arriving, sharing and mixing."""
+    """A way that gossips by a backend of mpidl: it arrives, shares and mixes."""
 
     def build(node: Node, graph: nx.DiGraph, size: int, hardware: torch.device) -> Way:
         hosts = np.arange(node.comm.size)
@@ -40,10 +39,10 @@ def backend(name: str) -> Build:
         own = node.comm.rank
         exchange.vectors[own].fill_(own + 1)
         members = [own, *sorted(graph.predecessors(own))]
-        rows = {own: (members, np.full(len(members), 1 / len(members)))}
+        weights = {own: (members, np.full(len(members), 1 / len(members)))}
 
         def turn() -> None:
-            exchange.arrive(rows)
+            exchange.arrive(weights)
             exchange.share()
             exchange.mix()
 
@@ -99,25 +98,25 @@ def copy(node: Node, graph: nx.DiGraph, size: int, hardware: torch.device) -> Wa
 
 
 class Memory:
-    """What the obvious ways send, receive and sum; of an accelerator's, a copy on the host too.
+    """Memory of the plain ways: vectors that are sent, received and summed.
 
     Args:
         node: The ranks of this node.
-        graph: Whose vector a rank receives.
+        graph: The graph of ranks.
         size: P.
-        hardware: Where the vectors lie.
+        hardware: The hardware whose memory holds the vectors.
 
     Attributes:
         own: This rank's vector, ``(P,)``.
-        sources: The ranks that it hears, ascending.
-        sent: Its vector as MPI takes it, in host memory; the same memory where it lies there.
-        inbox: What arrives, ``(K, P)``, K at least 1.
+        sources: Its in-neighbors, in ascending order.
+        sent: Its vector in host memory; the same memory as ``own`` on a processor.
+        inbox: The messages that arrive, ``(K, P)``, K at least 1.
     """
 
     def __init__(self, node: Node, graph: nx.DiGraph, size: int, hardware: torch.device) -> None:
         self.sources = sorted(graph.predecessors(node.comm.rank))
         self.own = torch.full((size,), float(node.comm.rank + 1), device=hardware)
-        # MPI takes no empty memory, even from nobody.
+        # MPI refuses empty memory, even if nothing arrives.
         self.inbox = torch.zeros(max(1, len(self.sources)), size)
         self._here = hardware.type == "cpu"
         self.sent = self.own if self._here else torch.zeros(size)
@@ -125,12 +124,12 @@ class Memory:
         self._out = torch.zeros_like(self.own)
 
     def lower(self) -> None:
-        """Bring the own vector to where MPI takes it."""
+        """Copy the own vector to host memory for MPI."""
         if not self._here:
             self.sent.copy_(self.own)
 
     def sum(self) -> None:
-        """Replace the own vector by the mean of itself and what has arrived."""
+        """Replace the own vector by the mean of itself and the messages."""
         if not self._here:
             self._inbox.copy_(self.inbox)
         weight = 1 / (len(self.sources) + 1)
@@ -145,4 +144,4 @@ WAYS: dict[str, Build] = {
     "Neighbor_allgather + sum": allgather,
     "point-to-point + sum": point_to_point,
 }
-"""By the name that is printed."""
+"""The plain ways, by the name that is printed."""

@@ -1,4 +1,4 @@
-"""Saving the state of a run against writing the same bytes, each rank to a file of its own."""
+"""Times of saving a state, against each rank writing the same bytes to its own file."""
 
 import os
 import tempfile
@@ -18,7 +18,7 @@ from mpidl.ranks.world import Comm
 from mpidl.storage.checkpoint import Saver, Story
 
 PLAIN = "a file for each rank"
-"""The way that others are compared with: write, fsync, wait for all."""
+"""The plain way, with which others are compared: write, fsync, wait for all."""
 
 
 def measure(
@@ -28,16 +28,16 @@ def measure(
     where: Path,
     hardware: torch.device = clock.CPU,
 ) -> list[dict[str, Any]]:
-    """Collective. Seconds of each way to save so many megabytes of each rank, taking turns.
+    """Collective. Seconds of each way to save the state of all ranks, taking turns.
 
     Args:
         comm: All ranks; each has one device.
-        megabytes: Of one rank.
-        repetitions: How often each way is timed.
-        where: A folder on the disk that is meant.
-        hardware: In whose memory the state lies.
+        megabytes: Sizes of a rank's state.
+        repetitions: Times that each way is timed.
+        where: A folder on the disk to time.
+        hardware: The hardware whose memory holds the state.
     """
-    return [row for size in megabytes for row in _measure(comm, size, repetitions, where, hardware)]
+    return [one for size in megabytes for one in _measure(comm, size, repetitions, where, hardware)]
 
 
 def _measure(
@@ -109,11 +109,11 @@ def _write(path: Path, vector: np.ndarray[Any, Any]) -> None:
         os.close(descriptor)
 
 
-def told(found: Sequence[dict[str, Any]]) -> list[str]:
+def lines(results: Sequence[dict[str, Any]]) -> list[str]:
     """The comparison as lines."""
-    lines = ["saving the state: ms, median [quartiles], and how often the plain way's"]
-    for row in found:
-        times = clock.Times(**{k: row[k] for k in clock.Times.__dataclass_fields__})
-        size = f"{row['megabytes']:g} MB a rank"
-        lines.append(f"  {size:>14}  {row['way']:24} {times.told():>24}  {row['of_plain']:5.2f}")
-    return lines
+    text = ["saving the state: ms, median [quartiles], and how often the plain way's"]
+    for one in results:
+        times = clock.Times(**{k: one[k] for k in clock.Times.__dataclass_fields__})
+        size = f"{one['megabytes']:g} MB a rank"
+        text.append(f"  {size:>14}  {one['way']:24} {times.text():>24}  {one['of_plain']:5.2f}")
+    return text

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.dealt
 
 def test_every_way_is_timed_for_every_size(comm):
     found = exchange.measure(comm, [0.001, 0.05], repetitions=2)
-    told = "\n".join(exchange.told(found))
+    told = "\n".join(exchange.lines(found))
     names = set(plain.WAYS) | {"mpidl shared", "mpidl mpi"}
     for size in (0.001, 0.05):
         rows = {row["way"]: row for row in found if row["megabytes"] == size}
@@ -50,14 +50,14 @@ def test_every_kernel_is_timed(comm):
     assert {"copy", "torch by blocks", "BLAS by blocks", "numpy row by row"} <= names
     assert ("native bfloat16" in names) == (kernels.NAME == "native")
     assert all(row["median"] > 0 for row in found)
-    assert len(kernel.told(found)) == len(found) + 2
+    assert len(kernel.lines(found)) == len(found) + 2
 
 
 @pytest.mark.parametrize("there", [False, True])
 def test_every_kernel_gives_the_same_mixture(comm, monkeypatch, there):
     """The ways of accelerators too, which work on any memory."""
     if there:
-        monkeypatch.setattr(kernel, "_here", kernel._there)
+        monkeypatch.setattr(kernel, "_on_host", kernel._on_accelerator)
     if comm.rank == 0:
         graph = exchange.topology(kernel.VECTORS)
         found = kernel.candidates(0.01)
@@ -82,7 +82,7 @@ def test_a_round_is_timed_on_all_ranks_and_in_one(comm):
     ideal = found["work"] / found["cores"]
     assert ideal > 0
     assert found["overhead"] == pytest.approx(found["round"]["median"] - ideal)
-    assert len(loop.told(found)) == 4
+    assert len(loop.lines(found)) == 4
 
 
 def test_the_start_tells_memory_cores_and_links(comm):
@@ -95,7 +95,7 @@ def test_the_start_tells_memory_cores_and_links(comm):
     assert ("between two ranks of a node" in found["links"]) == (comm.size > 1)
     if comm.rank == 0:
         assert all(seconds > 0 for seconds in found["graphs"].values())
-        assert "ranks on" in "\n".join(begin.told(found))
+        assert "ranks on" in "\n".join(begin.lines(found))
 
 
 def test_seconds_of_repetitions(comm):
@@ -108,7 +108,7 @@ def test_seconds_of_repetitions(comm):
     node.close()
     times = clock.Times.of([4.0, 1.0, 2.0, 3.0, 5.0])
     assert times.plain() == {"median": 3.0, "least": 1.0, "lower": 2.0, "upper": 4.0, "count": 5}
-    assert times.told() == "3000 [2000, 4000]"
+    assert times.text() == "3000 [2000, 4000]"
 
 
 def test_an_accelerator_is_done_whenever_a_clock_is_read(comm, monkeypatch):
@@ -124,11 +124,11 @@ def test_an_accelerator_is_done_whenever_a_clock_is_read(comm, monkeypatch):
 def test_tables_name_the_memory_only_of_accelerators():
     times = clock.Times.of([0.001]).plain()
     of = {**times, "told": "1", "megabytes": 1.0, "kernel": "copy", "of_copy": 1.0}
-    assert kernel.told([of])[0].startswith("mix, 16 vectors by BA(16, 2)")
-    assert kernel.told([{**of, "memory": "cuda"}])[0].startswith("mix, 16 vectors in cuda memory")
+    assert kernel.lines([of])[0].startswith("mix, 16 vectors by BA(16, 2)")
+    assert kernel.lines([{**of, "memory": "cuda"}])[0].startswith("mix, 16 vectors in cuda memory")
     turn = {"round": times, "one_process": times, "work": 0.002, "overhead": 0.001, "cores": 2}
     here, there = (
-        "\n".join(loop.told({"ranks": 4, **turn, **a})) for a in ({}, {"accelerator": "xpu"})
+        "\n".join(loop.lines({"ranks": 4, **turn, **a})) for a in ({}, {"accelerator": "xpu"})
     )
     assert "cores' time" in here
     assert "8 samples: ms" in here
@@ -153,8 +153,7 @@ def test_the_command_prints_json_on_one_rank(comm, capsys):
     [
         (
             ["exchnage"],
-            "No part 'exchnage' to time; there are start, mix, exchange, round, checkpoint "
-            "and all.",
+            "Unknown part 'exchnage'; known: start, mix, exchange, round, checkpoint and all.",
         ),
         (["mix", "--megabytes", "-1"], "--megabytes -1: must be above 0 and at most 1,000,000."),
         (["mix", "--megabytes", "nan"], "--megabytes nan: must be above 0"),
