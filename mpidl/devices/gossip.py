@@ -1,20 +1,21 @@
 """Gossip of a rank's devices between two trainings: an algorithm around an exchange."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from functools import partial
+from typing import Protocol
 
 import networkx as nx
-import numpy as np
 from torch import Tensor
 
-from mpidl.components.algorithms import Letters, State
+from mpidl.components.algorithms import State
 from mpidl.components.graphs import Neighborhood
 from mpidl.components.strategies import Inbox, Look
-from mpidl.devices.mailbox import Found, Mailbox
-from mpidl.exchange import kernels, metrics
+from mpidl.devices import mixers
+from mpidl.devices.mailbox import Found
+from mpidl.exchange import metrics
 from mpidl.exchange.average import Average
 from mpidl.exchange.memory import Exchange
-from mpidl.plan import Mixing, Rows
+from mpidl.plan import Mixing
 from mpidl.ranks.accelerators import settle
 from mpidl.ranks.world import Comm
 
@@ -61,22 +62,19 @@ class LocalGossip:
     ) -> None:
         self._mixing, self._devices, self.exchange = mixing, devices, exchange
         self._algorithm = mixing.algorithm
-        self._steady = mixing.rows(0, list(devices)) if mixing.lasts(devices) else None
-        self._rows: Rows = {}
         self._links: nx.DiGraph | None = None
         some = next(iter(devices.values()))
         self._size, self._learned = some.size, some.learned
+        self._weights = mixers.weights(mixing, list(devices), partial(opened, devices=devices))
+        self._mixer = mixers.mixer(mixing, exchange, self._weights, some.size)
         own = exchange.vectors.items()
         self._states = {number: self._state(number, vector) for number, vector in own}
-        self._mailbox = Mailbox(mixing, exchange, some.size)
-        self._mixtures: dict[int, Tensor] = {}
         kind = exchange.device.type
         self._average = Average(comm, mixing.hosts, self._size, some.vector.dtype, kind)
 
     def _state(self, number: int, vector: Tensor) -> State:
         device = self._devices[number]
-        reads = self._algorithm.read is not None
-        device.adopt(vector.new_zeros(self._size) if reads else vector[: self._size])
+        device.adopt(self._mixer.home(vector))
         state = State(device.vector, vector, self._learned, number, self._mixing.devices)
         state.seed = self._mixing.settings.seed
         lengths = self._mixing.lengths(self._size, self._learned, number, vector.itemsize)
@@ -105,15 +103,12 @@ class LocalGossip:
 
     def decide(self, round_: int) -> None:
         """Make the round's links and, if they are known before vectors arrive, own rows of W."""
-        own = list(self._devices)
         self._links = self._mixing.wanted(round_)
-        self._rows = {} if self._mixing.looks else self._steady or self._mixing.rows(round_, own)
+        self._weights.decide(round_)
 
     def arrive(self, round_: int) -> None:
         """Collective. Hand in what was decided, and wait for every rank."""
-        self._mailbox.lie(round_)
-        by_hand = self._algorithm.read is not None or self._mixing.altered
-        self.exchange.arrive({} if by_hand else self._rows, self._links)
+        self._mixer.arrive(round_, self._links)
 
     def share(self) -> None:
         """Collective. Make readable what the neighborhoods have sent."""
@@ -127,16 +122,11 @@ class LocalGossip:
             round_: Rounds count from 0.
             measure: Whether :meth:`distances` will be asked for.
         """
-        if self._algorithm.read is not None:
-            self._read(round_)
-        elif self._mixing.altered:
-            self._mix_by_hand(round_)
-        else:
-            self._mix(round_, measure and self._algorithm.plain)
+        self._mixer.mix(round_, self._states, measure and self._algorithm.plain)
         self._move()
         told, active = {}, self._mixing.active(round_)
         for number, state in self._states.items():
-            state.present, state.heard = number in active, self._heard(number)
+            state.present, state.heard = number in active, self._weights.heard(number)
             self._algorithm.take(state)
             told[number] = state.told
             state.start, state.left, state.told = None, None, {}
@@ -149,56 +139,12 @@ class LocalGossip:
         for number, vector in self.exchange.vectors.items():
             state = self._states[number]
             state.vector = vector
-            if self._algorithm.read is None:
-                state.x = vector[: self._size]
+            self._mixer.follow(state)
 
     def _bind(self) -> None:
         """Let models follow their states."""
         for number, state in self._states.items():
             self._devices[number].bind(state.x)
-
-    def _mix(self, round_: int, measure: bool) -> None:
-        if self._mixing.looks:
-            self._rows = self._looked(round_, self.exchange.inboxes())
-            self.exchange.weigh(self._rows)
-        self.exchange.mix(measure=measure)
-
-    def _looked(self, round_: int, found: Found) -> Rows:
-        return self._mixing.rows(round_, list(self._devices), opened(found, self._devices))
-
-    def _heard(self, number: int) -> int:
-        members, weights = self._rows[number]
-        return len(members) - 1 if self._mixing.combines else int(np.count_nonzero(weights[1:]))
-
-    def _mix_by_hand(self, round_: int) -> None:
-        found = self._mailbox.open(round_)
-        if self._mixing.looks:
-            self._rows = self._looked(round_, found)
-        for number, (members, outcome) in self._rows.items():
-            vectors = [found[number][j] for j in members]
-            self._mixtures[number] = self._mixture(number, outcome, vectors)
-        self._mailbox.keep(round_)
-        self.exchange.replace(self._mixtures)
-
-    def _mixture(self, number: int, outcome: Any, vectors: Sequence[Tensor]) -> Tensor:
-        """What a strategy makes of vectors ``(M,)``: their sum by its weights, or what it gave."""
-        if self._mixing.combines:
-            mixture: Tensor = outcome
-            lazy = self._algorithm.lazy
-            return mixture.mul(1 - lazy).add(vectors[0], alpha=lazy) if lazy else mixture
-        out = self._mixtures.get(number)
-        out = vectors[0].new_empty(len(vectors[0])) if out is None else out
-        kernels.mix(outcome, vectors, out)
-        return out
-
-    def _read(self, round_: int) -> None:
-        read = self._algorithm.read
-        assert read is not None
-        for number, found in self._mailbox.open(round_).items():
-            members, weights = self._rows[number]
-            read(self._states[number], Letters(members, weights, [found[j] for j in members]))
-        self._mailbox.keep(round_)
-        self.exchange.replace({})
 
     def distances(self) -> list[float]:
         """Collective. ``||x_i - mean_j x_j||_2`` of each own device after a measured mixing."""
@@ -209,13 +155,13 @@ class LocalGossip:
 
     def memory(self) -> dict[str, dict[int, Tensor]]:
         """What a round leaves to the next one beside models: vectors by name and device."""
-        found = self.exchange.memory() if self._algorithm.read is None else {}
+        found = self._mixer.memory()
         parts = {n: {"tail": s.tail, **s.kept} for n, s in self._states.items()}
         for number, memory in parts.items():
             for name, vector in memory.items():
                 if len(vector):
                     found.setdefault(name, {})[number] = vector
-        return found | self._mailbox.memory()
+        return found
 
     def remember(self, memory: Mapping[str, Mapping[int, Tensor]]) -> None:
         """Collective. Take what :meth:`memory` gave, when models are what they were then."""
@@ -223,8 +169,7 @@ class LocalGossip:
             if name not in self.exchange.memory():
                 for number, vector in vectors.items():
                     vector.copy_(memory[name][number])
-        self.exchange.remember(memory)
-        self._mailbox.remember(memory)
+        self._mixer.remember(memory)
         self._move()
         self._bind()
 
