@@ -14,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mpidl.config.runfile import EvaluationSettings, TrainingSettings
 from mpidl.devices.device import Device, Samples, precision
+from mpidl.devices.flat import Flat, as_rows
 from mpidl.devices.optimizers import RowOptimizer
 from mpidl.devices.scores import IGNORED, Score, Tally, losses_of
 from mpidl.ranks import accelerators
@@ -30,13 +31,7 @@ class Stack:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.model = model
-        weights = dict(model.named_parameters())
-        buffers = {k: b for k, b in model.named_buffers() if b.is_floating_point()}
-        self._shapes = {key: tensor.shape for key, tensor in [*weights.items(), *buffers.items()]}
-        self._buffers = list(buffers)
-        self.trained = sum(tensor.numel() for tensor in weights.values())
-        self.size = sum(shape.numel() for shape in self._shapes.values())
+        self.model, self.flat = model, Flat(model)
         self.dependent = any(isinstance(part, DEPENDENT) for part in model.modules())
 
     def __call__(self, weights: Tensor, rest: Tensor, inputs: Tensor, own: bool = True) -> Tensor:
@@ -48,13 +43,10 @@ class Stack:
             inputs: ``(D, B, ...)``, or ``(B, ...)`` for all.
             own: Which of the two.
         """
-        slots: dict[str, Tensor] = {}
-        for source, keys in ((weights, self._weights), (rest, self._buffers)):
-            parts = torch.split(source, [self._shapes[key].numel() for key in keys], dim=1)
-            for key, part in zip(keys, parts if keys else (), strict=True):
-                slots[key] = part.view(len(part), *self._shapes[key])
         # Only to contiguous statistics does torch's vmap write back.
-        slots |= {key: slots[key].contiguous().clone() for key in self._buffers}
+        statistics = [part.contiguous().clone() for part in self.flat.buffers(rest)]
+        views = [*self.flat.parameters(weights), *statistics]
+        slots = dict(zip(self.flat.names, views, strict=True))
 
         def apply(slots: dict[str, Tensor], given: Tensor) -> Tensor:
             made: Tensor = functional_call(self.model, slots, (given,))
@@ -64,13 +56,9 @@ class Stack:
         # nothing for the backward pass, as there no query seems to need a gradient.
         with sdpa_kernel(SDPBackend.MATH):
             outputs: Tensor = vmap(apply, in_dims=(0, 0 if own else None))(slots, inputs)
-        if self._buffers and self.model.training:
-            rest.copy_(torch.cat([slots[key].flatten(1) for key in self._buffers], dim=1))
+        if statistics and self.model.training:
+            rest.copy_(torch.cat([part.flatten(1) for part in statistics], dim=1))
         return outputs
-
-    @property
-    def _weights(self) -> list[str]:
-        return list(self._shapes)[: len(self._shapes) - len(self._buffers)]
 
 
 def obstacle(model: nn.Module, samples: Samples) -> str | None:
@@ -83,8 +71,9 @@ def obstacle(model: nn.Module, samples: Samples) -> str | None:
     if not all(weight.requires_grad for weight in model.parameters()):
         return "some of its weights are not trained"
     stack = Stack(model.train())
-    weights = torch.empty(2, stack.trained, device="meta", requires_grad=True)
-    rest = torch.empty(2, stack.size - stack.trained, device="meta")
+    learned, size = stack.flat.learned, stack.flat.size
+    weights = torch.empty(2, learned, device="meta", requires_grad=True)
+    rest = torch.empty(2, size - learned, device="meta")
     inputs, targets = samples.batch(torch.zeros(2, 2, dtype=torch.int64, device="meta"))
     try:
         torch.autograd.grad(losses_of(stack(weights, rest, inputs), targets).sum(), weights)
@@ -133,17 +122,11 @@ class Batch:
 
     def _matrix(self) -> Tensor:
         """The devices' vectors, ``(D, P)``: their memory where it is one, else a copy."""
-        vectors = [device.vector for device in self._devices.values()]
-        first, places = vectors[0], [vector.data_ptr() for vector in vectors]
-        gaps = {after - before for before, after in pairwise(places)}
-        memories = {vector.untyped_storage().data_ptr() for vector in vectors}
-        gap = min(gaps, default=0) // first.itemsize
-        if len(memories) == len(gaps) == 1 and gap >= len(first):
-            return first.as_strided((len(vectors), len(first)), (gap, 1))
-        return torch.stack(vectors)
+        return as_rows([device.flat.vector for device in self._devices.values()])
 
     def _split(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
-        return matrix[:, : self._stack.trained], matrix[:, self._stack.trained :]
+        learned = self._stack.flat.learned
+        return matrix[:, :learned], matrix[:, learned:]
 
     def train(self, round_: int, numbers: Sequence[int]) -> dict[int, float]:
         """Take this round's local steps of some devices; each one's mean loss over its samples."""
@@ -222,8 +205,8 @@ class Batch:
 
     def _give_back(self, matrix: Tensor) -> None:
         for row, device in zip(matrix, self._devices.values(), strict=True):
-            if row.data_ptr() != device.vector.data_ptr():
-                device.vector.copy_(row)
+            if row.data_ptr() != device.flat.vector.data_ptr():
+                device.flat.vector.copy_(row)
 
     def memory(self, number: int) -> dict[str, Tensor]:
         """What a round leaves to the next one, as :meth:`.device.Device.memory` tells it."""

@@ -12,6 +12,7 @@ from mpidl.devices import batching
 from mpidl.devices.batch import obstacle
 from mpidl.devices.data import Stock
 from mpidl.devices.device import Device, Samples, seed_torch
+from mpidl.devices.flat import Flat
 from mpidl.plan import Plan
 
 Array = npt.NDArray[Any]
@@ -44,10 +45,8 @@ def sizes(plan: Plan, stock: Stock) -> tuple[int, int]:
     Raises:
         Fault: If the model does not fit the data.
     """
-    model = sketch(plan, stock)
-    learned = sum(weights.numel() for weights in model.parameters())
-    floating = sum(b.numel() for b in model.buffers() if b.is_floating_point())
-    return learned + floating, learned
+    flat = Flat(sketch(plan, stock))
+    return flat.size, flat.learned
 
 
 def side_by_side(plan: Plan, stock: Stock, hosted: int, hardware: torch.device) -> bool:

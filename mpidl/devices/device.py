@@ -1,6 +1,6 @@
-"""One simulated device: a model, its optimizer, its shard of data, its flat parameter vector."""
+"""One simulated device: a model in a flat vector, its optimizer, its shard of data."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from mpidl.config import seeds
 from mpidl.config.runfile import EvaluationSettings, TrainingSettings
+from mpidl.devices.flat import Flat
 from mpidl.devices.optimizers import Optimizer
 from mpidl.devices.scores import IGNORED, Score, Tally
 
@@ -78,54 +79,30 @@ def seed_torch(seed: int, hardware: torch.device) -> None:
 
 
 class Device:
-    """A learner whose parameters and floating buffers are views of one vector ``(P,)``.
+    """A learner: its model, which lives in one vector ``(P,)``, its shard, its local step.
 
-    Parameters come first in the vector; batch-norm statistics follow and are mixed with them;
-    integer counters stay local.
+    Batch-norm statistics are in the vector, and mixed with the parameters; integer counters stay
+    local.
 
     Args:
         number: Its node in the graph.
         model: Its model, on the accelerator.
         samples: Its shard.
         training: The local step.
+
+    Attributes:
+        flat: The memory of its model.
     """
 
     def __init__(
         self, number: int, model: nn.Module, samples: Samples, training: TrainingSettings
     ) -> None:
         self.number, self.model, self.samples, self._training = number, model, samples, training
-        weights = list(model.parameters())
-        buffers = [b for b in model.buffers() if b.is_floating_point()]
-        self._slots: list[Tensor] = [*weights, *buffers]
-        self._weights = [w for w in weights if w.requires_grad]
-        self.size = sum(t.numel() for t in self._slots)
-        self.learned = sum(w.numel() for w in weights)
-        self.hardware = next(iter(self._slots)).device
+        self.flat = Flat(model)
+        self._weights = [w for w in model.parameters() if w.requires_grad]
+        self.hardware = self.flat.device
         self._chunk: int | None = None
         self._optimizer = Optimizer(training)
-
-    def adopt(self, vector: Tensor) -> None:
-        """Move the present parameters into a vector ``(P,)`` and live there."""
-        with torch.no_grad():
-            torch.cat([slot.detach().reshape(-1) for slot in self._slots], out=vector)
-        self.bind(vector)
-
-    def bind(self, vector: Tensor) -> None:
-        """Make a vector ``(P,)`` the memory of the parameters."""
-        self.vector = vector
-        for slot, part in zip(self._slots, self._split(vector, self._slots), strict=True):
-            slot.data = part
-
-    def parameters(self, vector: Tensor) -> Iterator[Tensor]:
-        """The parameters in the vector ``(P,)`` of any such device, each in its shape."""
-        return self._split(vector, list(self.model.parameters()))
-
-    @staticmethod
-    def _split(vector: Tensor, like: Sequence[Tensor]) -> Iterator[Tensor]:
-        start = 0
-        for tensor in like:
-            yield vector[start : start + tensor.numel()].view(tensor.shape)
-            start += tensor.numel()
 
     @property
     def _counters(self) -> list[Tensor]:
@@ -140,14 +117,14 @@ class Device:
         Args:
             own: Whether the optimizer is this device's own.
         """
-        found = {"vector": self.vector}
+        found = {"vector": self.flat.vector}
         if counters := self._counters:
             found["counters"] = torch.cat([c.flatten().long() for c in counters])
         return found | (self._optimizer.memory(self._weights) if own else {})
 
     def remember(self, memory: Mapping[str, Tensor]) -> None:
         """Take what :meth:`memory` gave."""
-        self.vector.copy_(memory["vector"])
+        self.flat.vector.copy_(memory["vector"])
         counters = self._counters
         parts = torch.split(memory["counters"], [c.numel() for c in counters]) if counters else ()
         for counter, part in zip(counters, parts, strict=True):

@@ -21,7 +21,7 @@ from mpidl.ranks.world import Comm
 
 
 class Learner(Protocol):
-    """What gossip asks of a device; :class:`.device.Device` has it, and tests have others.
+    """What gossip asks of a device: :class:`.flat.Flat` gives it, and tests have others.
 
     Attributes:
         vector: Its model, ``(P,)``, after :meth:`adopt`.

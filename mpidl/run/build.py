@@ -81,12 +81,13 @@ def _build(
     torch.set_num_threads(node.share if training.threads == "auto" else training.threads)
     with world.agreed(comm):
         devices = building.make_devices(plan, stock, comm.rank, hardware)
-    some = next(iter(devices.values()))
+    flats = {number: device.flat for number, device in devices.items()}
+    some = next(iter(flats.values()))
     wiring = wired(node, plan, some, hardware)
     with world.agreed(comm):
         exchange = BACKENDS[plan.file.exchange.backend](wiring)
     lend(world.returned(exchange.close))
-    gossip = LocalGossip(comm, plan, devices, exchange)
+    gossip = LocalGossip(comm, plan, flats, exchange)
     with world.agreed(comm):
         together = building.side_by_side(plan, stock, len(devices), hardware)
     sharers = sharing.count(node.inner, hardware)

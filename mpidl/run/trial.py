@@ -34,6 +34,7 @@ def fits(node: Comm, plan: Plan, stock: Stock, ranks: Sequence[int], seats: Sequ
     place = accelerators.choose(node, plan.file.training.accelerator)
     accelerators.check_precision(place, plan.file.training.precision)
     survey.foresee(plan.file.exchange.backend, place.type)
+    _learns(plan, building.sketch(plan, stock))
     (size, _), there = building.sizes(plan, stock), accelerators.memory(place)
     building.side_by_side(plan, stock, len(plan.hosted(ranks[0])), place)
     shares = [[rank for rank, at in zip(ranks, seats, strict=True) if at == s] for s in {*seats}]
@@ -56,8 +57,22 @@ def fits(node: Comm, plan: Plan, stock: Stock, ranks: Sequence[int], seats: Sequ
     _answers(plan, stock)
 
 
+def _learns(plan: Plan, model: torch.nn.Module) -> None:
+    """See whether a model has something to learn, and numbers of the type of vectors.
+
+    Raises:
+        Fault: If it does not.
+    """
+    told = f"model.name = {plan.file.model.name!r}:"
+    if not any(weights.requires_grad for weights in model.parameters()):
+        raise Fault(f"{told} has no parameters that training could change.")
+    slots = [*model.parameters(), *(b for b in model.buffers() if b.is_floating_point())]
+    if other := next((slot.dtype for slot in slots if slot.dtype != torch.float32), None):
+        raise Fault(f"{told} has numbers of {other}: must be {torch.float32}.")
+
+
 def _answers(plan: Plan, stock: Stock) -> None:
-    """See whether a model takes the data, has something to learn, and answers with enough numbers.
+    """See whether a model takes the data, and answers with enough numbers.
 
     It is given a few samples, once: without memory or, where it needs numbers, on the processor.
 
@@ -65,14 +80,8 @@ def _answers(plan: Plan, stock: Stock) -> None:
         Fault: If it does not.
     """
     told, outputs = f"model.name = {plan.file.model.name!r}:", stock.traits.shape.outputs
-    model = building.sketch(plan, stock)
-    if not any(weights.requires_grad for weights in model.parameters()):
-        raise Fault(f"{told} has no parameters that training could change.")
-    slots = [*model.parameters(), *(b for b in model.buffers() if b.is_floating_point())]
-    if other := next((slot.dtype for slot in slots if slot.dtype != torch.float32), None):
-        raise Fault(f"{told} has numbers of {other}: must be {torch.float32}.")
     try:
-        made, targets = _pass(model, stock, "meta")
+        made, targets = _pass(building.sketch(plan, stock), stock, "meta")
     except Exception:  # whatever a model of one's own may raise here, and below
         try:
             made, targets = _pass(building.make_model(plan, stock, 0), stock, "cpu")

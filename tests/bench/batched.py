@@ -63,7 +63,7 @@ def measure(settings: list[str], devices: int, batched: str, repetitions: int) -
             timed = replace(parts, timer=time.process_time)
             rounds.run_rounds(timed, lambda *_: stamps.append(time.process_time()), lambda _: None)
             parts.recorder.close(completed=True)
-            size = next(iter(parts.devices.values())).size
+            size = next(iter(parts.devices.values())).flat.size
     return min(after - before for before, after in pairwise(stamps)), size
 
 

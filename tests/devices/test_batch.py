@@ -60,10 +60,10 @@ def hosted(kind, training, counts, dtype=torch.float64, apart=False):
         number: Device(number, copy.deepcopy(model), samples(kind, count, number, dtype), training)
         for number, count in enumerate(counts, start=2)
     }
-    size = devices[2].size
+    size = devices[2].flat.size
     matrix = torch.zeros(len(devices), size + 5, dtype=dtype)
     for device, row in zip(devices.values(), matrix, strict=True):
-        device.adopt(torch.zeros(size, dtype=dtype) if apart else row[:size])
+        device.flat.adopt(torch.zeros(size, dtype=dtype) if apart else row[:size])
     return devices
 
 
@@ -88,7 +88,7 @@ def agree(alone, together, losses, rtol=1e-5, atol=1e-6):
     for one, other in losses:
         np.testing.assert_allclose(list(other.values()), one, rtol=rtol)
     for one, other in zip(alone.values(), together.values(), strict=True):
-        np.testing.assert_allclose(other.vector, one.vector, rtol=rtol, atol=atol)
+        np.testing.assert_allclose(other.flat.vector, one.flat.vector, rtol=rtol, atol=atol)
 
 
 SETTINGS = {"momentum": 0.9, "weight_decay": 0.01}
@@ -100,7 +100,7 @@ def test_training_side_by_side_is_training_one_by_one(kind):
     alone, together, stacked, losses = both(kind, SETTINGS, COUNTS)
     agree(alone, together, losses)
     start = hosted(kind, TrainingSettings(), COUNTS)
-    assert all((start[n].vector - together[n].vector).norm() > 1e-2 for n in start)
+    assert all((start[n].flat.vector - together[n].flat.vector).norm() > 1e-2 for n in start)
     test, evaluation = samples(kind, 7, 99, torch.float64), EvaluationSettings(batch_size=3)
     found = stacked.evaluate(test, 5, evaluation)
     for number, device in alone.items():
@@ -201,9 +201,9 @@ def test_where_memory_is_measured_it_bounds_what_is_evaluated_at_once(monkeypatc
 
 def test_new_memory_is_found():
     alone, together, stacked, _ = both("mlp", {}, (5, 9))
-    matrix = torch.stack([device.vector for device in together.values()])
+    matrix = torch.stack([device.flat.vector for device in together.values()])
     for device, row in zip(together.values(), matrix, strict=True):
-        device.bind(row)
+        device.flat.bind(row)
     losses = [([alone[n].train(2) for n in alone], stacked.train(2, [2, 3]))]
     agree(alone, together, losses)
 

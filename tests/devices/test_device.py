@@ -40,7 +40,7 @@ def network(kind="plain"):
 
 def device_of(model, shard, number=NUMBER, **training):
     device = Device(number, model, shard, TrainingSettings(**training))
-    device.adopt(torch.full((device.size,), float("nan")))
+    device.flat.adopt(torch.full((device.flat.size,), float("nan")))
     return device
 
 
@@ -159,8 +159,8 @@ def test_the_vector_holds_parameters_and_batch_norm_statistics_but_no_counters()
     parameters = sum(p.numel() for p in model.parameters())
     memory = torch.zeros(parameters + 2 * 5)
     device = Device(0, model, samples(), TrainingSettings(batch_size=5))
-    assert device.size == len(memory)
-    device.adopt(memory)
+    assert device.flat.size == len(memory)
+    device.flat.adopt(memory)
     assert memory[parameters:].tolist() == [0.0] * 5 + [1.0] * 5
     device.train(0)
     assert torch.equal(memory, vector(device))
@@ -173,9 +173,9 @@ def test_the_vector_holds_parameters_and_batch_norm_statistics_but_no_counters()
 def test_a_bound_vector_is_the_memory_of_the_model():
     device = device_of(network("norm"), samples(), batch_size=5)
     device.train(0)
-    old, new = vector(device), torch.randn(device.size).abs()
+    old, new = vector(device), torch.randn(device.flat.size).abs()
     memory = new.clone()
-    device.bind(memory)
+    device.flat.bind(memory)
     assert torch.equal(vector(device), new)
     device.train(1)
     assert torch.equal(vector(device), memory)
@@ -188,7 +188,7 @@ def test_momentum_survives_the_swap_of_memory():
     moved, model = device_of(network(), samples(), **settings), network()
     for round_ in range(2):
         moved.train(round_)
-        moved.bind(vector(moved))
+        moved.flat.bind(vector(moved))
     plain_loop(model, samples(), TrainingSettings(**settings), 2)
     want = torch.cat([p.detach().reshape(-1) for p in model.parameters()])
     np.testing.assert_allclose(vector(moved), want, rtol=1e-4, atol=1e-6)
@@ -356,12 +356,12 @@ def test_targets_are_the_next_tokens():
 
 def test_parameters_of_a_vector_leave_statistics_out():
     device = device_of(network("norm"), samples())
-    other = torch.arange(device.size, dtype=torch.float32)
-    found = list(device.parameters(other))
+    other = torch.arange(device.flat.size, dtype=torch.float32)
+    found = list(device.flat.parameters(other))
     assert [t.shape for t in found] == [p.shape for p in device.model.parameters()]
     flat = torch.cat([t.flatten() for t in found])
     assert torch.equal(flat, other[: len(flat)])
-    assert device.size - len(flat) == 2 * 5
+    assert device.flat.size - len(flat) == 2 * 5
     assert found[0].data_ptr() == other.data_ptr()
 
 

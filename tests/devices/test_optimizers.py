@@ -70,7 +70,7 @@ from mpidl.config.runfile import TrainingSettings
 
 shard = Samples(torch.ones(2, 3), torch.zeros(2, dtype=torch.int64))
 device = Device(0, torch.nn.Linear(3, 2), shard, TrainingSettings(optimizer="adam"))
-device.adopt(torch.zeros(device.size))
+device.flat.adopt(torch.zeros(device.flat.size))
 device.train(0)
 print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
 """

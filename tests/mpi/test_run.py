@@ -126,7 +126,7 @@ def test_without_mixing_every_device_trains_alone(comm, parts, finish):
             shard = Samples(*map(torch.from_numpy, made.stock.shards[number]))
             model = building.make_model(made.plan, made.stock, number)
             alone = Device(number, model, shard, made.plan.file.training)
-            alone.adopt(torch.zeros(alone.size))
+            alone.flat.adopt(torch.zeros(alone.flat.size))
             for round_ in range(3):
                 alone.train(round_)
             np.testing.assert_array_equal(vector, flat(alone.model))

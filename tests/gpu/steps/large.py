@@ -40,9 +40,9 @@ def hosted(devices: int, hardware: torch.device) -> dict[int, Device]:
     for number in range(devices):
         own = copy.deepcopy(model).to(hardware)
         found[number] = Device(number, own, images(64, hardware), TRAINING)
-    matrix = torch.zeros(devices, found[0].size, device=hardware)
+    matrix = torch.zeros(devices, found[0].flat.size, device=hardware)
     for number, device in found.items():
-        device.adopt(matrix[number])
+        device.flat.adopt(matrix[number])
     return found
 
 

@@ -86,16 +86,16 @@ def step(
 ) -> tuple[Tensor, Tensor]:
     """The vectors before and after one step, ``(D, P)`` on the processor."""
     hosted = dict(enumerate(learners(name, model, training, hardware, devices)))
-    matrix = torch.zeros(devices, hosted[0].size, device=hardware)
+    matrix = torch.zeros(devices, hosted[0].flat.size, device=hardware)
     for number, device in hosted.items():
-        device.adopt(matrix[number])
+        device.flat.adopt(matrix[number])
     before = matrix.cpu().clone()
     if together:
         Batch(hosted, training).train(0, list(hosted))
     else:
         for device in hosted.values():
             device.train(0)
-    return before, torch.stack([device.vector.cpu() for device in hosted.values()])
+    return before, torch.stack([device.flat.vector.cpu() for device in hosted.values()])
 
 
 def learners(

@@ -1,0 +1,118 @@
+"""The flat vector: a module's parameters and floating buffers as views of one vector."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from mpidl.config.faults import Fault
+
+
+class Flat:
+    """The memory of any torch module as one vector ``(P,)``, after :meth:`adopt`.
+
+    Parameters come first, frozen ones too, then floating buffers such as batch-norm statistics,
+    each in the module's order and once, however many names it has. All else, such as counters,
+    stays where it is. A module that is moved or converted afterwards leaves the vector.
+
+    Args:
+        module: On one accelerator, with numbers of one type.
+
+    Attributes:
+        names: Of the views, parameters first; the first name of each.
+        vector: The memory, ``(P,)``.
+        size: P.
+        learned: T, how many of these numbers are of parameters.
+        device: Where they are.
+        dtype: Their type.
+
+    Raises:
+        Fault: If there are no parameters, numbers of several types or places, or two that share
+            memory without being one, as they would part.
+    """
+
+    vector: Tensor
+
+    def __init__(self, module: nn.Module) -> None:
+        parameters = dict(module.named_parameters())
+        buffers = {k: b for k, b in module.named_buffers() if b.is_floating_point()}
+        told, every = type(module).__name__, {**parameters, **buffers}
+        if not parameters:
+            raise Fault(f"{told} has no parameters: must have some.")
+        _alike(told, "numbers of", {name: str(slot.dtype) for name, slot in every.items()})
+        # A sketch may have some of its numbers, and is only measured.
+        places = {name: str(slot.device) for name, slot in every.items() if not slot.is_meta}
+        _alike(told, "numbers on", places)
+        _distinct(told, every)
+        self._slots, self._count = list(every.values()), len(parameters)
+        self.names = list(every)
+        self.device, self.dtype = self._slots[0].device, self._slots[0].dtype
+        if not self.dtype.is_floating_point:
+            raise Fault(f"{told} has numbers of {self.dtype}: must be floating.")
+        self.size = sum(slot.numel() for slot in self._slots)
+        self.learned = sum(slot.numel() for slot in parameters.values())
+
+    def adopt(self, vector: Tensor) -> None:
+        """Move the present numbers into a vector ``(P,)`` and live there."""
+        with torch.no_grad():
+            torch.cat([slot.detach().reshape(-1) for slot in self._slots], out=vector)
+        self.bind(vector)
+
+    def bind(self, vector: Tensor) -> None:
+        """Make a vector ``(P,)`` the memory of the module, with the numbers that it has."""
+        self.vector = vector
+        for slot, view in zip(self._slots, _views(vector, self._slots), strict=True):
+            slot.data = view
+
+    def parameters(self, numbers: Tensor) -> list[Tensor]:
+        """Views of the parameters in numbers ``(..., T or P)``: each ``(..., *shape)``."""
+        if numbers.shape[-1] != self.learned:
+            numbers = numbers[..., : self.learned]
+        return _views(numbers, self._slots[: self._count])
+
+    def buffers(self, numbers: Tensor) -> list[Tensor]:
+        """Views of the floating buffers in numbers ``(..., P - T)``: each ``(..., *shape)``."""
+        return _views(numbers, self._slots[self._count :])
+
+
+def _views(numbers: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    if not like:
+        return []
+    parts = torch.split(numbers, [slot.numel() for slot in like], dim=-1)
+    shapes = ((*numbers.shape[:-1], *slot.shape) for slot in like)
+    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def _alike(told: str, what: str, given: dict[str, str]) -> None:
+    """Refuse what is not the same of each name, naming the first of each kind."""
+    first: dict[str, str] = {}
+    for name, value in given.items():
+        first.setdefault(value, name)
+    if len(first) > 1:
+        kinds = " and ".join(f"{value} ({name})" for value, name in first.items())
+        raise Fault(f"{told} has {what} {kinds}: must be alike, as they lie in one vector.")
+
+
+def _distinct(told: str, every: dict[str, Tensor]) -> None:
+    """Refuse two tensors that begin in the same place."""
+    names: dict[int, str] = {}
+    for name, slot in every.items():
+        if slot.numel() and not slot.is_meta:
+            other = names.setdefault(slot.data_ptr(), name)
+            if other != name:
+                raise Fault(
+                    f"{told}: {other} and {name} share memory, but are not one: must be one "
+                    "parameter under both names, or apart."
+                )
+
+
+def as_rows(vectors: Sequence[Tensor]) -> Tensor:
+    """Vectors ``(P,)`` as the rows of one matrix: their memory where it is one, else a copy."""
+    first, places = vectors[0], [vector.data_ptr() for vector in vectors]
+    gaps = {after - before for before, after in pairwise(places)}
+    memories = {vector.untyped_storage().data_ptr() for vector in vectors}
+    gap = min(gaps, default=0) // first.itemsize
+    if len(memories) == len(gaps) == 1 and gap >= len(first):
+        return first.as_strided((len(vectors), len(first)), (gap, 1))
+    return torch.stack(list(vectors))
