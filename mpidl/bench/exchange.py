@@ -16,9 +16,6 @@ from mpidl.ranks.world import Comm
 PASSES = 2
 """Turns of each way, so that a slow minute of the machine does not fall on one way only."""
 
-LEFT_OUT = ("auto", "allreduce")
-"""Backends that stand for another one, or do not mix by a graph."""
-
 
 def measure(
     comm: Comm, megabytes: list[float], repetitions: int, hardware: torch.device = clock.CPU
@@ -69,8 +66,8 @@ def topology(ranks: int) -> nx.DiGraph:
 def ways(comm: Comm, hardware: torch.device = clock.CPU) -> dict[str, Build]:
     """Collective. The ways that work on these ranks, by name."""
     by_name = dict(plain.WAYS)
-    for name in BACKENDS:
-        if name not in LEFT_OUT and works(comm, name, hardware):
+    for name in BACKENDS.having(means=False):
+        if name != "auto" and works(comm, name, hardware):
             by_name[f"mpidl {name}"] = plain.backend(name)
     return by_name
 

@@ -18,7 +18,8 @@ from mpidl.exchange.kernels import Mixture
 from mpidl.exchange.memory import Buffers, Slots, members_of
 from mpidl.exchange.rendezvous import Group
 from mpidl.exchange.routes import OPERATIONS, Batches, Gathered, Landing, Route
-from mpidl.exchange.survey import dense, sends_arrive
+from mpidl.exchange.survey import sends_arrive
+from mpidl.exchange.traffic import dense
 
 DIRECT = ("CCL_SEND", "CCL_RECV")
 """Variables that, set to ``direct``, have messages of oneCCL arrive in a torch before 2.9; read
@@ -40,10 +41,12 @@ class ProcessGroup(Buffers):
     Attributes:
         CHUNK: The default of ``chunk``.
         BATCHES: Whether the backend takes many messages at once.
+        BOUND: Whether the group belongs to an accelerator.
     """
 
     CHUNK = 64 << 20
     BATCHES = True
+    BOUND = True
 
     def __init__(self, wiring: Wiring, chunk: int | None = None, limit: int = OPERATIONS) -> None:
         super().__init__(wiring)
@@ -53,7 +56,7 @@ class ProcessGroup(Buffers):
         step = lines * 64 // self.dtype.itemsize
         starts = range(0, self.stride, step)
         chunks = [slice(start, min(start + step, self.stride)) for start in starts]
-        self._group = Group(wiring, type(self).__name__.lower())
+        self._group = Group(wiring, type(self).__name__.lower(), self.BOUND)
         self._parts, self._limit = chunks, limit
         self._shape = self._hosts, comm.rank, comm.size, self.buffers, chunks
         self._landing = Landing(self.buffers[0], chunks)
@@ -215,6 +218,8 @@ class Gloo(ProcessGroup):
     """Collective. Over host memory, by TCP."""
 
     CHUNK = 4 << 20
+    # With an accelerator a composite backend, such as xpu:xccl,cpu:gloo, would lose one half.
+    BOUND = False
 
 
 class Nccl(ProcessGroup):
@@ -238,3 +243,5 @@ class Ccl(ProcessGroup):
     """
 
     BATCHES = False
+    # The torch that they belong to takes only CUDA's accelerators for a group.
+    BOUND = False

@@ -48,12 +48,13 @@ class Group:
     Args:
         wiring: What the exchange is built from.
         backend: As torch.distributed names it.
+        bound: Whether the group belongs to the rank's accelerator.
 
     Raises:
         Fault: If some node reaches no address of the first rank.
     """
 
-    def __init__(self, wiring: Wiring, backend: str) -> None:
+    def __init__(self, wiring: Wiring, backend: str, bound: bool = True) -> None:
         comm, self._node, self._device = wiring.comm, wiring.node, wiring.device
         offered = [LOOPBACK] if self._node.alone else addresses()
         doors = _doors(offered) if comm.rank == 0 else {}
@@ -72,9 +73,7 @@ class Group:
                 rank=comm.rank,
                 world_size=comm.size,
                 timeout=TIMEOUT,
-                # With it a composite backend, such as xpu:xccl,cpu:gloo, would lose one half;
-                # the torch of ccl takes only CUDA's.
-                device_id=None if backend in ("gloo", "ccl") else self._device,
+                device_id=self._device if bound else None,
             )
         # torch puts the rank before each line of a traceback; world() does it once.
         sys.excepthook = hook

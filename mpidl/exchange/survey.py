@@ -1,37 +1,23 @@
 """A survey of hardware, ranks and graph, once: which backends work, and which is taken."""
 
-import importlib.util
 import os
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import networkx as nx
-import numpy as np
-import numpy.typing as npt
-
 from mpidl.config.faults import Fault
+from mpidl.exchange.backend import BACKENDS, Wiring
 from mpidl.exchange.trips import trips
 from mpidl.ranks import sharing
-from mpidl.ranks.node import SHARED, room
+from mpidl.ranks.node import room
 
 if TYPE_CHECKING:
     import torch
 
-    from mpidl.exchange import Wiring
-
-HOME = {"shared": "cpu", "gloo": "cpu", "nccl": "cuda", "ipc": "cuda", "xccl": "xpu", "ccl": "xpu"}
-"""By backend, the memory whose vectors it carries. Those that are not here carry any."""
-
 SEVERAL = "NCCL_MULTI_RANK_GPU_ENABLE"
 """With this set to 1, NCCL takes several ranks on a GPU since version 2.30."""
 
-Hosts = npt.NDArray[np.int64]
-
 MEGA = 1_000_000
-
-GROUPS = ("gloo", "nccl", "xccl", "ccl")
-"""The backends of torch.distributed."""
 
 
 @dataclass(frozen=True)
@@ -74,29 +60,13 @@ class Facts:
 
 def obstacle(name: str, facts: Facts) -> str | None:
     """Why a backend does not work here, as the rest of a sentence; None where it does."""
-    home = HOME.get(name)
-    if home is not None and facts.kinds != {home}:
+    told = BACKENDS.properties(name)
+    if told.carries and facts.kinds != {told.carries}:
         there = " and ".join(sorted(facts.kinds))
-        return f"carries vectors in {home} memory, and here they are in {there} memory"
-    if name == "shared" and facts.needed > facts.room:
-        return (
-            f"needs {facts.needed:,} MB of memory that ranks share, and {SHARED} of a node has "
-            f"{facts.room:,} MB"
-        )
-    if name in GROUPS and name not in facts.groups:
+        return f"carries vectors in {told.carries} memory, and here they are in {there} memory"
+    if told.available and name not in facts.groups:
         return "is not in the torch of every rank"
-    if name == "nccl" and facts.crowded and not facts.several:
-        # NCCL ends such a start with "Duplicate GPU detected".
-        return f"takes one rank per GPU, and here ranks share one (since 2.30 {SEVERAL}=1 lets it)"
-    if name == "ipc" and facts.nodes > 1:
-        return f"reads GPUs of one node, and the ranks are on {facts.nodes}"
-    if name == "ipc" and not facts.reach:
-        return "reads other GPUs' memory, which the GPUs here, or those that ranks see, cannot"
-    if name == "ipc" and facts.unmapped:
-        return f"maps the memory of other ranks, which fails here: {facts.unmapped}"
-    if name == "allreduce" and not facts.uniform:
-        return "gives every device the mean of all, which the run does not want"
-    return None
+    return told.obstacle(facts)
 
 
 def require(name: str, facts: Facts) -> None:
@@ -107,8 +77,8 @@ def require(name: str, facts: Facts) -> None:
     """
     reason = obstacle(name, facts)
     if reason is not None:
-        working = [n for n in ("shared", *GROUPS, "ipc") if obstacle(n, facts) is None]
-        told = ", ".join(repr(n) for n in ("auto", *working))
+        able = (n for n in BACKENDS if BACKENDS.properties(n).carries and not obstacle(n, facts))
+        told = ", ".join(repr(n) for n in ("auto", *able))
         raise Fault(f"exchange.backend = {name!r}: {reason}; {told} and 'mpi' work.")
 
 
@@ -123,62 +93,12 @@ def foresee(name: str, kind: str) -> None:
         Fault: If it does not.
     """
     facts = Facts(frozenset({kind}), groups=frozenset(groups(kind)))
-    # Whether GPUs read each other's memory is asked when all ranks are there.
-    if name in HOME and not (name == "ipc" and kind == "cuda"):
+    told = BACKENDS.properties(name)
+    if told.carries and not (told.met and told.carries == kind):
         require(name, facts)
 
 
-def choose(facts: Facts) -> tuple[str, str]:
-    """The backend that ``auto`` takes, and why."""
-    if facts.delayed:
-        return "mpi", "vectors travel while devices train"
-    if facts.kinds == {"cpu"}:
-        short = obstacle("shared", facts)
-        if short is None and facts.changing:
-            return "shared", "the graph changes, and vectors in host memory are read where they lie"
-        if short is None:
-            return "shared", "vectors are in host memory"
-        return ("allreduce" if facts.uniform else "mpi"), f"shared {short}"
-    if facts.uniform:
-        return "allreduce", "every device takes the mean of all"
-    if len(facts.kinds) > 1:
-        return "mpi", f"vectors are in {' and '.join(sorted(facts.kinds))} memory"
-    if not facts.travel:
-        return "mpi", "no rank reads a vector of another"
-    if obstacle("ipc", facts) is None:
-        return "ipc", "GPUs share a node" if not facts.crowded else "ranks share a GPU"
-    # Where it was tried, a reader should know why the fastest way is not taken.
-    but = f"; ipc {obstacle('ipc', facts)}" if facts.unmapped else ""
-    if facts.crowded:
-        return "mpi", f"ranks share an accelerator{but}"
-    if facts.kinds == {"xpu"} and facts.nodes > 1:
-        # Messages of torch over oneCCL between nodes were broken on Aurora until early 2026.
-        return "mpi", "it is the one proven on XPUs of several nodes"
-    if "xccl" in facts.groups and facts.kinds == {"xpu"} and not facts.mended:
-        return "mpi", "messages of xccl may never arrive in a torch before 2.9"
-    group = {"cuda": ["nccl"], "xpu": ["xccl", "ccl"]}[min(facts.kinds)]
-    for name in group:
-        if obstacle(name, facts) is None:
-            return name, f"each rank has an accelerator of its own{but}"
-    return "mpi", f"{group[0]} {obstacle(group[0], facts)}{but}"
-
-
-def dense(graph: nx.DiGraph, hosts: Hosts, ranks: int) -> bool:
-    """Whether ranks want more than half of what they get if every vector goes to every rank.
-
-    With one device per rank: whether the mean in-degree is above half of the other ranks.
-    """
-    wanted = trips(graph, hosts)
-    height = int(np.bincount(hosts, minlength=ranks).max())
-    return 2 * len(wanted) > height * ranks * (ranks - 1)
-
-
-def gathers(name: str, graph: nx.DiGraph, hosts: Hosts, ranks: int) -> bool:
-    """Whether a backend sends every vector to every rank."""
-    return name == "ccl" or (name in GROUPS and dense(graph, hosts, ranks))
-
-
-def survey(wiring: "Wiring") -> Facts:
+def survey(wiring: Wiring) -> Facts:
     """Collective. Find out what decides how vectors travel."""
     from mpi4py import MPI
 
@@ -209,14 +129,14 @@ def survey(wiring: "Wiring") -> Facts:
         needed=needed,
         room=room,
     )
-    if facts.travel and obstacle("ipc", facts) is None:
-        from mpidl.exchange.windows import hindrance
-
-        return replace(facts, unmapped=hindrance(wiring))
+    for name in BACKENDS if facts.travel else ():
+        trial = BACKENDS.properties(name).trial
+        if trial is not None and obstacle(name, facts) is None:
+            facts = trial(wiring, facts)
     return facts
 
 
-def _room(wiring: "Wiring") -> tuple[int, int]:
+def _room(wiring: Wiring) -> tuple[int, int]:
     """Megabytes of this node's slab, and of what is free for it; nothing where one rank has all."""
     from mpidl.exchange.slab import demand
 
@@ -227,15 +147,8 @@ def _room(wiring: "Wiring") -> tuple[int, int]:
 
 def groups(kind: str) -> list[str]:
     """The backends of torch.distributed in this process, for vectors in this kind of memory."""
-    import torch.distributed as dist
-
-    if not dist.is_available():
-        return []
-    found = [name for name in ("gloo", "nccl", "xccl") if dist.is_backend_available(name)]
-    # Where torch has xccl, the old bindings are gone, or end in an error when imported.
-    if kind == "xpu" and "xccl" not in found and _bindings():
-        found.append("ccl")
-    return found
+    told = ((name, BACKENDS.properties(name).available) for name in BACKENDS)
+    return [name for name, available in told if available is not None and available(kind)]
 
 
 def sends_arrive() -> bool:
@@ -256,18 +169,6 @@ def several() -> bool:
         return False
     major, minor, *_ = torch.cuda.nccl.version()  # type: ignore[no-untyped-call]
     return (major, minor) >= (2, 30)
-
-
-def _bindings() -> bool:
-    """Whether oneCCL's old bindings load; they put ``ccl`` into torch.distributed."""
-    name = "oneccl_bindings_for_pytorch"
-    if importlib.util.find_spec(name) is None:
-        return False
-    try:
-        importlib.import_module(name)
-    except (ImportError, OSError, RuntimeError):
-        return False
-    return True
 
 
 def _reaches(device: "torch.device", accelerators: list[str]) -> bool:

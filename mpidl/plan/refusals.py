@@ -5,6 +5,7 @@ from mpidl.components.graphs import Topology
 from mpidl.components.strategies import STRATEGIES
 from mpidl.config.faults import Fault, entry, shown
 from mpidl.config.runfile import MixingSettings
+from mpidl.exchange import BACKENDS
 from mpidl.plan import network
 from mpidl.plan.gossip_plan import SPECTRUM, Mixing
 
@@ -30,12 +31,14 @@ def check_exchange(settings: MixingSettings, devices: int) -> None:
         Fault: If they do not.
     """
     exchange, complete = settings.exchange, STRATEGIES.properties(settings.strategy.name).complete
-    if exchange.backend == "allreduce" and not complete:
+    backend = BACKENDS.properties(exchange.backend)
+    if backend.means and not complete:
+        wanted = _any(STRATEGIES.having(complete=True))
         raise Fault(
-            "exchange.backend = 'allreduce': gives every device the mean of all, so strategy.name "
-            f"must be {_any(STRATEGIES.having(complete=True))}, not {settings.strategy.name!r}."
+            f"exchange.backend = {exchange.backend!r}: gives every device the mean of all, so "
+            f"strategy.name must be {wanted}, not {settings.strategy.name!r}."
         )
-    if exchange.mixing == "delayed" and exchange.backend not in ("auto", "mpi"):
+    if exchange.mixing == "delayed" and not backend.delays:
         raise Fault(
             f"exchange.mixing = 'delayed': moves vectors while devices train, which "
             f"exchange.backend = {exchange.backend!r} does not; 'auto' and 'mpi' do."
@@ -152,7 +155,7 @@ def check_mean(made: Mixing) -> None:
         Fault: If some do not in some round; the sentence says why.
     """
     settings, mixing = made.settings, made.settings.exchange.mixing
-    if settings.exchange.backend != "allreduce" or made.uniform:
+    if not BACKENDS.properties(settings.exchange.backend).means or made.uniform:
         return
     delay, share = shown(settings.network.delay), settings.participation
     causes = {
@@ -165,9 +168,9 @@ def check_mean(made: Mixing) -> None:
     }
     cause = next((told for told, so in causes.items() if so), None)
     raise Fault(
-        "exchange.backend = 'allreduce': gives every device the mean of all, at once, in every "
-        f"round; with {cause or f'algorithm.name = {settings.algorithm.name!r}'} they take "
-        "something else; 'auto' and 'mpi' work."
+        f"exchange.backend = {settings.exchange.backend!r}: gives every device the mean of all, at "
+        f"once, in every round; with {cause or f'algorithm.name = {settings.algorithm.name!r}'} they "
+        "take something else; 'auto' and 'mpi' work."
     )
 
 

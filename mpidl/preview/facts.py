@@ -9,8 +9,8 @@ from mpidl.components import graphs, strategies
 from mpidl.components.algorithms import Lengths
 from mpidl.components.graphs import prediction
 from mpidl.devices.data import Stock
-from mpidl.exchange import survey
-from mpidl.exchange.trips import trips
+from mpidl.exchange import BACKENDS
+from mpidl.exchange.traffic import Load
 from mpidl.plan import Plan, network, warnings
 from mpidl.ranks import accelerators, sharing
 
@@ -137,32 +137,17 @@ def traffic(plan: Plan, ranks: int, size: int) -> tuple[Any, Any]:
 
     Where the graph changes they are those of the first one.
     """
-    sent, received = np.zeros(ranks, np.int64), np.zeros(ranks, np.int64)
-    if plan.uniform and plan.file.exchange.backend in ("auto", "allreduce", "shared"):
-        away = size * FLOAT * (ranks - 1) // ranks
-        sent += (np.bincount(plan.hosts, minlength=ranks) + 1) * away
-        return sent, sent.copy()
-    wanted = plan.wanted(0) if follows(plan) else None
-    links = plan.mixing_graph if wanted is None else wanted
-    if survey.gathers(plan.file.exchange.backend, links, plan.hosts, ranks):
-        own = np.bincount(plan.hosts, minlength=ranks)
-        return own * (ranks - 1) * size * FLOAT, (plan.devices - own) * size * FLOAT
-    device, reader = trips(links, plan.hosts).T
-    sent += np.bincount(plan.hosts[device], minlength=ranks) * size * FLOAT
-    received += np.bincount(reader, minlength=ranks) * size * FLOAT
-    return sent, received
-
-
-def follows(plan: Plan) -> bool:
-    """Whether only those vectors travel that a round of a graph which changes wants."""
     exchange = plan.file.exchange
-    return exchange.backend not in ("allreduce", "ccl") and exchange.mixing != "delayed"
+    wanted = None if exchange.mixing == "delayed" else plan.wanted(0)
+    links = plan.mixing_graph if wanted is None else wanted
+    load = Load(links, plan.hosts, ranks, size * FLOAT, plan.uniform)
+    return BACKENDS.properties(exchange.backend).traffic(load)
 
 
 def shares(plan: Plan) -> bool:
     """Whether vectors lie in host memory that the ranks of a node share."""
     exchange = plan.file.exchange
-    in_place = exchange.backend in ("auto", "shared") and exchange.mixing != "delayed"
+    in_place = BACKENDS.properties(exchange.backend).shares and exchange.mixing != "delayed"
     return in_place and accelerators.chosen(plan.file.training.accelerator) == "cpu"
 
 

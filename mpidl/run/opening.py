@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl.components import graphs
+from mpidl.components.strategies import STRATEGIES
 from mpidl.devices.data import Stock
 from mpidl.plan import Plan, differences
 from mpidl.storage import layout, results_file, schema
@@ -67,9 +68,7 @@ def graph_arrays(plan: Plan) -> dict[str, Array]:
     """
     graph = plan.graph
     edges = graphs.ends(graph)
-    # A strategy that weighs by a centrality begins with its name.
-    first, _, _ = plan.file.strategy.name.partition("_")
-    by = first if first in graphs.CENTRALITIES else "degree"
+    by = STRATEGIES.properties(plan.file.strategy.name).centrality or "degree"
     arrays: dict[str, Array] = {
         "edges": edges,
         "probability": graphs.chances(graph),

@@ -48,10 +48,10 @@ def _connect(comm: Comm, made: Plan, stock: Stock) -> None:
         Fault: If it does not.
     """
     from mpidl.devices import building
-    from mpidl.exchange import survey
+    from mpidl.exchange import BACKENDS, survey
     from mpidl.run import build
 
-    if made.file.exchange.backend not in survey.HOME:
+    if not BACKENDS.properties(made.file.exchange.backend).carries:
         return
     node = Node(comm)
     wanted = made.file.training.accelerator

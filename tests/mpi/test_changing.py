@@ -10,11 +10,12 @@ import torch
 
 from mpidl import plan
 from mpidl.config.faults import Fault
-from mpidl.exchange import BACKENDS, Wiring, kernels, pairs, survey
+from mpidl.exchange import BACKENDS, Wiring, kernels, pairs, traffic
+from mpidl.exchange.backends.auto import choose
 from mpidl.exchange.pairs import Pairs
 from mpidl.exchange.routes import Batches, Gathered
 from mpidl.exchange.slab import Shared
-from mpidl.exchange.survey import HOME, Facts, choose
+from mpidl.exchange.survey import Facts
 from mpidl.preview import facts
 from mpidl.ranks.node import Node
 from tests.mpi.dense import dense, mixed, once, start
@@ -23,7 +24,8 @@ pytestmark = pytest.mark.dealt
 
 CPU = torch.device("cpu")
 
-MESSAGES = sorted({name for name in BACKENDS if HOME.get(name, "cpu") == "cpu"} - {"allreduce"})
+MESSAGES = sorted(n for n in BACKENDS.having(means=False) if not BACKENDS.properties(n).carries)
+MESSAGES += BACKENDS.having(carries="cpu")
 
 TURNS = 6
 
@@ -161,7 +163,7 @@ def test_gloo_gathers_in_the_rounds_in_which_the_graph_is_dense(comm):
     with exchange_of(comm, made, 10, "gloo") as exchange:
         for round_ in range(TURNS):
             once(exchange, made, round_)
-            gathers = survey.dense(made.round_graph(round_), made.hosts, comm.size)
+            gathers = traffic.dense(made.round_graph(round_), made.hosts, comm.size)
             assert isinstance(exchange._route, Gathered if gathers else Batches)
 
 

@@ -16,14 +16,13 @@ from mpidl.config.faults import Fault
 from mpidl.exchange import BACKENDS, Wiring, average, kernels
 from mpidl.exchange.average import Average
 from mpidl.exchange.slab import Shared
-from mpidl.exchange.survey import HOME
 from mpidl.preview import facts
 from mpidl.ranks.node import Node
 from tests.mpi.dense import dense, mixed, start
 
 CPU = torch.device("cpu")
 
-HERE = sorted(name for name in BACKENDS if HOME.get(name, "cpu") == "cpu")
+HERE = sorted(name for name in BACKENDS if BACKENDS.properties(name).carries in ("", "cpu"))
 """The backends that carry what lies in host memory."""
 
 MESSAGES = sorted({*HERE} - {"allreduce"})
@@ -366,6 +365,7 @@ def test_a_backend_that_cannot_be_late_says_so(comm):
 
 @pytest.mark.parametrize("backend", sorted({*BACKENDS} - {*HERE}))
 def test_a_backend_for_accelerators_says_that_it_finds_none(comm, backend):
-    sentence = f"'{backend}': carries vectors in {HOME[backend]} memory, and here they are in cpu "
+    home = BACKENDS.properties(backend).carries
+    sentence = f"'{backend}': carries vectors in {home} memory, and here they are in cpu "
     with pytest.raises(Fault, match=f"{sentence}memory; 'auto', 'shared', 'gloo' and 'mpi' work."):
         run(comm, make(comm, comm.size), 3, 1, backend)

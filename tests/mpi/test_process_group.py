@@ -26,8 +26,9 @@ from mpidl.exchange import (
     survey,
     windows,
 )
+from mpidl.exchange.backends.auto import choose
 from mpidl.exchange.process_group import Ccl, Gloo, Lane, Xccl
-from mpidl.exchange.survey import Facts, choose, obstacle
+from mpidl.exchange.survey import Facts, obstacle
 from mpidl.exchange.windows import Ipc, neighbors
 from mpidl.ranks import sharing
 from mpidl.ranks.node import Node

@@ -1,0 +1,87 @@
+"""The registry of backends: what one is built from, and what it declares."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+
+from mpidl.config.registry import Properties, Registry
+from mpidl.exchange.traffic import Bytes, Load, along_links
+from mpidl.ranks.node import Node
+from mpidl.ranks.world import Comm
+
+if TYPE_CHECKING:
+    import torch
+
+
+class BackendProperties(Properties):
+    """What a backend declares.
+
+    Attributes:
+        carries: The memory whose vectors it carries; empty for any.
+        traffic: Bytes that each rank sends and receives in a round, ``(ranks,)`` each.
+        obstacle: Why it does not work here, of :class:`mpidl.exchange.survey.Facts`, as the rest of
+            a sentence; None where it does.
+        available: Whether this process has it, by the memory in which vectors lie, where that is a
+            matter of torch.distributed; None where it is not.
+        trial: Collective. Tries it where nothing else speaks against it, and adds what fails to the
+            facts.
+        met: Whether only all ranks together can tell whether it works.
+        means: Whether it gives every device the mean of all, and nothing else.
+        delays: Whether vectors may travel while devices train.
+        shares: Whether ranks of a node read vectors where they lie in host memory.
+    """
+
+    carries: Literal["", "cpu", "cuda", "xpu"] = ""
+    traffic: Callable[[Load], Bytes] = along_links
+    obstacle: Callable[[Any], str | None] = lambda facts: None
+    available: Callable[[str], bool] | None = None
+    trial: Callable[[Any, Any], Any] | None = None
+    met: bool = False
+    means: bool = False
+    delays: bool = False
+    shares: bool = False
+
+
+BACKENDS = Registry("exchange backend", BackendProperties)
+"""``builder(wiring, /) -> Exchange``, in a file of its own in ``backends/``.
+
+Builders import torch when called, because a run file is checked before torch is loaded.
+"""
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What every backend is built from.
+
+    Attributes:
+        node: The ranks of this node.
+        hosts: Device to rank, ``(N,)``.
+        graph: An edge j -> i wherever i may read the vector of j.
+        size: P, the length of a vector.
+        device: The accelerator whose memory holds the vectors.
+        dtype: The numbers of a vector.
+        uniform: Whether every device takes the mean of all in every round.
+        delayed: Whether neighbors' vectors are those of the last round.
+        changing: Whether links are others in each round.
+        accelerator_aware: Whether MPI takes accelerator memory: ``auto``, ``yes`` or ``no``.
+    """
+
+    node: Node
+    hosts: npt.NDArray[np.int64]
+    graph: nx.DiGraph
+    size: int
+    device: "torch.device"
+    dtype: "torch.dtype"
+    uniform: bool = False
+    delayed: bool = False
+    changing: bool = False
+    accelerator_aware: str = "auto"
+
+    @property
+    def comm(self) -> Comm:
+        """All ranks."""
+        return self.node.comm

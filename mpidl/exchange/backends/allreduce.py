@@ -1,0 +1,29 @@
+"""All-reduce: the mean of all, where every device takes that."""
+
+from typing import TYPE_CHECKING
+
+from mpidl.config.faults import Fault
+from mpidl.exchange import traffic
+from mpidl.exchange.backend import BACKENDS, Wiring
+from mpidl.exchange.survey import Facts
+
+if TYPE_CHECKING:
+    from mpidl.exchange.memory import Exchange
+
+
+def _obstacle(facts: Facts) -> str | None:
+    told = "gives every device the mean of all, which the run does not want"
+    return None if facts.uniform else told
+
+
+@BACKENDS.add(traffic=traffic.of_the_mean, obstacle=_obstacle, means=True)
+def allreduce(wiring: Wiring, /) -> "Exchange":
+    """One all-reduce, for strategies that give every device the mean of all (federated)."""
+    from mpidl.exchange.mean import Mean
+
+    if not wiring.uniform:
+        raise Fault(
+            "exchange.backend = 'allreduce' needs strategy.name = 'federated', synchronous mixing, "
+            "the participation of all, and neither delays nor attackers; 'auto' and 'mpi' work."
+        )
+    return Mean(wiring)

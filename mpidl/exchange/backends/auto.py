@@ -1,0 +1,58 @@
+"""The choice of a backend by accelerators, ranks and graph."""
+
+from typing import TYPE_CHECKING
+
+from mpidl.exchange import traffic
+from mpidl.exchange.backend import BACKENDS, Wiring
+from mpidl.exchange.survey import Facts, obstacle, survey
+
+if TYPE_CHECKING:
+    from mpidl.exchange.memory import Exchange
+
+
+@BACKENDS.add(traffic=traffic.mean_or_links, delays=True, shares=True)
+def auto(wiring: Wiring, /) -> "Exchange":
+    """The backend that fits accelerators, ranks and graph; a run says which one, and why."""
+    name, reason = choose(survey(wiring))
+    exchange: Exchange = BACKENDS[name](wiring)
+    exchange.reason = reason
+    return exchange
+
+
+def choose(facts: Facts) -> tuple[str, str]:
+    """The backend that ``auto`` takes, and why."""
+    if facts.delayed:
+        return "mpi", "vectors travel while devices train"
+    if facts.kinds == {"cpu"}:
+        short = obstacle("shared", facts)
+        if short is None and facts.changing:
+            return "shared", "the graph changes, and vectors in host memory are read where they lie"
+        if short is None:
+            return "shared", "vectors are in host memory"
+        return ("allreduce" if facts.uniform else "mpi"), f"shared {short}"
+    if facts.uniform:
+        return "allreduce", "every device takes the mean of all"
+    if len(facts.kinds) > 1:
+        return "mpi", f"vectors are in {' and '.join(sorted(facts.kinds))} memory"
+    if not facts.travel:
+        return "mpi", "no rank reads a vector of another"
+    if obstacle("ipc", facts) is None:
+        return "ipc", "GPUs share a node" if not facts.crowded else "ranks share a GPU"
+    # Where it was tried, a reader should know why the fastest way is not taken.
+    but = f"; ipc {obstacle('ipc', facts)}" if facts.unmapped else ""
+    if facts.crowded:
+        return "mpi", f"ranks share an accelerator{but}"
+    if facts.kinds == {"xpu"} and facts.nodes > 1:
+        # Messages of torch over oneCCL between nodes were broken on Aurora until early 2026.
+        return "mpi", "it is the one proven on XPUs of several nodes"
+    if "xccl" in facts.groups and facts.kinds == {"xpu"} and not facts.mended:
+        return "mpi", "messages of xccl may never arrive in a torch before 2.9"
+    group = [n for n in BACKENDS.having(carries=min(facts.kinds)) if _of_torch(n)]
+    for name in group:
+        if obstacle(name, facts) is None:
+            return name, f"each rank has an accelerator of its own{but}"
+    return "mpi", f"{group[0]} {obstacle(group[0], facts)}{but}"
+
+
+def _of_torch(name: str) -> bool:
+    return BACKENDS.properties(name).available is not None

@@ -1,0 +1,82 @@
+"""The backends of torch.distributed: gloo, NCCL, and oneCCL in two ways."""
+
+import importlib.util
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mpidl.exchange import traffic
+from mpidl.exchange.backend import BACKENDS, Wiring
+from mpidl.exchange.survey import SEVERAL, Facts, require, survey
+
+if TYPE_CHECKING:
+    from mpidl.exchange.memory import Exchange
+
+
+def _built_in(name: str, kind: str) -> bool:
+    """Whether this torch has a backend."""
+    import torch.distributed as dist
+
+    return dist.is_available() and dist.is_backend_available(name)
+
+
+def _beside(kind: str) -> bool:
+    """Whether oneCCL's old bindings load; they put ``ccl`` into torch.distributed.
+
+    Where torch has xccl, they are gone, or end in an error when imported.
+    """
+    name = "oneccl_bindings_for_pytorch"
+    if kind != "xpu" or _built_in("xccl", kind) or importlib.util.find_spec(name) is None:
+        return False
+    try:
+        importlib.import_module(name)
+    except (ImportError, OSError, RuntimeError):
+        return False
+    return True
+
+
+def _alone(facts: Facts) -> str | None:
+    if not facts.crowded or facts.several:
+        return None
+    # NCCL ends such a start with "Duplicate GPU detected".
+    return f"takes one rank per GPU, and here ranks share one (since 2.30 {SEVERAL}=1 lets it)"
+
+
+@BACKENDS.add(carries="cpu", traffic=traffic.by_density, available=partial(_built_in, "gloo"))
+def gloo(wiring: Wiring, /) -> "Exchange":
+    """Batches of messages by torch.distributed over TCP, for vectors in host memory."""
+    from mpidl.exchange.process_group import Gloo
+
+    require("gloo", survey(wiring))
+    return Gloo(wiring)
+
+
+@BACKENDS.add(
+    carries="cuda",
+    traffic=traffic.by_density,
+    available=partial(_built_in, "nccl"),
+    obstacle=_alone,
+)
+def nccl(wiring: Wiring, /) -> "Exchange":
+    """Batches of messages between CUDA GPUs by NCCL, one rank on each."""
+    from mpidl.exchange.process_group import Nccl
+
+    require("nccl", survey(wiring))
+    return Nccl(wiring)
+
+
+@BACKENDS.add(carries="xpu", traffic=traffic.by_density, available=partial(_built_in, "xccl"))
+def xccl(wiring: Wiring, /) -> "Exchange":
+    """Batches of messages between XPUs by oneCCL, as torch has it since 2.8."""
+    from mpidl.exchange.process_group import Xccl
+
+    require("xccl", survey(wiring))
+    return Xccl(wiring)
+
+
+@BACKENDS.add(carries="xpu", traffic=traffic.to_every_rank, available=_beside)
+def ccl(wiring: Wiring, /) -> "Exchange":
+    """All-gather between XPUs by oneCCL's bindings to torch, for installations before xccl."""
+    from mpidl.exchange.process_group import Ccl
+
+    require("ccl", survey(wiring))
+    return Ccl(wiring)
