@@ -25,6 +25,7 @@ class BackendProperties(Properties):
         traffic: Bytes that each rank sends and receives in a round, ``(ranks,)`` each.
         obstacle: Why it does not work here, of :class:`mpidl.exchange.survey.Facts`, as the rest of
             a sentence; None where it does.
+        doubt: Why ``auto`` does not take it although it works, of the same facts.
         available: Whether this process has it, by the memory in which vectors lie, where that is a
             matter of torch.distributed; None where it is not.
         trial: Collective. Tries it where nothing else speaks against it, and adds what fails to the
@@ -38,6 +39,7 @@ class BackendProperties(Properties):
     carries: Literal["", "cpu", "cuda", "xpu"] = ""
     traffic: Callable[[Load], Bytes] = along_links
     obstacle: Callable[[Any], str | None] = lambda facts: None
+    doubt: Callable[[Any], str | None] = lambda facts: None
     available: Callable[[str], bool] | None = None
     trial: Callable[[Any, Any], Any] | None = None
     met: bool = False

@@ -160,8 +160,7 @@ class Collection:
         return {key: {labels.builder(key, row) for row in rows if key in row} for key in keys}
 
     def _called(self, told: Mapping[str, Any]) -> str:
-        # Files from before there was a choice of algorithms do not name theirs.
-        return JOINT.join(str(told.get(key, "dsgd")) for key in self._namers)
+        return JOINT.join(str(told.get(key, labels.USUAL)) for key in self._namers)
 
     def _strategy(self, told: Mapping[str, Any]) -> str:
         name = self._called(told)

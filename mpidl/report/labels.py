@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mpidl.config import runfile
 from mpidl.config.toml import NAMERS
 
 if TYPE_CHECKING:
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
 
 RULES = ("strategy", "schedule", "algorithm")
 """Sections that say how devices weigh and mix; what differs in them tells strategies apart."""
+
+USUAL = str(runfile.SECTIONS["algorithm"].model_fields["name"].default)
+"""The algorithm of files from before there was a choice, which name none."""
 
 NAMED = ("algorithm", "strategy")
 """Those of them that a label begins with, in its order, as far as they differ."""

@@ -25,9 +25,6 @@ def _idx(
     )
 
 
-SPLITS = ("balanced", "byclass", "bymerge", "letters", "digits", "mnist")
-"""The splits of EMNIST, each with files of its own."""
-
 MNIST = _idx(
     (
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -114,7 +111,7 @@ EMNIST = (
         "fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e",
         {
             f"gzip/emnist-{split}-{part}-ubyte.gz": ""
-            for split in SPLITS
+            for split in ("balanced", "byclass", "bymerge", "letters", "digits", "mnist")
             for part in (
                 *("train-images-idx3", "train-labels-idx1"),
                 *("test-images-idx3", "test-labels-idx1"),

@@ -45,11 +45,11 @@ def choose(facts: Facts) -> tuple[str, str]:
     if facts.kinds == {"xpu"} and facts.nodes > 1:
         # Messages of torch over oneCCL between nodes were broken on Aurora until early 2026.
         return "mpi", "it is the one proven on XPUs of several nodes"
-    if "xccl" in facts.groups and facts.kinds == {"xpu"} and not facts.mended:
-        return "mpi", "messages of xccl may never arrive in a torch before 2.9"
     group = [n for n in BACKENDS.having(carries=min(facts.kinds)) if _of_torch(n)]
     for name in group:
         if obstacle(name, facts) is None:
+            if doubt := BACKENDS.properties(name).doubt(facts):
+                return "mpi", doubt
             return name, f"each rank has an accelerator of its own{but}"
     return "mpi", f"{group[0]} {obstacle(group[0], facts)}{but}"
 

@@ -64,7 +64,16 @@ def nccl(wiring: Wiring, /) -> "Exchange":
     return Nccl(wiring)
 
 
-@BACKENDS.add(carries="xpu", traffic=traffic.by_density, available=partial(_built_in, "xccl"))
+def _lost(facts: Facts) -> str | None:
+    return None if facts.mended else "messages of xccl may never arrive in a torch before 2.9"
+
+
+@BACKENDS.add(
+    carries="xpu",
+    traffic=traffic.by_density,
+    available=partial(_built_in, "xccl"),
+    doubt=_lost,
+)
 def xccl(wiring: Wiring, /) -> "Exchange":
     """Batches of messages between XPUs by oneCCL, as torch has it since 2.8."""
     from mpidl.exchange.process_group import Xccl

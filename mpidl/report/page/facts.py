@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from mpidl.report import labels
 from mpidl.report.collection import Collection
 from mpidl.report.page import table
 from mpidl.report.summary import Summary
@@ -31,7 +32,7 @@ OF_RUN = (
 
 NAMES = (
     ("strategy", "strategies", ""),
-    ("algorithm", "algorithms", "dsgd"),
+    ("algorithm", "algorithms", labels.USUAL),
     ("attack", "attacks", "none"),
 )
 """Sections whose names an abstract tells: of one, of several, and the name that needs no words."""
