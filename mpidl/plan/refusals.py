@@ -168,9 +168,9 @@ def check_mean(made: Mixing) -> None:
     }
     cause = next((told for told, so in causes.items() if so), None)
     raise Fault(
-        f"exchange.backend = {settings.exchange.backend!r}: gives every device the mean of all, at "
-        f"once, in every round; with {cause or f'algorithm.name = {settings.algorithm.name!r}'} they "
-        "take something else; 'auto' and 'mpi' work."
+        f"exchange.backend = {settings.exchange.backend!r}: gives every device the mean of all, "
+        f"at once, in every round; with {cause or f'algorithm.name = {settings.algorithm.name!r}'} "
+        "they take something else; 'auto' and 'mpi' work."
     )
 
 
