@@ -8,6 +8,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "scripts")]
 
 import api_pages  # noqa: E402
+import mathml  # noqa: E402
 import outside  # noqa: E402
 import reexports  # noqa: E402
 from sphinx.application import Sphinx  # noqa: E402
@@ -66,7 +67,13 @@ napoleon_use_ivar = True
 html_theme = "pydata_sphinx_theme"
 html_title = "mpidl"
 html_show_sourcelink = False
+html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["page.css"]
+# Only algorithms and the API have pages below them.
+html_sidebars = {"*": [], "outside/**": []}
 html_theme_options = {
+    "header_links_before_dropdown": 4,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
     "show_prev_next": True,
@@ -80,4 +87,5 @@ def setup(app: Sphinx) -> None:
     api_pages.write(HERE / "api" / "generated")
     outside.write()
     app.connect("source-read", outside.read)
+    app.add_html_math_renderer("mathml", (mathml.inline, None), (mathml.block, None))
     app.connect("missing-reference", reexports.resolve)
