@@ -3,7 +3,7 @@
 #SBATCH --exclusive
 #SBATCH --requeue
 #SBATCH --open-mode=append
-#SBATCH --signal=B:USR1@300
+#SBATCH --signal=B:USR1@60
 # One run or an ensemble on a cluster with Slurm, submitted from the checkout; more in launch/README.md:
 #   sbatch --nodes=1 --time=1:00:00 launch/slurm.sh run FILE.toml
 #   sbatch --nodes=2 --time=1:00:00 launch/slurm.sh ensemble STUDY.toml

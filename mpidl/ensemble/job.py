@@ -20,6 +20,12 @@ from importlib import metadata
 from pathlib import Path
 from types import FrameType
 
+from mpidl.ranks import stopping
+
+if __name__ == "__main__":
+    # A warning may come while the rest loads.
+    stopping.listen(*stopping.WARNINGS)
+
 from mpidl import plan
 from mpidl.components import graphs
 from mpidl.config.faults import Fault, Parser, tell
@@ -28,7 +34,6 @@ from mpidl.ensemble import __main__, allocation, chain, launchers, sites, study
 from mpidl.ensemble.chain import StopRequest
 from mpidl.ensemble.folder import rounds
 from mpidl.ensemble.sites import Site
-from mpidl.ranks.stopping import WARNINGS, heeded
 
 LOOK = 0.5
 """Seconds between two looks at the clock."""
@@ -150,14 +155,15 @@ def _ensemble(name: str, site: Site, words: Sequence[str], ends: float | None) -
 
 
 def listen() -> list[StopRequest]:
-    """Collect warning signals from now on: one may come before the work has started."""
+    """Collect warning signals, also those that came while this module loaded."""
     requests: list[StopRequest] = []
 
     def take(number: int, frame: FrameType | None) -> None:
         requests.append(chain.request(number))
 
-    for number in heeded(*WARNINGS):
+    for number in stopping.heeded(*stopping.WARNINGS):
         signal.signal(number, take)
+    requests[:0] = map(chain.request, stopping.asked)
     return requests
 
 

@@ -31,13 +31,15 @@ def test_work_that_is_warned_before_it_listens_is_started_again(capfd):
     assert "SIGTERM; asked to stop" in capfd.readouterr().out
 
 
-def test_a_job_hears_the_warning_that_its_script_ignored():
+def test_a_job_hears_a_warning_before_and_after_it_has_loaded(monkeypatch):
+    """Its script ignores them until then."""
+    monkeypatch.setattr(stopping, "asked", [signal.SIGTERM])
     before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     kept = {number: signal.getsignal(number) for number in stopping.WARNINGS}
     try:
         asked = job.listen()
         signal.raise_signal(signal.SIGUSR1)
-        assert [request.signal for request in asked] == [signal.SIGUSR1]
+        assert [request.signal for request in asked] == [signal.SIGTERM, signal.SIGUSR1]
     finally:
         for number, handler in (kept | {signal.SIGUSR1: before}).items():
             signal.signal(number, handler)

@@ -39,10 +39,11 @@ class Job:
             words, cwd=folder, env=self.environment, capture_output=True, text=True, check=True
         ).stdout
 
-    def state(self):
-        """Its state and exit code."""
+    def state(self, *keys):
+        """Its state and exit code, or other facts."""
         told = self.ask("scontrol", "show", "job", self.number)
-        return {key: re.search(rf"{key}=(\S+)", told)[1] for key in ("JobState", "ExitCode")}
+        wanted = keys or ("JobState", "ExitCode")
+        return {key: re.search(rf"{key}=(\S+)", told)[1] for key in wanted}
 
     def text(self):
         """Its output so far."""
@@ -56,6 +57,15 @@ class Job:
                 self.cancel()
                 pytest.fail(f"the job hangs\n{self.state()}\n{self.text()}")
             time.sleep(0.2)
+
+    def start_again_soon(self):
+        """Wait until it is to be started again, and see to it.
+
+        Slurm would let it wait two minutes, until nobody takes it for the start that was ended.
+        """
+        wanted = {"JobState": "PENDING", "Restarts": "1"}
+        self.wait_for(lambda job: job.state(*wanted) == wanted)
+        self.ask("scontrol", "update", f"JobId={self.number}", "StartTime=now+3")
 
     def cancel(self):
         """Take it out of the queue, or end it."""
@@ -91,9 +101,7 @@ def test_a_warned_job_stops_after_its_round_and_is_started_again(slurm, checkout
     try:
         job.wait_for(lambda job: "round 2/" in job.text())
         job.ask("scancel", "--signal=USR1", "--batch", job.number)
-        job.wait_for(lambda job: job.state()["JobState"] == "PENDING")
-        # Slurm would let it wait two minutes, until nobody takes it for the start that was ended.
-        job.ask("scontrol", "update", f"JobId={job.number}", "StartTime=now+3")
+        job.start_again_soon()
         job.wait_for(lambda job: job.text().count("mpidl: job ") == 2)
     finally:
         job.cancel()
@@ -111,6 +119,31 @@ def test_scancel_ends_a_job_for_good(slurm, checkout):
     job.wait_for(lambda job: "No job follows: SIGTERM came 00:0" in job.text())
     assert "interrupted; the rounds so far are in results/small.h5" in job.text()
     assert job.state()["JobState"] == "CANCELLED"
+
+
+def test_a_preempted_job_is_started_again_once_and_goes_on(slurm, checkout):
+    rounds = ["--set", "training.rounds=100000"]
+    job = Job(slurm, checkout, "launch/slurm.sh", "run", "run.toml", *rounds)
+    try:
+        job.wait_for(lambda job: "round 2/" in job.text())
+        other = ["--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null"]
+        job.ask("sbatch", *other, "--wait", "--wrap=true")
+        job.start_again_soon()
+        job.wait_for(lambda job: "goes on after round" in job.text())
+        assert job.ask("squeue", "--noheader", "--format=%i").split() == [job.number]
+    finally:
+        job.cancel()
+
+
+def test_a_run_that_is_longer_than_its_job_goes_on_in_the_next(slurm, checkout):
+    rounds = ["--set", "training.rounds=100000"]
+    job = Job(slurm, checkout, "--time=2", "launch/slurm.sh", "run", "run.toml", *rounds)
+    try:
+        job.start_again_soon()
+        assert "asked to stop after this round" in job.text()
+        job.wait_for(lambda job: "goes on after round" in job.text())
+    finally:
+        job.cancel()
 
 
 def test_a_job_that_cannot_start_fails(slurm, checkout):
