@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Collective. Run the command; see :func:`mpidl.run.command.main`."""
+    """Collective. Run the command and return its exit code; see :func:`mpidl.run.command.main`."""
     # Imported when called, as every stand-in of a rank imports this file.
     from mpidl.run import command
 

@@ -1,8 +1,8 @@
-"""The command ``python -m mpidl.run`` on a rank, or on what stands in for it."""
+"""Command ``python -m mpidl.run``, on a rank or its stand-in."""
 
 import signal
 
-# While modules load, Ctrl-C ends a rank without a traceback, and who asks for a stop is heard.
+# While modules load, Ctrl-C ends a rank without a traceback, and requests to stop are recorded.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from mpidl.ranks import stopping  # noqa: E402

@@ -1,4 +1,4 @@
-"""From plan and data to the parts of a run, made once and in order on every rank."""
+"""Building of a run's parts from plan and data, once and in order on every rank."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -40,19 +40,19 @@ def parts(
     parallel: bool,
     found: LoadedCheckpoint | None = None,
 ) -> Iterator[Parts]:
-    """Collective. Build all parts, and give communicators and memory back at the end.
+    """Collective. Build all parts, and free communicators and memory at the end.
 
     Args:
         comm: All ranks.
-        plan: What the run file says.
+        plan: The plan of the run.
         stock: The data.
-        path: The results file to be.
+        path: The results file to write.
         parallel: Whether it is written in parallel.
-        found: That with which the run goes on; None where it begins.
+        found: The checkpoint with which the run goes on; None if it begins.
 
     Raises:
-        Fault: If the model does not fit the data or the checkpoint, the accelerator is not there,
-            or the disk does not take the results file.
+        Fault: If the model does not fit the data or the checkpoint, the accelerator is missing, or
+            the disk refuses the results file.
         Breakdown: If an accelerator has no memory left, now or later.
     """
     with accelerators.explained(), ExitStack() as lent:
@@ -68,7 +68,7 @@ def _build(
     found: LoadedCheckpoint | None,
     lend: Callable[[AbstractContextManager[None]], None],
 ) -> Parts:
-    """Collective. The parts; what must be given back is lent."""
+    """Collective. The parts; contexts that free their memory are entered by ``lend``."""
     training = plan.file.training
     lend(world.returned(stock.close))
     node = Node(comm)
@@ -82,8 +82,8 @@ def _build(
     with world.agreed(comm):
         devices = building.make_devices(plan, stock, comm.rank, hardware)
     flats = {number: device.flat for number, device in devices.items()}
-    some = next(iter(flats.values()))
-    wiring = wired(node, plan, some, hardware)
+    first = next(iter(flats.values()))
+    wiring = wired(node, plan, first, hardware)
     with world.agreed(comm):
         exchange = BACKENDS[plan.file.exchange.backend](wiring)
     lend(world.returned(exchange.close))
@@ -97,16 +97,18 @@ def _build(
     if found is not None:
         with world.agreed(comm):
             snapshot.check(found, columns - FLAGS)
-        snapshot.give_back(found)
+        snapshot.restore(found)
     used = of_all(comm, hardware, sharers, together)
     backend = type(exchange).__name__.lower()
     attributes = provenance.attributes(comm, plan, stock, backend, used)
-    story, known = None, 0
+    story, counted = None, 0
     with world.agreed(comm):
         if attributes:
-            story = tell(plan, stock, attributes, found)
-            known = lay_out(path, plan, stock, attributes, some.size, found)
-    book = Recorder(node, path, plan.hosts, plan.file.record, parallel, len(snapshot.rows), known)
+            story = describe_run(plan, stock, attributes, found)
+            counted = lay_out(path, plan, stock, attributes, first.size, found)
+    book = Recorder(
+        node, path, plan.hosts, plan.file.record, parallel, len(snapshot.rounds), counted
+    )
     saver = Saver(comm, path, plan.file.checkpoint, story)
     lend(world.returned(saver.close))
     tests = {kind: building.samples(stock, *stock.tests[kind], hardware) for kind in schema.KINDS}
@@ -131,7 +133,7 @@ def _build(
 
 @contextmanager
 def unchanged(hardware: torch.device) -> Iterator[None]:
-    """Leave torch as it was: how many threads it takes, and its random states."""
+    """Restore torch's number of threads and its random states at the end of the context."""
     threads = torch.get_num_threads()
     kind = "cuda" if hardware.type == "cpu" else hardware.type
     devices = [] if hardware.type == "cpu" else [hardware]
@@ -149,14 +151,14 @@ def wired(
     hardware: torch.device,
     dtype: torch.dtype = torch.float32,
 ) -> Wiring:
-    """What the exchange of a run is built from.
+    """The wiring from which the exchange of a run is built.
 
     Args:
         node: The ranks of this node.
-        mixing: Who mixes what.
-        some: Any device, or its lengths, for that of its vector.
-        hardware: The accelerator whose memory holds the vectors.
-        dtype: The numbers of a vector.
+        mixing: The mixing of the run.
+        some: Any device, or its lengths, from which that of a message follows.
+        hardware: The hardware whose memory holds the vectors.
+        dtype: The type of the vectors' numbers.
     """
     return Wiring(
         node,
@@ -172,19 +174,19 @@ def wired(
     )
 
 
-def tell(
+def describe_run(
     plan: Plan, stock: Stock, attributes: dict[str, Any], found: LoadedCheckpoint | None
 ) -> Story:
-    """What the checkpoints of this run say of it; a continued one goes on with an earlier story."""
-    known, resumed = origin(plan, stock.tests), list[int]()
+    """The description of this run in its checkpoints; a resumed run continues the earlier one."""
+    checksums, resumed = origin(plan, stock.tests), list[int]()
     if found is not None:
-        recognize(found, plan, known)
+        recognize(found, plan, checksums)
         before = found.head.story
         resumed = [*before.resumed, found.head.round]
         attributes |= {"started": before.started, "resumed": ", ".join(map(str, resumed))}
     return Story(
         run_file=attributes["run_file"],
-        origin=known,
+        origin=checksums,
         started=attributes["started"],
         resumed=resumed,
         mpidl=attributes["mpidl"],

@@ -1,4 +1,4 @@
-"""The command: read the run file, build the parts in order, run the rounds, close the file."""
+"""Command of one run: it reads the run file, builds the parts, runs the rounds, closes the file."""
 
 import math
 import os
@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mpidl import plan
+from mpidl import plan as planning
 from mpidl.config import version
 from mpidl.config.faults import Fault, Parser
 from mpidl.config.outcome import Outcome, joint
@@ -29,7 +29,7 @@ def patience(text: str) -> float:
     """The seconds of ``--patience``.
 
     Raises:
-        Fault: If they are no number, or less than the time between two looks.
+        Fault: If they are not a number, or less than the time between two looks of the watchdog.
     """
     try:
         seconds = float(text)
@@ -70,9 +70,9 @@ def parser() -> Parser:
     add(
         "--patience",
         metavar="SECONDS",
-        help="after which the ranks that wait for a late one name it and end the job (1800)",
+        help="time after which waiting ranks name a late one and end the job (1800)",
     )
-    add("--json", action="store_true", help="with --check or --list: for programs")
+    add("--json", action="store_true", help="with --check or --list: print JSON")
     add(
         "--list",
         nargs="?",
@@ -86,11 +86,11 @@ def parser() -> Parser:
     return parser
 
 
-def told(options: Namespace) -> str:
-    """The text where nothing but a text is asked for, which needs no MPI; else empty.
+def text_only(options: Namespace) -> str:
+    """The text of an option that only prints, such as ``--list``, without MPI; else empty.
 
     Raises:
-        Fault: If there is none of what is asked for.
+        Fault: If the section to list is unknown.
     """
     if options.help:
         return parser().format_help()
@@ -100,72 +100,74 @@ def told(options: Namespace) -> str:
 
 
 def prepare(arguments: Sequence[str]) -> None:
-    """Import what ranks need; torch only if they get so far, so that a fault is told soon."""
+    """Import what ranks need; torch comes last, so that a fault is printed soon."""
     with suppress(Fault):
         options = parser().parse_args(arguments)
-        if told(options):
+        if text_only(options):
             return
         world.load()
         ranks = host.launched()
-        made = plan.make(plan.read(options.file, options.set, ranks), ranks)
-        data.foresee(made.file)
+        plan = planning.make(planning.read(options.file, options.set, ranks), ranks)
+        data.foresee(plan.file)
 
         hdf5.load()
         from mpidl.run import build, rounds  # noqa: F401
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Collective. Run the command; the exit code.
+    """Collective. Run the command and return its exit code.
 
-    It is 0 when all is done, 75 where the run stopped and wants to be started again, 130 after
-    Ctrl-C, 3 where a loss is not finite, 1 where the state cannot be saved. A user's fault ends
-    with exit code 2, a program's fault with 1; see :func:`mpidl.ranks.world.world`.
+    It is 0 when all is done, 75 if the run stopped and is to be started again, 130 after Ctrl-C,
+    3 if a loss is not finite, 1 if the state cannot be saved. A user's fault ends with exit code 2,
+    a program's fault with 1; see :func:`mpidl.ranks.world.world`.
 
-    A program that calls it, from any of its threads and as often as it likes, finds its process as
-    it was: signal handlers, communicators, torch's threads, random states and use of TF32.
+    A program may call it from any thread, repeatedly. Afterwards its process is as before: signal
+    handlers, communicators, torch's threads, random states and use of TF32.
     """
     try:
         options = parser().parse_args(arguments)
-        text = told(options)
+        text = text_only(options)
     except Fault as fault:
         world.refuse(fault)
     if text:
         if host.leads():
             print(text, end="")
         return 0
-    # MPI may have taken signals for itself when it started.
+    # MPI may have taken over signals when it started.
     with world.world() as comm, stopping.listening(*stopping.WARNINGS):
         if options.patience is not None and watchdog.on_duty is not None:
             watchdog.on_duty.patience = patience(options.patience)
-        given = options.walltime
-        limit = walltime.seconds(given) if given is not None else None
+        time_limit = options.walltime
+        limit = walltime.seconds(time_limit) if time_limit is not None else None
         if options.resume is not None and options.overwrite:
-            raise Fault("--resume goes without --overwrite: it replaces nothing.")
+            raise Fault(
+                "--resume and --overwrite must not be given together: --resume replaces nothing."
+            )
         if options.json and not options.check:
-            raise Fault("--json: goes with --check or --list.")
+            raise Fault("--json: must be given with --check or --list.")
         with world.agreed(comm):
-            file = plan.read(options.file, options.set, comm.size)
+            file = planning.read(options.file, options.set, comm.size)
         with world.agreed(comm):
-            made = plan.make(file, comm.size)
+            plan = planning.make(file, comm.size)
         path = options.out / f"{file.name}.h5"
         if options.check:
-            # There is nothing to save.
+            # A check has nothing to save, so signals may end it.
             with stopping.unheard(*stopping.WARNINGS):
-                if resuming.finished(comm, made, path, options.resume):
+                if resuming.finished(comm, plan, path, options.resume):
                     return Outcome.COMPLETED.code
-                with begin(comm, made, path, options.overwrite, options.resume) as start:
+                with begin(comm, plan, path, options.overwrite, options.resume) as start:
                     return check.check(comm, start.plan, start.stock, options.json)
-        return run(comm, made, path, options.overwrite, options.resume, limit)
+        return run(comm, plan, path, options.overwrite, options.resume, limit)
     return Outcome.FAILED.code
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a run has before it writes anything.
+    """Everything that a run needs before it writes.
 
     Attributes:
         parallel: Whether the results file is written in parallel.
-        found: The checkpoint with which the run goes on; None where it begins.
+        found: The checkpoint with which the run goes on; None if it begins.
         plan: The plan, with the samples of each device.
         stock: The data.
     """
@@ -178,76 +180,76 @@ class Start:
 
 @contextmanager
 def begin(
-    comm: Comm, made: Plan, path: Path, overwrite: bool, resume: str | None
+    comm: Comm, plan: Plan, path: Path, overwrite: bool, resume: str | None
 ) -> Iterator[Start]:
-    """Collective. Find all that a run needs, and write nothing; memory is given back at the end.
+    """Collective. Find everything that a run needs, without writing; memory is freed at the end.
 
     The arguments are those of :func:`run`.
 
     Raises:
-        Fault: With all that a run refuses, so that a check refuses it too.
+        Fault: If a run would be refused, so that a check refuses it too.
     """
     leads = comm.rank == 0
     with world.agreed(comm):
-        parallel = rehearsal.writer(made)
-    found = None if resume is None else resuming.resumed(comm, made, path, resume)
-    stock = data.provide(comm, made)
-    made = replace(made, samples=stock.samples)
-    size = schema.series_bytes(made.sizes(len(stock.traits.classes)))
+        parallel = rehearsal.writer(plan)
+    found = None if resume is None else resuming.resumed(comm, plan, path, resume)
+    stock = data.provide(comm, plan)
+    plan = replace(plan, samples=stock.samples)
+    size = schema.series_bytes(plan.sizes(len(stock.traits.classes)))
     replaces = overwrite or found is not None
     with world.returned(stock.close):
         with world.agreed(comm):
             results_file.examine(path, replaces, size, leads)
-        rehearsal.rehearse(comm, made, stock)
-        yield Start(parallel, found, made, stock)
+        rehearsal.rehearse(comm, plan, stock)
+        yield Start(parallel, found, plan, stock)
 
 
 def run(
     comm: Comm,
-    made: Plan,
+    plan: Plan,
     path: Path,
     overwrite: bool = True,
     resume: str | None = None,
     limit: float | None = None,
 ) -> int:
-    """Collective. Build the parts in order, run the rounds, close the file; the exit code.
+    """Collective. Build the parts, run the rounds, close the file, and return the exit code.
 
     Args:
         comm: All ranks.
-        made: What the run file says.
+        plan: The plan of the run.
         path: The results file.
         overwrite: Whether it may replace that of a completed run.
-        resume: The folder from whose checkpoints the run goes on; empty for that beside the
-            results file, None to begin.
-        limit: Seconds after which it must have stopped.
+        resume: The folder with the checkpoints from which the run goes on; empty for the folder
+            beside the results file, None to begin.
+        limit: Seconds after which the run must have stopped.
     """
     with claims.Hold(path) as hold:
-        return _run(comm, made, hold, overwrite, resume, limit)
+        return _run(comm, plan, hold, overwrite, resume, limit)
 
 
 def _run(
     comm: Comm,
-    made: Plan,
+    plan: Plan,
     hold: claims.Hold,
     overwrite: bool,
     resume: str | None,
     limit: float | None,
 ) -> int:
     path, leads = hold.target, comm.rank == 0
-    if resuming.finished(comm, made, path, resume):
+    if resuming.finished(comm, plan, path, resume):
         if leads:
-            # It may have been killed before it could do this.
-            checkpoint.discard(path, made.file.checkpoint.final)
+            # The run may have been killed before it did this.
+            checkpoint.discard(path, plan.file.checkpoint.final)
         return Outcome.COMPLETED.code
-    # Where there is no folder yet nobody writes in it, and a fault shall leave none behind.
+    # Without a folder no other run writes there, and a fault must leave no folder behind.
     if not claimed(comm, hold, resume is not None, there=True):
         return Outcome.STOPPED.code
-    with begin(comm, made, path, overwrite, resume) as start:
+    with begin(comm, plan, path, overwrite, resume) as start:
         beside, goes_on = [checkpoint.folder(path)], start.found is not None
-        early = wanted(comm)
+        early = stop_wanted(comm)
         if early is not None and leads:
-            told = "interrupted while it started; nothing is changed, --resume begins or goes on"
-            print(told, flush=True)
+            message = "interrupted while it started; nothing is changed, --resume begins or goes on"
+            print(message, flush=True)
         if early is None and not claimed(comm, hold, resume is not None):
             early = Outcome.STOPPED
         if early is not None:
@@ -255,33 +257,33 @@ def _run(
         with world.agreed(comm):
             results_file.claim(path, overwrite, leads, beside, goes_on)
         if leads:
-            print(provenance.title(made), flush=True)
+            print(provenance.title(plan), flush=True)
         return _work(comm, start, path, limit).code
 
 
 def _work(comm: Comm, start: Start, path: Path, limit: float | None) -> Outcome:
-    leads, made, stock, found = comm.rank == 0, start.plan, start.stock, start.found
+    leads, plan, stock, found = comm.rank == 0, start.plan, start.stock, start.found
 
     from mpidl.run import build, rounds
 
-    with build.parts(comm, made, stock, path, start.parallel, found) as parts:
-        first = len(parts.snapshot.rows)
-        settings = made.file.training.rounds, not leads, first, made.attackers, made.hosts
+    with build.parts(comm, plan, stock, path, start.parallel, found) as parts:
+        first = len(parts.snapshot.rounds)
+        settings = plan.file.training.rounds, not leads, first, plan.attackers, plan.hosts
         display = Display(*settings)
-        told = made, stock, parts.gossip.exchange, start.parallel, parts.hardware
-        for line in provenance.notes(comm, *told) if leads else ():
+        facts = plan, stock, parts.gossip.exchange, start.parallel, parts.hardware
+        for line in provenance.notes(comm, *facts) if leads else ():
             display.console.print(line)
         if found is not None:
             display.console.print(f"goes on after round {first}, from {found.path}")
-        # One rank that knows the end stops all.
+        # One rank that knows the end of the time stops all ranks.
         near = stopping.Ends(walltime.left(limit, ask=leads)).near
         with closing(display), stopping.listening(signal.SIGINT, *stopping.WARNINGS):
-            outcome = wanted(comm) or rounds.run_rounds(parts, display.watch, near, first)
+            outcome = stop_wanted(comm) or rounds.run_rounds(parts, display.watch, near, first)
         completed = outcome is Outcome.COMPLETED
         parts.recorder.close(completed)
         if completed:
             parts.saver.discard()
-            display.console.print(display.table(made.hops()))
+            display.console.print(display.table(plan.hops()))
             for sentence in [] if stock.traits.sequence else display.failures():
                 display.console.print(sentence)
         trouble = parts.saver.give_up() if outcome is Outcome.UNSAVED else ""
@@ -290,26 +292,26 @@ def _work(comm: Comm, start: Start, path: Path, limit: float | None) -> Outcome:
 
 
 def claimed(comm: Comm, hold: claims.Hold, patient: bool, there: bool = False) -> bool:
-    """Collective. Claim the results file; False where another run still writes it.
+    """Collective. Claim the results file; False if another run still writes it.
 
     Args:
         comm: All ranks.
         hold: The claim.
-        patient: Wait whether that run goes on.
-        there: Only where its folder is there.
+        patient: Whether to wait and see if that run goes on.
+        there: Whether to claim it only if its folder exists.
 
     Raises:
-        Fault: If another run writes it, and there is no patience.
+        Fault: If another run writes it, and this one does not wait.
     """
     taken = True
     with world.agreed(comm):
-        # Unlike pathlib's, this one says no where a name is too long.
+        # Unlike pathlib's, this function returns False for a name that is too long.
         if comm.rank == 0 and (not there or os.path.isdir(hold.target.parent)):
-            taken = hold.take(patient, lambda told: print(told, flush=True))
+            taken = hold.take(patient, lambda line: print(line, flush=True))
     return bool(comm.bcast(taken))
 
 
-def wanted(comm: Comm) -> Outcome | None:
-    """Collective. How all ranks end, where some were asked to stop while the run started."""
+def stop_wanted(comm: Comm) -> Outcome | None:
+    """Collective. The outcome of all ranks, if some were asked to stop while the run started."""
     own = stopping.wish()
     return joint(comm.allgather(0 if own is None else own.code))

@@ -1,4 +1,4 @@
-"""The console of a run, on rank 0: a line a round, and a short table at the end."""
+"""Console of a run, on rank 0: one line for each round, and a short table at the end."""
 
 import os
 import shutil
@@ -22,28 +22,28 @@ Array = npt.NDArray[Any]
 Values = Mapping[str, Array]
 
 ANCESTORS = 6
-"""How far up the launcher may be: a proxy or a shell stands between it and the ranks."""
+"""Most generations up to the launcher: proxies or shells stand between it and the ranks."""
 
 LAUNCHERS = ("mpiexec", "mpirun", "srun")
 
 SEEN = 0.005
-"""Seconds under which a phase is not shown."""
+"""Seconds below which a phase is not shown."""
 
 LIGHT = 1e-3
-"""Masses under which push-sum is named where a loss is not finite."""
+"""Masses below which push-sum is named as a cause if a loss is not finite."""
 
 PHASES = ("train", "weights", "wait", "exchange", "mix", "evaluate", "record")
 
 
 class Display:
-    """Follows the rounds on a terminal, or prints a plain line a round where there is none.
+    """Shows the rounds on a terminal; without a terminal it prints one line for each round.
 
     Args:
         rounds: R.
-        quiet: Show nothing (every rank but 0).
-        first: The round with which the run goes on.
-        attackers: Devices whose accuracies are nobody's concern.
-        hosts: Device to rank, ``(N,)``; None where each has one of its own.
+        quiet: Whether to show nothing (on every rank but 0).
+        first: The first round of this start.
+        attackers: Devices whose accuracies are left out.
+        hosts: Device to rank, ``(N,)``; None if each device has its own rank.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class Display:
         self._rounds, self._quiet, self._first = rounds, quiet, first
         self._attackers, self._hosts = list(attackers), hosts
         self._lost = False
-        seen = None if quiet else terminal()
+        width = None if quiet else terminal()
         self.console = Console(
             quiet=quiet,
             highlight=False,
             soft_wrap=True,
-            force_terminal=seen is not None,
-            width=seen,
+            force_terminal=width is not None,
+            width=width,
         )
         self._started = time.monotonic()
         self._last: Values = {}
@@ -90,45 +90,45 @@ class Display:
         honest = self._honest(values)
         self._last = {**self._last, **{k: v for k, v in honest.items() if not np.isnan(v).all()}}
         taken = seconds(values, self._hosts)
-        told = "  ".join(text for text in (scores(self._last), taken) if text)
+        line = "  ".join(text for text in (scores(self._last), taken) if text)
         if self._bar is not None and self._live is not None:
             self._bar.update(self._task, completed=round_ + 1)
-            self._live.update(self._view(told))
+            self._live.update(self._view(line))
             return
         elapsed = time.monotonic() - self._started
         left = elapsed / (round_ + 1 - self._first) * (self._rounds - round_ - 1)
-        parts = f"round {round_ + 1}/{self._rounds}", told, f"left {clock(left)}"
+        parts = f"round {round_ + 1}/{self._rounds}", line, f"left {clock(left)}"
         self.console.print("  ".join(part for part in parts if part))
 
     def _honest(self, values: Values) -> Values:
-        """The same, without accuracies of attackers."""
-        found = dict(values)
-        for key in [key for key in found if "accuracy" in key and self._attackers]:
-            found[key] = found[key].copy()
-            found[key][self._attackers] = np.nan
-        return found
+        """The same values, without accuracies of attackers."""
+        honest = dict(values)
+        for key in [key for key in honest if "accuracy" in key and self._attackers]:
+            honest[key] = honest[key].copy()
+            honest[key][self._attackers] = np.nan
+        return honest
 
     def _tell_lost(self, round_: int, values: Values) -> None:
-        """Tell once where training goes wrong."""
+        """Report once if a training loss is not finite."""
         lost = np.flatnonzero(values.get("finite", np.ones(1)) == 0)
         if len(lost) and not self._lost:
             self._lost = True
             named = failures.named(lost)
-            told = f"round {round_ + 1}: the training loss of {named} is not finite"
-            self.console.print(told + _light(values.get("mass"), lost))
+            warning = f"round {round_ + 1}: the training loss of {named} is not finite"
+            self.console.print(warning + _light(values.get("mass"), lost))
 
-    def _view(self, told: str = "starting") -> Group:
-        return Group(self._bar or "", told)
+    def _view(self, line: str = "starting") -> Group:
+        return Group(self._bar or "", line)
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
         if self._live is not None:
             self._live.stop()
 
     def failures(self) -> list[str]:
-        """Of models that give classes, who has learned nothing, a sentence each."""
-        found = [f"iid_class_accuracy_{moment}" for moment in ("mixed", "trained")]
-        by_class = next((self._last[key] for key in found if key in self._last), None)
+        """A sentence for each kind of failure to learn, of models with classes."""
+        keys = [f"iid_class_accuracy_{moment}" for moment in ("mixed", "trained")]
+        by_class = next((self._last[key] for key in keys if key in self._last), None)
         if by_class is None:
             return []
         losses = self._last.get("train_loss", np.full(len(by_class), np.nan)).copy()
@@ -138,8 +138,8 @@ class Display:
     def table(self, hops: Array) -> Table:
         """The last scores of all devices, by their distance from the OOD source."""
         honest = ~np.isin(np.arange(len(hops)), self._attackers)
-        whose = "devices" if honest.all() else "devices that do not attack"
-        table = Table(title=rf"after the last round: mean over {whose} \[min, max]")
+        devices_text = "devices" if honest.all() else "devices that do not attack"
+        table = Table(title=rf"after the last round: mean over {devices_text} \[min, max]")
         moment = "mixed" if "iid_accuracy_mixed" in self._last else "trained"
         table.add_column("hops from OOD data", no_wrap=True)
         for column in ("devices", "IID accuracy", "OOD accuracy"):
@@ -170,19 +170,21 @@ def spread(values: Array) -> str:
 
 
 def scores(values: Values) -> str:
-    """Mean ± standard deviation of the accuracies over devices that have one; consensus distance.
+    """Mean ± standard deviation of the accuracies over devices, and the consensus distance.
 
-    Where a network is described also the simulated seconds until the last device is there.
+    With a described network also the simulated seconds until the last device has ended.
 
     Args:
-        values: For each series that has been measured its last values, ``(N,)``.
+        values: For each series that has been measured, its last values, ``(N,)``.
     """
     parts = []
     for kind in ("iid", "ood"):
         moments = [f"{kind}_accuracy_{moment}" for moment in ("mixed", "trained")]
-        found = next((values[key] for key in moments if key in values), None)
-        if found is not None:
-            parts.append(f"{kind.upper()} {np.nanmean(found):.3f} ± {np.nanstd(found):.3f}")
+        accuracies = next((values[key] for key in moments if key in values), None)
+        if accuracies is not None:
+            parts.append(
+                f"{kind.upper()} {np.nanmean(accuracies):.3f} ± {np.nanstd(accuracies):.3f}"
+            )
     if "consensus_distance" in values:
         distance = np.sqrt(np.nanmean(values["consensus_distance"] ** 2))
         parts.append(f"consensus {distance:.3g}")
@@ -192,14 +194,14 @@ def scores(values: Values) -> str:
 
 
 def seconds(values: Values, hosts: npt.NDArray[np.int64] | None = None) -> str:
-    """Seconds of each phase on the slowest rank, where they can be seen; empty if none can.
+    """Seconds of each phase on the slowest rank, without phases that are too short to show.
 
     They add up to the round: a rank's are those of all devices that it hosts; see
     :func:`mpidl.storage.round_values.spent`.
 
     Args:
         values: For each series its values in the round, ``(N,)``.
-        hosts: Device to rank, ``(N,)``; None where each has one of its own.
+        hosts: Device to rank, ``(N,)``; None if each device has its own rank.
     """
     series = {f"{SECONDS}{phase}": values[f"{SECONDS}{phase}"] for phase in PHASES}
     hosts = np.arange(len(next(iter(series.values())))) if hosts is None else hosts
@@ -216,10 +218,10 @@ def clock(seconds: float) -> str:
 
 
 def terminal() -> int | None:
-    """Width in columns of the terminal that the user watches; None where there is none.
+    """The columns of the terminal that the user watches; None without one.
 
-    A launcher hands ranks a pipe and passes on what they write, so on this machine the question
-    is whether the launcher itself, a parent of this process, writes to a terminal.
+    A launcher gives ranks a pipe and passes their output on, so it counts whether the launcher
+    itself, a parent of this process, writes to a terminal.
     """
     if sys.stdout.isatty():
         return shutil.get_terminal_size().columns
@@ -239,11 +241,11 @@ def terminal() -> int | None:
 
 
 def _light(mass: Array | None, devices: Array) -> str:
-    """Where push-sum divides by masses that are next to nothing, that it does so."""
+    """A clause that push-sum divides by tiny masses, if it does."""
     if mass is None or not (mass[devices] < LIGHT).any():
         return ""
     least = np.nanmin(mass[devices])
     return (
-        f", and push_sum divides by masses as small as {least:.1g}: share out more evenly, as with "
-        "a higher strategy.temperature, or take algorithm.steps = 'by_mass' where none is 0"
+        f", and push_sum divides by masses as small as {least:.1g}: use more even weights, as with "
+        "a higher strategy.temperature, or algorithm.steps = 'by_mass' if no mass is 0"
     )

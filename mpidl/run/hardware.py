@@ -1,4 +1,4 @@
-"""The hardware of a run, on all its ranks, in words: for its file and its first lines."""
+"""Hardware of a run, on all its ranks, described for its results file and its first lines."""
 
 import importlib.metadata
 import re
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     import torch
 
 DRIVER = Path("/proc/driver/nvidia/version")
-"""Where the system tells the version of NVIDIA's driver."""
+"""File with the version of NVIDIA's driver."""
 
 ONECCL = ("oneccl", "oneccl-bind-pt")
-"""The packages that bring oneCCL to torch."""
+"""Packages that bring oneCCL to torch."""
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """What computes a run.
+    """Hardware of a run.
 
     Attributes:
-        accelerator: Its kind and name, driver and libraries, and how many ranks share one, where
-            they do; of ranks that differ all that there are.
-        kernel: What mixes.
-        batched: Whether devices of a rank are trained at once: ``yes``, ``no``, or on which share
-            of ranks.
+        accelerator: Kind and name, driver and libraries, and the number of ranks that share one;
+            if ranks differ, each kind once.
+        kernel: The mixing kernel.
+        batched: Whether devices of a rank are trained at once: ``yes``, ``no``, or on how many
+            ranks.
         sharing: The most ranks that compute on one accelerator.
     """
 
@@ -39,39 +39,39 @@ class Hardware:
 
 
 def of_all(comm: Comm, device: "torch.device", sharing: int, together: bool) -> Hardware:
-    """Collective. What computes a run, of what each rank has.
+    """Collective. The hardware of a run, from that of each rank.
 
     Args:
         comm: All ranks.
-        device: What this rank computes on.
-        sharing: How many ranks compute on it.
+        device: The hardware of this rank.
+        sharing: Number of ranks that compute on it.
         together: Whether this rank trains its devices at once.
     """
-    told = comm.allgather((describe(device), kernels.used(device), sharing, together))
-    names, mixers, counts, sides = zip(*told, strict=True)
-    most, some = max(counts), sum(sides)
-    whole = {0: "no", comm.size: "yes"}
+    of_ranks = comm.allgather((describe(device), kernels.used(device), sharing, together))
+    names, mixers, counts, sides = zip(*of_ranks, strict=True)
+    most, batching = max(counts), sum(sides)
+    answers = {0: "no", comm.size: "yes"}
     return Hardware(
         accelerator=_each(names) + (f", {most} ranks on one" if most > 1 else ""),
         kernel=_each(mixers),
-        batched=whole.get(some, f"on {some} of {comm.size} ranks"),
+        batched=answers.get(batching, f"on {batching} of {comm.size} ranks"),
         sharing=most,
     )
 
 
-def _each(told: tuple[str, ...]) -> str:
-    return "; ".join(dict.fromkeys(told))
+def _each(texts: tuple[str, ...]) -> str:
+    return "; ".join(dict.fromkeys(texts))
 
 
 def describe(device: "torch.device") -> str:
-    """An accelerator in words, such as ``cuda: NVIDIA H200, driver 580.65.06, CUDA 13.0``."""
+    """A text about an accelerator: ``cuda: NVIDIA H200, driver 580.65.06, CUDA 13.0``."""
     if device.type == "cpu":
         return "cpu"
     import torch
 
     properties = getattr(torch, device.type).get_device_properties(device)
     facts = _cuda() if device.type == "cuda" else _xpu(properties)
-    known = [f"{what} {version}" for what, version in facts.items() if version]
+    known = [f"{part} {version}" for part, version in facts.items() if version]
     return f"{device.type}: {', '.join([properties.name, *known])}"
 
 
@@ -89,10 +89,10 @@ def _cuda() -> dict[str, str | None]:
 
 def _driver() -> str | None:
     try:
-        found = re.search(r"\b\d{3,}\.\d[\d.]*", DRIVER.read_text(encoding="utf-8"))
+        match = re.search(r"\b\d{3,}\.\d[\d.]*", DRIVER.read_text(encoding="utf-8"))
     except OSError:
         return None
-    return found[0] if found else None
+    return match[0] if match else None
 
 
 def _xpu(properties: object) -> dict[str, str | None]:

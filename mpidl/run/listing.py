@@ -1,4 +1,4 @@
-"""The listing of a run file's words: every name of every kind, every setting of a section."""
+"""Listing of names and settings: every name of every kind, or every setting of a section."""
 
 import ast
 import inspect
@@ -18,7 +18,7 @@ from mpidl.config.runfile import SECTIONS
 from mpidl.plan import KINDS
 
 WIDTH = 100
-"""Characters of a line."""
+"""Most characters of a line."""
 
 WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 """Types as users call them."""
@@ -29,11 +29,11 @@ BOUNDS: tuple[tuple[type, str, str], ...] = (
     (limits.Le, "le", "to"),
     (limits.Lt, "lt", "to below"),
 )
-"""What limits a number: its attribute, and the word for it."""
+"""Limits of a number: their class, their attribute, and the word for them."""
 
 
 def text(section: str, as_json: bool) -> str:
-    """Every setting of a section, or, where none is named, every name of every kind.
+    """Every setting of a section, or, without a section, every name of every kind.
 
     Raises:
         Fault: If there is no such section.
@@ -48,44 +48,48 @@ def _everything(as_json: bool) -> str:
     lines = []
     for section, registry in KINDS.items():
         lines += [f"[{section}] {_namer(registry)}", *_names(section), ""]
-    lines.append(f"--list SECTION tells all settings of one: {', '.join(SECTIONS)}")
+    lines.append(f"--list SECTION lists all settings of a section: {', '.join(SECTIONS)}")
     return "\n".join(lines) + "\n"
 
 
 def _section(name: str, as_json: bool) -> str:
     if name not in SECTIONS:
-        raise Fault(f"--list {name}: no section of a run file; {nearest(name, SECTIONS)}")
-    found = settings(name)
+        raise Fault(f"--list {name}: must be a section of a run file; {nearest(name, SECTIONS)}")
+    described = settings(name)
     if as_json:
         named = {name: KINDS[name].describe()} if name in KINDS else {}
-        return json.dumps({"settings": found, **named}, indent=2, default=str) + "\n"
+        return json.dumps({"settings": described, **named}, indent=2, default=str) + "\n"
     lines = [f"[{name}] {inspect.getdoc(SECTIONS[name])}".split("\n")[0], ""]
-    for key, told in found.items():
-        default = told["default"]
+    for key, facts in described.items():
+        default = facts["default"]
         lines.append(f"  {key} = {'unset' if default is None else json.dumps(default)}")
-        lines += _indented(f"{told['type']}. {told['meaning']}")
+        lines += _indented(f"{facts['type']}. {facts['meaning']}")
     if name in KINDS:
-        lines += ["", f"{_namer(KINDS[name])}, with what it adds to the section:", *_names(name)]
+        lines += [
+            "",
+            f"{_namer(KINDS[name])}, with the settings that it adds to the section:",
+            *_names(name),
+        ]
     return "\n".join(lines) + "\n"
 
 
 def settings(name: str) -> dict[str, dict[str, Any]]:
-    """Of each setting of a section ``type``, ``default`` and ``meaning``; ``choices`` of some."""
-    found, fields = meanings(SECTIONS[name]), SECTIONS[name].model_fields
-    told: dict[str, dict[str, Any]] = {
+    """For each setting of a section ``type``, ``choices`` or None, ``default`` and ``meaning``."""
+    texts, fields = meanings(SECTIONS[name]), SECTIONS[name].model_fields
+    described: dict[str, dict[str, Any]] = {
         key: {
             "type": allowed(field),
             "choices": _choices(field.annotation),
             "default": field.default,
-            "meaning": found.get(key, ""),
+            "meaning": texts.get(key, ""),
         }
         for key, field in fields.items()
     }
     if name in KINDS:
         registry = KINDS[name]
         more = {"type": "One of the names below", "choices": sorted(registry)}
-        told[_namer(registry)] |= {**more, "meaning": f"Which {registry.kind} it is."}
-    return told
+        described[_namer(registry)] |= {**more, "meaning": f"Which {registry.kind} it is."}
+    return described
 
 
 def meanings(section: type[BaseModel]) -> dict[str, str]:
@@ -105,9 +109,9 @@ def meanings(section: type[BaseModel]) -> dict[str, str]:
 
 def _names(section: str) -> list[str]:
     lines = []
-    for name, (told, parameters) in KINDS[section].describe().items():
-        given = ", ".join(f"{k} = {json.dumps(v, default=str)}" for k, v in parameters.items())
-        lines.append(f"  {name:24} {told}" + (f"\n{'':27}{given}" if given else ""))
+    for name, (summary, parameters) in KINDS[section].describe().items():
+        listed = ", ".join(f"{k} = {json.dumps(v, default=str)}" for k, v in parameters.items())
+        lines.append(f"  {name:24} {summary}" + (f"\n{'':27}{listed}" if listed else ""))
     return lines
 
 
@@ -123,32 +127,32 @@ def _indented(text: str) -> list[str]:
 
 
 def allowed(field: FieldInfo) -> str:
-    """What a setting may be, in words."""
+    """The allowed values of a setting, in words."""
     if field.description:
         words = field.description.removeprefix("must be ").removeprefix("must ")
     else:
-        words = _said(field.annotation, field.metadata)
+        words = _allowed(field.annotation, field.metadata)
     return words[:1].upper() + words[1:]
 
 
-def _said(kind: Any, metadata: Any = ()) -> str:
-    """What a type lets a value be, in words."""
+def _allowed(kind: Any, metadata: Any = ()) -> str:
+    """The values that a type allows, in words."""
     if get_origin(kind) in (Union, UnionType):
-        return " or ".join(_said(one) for one in get_args(kind) if one is not NoneType)
+        return " or ".join(_allowed(part) for part in get_args(kind) if part is not NoneType)
     if get_origin(kind) is Literal:
-        return " or ".join(json.dumps(one) for one in get_args(kind))
+        return " or ".join(json.dumps(part) for part in get_args(kind))
     if hasattr(kind, "__metadata__"):
-        return _said(kind.__origin__, kind.__metadata__)
-    flat = [one for item in metadata for one in (getattr(item, "metadata", None) or [item])]
+        return _allowed(kind.__origin__, kind.__metadata__)
+    flat = [part for item in metadata for part in (getattr(item, "metadata", None) or [item])]
     bounds = [
-        f"{word} {getattr(one, attribute):,}"
+        f"{word} {getattr(part, attribute):,}"
         for limit, attribute, word in BOUNDS
-        for one in flat
-        if isinstance(one, limit)
+        for part in flat
+        if isinstance(part, limit)
     ]
     return " ".join([WORDS.get(kind, str(kind)), *bounds])
 
 
 def _choices(kind: Any) -> list[Any] | None:
-    """What a setting may be, where that is one of a few texts."""
+    """The choices of a setting that is one of a few texts; None for others."""
     return list(get_args(kind)) if get_origin(kind) is Literal else None

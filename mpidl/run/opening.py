@@ -1,4 +1,4 @@
-"""The opening of a results file: what it holds before the first round."""
+"""Opening of a results file, with its contents before the first round."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from mpidl.storage.round_values import Series
 Array = npt.NDArray[Any]
 
 LAGS = 10_000_000
-"""Links times rounds. Of more it is not told which of them failed or were late."""
+"""Most links times rounds for which the file says which links failed or were late."""
 
 
 def lay_out(
@@ -28,13 +28,13 @@ def lay_out(
     size: int,
     found: LoadedCheckpoint | None,
 ) -> int:
-    """Create the results file with everything that is known before the run; how many rounds."""
+    """Create the results file with all that is known before the run; return its past rounds."""
     classes, past = len(stock.traits.classes), dict[str, Array]()
     series = recorded(plan)
     if found is not None:
-        rows = Series(np.swapaxes(found.everywhere("rows"), 0, 1), classes)
+        known = Series(np.swapaxes(found.everywhere("rows"), 0, 1), classes)
         past = results_file.inherit(
-            path, {key: rows[key] for key in series}, lambda text: not differences(text, plan.file)
+            path, {key: known[key] for key in series}, lambda text: not differences(text, plan.file)
         )
     contents = layout.Contents(
         sizes=plan.sizes(classes),
@@ -51,20 +51,20 @@ def lay_out(
 def recorded(plan: Plan) -> list[str]:
     """The series that a run records, in order."""
     moment = plan.file.evaluation.moment
-    wanted = tuple(schema.MOMENTS) if moment == "both" else (moment,)
+    moments = tuple(schema.MOMENTS) if moment == "both" else (moment,)
     return [
         key
         for key in schema.SERIES
-        if not key.endswith(tuple(schema.MOMENTS)) or key.endswith(wanted)
+        if not key.endswith(tuple(schema.MOMENTS)) or key.endswith(moments)
         if key not in schema.SPECIAL or key in plan.algorithm.tells
     ]
 
 
 def graph_arrays(plan: Plan) -> dict[str, Array]:
-    """The variables of the group ``graph``; those of W only where it is known and N allows.
+    """The variables of the group ``graph``; those of W only if it is known and N is not too large.
 
-    How late links are, or that they are not there, is told where they differ, and of what is not
-    too much. Where the topology changes W is that of round 0, and says nothing of the long run.
+    ``lag``, by how much links are late or that they are missing, is stored if links differ, up to
+    :data:`LAGS`. If the topology changes, W is that of round 0, without its long-run numbers.
     """
     graph = plan.graph
     edges = graphs.ends(graph)

@@ -1,4 +1,4 @@
-"""Provenance of a result: versions, machine and choices, for the file and for the reader."""
+"""Provenance of a result: versions, machine and choices, for the results file and the reader."""
 
 import datetime
 import os
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def command() -> str:
-    """What was started on every rank, as one types it."""
+    """The command line of every rank, as one types it."""
     program, *arguments = sys.argv
     here = Path(program) == Path(__file__).with_name("__main__.py")
     words = ["python", "-m", "mpidl.run", *arguments] if here else sys.argv
@@ -32,7 +32,7 @@ def command() -> str:
 def attributes(
     comm: Comm, plan: Plan, stock: Stock, backend: str, hardware: Hardware
 ) -> dict[str, Any]:
-    """Collective. Attributes of a results file that say how it was made; on rank 0, else empty."""
+    """Collective. Attributes of the results file about its origin; empty except on rank 0."""
     import numpy as np
     import torch
 
@@ -65,7 +65,7 @@ def attributes(
 
 
 def title(plan: Plan) -> str:
-    """What a run is, on one line."""
+    """A run's title, on one line."""
     graph = plan.file.topology.file or f"{plan.file.topology.name} graph"
     return (
         f"mpidl {version.number()}: {plan.file.name}, {graph}, {plan.file.algorithm.name} with "
@@ -74,14 +74,14 @@ def title(plan: Plan) -> str:
 
 
 YIELDING = ("MPICH", "Intel MPI", "MVAPICH")
-"""Libraries that obey MPICH's variables."""
+"""Libraries that read MPICH's variables."""
 
 
 def waiting() -> str:
-    """How the MPI that is there waits: whether a waiting rank keeps its core."""
+    """A clause about how MPI waits: whether a waiting rank yields its core."""
     name = mpi_library.name()
     yields = os.environ.get("MPIR_CVAR_ENABLE_HEAVY_YIELD") == "1" and name in YIELDING
-    return f"{name} gives its core away" if yields else f"{name} does as it is installed"
+    return f"{name} yields its core" if yields else f"{name} does as it is installed"
 
 
 def notes(
@@ -92,18 +92,18 @@ def notes(
     parallel: bool,
     hardware: Hardware,
 ) -> list[str]:
-    """What a reader should know before the first round, a line each."""
-    how = "in parallel (MPI-IO)" if parallel else "through rank 0"
+    """Lines that a reader should know before the first round."""
+    recording = "in parallel (MPI-IO)" if parallel else "through rank 0"
     if not parallel and plan.file.record.writer != "gather":
-        how += ", as this h5py was built without MPI"
-    why = f" ({exchange.reason})" if exchange.reason else ""
+        recording += ", as this h5py was built without MPI"
+    reason = f" ({exchange.reason})" if exchange.reason else ""
     lines = [
         f"{sentences.hosting(plan.devices, comm.size)}, {host.cores()} cores; "
-        f"{mpi_library.version()}; exchange {type(exchange).__name__.lower()}{why}, "
-        f"kernel {hardware.kernel}, accelerator {hardware.accelerator}; recording {how}",
+        f"{mpi_library.version()}; exchange {type(exchange).__name__.lower()}{reason}, "
+        f"kernel {hardware.kernel}, accelerator {hardware.accelerator}; recording {recording}",
     ]
     if watchdog.on_duty is not None and watchdog.on_duty.crowded:
-        lines.append(f"ranks outnumber cores: while a rank waits, {waiting()}")
+        lines.append(f"there are more ranks than cores: while a rank waits, {waiting()}")
     lines += [*plan.topology.notes, *sentences.data(plan, stock.traits.content)]
     lines += [*sentences.sharing(plan.devices, stock.placed), *sentences.emulated(plan)]
     return [*lines, *warnings.of(plan), *warnings.crowded(plan, hardware.sharing)]

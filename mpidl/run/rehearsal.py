@@ -1,4 +1,4 @@
-"""The rehearsal: what a run refuses beyond its file and data, before it writes anything."""
+"""Rehearsal of a run: checks beyond its file and data, before it writes anything."""
 
 from mpidl.components.algorithms import Lengths
 from mpidl.config.faults import Fault
@@ -9,40 +9,40 @@ from mpidl.ranks.node import Node
 from mpidl.ranks.world import Comm
 
 
-def rehearse(comm: Comm, made: Plan, stock: Stock) -> None:
-    """Collective. Make the first rows, try hardware and model, and see whether vectors travel.
+def rehearse(comm: Comm, plan: Plan, stock: Stock) -> None:
+    """Collective. Make the first mixing weights, try hardware and model, and test the backend.
 
-    On processors one rank of each node goes before the others where torch is needed, so that a
-    fault costs one import of torch, not one on each rank.
+    On processors one rank of each node tries the model before the others, so that a fault costs
+    one import of torch, not one on each rank.
 
     Raises:
-        Fault: If rows, model, hardware or backend are not such that the run can begin.
+        Fault: If weights, model, hardware or backend do not allow the run to begin.
     """
-    own = made.hosted(comm.rank)
+    own = plan.hosted(comm.rank)
     with world.agreed(comm):
-        if not made.looks:
-            made.rows(0, own)
+        if not plan.looks:
+            plan.rows(0, own)
     inner = world.node(comm)
-    ranks, wanted = inner.allgather(comm.rank), made.file.training.accelerator
+    ranks, setting = inner.allgather(comm.rank), plan.file.training.accelerator
     kind, seat = None, ""
     with world.returned(inner.Free):
         with world.agreed(comm):
             if inner.rank == 0:
-                kind = accelerators.chosen(wanted)
+                kind = accelerators.chosen(setting)
         if accelerators.common_kind(comm, kind) != "cpu":
             with world.agreed(comm):
-                seat = sharing.identity(accelerators.choose(inner, wanted))
+                seat = sharing.identity(accelerators.choose(inner, setting))
         seats = inner.allgather(seat)
         with world.agreed(comm):
             if inner.rank == 0:
                 from mpidl.run import trial
 
-                trial.fits(inner, made, stock, ranks, seats)
-    _connect(comm, made, stock)
+                trial.fits(inner, plan, stock, ranks, seats)
+    _connect(comm, plan, stock)
 
 
-def _connect(comm: Comm, made: Plan, stock: Stock) -> None:
-    """Collective. See whether the backend works between all ranks.
+def _connect(comm: Comm, plan: Plan, stock: Stock) -> None:
+    """Collective. Check that the backend works between all ranks.
 
     Raises:
         Fault: If it does not.
@@ -51,27 +51,28 @@ def _connect(comm: Comm, made: Plan, stock: Stock) -> None:
     from mpidl.exchange import BACKENDS, survey
     from mpidl.run import build
 
-    if not BACKENDS.properties(made.file.exchange.backend).carries:
+    if not BACKENDS.properties(plan.file.exchange.backend).carries:
         return
     node = Node(comm)
-    wanted = made.file.training.accelerator
+    setting = plan.file.training.accelerator
     with world.returned(node.close):
         with world.agreed(comm):
-            hardware = accelerators.choose(node.inner, wanted)
-        wiring = build.wired(node, made, Lengths(*building.sizes(made, stock)), hardware)
-        survey.require(made.file.exchange.backend, survey.survey(wiring))
+            hardware = accelerators.choose(node.inner, setting)
+        wiring = build.wired(node, plan, Lengths(*building.sizes(plan, stock)), hardware)
+        survey.require(plan.file.exchange.backend, survey.survey(wiring))
 
 
-def writer(made: Plan) -> bool:
+def writer(plan: Plan) -> bool:
     """Whether the results file is written in parallel.
 
     Raises:
         Fault: If the run file asks for it and h5py cannot.
     """
-    wanted = made.file.record.writer
-    able = wanted != "gather" and mpi_library.check_hdf5()
-    if wanted == "parallel" and not able:
+    setting = plan.file.record.writer
+    able = setting != "gather" and mpi_library.check_hdf5()
+    if setting == "parallel" and not able:
         raise Fault(
-            "record.writer = 'parallel': this h5py was built without MPI; 'auto' and 'gather' work."
+            "record.writer = 'parallel': must be 'auto' or 'gather', as this h5py was built "
+            "without MPI."
         )
     return able

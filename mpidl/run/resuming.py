@@ -1,41 +1,40 @@
-"""Remains of an earlier start: all of the run, a checkpoint to go on from, or nothing."""
+"""Resuming of an earlier start: from a completed run, from a checkpoint, or from nothing."""
 
 from contextlib import suppress
 from pathlib import Path
 
-from mpidl import plan
 from mpidl.components import graphs
 from mpidl.config.faults import Fault
-from mpidl.plan import Plan
+from mpidl.plan import Plan, differences
 from mpidl.ranks import world
 from mpidl.ranks.world import Comm
 from mpidl.storage import checkpoint, results_file
 from mpidl.storage.checkpoint import LoadedCheckpoint
 
 
-def finished(comm: Comm, made: Plan, path: Path, resume: str | None) -> bool:
-    """Collective. Whether there is nothing left that could be resumed; says so.
+def finished(comm: Comm, plan: Plan, path: Path, resume: str | None) -> bool:
+    """Collective. Whether the run is completed, so that nothing is left to do; prints that.
 
     Raises:
-        Fault: If the results file holds all of another run.
+        Fault: If the results file holds another completed run.
     """
     if resume is None:
         return False
     leads = comm.rank == 0
     done = False
     with world.agreed(comm):
-        done = leads and over(made, path)
+        done = leads and over(plan, path)
     done = bool(comm.bcast(done))
     if done and leads:
         print(f"nothing is left to do: the completed run is in {path}", flush=True)
     return done
 
 
-def over(made: Plan, path: Path) -> bool:
-    """Whether a results file holds all of this run.
+def over(plan: Plan, path: Path) -> bool:
+    """Whether a results file holds all rounds of this run.
 
     Raises:
-        Fault: If it holds all of another one.
+        Fault: If it holds another completed run.
     """
     try:
         text, rounds, completed = results_file.status(path)
@@ -43,26 +42,26 @@ def over(made: Plan, path: Path) -> bool:
         return False
     if not (completed and results_file.sound(path)):
         return False
-    if plan.differences(text, made.file):
+    if differences(text, plan.file):
         raise Fault(
-            f"{path} holds another completed run; give the run file that it was made with, "
-            "another --out or another name."
+            f"{path} holds another completed run; give the run file of that run, another --out or "
+            "another name."
         )
-    topology = made.file.topology
-    digest = graphs.digest(made.topology, topology.link_probability)
+    topology = plan.file.topology
+    digest = graphs.digest(plan.topology, topology.link_probability)
     if topology.file is not None and results_file.graph_digest(path) not in (None, digest):
         raise Fault(
             f"{path} holds a completed run on another graph: topology.file = {topology.file!r} has "
             "other links now; give another --out or another name."
         )
-    return rounds >= made.file.training.rounds
+    return rounds >= plan.file.training.rounds
 
 
-def check_fresh(made: Plan, path: Path, leads: bool) -> None:
-    """Say on one rank whether a run that finds no checkpoint may begin.
+def check_fresh(plan: Plan, path: Path, leads: bool) -> None:
+    """Check on one rank that a run without a checkpoint may begin.
 
     Raises:
-        Fault: If its results file holds all of an earlier run with fewer rounds.
+        Fault: If its results file holds a completed run with fewer rounds.
     """
     rounds, completed = 0, False
     with suppress(Fault):
@@ -70,43 +69,46 @@ def check_fresh(made: Plan, path: Path, leads: bool) -> None:
             _, rounds, completed = results_file.status(path)
     if completed:
         raise Fault(
-            f"{path} holds the completed run of {rounds} rounds, and no checkpoint of its end is "
-            f"left, from which it could go on to training.rounds = {made.file.training.rounds}: "
+            f"{path} holds the completed run of {rounds} rounds, without a checkpoint of its end "
+            f"from which it could go on to training.rounds = {plan.file.training.rounds}: "
             "checkpoint.final = true keeps one; --overwrite in place of --resume begins anew."
         )
 
 
-def resumed(comm: Comm, made: Plan, path: Path, where: str) -> LoadedCheckpoint | None:
-    """Collective. The checkpoint with which the run goes on; None where it has to begin.
+def resumed(comm: Comm, plan: Plan, path: Path, where: str) -> LoadedCheckpoint | None:
+    """Collective. The checkpoint with which the run goes on; None if it has to begin.
 
     Args:
         comm: All ranks.
-        made: The run.
+        plan: The plan of the run.
         path: Its results file.
-        where: The folder that was named; empty where none was.
+        where: The folder that the user named, or an empty text.
 
     Raises:
-        Fault: If a folder was named that has none, or if the newest is of another run.
+        Fault: If the named folder has no checkpoint, or if the newest is of another run.
     """
-    leads, own = comm.rank == 0, made.hosted(comm.rank)
+    leads, own = comm.rank == 0, plan.hosted(comm.rank)
     folder = None
     with world.agreed(comm):
         if leads:
             folder = checkpoint.folder_in(where, path)
-    found = checkpoint.find(comm, comm.bcast(folder), own, made.devices)
+    found = checkpoint.find(comm, comm.bcast(folder), own, plan.devices)
     if found is None:
         if where:
-            raise Fault(f"--resume {where}: holds no whole checkpoint of {made.file.name!r}.")
+            raise Fault(
+                f"--resume {where}: must hold a complete checkpoint of {plan.file.name!r}, and "
+                "has none."
+            )
         with world.agreed(comm):
-            check_fresh(made, path, leads)
+            check_fresh(plan, path, leads)
         if leads:
-            told = f"no whole checkpoint in {checkpoint.folder(path)}; the run begins"
-            print(told, flush=True)
+            message = f"no complete checkpoint in {checkpoint.folder(path)}; the run begins"
+            print(message, flush=True)
         return None
-    rounds = made.file.training.rounds
+    rounds = plan.file.training.rounds
     faults = [
-        f"{now}: the run in {found.path} has {before}; give the run file that it was made with."
-        for now, before in plan.differences(found.head.story.run_file, made.file)
+        f"{now}: the run in {found.path} has {before}; give the run file of that run."
+        for now, before in differences(found.head.story.run_file, plan.file)
     ]
     if found.head.round > rounds:
         faults.append(

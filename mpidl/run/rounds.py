@@ -1,4 +1,4 @@
-"""The round loop: train, exchange, mix, evaluate, record."""
+"""Round loop: train, exchange, mix, evaluate, record."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,23 +24,23 @@ from mpidl.storage.round_values import FLAGS, Array, RoundValues, Series, Series
 
 @dataclass(frozen=True)
 class Parts:
-    """All that a run is made of, on one rank.
+    """The parts of a run on one rank.
 
     Attributes:
         comm: All ranks.
-        plan: What the run file says.
-        devices: The devices hosted here, by number, ascending.
-        batch: The same, side by side; None where they go one after another.
-        gossip: What they do between two trainings.
-        clock: When each device has finished a round, ``(N,)`` simulated seconds.
-        board: Shows every rank the rows of all.
+        plan: The plan of the run.
+        devices: The devices of this rank, by number, in ascending order.
+        batch: The same devices, trained at once; None if they are trained one after another.
+        gossip: Their exchange and mixing.
+        clock: The simulated seconds at which each device has finished a round, ``(N,)``.
+        board: Shows every rank the values of all devices.
         tests: The test sets, ``iid`` and ``ood``.
         classes: C.
-        recorder: Keeps the rows.
+        recorder: Writes the results file.
         snapshot: Copies the state of this rank's devices.
-        saver: Saves that.
-        hardware: What computes.
-        timer: By which phases are timed, in seconds.
+        saver: Writes checkpoints.
+        hardware: The hardware of the run.
+        timer: The clock that times phases, in seconds.
     """
 
     comm: Comm
@@ -65,38 +65,38 @@ def run_rounds(
     ends: Callable[[float], Outcome | None],
     first: int = 0,
 ) -> Outcome:
-    """Collective. Run all rounds that are left; how the run ended.
+    """Collective. Run all rounds that are left, and return the outcome of the run.
 
     Args:
-        parts: What was built from the run file.
+        parts: The parts of the run.
         watch: Called on every rank after each round with its number and, for each series, the
             values of all devices, ``(N,)`` or ``(N, C)``.
-        ends: How this rank should end after this round, if it takes so many seconds to save its
-            state, or None; all then stop after the same round.
-        first: The first of them.
+        ends: Called after each round with the seconds that saving takes; returns the outcome with
+            which this rank should end now, or None. All ranks stop after the same round.
+        first: The first round.
     """
     plan, rounds = parts.plan, parts.plan.file.training.rounds
     halves = {"train": train, "exchange": exchange}
-    row, spent_recording = RoundValues(list(parts.devices), parts.classes, parts.timer), 0.0
+    values, spent_recording = RoundValues(list(parts.devices), parts.classes, parts.timer), 0.0
     for round_ in range(first, rounds):
-        row.clear()
+        values.clear()
         due = (round_ + 1) % plan.file.evaluation.every == 0 or round_ == rounds - 1
-        row["seconds_record"] = spent_recording
+        values["seconds_record"] = spent_recording
         learners = plan.learners(round_)
-        row.trained[:] = [number in learners for number in parts.devices]
+        values.trained[:] = [number in learners for number in parts.devices]
         for half in plan.algorithm.order:
-            halves[half](parts, row, round_, due)
-        row["simulated_seconds"] = parts.clock(round_)[list(parts.devices)]
-        wishes, table = gather(parts, row, ends(parts.saver.seconds))
-        diverged = plan.file.training.nonfinite == "stop" and not table["finite"].all()
+            halves[half](parts, values, round_, due)
+        values["simulated_seconds"] = parts.clock(round_)[list(parts.devices)]
+        wishes, series = gather(parts, values, ends(parts.saver.seconds))
+        diverged = plan.file.training.nonfinite == "stop" and not series["finite"].all()
         done, saved = round_ + 1, parts.saver.settle(wishes.saving)
         stop = wishes.stop is not None or diverged or not saved
         started = parts.timer()
         with watchdog.working("recording"):
-            parts.recorder.record(table, now=wishes.write or stop)
+            parts.recorder.record(series, now=wishes.write or stop)
         spent_recording = parts.timer() - started
-        watch(round_, table)
-        parts.snapshot.rows.append(np.array(row.array[:, :-FLAGS]))
+        watch(round_, series)
+        parts.snapshot.rounds.append(np.array(values.array[:, :-FLAGS]))
         if diverged:
             parts.saver.finish()
             return Outcome.DIVERGED
@@ -111,80 +111,80 @@ def run_rounds(
     return Outcome.COMPLETED if parts.saver.end(rounds, parts.snapshot.take) else Outcome.UNSAVED
 
 
-def train(parts: Parts, row: RoundValues, round_: int, due: bool) -> None:
-    """Collective. Take the local steps of a round on those own devices that begin a training."""
-    own = [number for number, trained in zip(parts.devices, row.trained, strict=True) if trained]
+def train(parts: Parts, values: RoundValues, round_: int, due: bool) -> None:
+    """Collective. Take a round's local steps on the devices of this rank that begin a training."""
+    own = [number for number, trained in zip(parts.devices, values.trained, strict=True) if trained]
     with watchdog.working("training"):
         parts.gossip.begin(own)
         if parts.batch is not None and own:
-            with row.clock("train"):
+            with values.clock("train"):
                 losses = parts.batch.train(round_, own)
             for number, loss in losses.items():
-                row.set("train_loss", number, loss)
+                values.set("train_loss", number, loss)
         else:
             for number in own:
-                with row.clock("train", number):
-                    row.set("train_loss", number, parts.devices[number].train(round_))
-    evaluate(parts, row, "trained", due)
+                with values.clock("train", number):
+                    values.set("train_loss", number, parts.devices[number].train(round_))
+    evaluate(parts, values, "trained", due)
 
 
-def exchange(parts: Parts, row: RoundValues, round_: int, due: bool) -> None:
-    """Collective. Let vectors travel, and mix them."""
+def exchange(parts: Parts, values: RoundValues, round_: int, due: bool) -> None:
+    """Collective. Exchange messages, and mix vectors."""
     gossip = parts.gossip
-    with row.clock("mix"):
-        gossip.give(round_, row.trained.tolist())
-    with row.clock("weights"):
+    with values.clock("mix"):
+        gossip.give(round_, values.trained.tolist())
+    with values.clock("weights"):
         gossip.decide(round_)
-    with row.clock("wait"):
+    with values.clock("wait"):
         gossip.arrive(round_)
-    with row.clock("exchange"):
+    with values.clock("exchange"):
         gossip.share()
-    with row.clock("mix"):
-        for number, told in gossip.mix(round_, measure=due).items():
-            for key, value in told.items():
-                row.set(key, number, value)
-    evaluate(parts, row, "mixed", due)
+    with values.clock("mix"):
+        for number, extras in gossip.mix(round_, measure=due).items():
+            for key, value in extras.items():
+                values.set(key, number, value)
+    evaluate(parts, values, "mixed", due)
     if due:
-        # It is no phase of one device: mixing has measured it, but between nodes.
-        with row.clock("mix"):
-            row["consensus_distance"] = gossip.distances()
+        # The distance is of all devices: mixing has measured its parts, which are combined here.
+        with values.clock("mix"):
+            values["consensus_distance"] = gossip.distances()
 
 
-def scores(parts: Parts, row: RoundValues, samples: Samples) -> Iterator[tuple[int, Score]]:
+def scores(parts: Parts, values: RoundValues, samples: Samples) -> Iterator[tuple[int, Score]]:
     """The score of each device of this rank on a test set."""
-    wanted = samples, parts.classes, parts.plan.file.evaluation
+    arguments = samples, parts.classes, parts.plan.file.evaluation
     if parts.batch is not None:
-        with row.clock("evaluate"):
-            found = parts.batch.evaluate(*wanted)
-        yield from found.items()
+        with values.clock("evaluate"):
+            by_device = parts.batch.evaluate(*arguments)
+        yield from by_device.items()
         return
     for number, device in parts.devices.items():
-        with row.clock("evaluate", number):
-            score = device.evaluate(*wanted)
+        with values.clock("evaluate", number):
+            score = device.evaluate(*arguments)
         yield number, score
 
 
-def evaluate(parts: Parts, row: RoundValues, moment: str, due: bool) -> None:
-    """Collective. Score this rank's devices on the test sets, where the run file wants it."""
+def evaluate(parts: Parts, values: RoundValues, moment: str, due: bool) -> None:
+    """Collective. Score this rank's devices on the test sets, if the run file asks for it now."""
     evaluation = parts.plan.file.evaluation
     if due and evaluation.moment in (moment, "both"):
         with watchdog.working("evaluation"):
-            test(parts, row, moment)
+            test(parts, values, moment)
 
 
-def test(parts: Parts, row: RoundValues, moment: str) -> None:
+def test(parts: Parts, values: RoundValues, moment: str) -> None:
     """Score this rank's devices on the test sets."""
     for kind, samples in parts.tests.items():
-        for number, score in scores(parts, row, samples):
-            row.set(f"{kind}_loss_{moment}", number, score.loss)
-            row.set(f"{kind}_accuracy_{moment}", number, score.accuracy)
+        for number, score in scores(parts, values, samples):
+            values.set(f"{kind}_loss_{moment}", number, score.loss)
+            values.set(f"{kind}_accuracy_{moment}", number, score.accuracy)
             if kind == "iid":
-                row.set(f"iid_class_accuracy_{moment}", number, score.by_class)
+                values.set(f"iid_class_accuracy_{moment}", number, score.by_class)
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What ranks want of all: to stop, to write rows, to save the state; and how far saving is."""
+    """Wishes of any rank: to stop, to write rounds, to save the state; and how far saving is."""
 
     stop: Outcome | None
     write: bool
@@ -192,14 +192,14 @@ class Wishes:
     saving: Array
 
 
-def gather(parts: Parts, row: RoundValues, stop: Outcome | None) -> tuple[Wishes, Series]:
-    """Collective. What any rank wants, and the series of all devices."""
-    row["bytes_sent"] = list(parts.gossip.exchange.bytes_sent.values())
-    row["bytes_received"] = list(parts.gossip.exchange.bytes_received.values())
-    row["finite"] = np.isfinite(row["train_loss"]) | ~row.trained
+def gather(parts: Parts, values: RoundValues, stop: Outcome | None) -> tuple[Wishes, Series]:
+    """Collective. The wishes of any rank, and the series of all devices."""
+    values["bytes_sent"] = list(parts.gossip.exchange.bytes_sent.values())
+    values["bytes_received"] = list(parts.gossip.exchange.bytes_received.values())
+    values["finite"] = np.isfinite(values["train_loss"]) | ~values.trained
     code = 0 if stop is None else stop.code
-    row.flags[:] = code, parts.recorder.overdue, parts.saver.overdue, parts.saver.state
-    everyone = parts.board.gather(row.array)
+    values.flags[:] = code, parts.recorder.overdue, parts.saver.overdue, parts.saver.state
+    everyone = parts.board.gather(values.array)
     stops, writes, saves, saving = everyone[:, -FLAGS:].T
     wishes = Wishes(joint(stops), bool(writes.any()), bool(saves.any()), saving)
     return wishes, Series(everyone, parts.classes)

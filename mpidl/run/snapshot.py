@@ -1,4 +1,4 @@
-"""The state of a rank's devices between two rounds: taken as a copy, given back, recognized."""
+"""Snapshot of a rank's devices between two rounds: it is taken, checked, and restored."""
 
 import zlib
 from collections.abc import Iterable, Mapping
@@ -23,16 +23,16 @@ THINGS = {"graph": "graph", "iid": "IID test set", "ood": "OOD test set"}
 
 
 class Snapshot:
-    """All that a round leaves to the next one on this rank, and the rows of all rounds so far.
+    """The state that a round leaves to the next one on this rank, and the values of past rounds.
 
     Args:
-        devices: The devices hosted here, by number, ascending.
-        batch: The same, side by side; None where they go one after another.
-        gossip: What they do between two trainings.
-        shards: The inputs and labels of each.
+        devices: The devices of this rank, by number, in ascending order.
+        batch: The same devices, trained at once; None if they are trained one after another.
+        gossip: Their exchange and mixing.
+        shards: The inputs and labels of each device.
 
     Attributes:
-        rows: For each round so far the rows of these devices, ``(D, S)``.
+        rounds: For each past round the values of these devices, ``(D, S)``.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Snapshot:
         self._devices, self._batch, self._gossip = devices, batch, gossip
         self._shards = shards
         self._known: dict[int, Array] = {}
-        self.rows: list[Array] = []
+        self.rounds: list[Array] = []
 
     def _memory(self) -> dict[int, dict[str, Tensor]]:
         memories = {}
@@ -56,12 +56,12 @@ class Snapshot:
         return memories
 
     def take(self) -> dict[int, dict[str, Array]]:
-        """A copy of all of it: by device, then by name."""
-        rows = np.stack(self.rows, axis=1)
-        # What the next rounds change in place; all else is told as a copy.
+        """A copy of the state: by device, then by name."""
+        rounds = np.stack(self.rounds, axis=1)
+        # The next rounds change these in place; all others are copies already.
         live = {"vector", *self._gossip.memory()}
         state = {}
-        for own, (number, memory) in zip(rows, self._memory().items(), strict=True):
+        for own, (number, memory) in zip(rounds, self._memory().items(), strict=True):
             copies = {
                 name: tensor.detach().to("cpu", copy=name in live).numpy()
                 for name, tensor in memory.items()
@@ -70,11 +70,11 @@ class Snapshot:
         return state
 
     def check(self, found: LoadedCheckpoint, columns: int) -> None:
-        """See whether a checkpoint fits.
+        """Check that a checkpoint fits this run.
 
         Args:
             found: The checkpoint.
-            columns: S, the numbers of a device in a round that are kept.
+            columns: S, the values that are kept of a device in a round.
 
         Raises:
             Fault: If it was taken from other data, or from another model or optimizer.
@@ -83,20 +83,20 @@ class Snapshot:
             state = found.state[number]
             if not np.array_equal(state["shard"], self._shard(number)):
                 raise Fault(
-                    f"{found.path}: was made with other data on device {number}; give the files "
-                    "that it was made with."
+                    f"{found.path}: its run had other data on device {number}; give the files of "
+                    "that run."
                 )
             shapes = {name: tuple(tensor.shape) for name, tensor in memory.items()}
             shapes["rows"] = found.head.round, columns
-            told = {name: state[name].shape for name in state if name != "shard"}
-            if shapes != told:
+            stored = {name: state[name].shape for name in state if name != "shard"}
+            if shapes != stored:
                 raise Fault(
                     f"{found.path}: holds the state of another model or optimizer; give the run "
-                    "file and the version of mpidl that it was made with."
+                    "file and the version of mpidl of its run."
                 )
 
-    def give_back(self, found: LoadedCheckpoint) -> None:
-        """Collective. Continue with what was taken, and what :meth:`check` found fit."""
+    def restore(self, found: LoadedCheckpoint) -> None:
+        """Collective. Restore the state of a checkpoint that :meth:`check` accepted."""
         memories = {
             number: {name: torch.from_numpy(array) for name, array in state.items()}
             for number, state in found.state.items()
@@ -108,17 +108,17 @@ class Snapshot:
                 self._batch.remember(number, memories[number])
         names = self._gossip.memory()
         self._gossip.remember({k: {n: m[k] for n, m in memories.items()} for k in names})
-        rows = [state["rows"] for state in found.state.values()]
-        self.rows = list(np.stack(rows, axis=1))
+        rounds = [state["rows"] for state in found.state.values()]
+        self.rounds = list(np.stack(rounds, axis=1))
 
     def _shard(self, number: int) -> Array:
         if number not in self._known:
-            self._known[number] = np.array(_sum(self._shards[number]), np.uint32)
+            self._known[number] = np.array(_checksum(self._shards[number]), np.uint32)
         return self._known[number]
 
 
 def origin(plan: Plan, tests: Mapping[str, tuple[Array, Array]]) -> dict[str, int]:
-    """Checksums of what decides a result and is not in the run file: the graph, the test sets.
+    """Checksums of the inputs that are not in the run file: the graph and the test sets.
 
     Of a topology that changes what tells it from others: a run may go on for more rounds, and then
     has more links. Not where delays are drawn for all of these.
@@ -129,31 +129,34 @@ def origin(plan: Plan, tests: Mapping[str, tuple[Array, Array]]) -> dict[str, in
         graph: Iterable[Array] = [np.column_stack(links)]
     else:
         graph = moving.distinct()
-    return {"graph": _sum(graph), **{name: _sum(arrays) for name, arrays in tests.items()}}
+    return {
+        "graph": _checksum(graph),
+        **{name: _checksum(arrays) for name, arrays in tests.items()},
+    }
 
 
 def _late(plan: Plan) -> bool:
-    """Whether delays are drawn for links that are more in more rounds."""
+    """Whether delays are drawn for links whose number grows with the rounds."""
     return plan.changing and network.longest(plan.file.network) > 0
 
 
-def _sum(arrays: Iterable[Array]) -> int:
-    found = 0
+def _checksum(arrays: Iterable[Array]) -> int:
+    checksum = 0
     for array in arrays:
-        found = zlib.crc32(np.ascontiguousarray(array).data, found)
-    return found
+        checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
+    return checksum
 
 
 def recognize(found: LoadedCheckpoint, plan: Plan, known: Mapping[str, int]) -> None:
-    """See whether a checkpoint was made with the same graph and data.
+    """Check that a checkpoint's run had the same graph and data.
 
     Args:
         found: The checkpoint.
-        plan: This run.
+        plan: The plan of this run.
         known: Its :func:`origin`.
 
     Raises:
-        Fault: With a sentence for each thing that is another one.
+        Fault: With a sentence for each input that differs.
     """
     story = found.head.story
     drew = f"mpidl {story.mpidl}" + f" at {story.commit[:12]}" * bool(story.commit)

@@ -107,7 +107,7 @@ def test_a_completed_run_without_its_last_state_cannot_go_on_and_says_so(
     with pytest.raises(Fault) as fault:
         start("done", resume="", rounds=3)
     (sentence,) = fault.value.sentences
-    assert sentence.startswith(f"{path} holds the completed run of 2 rounds, and no checkpoint")
+    assert sentence.startswith(f"{path} holds the completed run of 2 rounds, without a checkpoint")
     assert "training.rounds = 3: checkpoint.final = true keeps one" in sentence
     assert capsys.readouterr().out == ""
     comm.Barrier()
@@ -333,7 +333,7 @@ def test_without_a_checkpoint_the_run_begins_and_says_so(comm, shared_path, star
     out = capfd.readouterr().out
     if comm.rank == 0:
         folder = shared_path / "none/run.checkpoints"
-        assert f"no whole checkpoint in {folder}; the run begins\n" in out
+        assert f"no complete checkpoint in {folder}; the run begins\n" in out
     assert start("none", resume="") == 0
     if comm.rank == 0:
         assert "nothing is left to do" in capfd.readouterr().out
@@ -404,7 +404,7 @@ def test_other_data_are_refused(comm, shared_path, start, stop, monkeypatch):
         return {n: (inputs + 1, labels, mask) for n, (inputs, labels, mask) in own.items()}, *rest
 
     monkeypatch.setattr(data, "cut", other)
-    with pytest.raises(Fault, match="was made with other data on device 0"):
+    with pytest.raises(Fault, match="its run had other data on device 0"):
         start("data", resume="")
 
 
@@ -416,7 +416,7 @@ def test_rows_of_other_series_are_refused(start, stop, monkeypatch):
     assert start("rows") == 75
     width = build.width
     monkeypatch.setattr(build, "width", lambda classes: width(classes) + 1)
-    with pytest.raises(Fault, match="the version of mpidl that it was made with"):
+    with pytest.raises(Fault, match="the version of mpidl of its run"):
         start("rows", resume="")
 
 
@@ -428,7 +428,7 @@ def test_a_folder_without_checkpoints_is_refused(comm, shared_path, start):
     for where in ("nowhere", "empty", "file"):
         with pytest.raises(Fault) as fault:
             start("out", resume=str(shared_path / where))
-        wanted = "holds no whole checkpoint" if where == "empty" else "must be a folder"
+        wanted = "must hold a complete checkpoint" if where == "empty" else "must be a folder"
         assert wanted in str(fault.value)
 
 

@@ -118,7 +118,7 @@ def unflattened(shape, /):
 
 
 MINE = {
-    "few": (lambda shape, /: linear(9), "answers with 9 numbers: must be 10, as the data have 10"),
+    "few": (lambda shape, /: linear(9), "gives 9 outputs: must be 10, as the data have 10"),
     "wrong": (lambda shape, /: linear(10)[1], r"cannot be given samples of 1x8x8: mat1 and mat2"),
     "double": (lambda shape, /: linear(10).double(), "has numbers of torch.float64: must be torch"),
     "empty": (lambda shape, /: linear(10)[:1], "has no parameters that training could change"),
@@ -186,7 +186,7 @@ def test_what_is_refused_changes_nothing(comm, planned, shared_path, monkeypatch
             file.attrs["mine"] = 1
     monkeypatch.setitem(MODELS, "mine", lambda shape, /: linear(9))
     comm.Barrier()
-    with pytest.raises(Fault, match="answers with 9"):
+    with pytest.raises(Fault, match="gives 9 outputs"):
         command.run(comm, planned("model.name=mine"), shared_path / "run.h5", True, None)
     comm.Barrier()
     assert [path.name for path in shared_path.iterdir()] == ["run.h5"]

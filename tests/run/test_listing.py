@@ -68,4 +68,4 @@ def test_choices_are_those_that_may_be_named():
 def test_another_section_is_refused():
     with pytest.raises(Fault, match=r"^--list trainig: .*did you mean 'training'"):
         listing.text("trainig", False)
-    assert "--list SECTION tells all settings of one: topology, " in listing.text("", False)
+    assert "--list SECTION lists all settings of a section: topology, " in listing.text("", False)
