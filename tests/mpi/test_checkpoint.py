@@ -352,7 +352,7 @@ def test_a_run_that_begins_moves_older_checkpoints_aside(comm, shared_path, star
 
 
 FAULTS = [
-    (["training.lr=0.5"], "training.lr = 0.5: the run in {path} has 0.1; give the run file that"),
+    (["training.lr=0.5"], "training.lr = 0.5: the run in {path} has 0.1; give the run file of"),
     (["strategy.name=random"], "strategy.name = 'random': the run in {path} has 'degree'; give"),
     (["topology.devices={more}"], "{path} is a checkpoint of another number of devices than"),
     (["training.rounds=2"], "training.rounds = 2: {path} has 4 rounds already."),
