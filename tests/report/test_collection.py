@@ -303,7 +303,7 @@ def test_a_run_file_that_lacks_a_setting_is_refused(
         text = file.attrs["run_file"]
         assert setting in text
         file.attrs["run_file"] = text.replace(setting, value)
-    with pytest.raises(Fault, match="makes sense"):
+    with pytest.raises(Fault, match="its run file has no valid"):
         shelf.read([path])
 
 
