@@ -61,11 +61,6 @@ def test_rows_that_last_are_known_from_round_to_round(comm, planned, monkeypatch
     assert [pushed.lasts([device]) for device in devices] == [d not in heard for d in devices]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="which centrality a strategy weighs by is to be declared where it is registered, "
-    "by the decorator `strategy` of the house; today it follows from the names in the box",
-)
 def test_a_results_file_has_the_centrality_of_a_strategy_of_ones_own(planned, monkeypatch):
     monkeypatch.setitem(STRATEGIES, "mine", STRATEGIES["closeness"])
     made = planned("strategy.name=mine", "topology.name=star", "topology.devices=5")
