@@ -10,7 +10,7 @@ import pytest
 import mpidl
 from mpidl.config import version
 from mpidl.ensemble.__main__ import parser as ensemble
-from mpidl.run.command import parser, told
+from mpidl.run.command import parser, text_only
 
 ROOT = Path(mpidl.__file__).resolve().parents[1]
 
@@ -74,7 +74,7 @@ def test_a_checkout_has_the_commit_that_git_tells(tmp_path, monkeypatch):
 
 
 def test_commands_tell_it(capsys):
-    assert told(parser().parse_args(["--version"])) == f"{version.line()}\n"
+    assert text_only(parser().parse_args(["--version"])) == f"{version.line()}\n"
     with pytest.raises(SystemExit) as end:
         ensemble().parse_args(["--version"])
     assert end.value.code == 0
