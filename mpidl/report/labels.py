@@ -1,10 +1,13 @@
 """Labels of settings where runs are told apart by them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mpidl.components.algorithms import ALGORITHMS
+from mpidl.components.strategies import STRATEGIES
 from mpidl.config import runfile
+from mpidl.config.registry import Drawn
 from mpidl.config.toml import NAMERS
 
 if TYPE_CHECKING:
@@ -113,6 +116,36 @@ def told(key: str, value: Any) -> str:
     if isinstance(value, float) and value.is_integer() and ROUND <= value < 1e15:
         value = int(value)
     return f"{value}" if names or setting == "seed" else f"{called(key)} {value}"
+
+
+def base(strategy: str) -> str:
+    """The first name in a label: ``"degree"`` of ``"degree, temperature 0.05"``."""
+    return strategy.partition(",")[0].partition(JOINT)[0].strip()
+
+
+def drawn(name: str) -> Drawn:
+    """What an algorithm or a strategy declares of its look in figures."""
+    return (ALGORITHMS if name in ALGORITHMS else STRATEGIES).properties(name)
+
+
+def ordered(strategies: Iterable[str]) -> list[str]:
+    """Labels in the order in which figures and tables show them, each once."""
+
+    def key(label: str) -> tuple[list[tuple[int, str]], list[float], str]:
+        called = label.partition(",")[0].split(JOINT)
+        return [(drawn(one).order, one) for one in called], _numbers(label), label
+
+    return sorted(set(strategies), key=key)
+
+
+def _numbers(label: str) -> list[float]:
+    found = []
+    for word in label.replace(",", " ").split():
+        try:
+            found.append(float(word))
+        except ValueError:
+            continue
+    return found
 
 
 def device(run: "xr.Dataset", number: int) -> str:

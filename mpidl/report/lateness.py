@@ -66,7 +66,7 @@ def answers(collection: "Collection") -> list[str]:
     if not found:
         return []
     parts = []
-    for strategy in sorted(found):
+    for strategy in labels.ordered(found):
         last = np.array(found[strategy])
         there = last[np.isfinite(last)]
         when = f", in the median after round {np.median(there):g}" if len(there) else ""

@@ -5,7 +5,7 @@ hatches. Each colour has a contrast of 3 to 1 with white and with the page's dar
 """
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,10 +13,7 @@ import matplotlib
 from matplotlib.colors import Colormap, to_hex, to_rgb
 from matplotlib.typing import ColorType, LineStyleType
 
-from mpidl.components.algorithms import ALGORITHMS
-from mpidl.components.strategies import STRATEGIES
-from mpidl.config.registry import Drawn
-from mpidl.report.labels import JOINT
+from mpidl.report.labels import JOINT, base, drawn, ordered
 
 FILE = Path(__file__).with_name("mpidl.mplstyle")
 """For ``matplotlib.style.use`` too."""
@@ -41,17 +38,17 @@ HALF = 3.4
 FULL = 7.0
 """Width of a page, in inches."""
 
-KINDS = {"iid": "#64748b", "ood": "#c4277b"}
+KINDS = {"iid": "#64748b", "ood": "#d02f63"}
 """In-distribution and out-of-distribution."""
 
 PHASES = {
-    "train": "#3b7dba",
-    "weights": "#c46a8f",
-    "wait": "#8e9298",
-    "exchange": "#d17d29",
-    "mix": "#a99026",
-    "evaluate": "#4d9a6a",
-    "record": "#8e6bb0",
+    "train": "#3e71cd",
+    "weights": "#b177be",
+    "wait": "#909091",
+    "exchange": "#d37708",
+    "mix": "#9c915f",
+    "evaluate": "#46856b",
+    "record": "#9166a2",
 }
 """Of a round, in order."""
 
@@ -116,16 +113,6 @@ def _legible(color: ColorType) -> str:
     return to_hex(mixed)
 
 
-def base(strategy: str) -> str:
-    """The first name in a label: ``"degree"`` of ``"degree, temperature 0.05"``."""
-    return strategy.partition(",")[0].partition(JOINT)[0].strip()
-
-
-def drawn(name: str) -> Drawn:
-    """What an algorithm or a strategy declares of its look in figures."""
-    return (ALGORITHMS if name in ALGORITHMS else STRATEGIES).properties(name)
-
-
 def color(strategy: str) -> str:
     """The colour of a strategy, by the name in its label."""
     name = base(strategy)
@@ -149,16 +136,6 @@ def marker(strategy: str, among: Sequence[str] = ()) -> str:
     return MARKERS[(MARKERS.index(own) + place) % len(MARKERS)] if own in MARKERS else own
 
 
-def ordered(strategies: Iterable[str]) -> list[str]:
-    """Labels in the order in which figures show them, each once."""
-
-    def key(label: str) -> tuple[list[tuple[int, str]], list[float], str]:
-        called = label.partition(",")[0].split(JOINT)
-        return [(drawn(one).order, one) for one in called], _numbers(label), label
-
-    return sorted(set(strategies), key=key)
-
-
 def variant(strategy: str, among: Sequence[str], count: int) -> int:
     """Which of so many looks a strategy has: the first for a plain name, others for variants.
 
@@ -179,13 +156,3 @@ def variant(strategy: str, among: Sequence[str], count: int) -> int:
         # Where all are variants, the first may have the plain look.
         return (variants.index(strategy) + (name in among)) % count
     return 1 + zlib.crc32(strategy.encode()) % (count - 1)
-
-
-def _numbers(label: str) -> list[float]:
-    found = []
-    for word in label.replace(",", " ").split():
-        try:
-            found.append(float(word))
-        except ValueError:
-            continue
-    return found

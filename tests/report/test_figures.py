@@ -22,7 +22,7 @@ from mpidl import plan
 from mpidl.components.algorithms import ALGORITHMS
 from mpidl.components.strategies import STRATEGIES
 from mpidl.config.faults import Fault
-from mpidl.report import collection, figures, measures, shelf, style, summary
+from mpidl.report import collection, figures, labels, measures, shelf, style, summary
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import drawing, mixing, sides, spreading
 from mpidl.storage import reader
@@ -423,7 +423,7 @@ def test_all_algorithms_have_colours_and_markers_of_their_own() -> None:
 
 def test_variants_of_a_strategy_share_its_colour_and_differ_in_line_and_marker() -> None:
     told = ["degree, temperature 0.1", "degree, temperature 0.05", "degree, temperature 1", "none"]
-    variants = [one for one in style.ordered(told) if one != "none"]
+    variants = [one for one in labels.ordered(told) if one != "none"]
     assert variants == [f"degree, temperature {one}" for one in ("0.05", "0.1", "1")]
     assert {style.color(one) for one in variants} == {style.color("degree")}
     assert len({str(style.line(one, told)) for one in variants}) == 3

@@ -50,8 +50,8 @@ def test_of_several_runs_it_is_told_by_strategy(chain):
     ]
     (told,) = lateness.answers(shelf.read(paths))
     assert told == (
-        "The last device reached OOD accuracy 0.5 by degree in 2 of 2 runs, in the median after "
-        "round 5; by unweighted in 0 of 2 runs. Which device is last, and why, the report of a "
+        "The last device reached OOD accuracy 0.5 by unweighted in 0 of 2 runs; by degree in 2 of "
+        "2 runs, in the median after round 5. Which device is last, and why, the report of a "
         "single run says."
     )
     assert lateness.answers(shelf.read(paths[:1])) == [summary.read(paths[0]).late]

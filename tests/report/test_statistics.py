@@ -189,7 +189,7 @@ def test_repeated_runs_count_once_and_unfinished_ones_not(write, tmp_path):
     other = ["strategy.name='random'"]
     write(tmp_path / "c.h5", np.full((3, 4), 0.9), settings=other, done=1, completed=False)
     found = shelf.read(files(tmp_path))
-    degree, random = statistics.groups(found).to_dict("records")
+    random, degree = statistics.groups(found).to_dict("records")
     assert (degree["runs"], degree["seeds"], degree["ood_level"]) == (2, 1, pytest.approx(0.3))
     assert (random["runs"], random["seeds"], random["unfinished"]) == (0, 0, 1)
     assert math.isnan(random["ood_level"])

@@ -13,7 +13,7 @@ IDLE = -1.0
 """Mixings where no training is under way."""
 
 
-@ALGORITHMS.add(color="#bf3131", marker="<", order=80)
+@ALGORITHMS.add(color="#c93f5b", marker="<", order=80)
 def asynchronous(slowest: Annotated[int, Field(ge=1, le=1000)] = 4) -> Algorithm:
     """AD-PSGD: ``x <- W x`` in every round, and ``x <- x - s(x_then)`` where a training ends.
 

@@ -36,7 +36,7 @@ class Compressor(Protocol):
         """Add what a message ``(M,)`` says to a vector ``(P,)``."""
 
 
-@ALGORITHMS.add(color="#7c3aed", marker="P", order=60)
+@ALGORITHMS.add(color="#7c38fa", marker="P", order=60)
 def choco(compressor: Name = "top_k", share: Share = 0.1, gamma: Share = 0.3) -> Algorithm:
     """CHOCO-SGD: ``y = x - s(x)``, ``x <- y + gamma sum_j W[i, j] (h_j - h_i)``, compressed.
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from mpidl.components.algorithms.base import ALGORITHMS, Algorithm, Lengths, State
 
 
-@ALGORITHMS.add(color="#305ddb", marker="^", order=30)
+@ALGORITHMS.add(color="#3762cb", marker="^", order=30)
 def exact_diffusion(
     lazy: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.5,
 ) -> Algorithm:
@@ -44,7 +44,7 @@ def exact_diffusion(
     )
 
 
-@ALGORITHMS.add(color="#c12365", marker="v", order=40)
+@ALGORITHMS.add(color="#db268f", marker="v", order=40)
 def gradient_tracking() -> Algorithm:
     """Each device follows an estimate y of the mean step of all, which travels beside its model.
 

@@ -10,7 +10,7 @@ from mpidl.components.algorithms.base import ALGORITHMS, Algorithm, Lengths, Sta
 Order = Literal["adapt_then_combine", "combine_then_adapt", "consensus"]
 
 
-@ALGORITHMS.add(color="#6b7280", marker="o", order=10)
+@ALGORITHMS.add(color="#667082", marker="o", order=10)
 def dsgd(order: Order = "adapt_then_combine") -> Algorithm:
     """Local steps and mixing in turn: ``x <- W (x - s(x))``, s being what training subtracts.
 
@@ -40,7 +40,7 @@ def _subtract(state: State) -> None:
 _consensus = Algorithm(give=_part, take=_subtract, starts=True)
 
 
-@ALGORITHMS.add(color="#b45309", marker="s", order=20)
+@ALGORITHMS.add(color="#af4e04", marker="s", order=20)
 def quasi_global_momentum(
     beta: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.9,
     mu: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.9,

@@ -5,7 +5,7 @@ from typing import Literal
 from mpidl.components.algorithms.base import ALGORITHMS, Algorithm, State
 
 
-@ALGORITHMS.add(color="#0f766e", marker="D", order=50)
+@ALGORITHMS.add(color="#23794e", marker="D", order=50)
 def push_sum(steps: Literal["alike", "by_mass"] = "alike") -> Algorithm:
     """Senders share out vector and mass; a model is the vector over the mass.
 

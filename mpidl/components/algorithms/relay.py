@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from mpidl.components.algorithms.base import ALGORITHMS, Algorithm, Lengths, Letters, State
 
 
-@ALGORITHMS.add(color="#64a20d", marker="h", order=70)
+@ALGORITHMS.add(color="#64a100", marker="h", order=70)
 def relay_sum() -> Algorithm:
     """RelaySum: what a neighbor says is relayed to the others, so each model counts once.
 

@@ -26,7 +26,7 @@ Liars = Annotated[int, Field(ge=0, le=10**6)]
 
 
 @STRATEGIES.add(
-    color="#5f8a3a",
+    color="#6b880e",
     marker="*",
     order=150,
     least=Least(times=2, more=1, otherwise="it takes the median, which of two is their mean"),
@@ -41,7 +41,7 @@ def trimmed_mean(view: Neighborhood, inbox: Inbox, /, liars: Liars = 1) -> "Tens
 
 
 @STRATEGIES.add(
-    color="#436f61",
+    color="#4e7231",
     marker="+",
     order=160,
     least=Least(times=0, more=3, otherwise="the median of two is their mean"),
@@ -55,7 +55,7 @@ def median(view: Neighborhood, inbox: Inbox, /) -> "Tensor":
 
 
 @STRATEGIES.add(
-    color="#b8476b",
+    color="#c34060",
     marker="H",
     order=170,
     least=Least(
@@ -85,7 +85,7 @@ def krum(
     return weights
 
 
-@STRATEGIES.add(color="#5261af", marker="8", order=180)
+@STRATEGIES.add(color="#4a5ecf", marker="8", order=180)
 def clipped_gossip(
     view: Neighborhood,
     inbox: Inbox,

@@ -22,7 +22,7 @@ NONZERO = 1e-8
 """Norms count as at least this, as in torch's ``cosine_similarity``."""
 
 
-@STRATEGIES.add(color="#2f9aa0", marker="d", order=130, centrality="degree")
+@STRATEGIES.add(color="#2f9c8e", marker="d", order=130, centrality="degree")
 def degree_similarity(
     view: Neighborhood,
     inbox: Inbox,
@@ -42,7 +42,7 @@ def degree_similarity(
     return _turned(view, inbox, "degree", temperature, normalize)
 
 
-@STRATEGIES.add(color="#c77b5a", marker="p", order=140, centrality="betweenness")
+@STRATEGIES.add(color="#c17a60", marker="p", order=140, centrality="betweenness")
 def betweenness_similarity(
     view: Neighborhood,
     inbox: Inbox,

@@ -20,7 +20,7 @@ TURNS = 100_000
 _known: WeakKeyDictionary[nx.DiGraph, Any] = WeakKeyDictionary()
 
 
-@STRATEGIES.add(color="#4d8f3a", marker="X", order=60)
+@STRATEGIES.add(color="#53a159", marker="X", order=60)
 def sinkhorn(view: Neighborhood, /) -> Array:
     """Weights by which all devices count alike in the long run: W is doubly stochastic.
 

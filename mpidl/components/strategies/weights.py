@@ -26,13 +26,13 @@ Temperature = Annotated[float, Field(allow_inf_nan=False)]
 Normalize = Literal["softmax", "plain"]
 
 
-@STRATEGIES.add(color="#7d7d7d", marker="o", order=10, equal=True)
+@STRATEGIES.add(color="#717080", marker="o", order=10, equal=True)
 def unweighted(view: Neighborhood, /) -> Array:
     """The same weight for every member."""
     return _share(np.ones(len(view.members)))
 
 
-@STRATEGIES.add(color="#009e73", marker="s", order=20, needs=("samples",))
+@STRATEGIES.add(color="#009dbd", marker="s", order=20, needs=("samples",))
 def weighted(view: Neighborhood, /) -> Array:
     """By the number of training samples.
 
@@ -44,13 +44,13 @@ def weighted(view: Neighborhood, /) -> Array:
     return _share(np.array([view.samples[j] for j in view.members], dtype=np.float64))
 
 
-@STRATEGIES.add(color="#8a63c9", marker="D", order=40, complete=True)
+@STRATEGIES.add(color="#8862d1", marker="D", order=40, complete=True)
 def federated(view: Neighborhood, /) -> Array:
     """The same weight for all devices of the complete graph, whatever the topology."""
     return _share(np.ones(len(view.members)))
 
 
-@STRATEGIES.add(color="#919191", marker="x", order=80)
+@STRATEGIES.add(color="#90918f", marker="x", order=80)
 def none(view: Neighborhood, /) -> Array:
     """Every device keeps its own model: no mixing at all."""
     weights = np.zeros(len(view.members))
@@ -58,7 +58,7 @@ def none(view: Neighborhood, /) -> Array:
     return weights
 
 
-@STRATEGIES.add(color="#496893", marker="2", order=70, needs=("link weights",))
+@STRATEGIES.add(color="#4d6995", marker="2", order=70, needs=("link weights",))
 def given(view: Neighborhood, /) -> Array:
     """The weights with which the topology comes (``base_k``, ``matcha``), self the rest.
 
@@ -69,7 +69,7 @@ def given(view: Neighborhood, /) -> Array:
     return np.array([1.0 - others.sum(), *others])
 
 
-@STRATEGIES.add(color="#8c6239", marker="P", order=50)
+@STRATEGIES.add(color="#96838b", marker="P", order=50)
 def metropolis_hastings(view: Neighborhood, /) -> Array:
     """Each in-neighbor ``1 / (1 + max(degree_i, degree_j))``, self the rest.
 
@@ -83,7 +83,7 @@ def metropolis_hastings(view: Neighborhood, /) -> Array:
     return np.array([1.0 - others.sum(), *others])
 
 
-@STRATEGIES.add(color="#bd8800", marker="^", order=30, chance=True)
+@STRATEGIES.add(color="#c58300", marker="^", order=30, chance=True)
 def random(
     view: Neighborhood,
     /,
@@ -104,7 +104,7 @@ def random(
     return normalized(values[view.members], temperature, normalize)
 
 
-@STRATEGIES.add(color="#0072b2", marker="v", order=90, centrality="degree")
+@STRATEGIES.add(color="#0870a7", marker="v", order=90, centrality="degree")
 def degree(
     view: Neighborhood, /, temperature: Temperature = 0.1, normalize: Normalize = "softmax"
 ) -> Array:
@@ -112,7 +112,7 @@ def degree(
     return _central(view, "degree", temperature, normalize)
 
 
-@STRATEGIES.add(color="#d55e00", marker="<", order=100, centrality="betweenness")
+@STRATEGIES.add(color="#c95403", marker="<", order=100, centrality="betweenness")
 def betweenness(
     view: Neighborhood, /, temperature: Temperature = 0.1, normalize: Normalize = "softmax"
 ) -> Array:
@@ -120,7 +120,7 @@ def betweenness(
     return _central(view, "betweenness", temperature, normalize)
 
 
-@STRATEGIES.add(color="#3f9ac9", marker=">", order=110, centrality="closeness")
+@STRATEGIES.add(color="#4199ca", marker=">", order=110, centrality="closeness")
 def closeness(
     view: Neighborhood, /, temperature: Temperature = 0.1, normalize: Normalize = "softmax"
 ) -> Array:
@@ -128,7 +128,7 @@ def closeness(
     return _central(view, "closeness", temperature, normalize)
 
 
-@STRATEGIES.add(color="#ab416c", marker="h", order=120, centrality="eigenvector")
+@STRATEGIES.add(color="#ad426d", marker="h", order=120, centrality="eigenvector")
 def eigenvector(
     view: Neighborhood, /, temperature: Temperature = 0.1, normalize: Normalize = "softmax"
 ) -> Array:

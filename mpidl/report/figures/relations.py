@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from mpidl.report import statistics, style
+from mpidl.report import labels, statistics, style
 from mpidl.report.collection import Collection
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import sides
@@ -37,7 +37,7 @@ def predictors(collection: Collection) -> Picture | None:
     if not found:
         return None
     few = [PREDICTORS[key] for key, count in counts.items() if 1 < count < ENOUGH]
-    names = style.ordered(runs["strategy"])
+    names = labels.ordered(runs["strategy"])
     columns = 2 if len(found) in (2, 4) else min(3, len(found))
     rows = -(-len(found) // columns)
     figure = blank(style.HALF if columns < 3 else style.FULL, 0.4 + 1.8 * rows)
@@ -101,7 +101,7 @@ def distances(collection: Collection) -> Picture | None:
     devices = devices[(devices["hops"] >= 0) & devices["ood_level"].notna()]
     if devices["hops"].nunique() < 2:
         return None
-    names = style.ordered(devices["strategy"])
+    names = labels.ordered(devices["strategy"])
     figure = blank(style.HALF, 2.4)
     axes = figure.add_subplot()
     for i, name in enumerate(names):

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from mpidl.report import statistics, style
+from mpidl.report import labels, statistics, style
 from mpidl.report.collection import Collection
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import sides
@@ -60,7 +60,7 @@ def _curves(collection: Collection, kind: str, over: str = "round") -> Picture |
     if curves.empty:
         return None
     cells, left_out = sides.shown(curves["cell"])
-    strategies = style.ordered(curves["strategy"])
+    strategies = labels.ordered(curves["strategy"])
     columns = min(len(cells), 4 if len(cells) > 6 else 3 if len(cells) != 4 else 2)
     rows = -(-len(cells) // columns)
     titles = [sides.wrapped(cell) if len(cells) > 1 else "" for cell in cells]
@@ -106,7 +106,7 @@ def levels(collection: Collection) -> Picture | None:
     if not found[measure].notna().any():
         return None
     cells, left_out = sides.shown(found["cell"])
-    strategies = style.ordered(found["strategy"])
+    strategies = labels.ordered(found["strategy"])
     figure, axes = sides.grouped(cells, strategies, 24)
     width = 0.8 / len(strategies)
     handles: dict[str, Any] = {}
@@ -193,7 +193,7 @@ def _dots(
 ) -> tuple[Figure, Axes, str]:
     """A dot for each run over its cell, and a bar at their center; what was left out."""
     cells, left_out = sides.shown(runs["cell"])
-    strategies = style.ordered(runs["strategy"])
+    strategies = labels.ordered(runs["strategy"])
     figure, axes = sides.grouped(cells, strategies, 16)
     width = 0.8 / len(strategies)
     groups = runs.groupby(["cell", "strategy"])[key]

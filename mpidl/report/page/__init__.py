@@ -12,7 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from mpidl.config.faults import Fault
-from mpidl.report import figures, lateness, statistics, style
+from mpidl.report import figures, labels, lateness, statistics, style
 from mpidl.report.collection import Collection
 from mpidl.report.labels import Compared
 from mpidl.report.page import facts, table
@@ -129,7 +129,7 @@ def text(
         refresh: Seconds after which the page shows itself again.
     """
     script = (HERE / "page.js").read_text(encoding="utf-8")
-    strategies = style.ordered(collection.runs["strategy"])
+    strategies = labels.ordered(collection.runs["strategy"])
     ranks = {name: rank for rank, name in enumerate(strategies)}
     beside = {} if comparison is None else {"paper": _table(comparison, "paper")}
     differing, same = facts.settings(collection)

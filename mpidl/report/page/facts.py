@@ -86,7 +86,7 @@ def abstract(collection: Collection) -> str:
     told = f"{which} of decentralized learning on {devices} devices: "
     parts = [f"data {_several(runs, 'data.name')}", f"model {_several(runs, 'model.name')}"]
     for singular, plural, usual in NAMES:
-        names = sorted({str(one.settings.get(f"{singular}.name", usual)) for one in runs})
+        names = labels.ordered(str(one.settings.get(f"{singular}.name", usual)) for one in runs)
         if names != [usual]:
             parts.append(f"{singular if len(names) == 1 else plural} {_listed(names)}")
     parts.append(_sources(runs))

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from mpidl.report import labels
 from mpidl.report.collection import Collection
 from mpidl.report.statistics.inference import CONFIDENCE, interval, regress, varies
 from mpidl.storage import schema
@@ -78,8 +79,10 @@ def groups(collection: Collection, confidence: float = CONFIDENCE) -> pd.DataFra
     of_devices = dict(list(devices.groupby(SEEDED[:2])))
     of_seeds = dict(list(runs.groupby(SEEDED[:2])))
     rows = []
-    for group, every in collection.runs.groupby(SEEDED[:2], sort=True):
-        cell, strategy = group
+    of_runs = dict(list(collection.runs.groupby(SEEDED[:2])))
+    order = labels.ordered(collection.runs["strategy"])
+    for group in sorted(of_runs, key=lambda one: (one[0], order.index(str(one[1])))):
+        every, (cell, strategy) = of_runs[group], group
         found = of_seeds.get(group, runs.iloc[:0])
         rows.append(
             {
@@ -149,7 +152,7 @@ def relations(
     if measure in devices:
         tables += [(devices, "hops"), (devices, "log_passage")]
     rows = []
-    for strategy in sorted(set(runs["strategy"])):
+    for strategy in labels.ordered(runs["strategy"]):
         for table, predictor in tables:
             of = table[table["strategy"] == strategy]
             if varies(of[predictor]):
