@@ -14,5 +14,5 @@ def inline(visitor: Any, node: nodes.math) -> None:
 
 def block(visitor: Any, node: nodes.math_block) -> None:
     """Write an equation of its own."""
-    visitor.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    visitor.body.append(f'<div class="equation">{tex2mathml(node.astext(), as_block=True)}</div>')
     raise nodes.SkipNode

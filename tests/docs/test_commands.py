@@ -33,7 +33,7 @@ STARTS = re.compile(
 )
 """Lines that look like commands."""
 
-PATIENCE = 300.0
+PATIENCE = 600.0
 """Seconds after which the commands of a page count as hanging, on however busy a machine."""
 
 QUICK = ("docs/command.md", "docs/house.md", "docs/run_file.md")
