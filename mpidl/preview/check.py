@@ -1,20 +1,15 @@
 """The check: what a run would do, printed without doing it."""
 
 import inspect
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from mpidl.components import graphs
-from mpidl.components.graphs import prediction
 from mpidl.components.strategies import STRATEGIES
-from mpidl.devices.data import Stock
 from mpidl.plan import Plan, network, sentences
-from mpidl.preview import facts, forecast
-from mpidl.ranks import world
-from mpidl.ranks.world import Comm
+from mpidl.preview import estimates, forecast
+from mpidl.preview.facts import Advice, Facts, Weighed
 
 NONE = 1e-12
 """A spectral gap that is none but for rounding."""
@@ -23,42 +18,32 @@ NAME = 24
 """Characters of a device's name in a table."""
 
 
-def check(comm: Comm, plan: Plan, stock: Stock, as_json: bool) -> int:
-    """Collective. Print on rank 0 what would run, with data that can run; exit code 0."""
-    node = world.node(comm)
-    together = node.size == comm.size
-    node.Free()
-    found = None
-    with world.agreed(comm):
-        if comm.rank == 0:
-            found = facts.of_run(plan, stock, comm.size, together)
-    if found is not None:
-        print(json.dumps(found, indent=2) if as_json else report(plan, stock, found))
-    return 0
-
-
-def report(plan: Plan, stock: Stock, found: dict[str, Any]) -> str:
+def report(plan: Plan, found: Facts) -> str:
     """The facts as a page of text."""
-    size = sentences.hosting(plan.devices, found["ranks"])
-    pictured = plan.devices <= facts.PICTURED
-    lines = [f"{found['name']}: {heading(plan, found, size)}", *changes(plan)]
+    size = sentences.hosting(plan.devices, found.ranks)
+    pictured = plan.devices <= estimates.PICTURED
+    lines = [f"{found.name}: {heading(plan, found, size)}", *changes(plan)]
     lines += ["", graphs.picture(plan.topology), ""] if pictured else []
     lines += _devices(plan, found) if pictured else _ranges(plan, found)
-    lines += [*found["notes"], *sentences.data(plan, stock.traits.content)]
-    lines += [*sentences.sharing(plan.devices, stock.placed), *sentences.emulated(plan)]
-    if "simulated_seconds" in found:
-        rounds, seconds = plan.file.training.rounds, found["simulated_seconds"]
+    lines += found.notes
+    if found.data is not None:
+        lines += sentences.data(plan, found.data)
+    lines += [*sentences.sharing(plan.devices, found.training_samples), *sentences.emulated(plan)]
+    if found.simulated_seconds is not None:
+        rounds, seconds = plan.file.training.rounds, found.simulated_seconds
         lines.append(f"{rounds} rounds take {_counted(seconds)} simulated seconds")
-    lines += forecast.narrow(found) if plan.devices <= prediction.CLOSE else [forecast.BEYOND]
-    lines += [*_mixing(plan, found), *found["cautions"], *_costs(plan, found), *found["advice"]]
-    return "\n".join([*lines, "", inspect.cleandoc(found["run_file"])])
+    lines += forecast.narrow(found)
+    lines += [*_mixing(plan, found.weighed), *found.cautions, *_costs(plan, found)]
+    if not isinstance(found.advice, Advice):
+        lines += found.advice or ()
+    return "\n".join([*lines, "", inspect.cleandoc(found.run_file)])
 
 
 def _counted(value: float) -> str:
     return f"{value:.4g}" if value < 1000 else f"{value:,.0f}"
 
 
-def _mixing(plan: Plan, found: Mapping[str, Any]) -> list[str]:
+def _mixing(plan: Plan, found: Weighed) -> list[str]:
     """What W does, as far as it is known."""
     if plan.looks:
         return [
@@ -66,12 +51,12 @@ def _mixing(plan: Plan, found: Mapping[str, Any]) -> list[str]:
             "nobody knows its mixing matrices, their spectral gap or influence"
         ]
     lines = []
-    if "spectral_gap" in found:
+    if found.spectral_gap is not None:
         lines += [*_holds(plan, found), long_run(found)]
-    if "passage" in found:
+    if found.passage is not None:
         lines += forecast.knowledge(found, plan.sources)
-    if "long_run" in found:
-        lines.append(f"spectral gap and influence of W are left out: {found['long_run']}")
+    if found.long_run is not None:
+        lines.append(f"spectral gap and influence of W are left out: {found.long_run}")
     return [*lines, *_beside(plan)]
 
 
@@ -88,30 +73,30 @@ def _beside(plan: Plan) -> list[str]:
     return lines
 
 
-def _costs(plan: Plan, found: Mapping[str, Any]) -> list[str]:
+def _costs(plan: Plan, found: Facts) -> list[str]:
     """Data, model, bytes and memory."""
-    tests, count, file = found["test_samples"], found["parameters"], plan.file
+    tests, count, file = found.test_samples, found.parameters, plan.file
     return [
         f"OOD data on {sentences.named(plan, plan.sources)}; "
         f"tests: {tests['iid']} IID and {tests['ood']} OOD samples",
         f"algorithm {file.algorithm.name}, strategy {file.strategy.name}; model "
-        f"{file.model.name}: {count:,} parameters, {_bytes(count * facts.FLOAT)}",
+        f"{file.model.name}: {count:,} parameters, {_bytes(count * estimates.FLOAT)}",
         f"{'the first' if plan.changing else 'a'} round sends "
-        f"{_span(found['bytes_sent_per_rank'])} and receives "
-        f"{_span(found['bytes_received_per_rank'])} per rank; memory per rank "
-        f"{_span(found['memory_per_rank'])} beside torch and activations",
+        f"{_span(found.bytes_sent_per_rank)} and receives "
+        f"{_span(found.bytes_received_per_rank)} per rank; memory per rank "
+        f"{_span(found.memory_per_rank)} beside torch and activations",
     ]
 
 
-def heading(plan: Plan, found: Mapping[str, Any], size: str) -> str:
-    """What graph it is, of a size, from :func:`mpidl.preview.facts.extent`."""
-    parts = found["components"]
+def heading(plan: Plan, found: Facts, size: str) -> str:
+    """What graph it is, of a size, a sentence."""
+    parts = found.components
     whole = "connected" if parts == 1 else f"{parts} components"
-    wide = f", diameter {found['diameter']}" if found["diameter"] is not None else ""
+    wide = f", diameter {found.diameter}" if found.diameter is not None else ""
     if parts == 1 and not wide:
-        wide = f" (its diameter is not sought beyond {facts.WIDE:,} devices)"
+        wide = f" (its diameter is not sought beyond {estimates.WIDE:,} devices)"
     graph = plan.file.topology.file or plan.file.topology.name
-    return f"{graph} graph of {size}, {found['links']} directed links, {whole}{wide}"
+    return f"{graph} graph of {size}, {found.links} directed links, {whole}{wide}"
 
 
 def changes(plan: Plan) -> list[str]:
@@ -129,15 +114,15 @@ def changes(plan: Plan) -> list[str]:
     ]
 
 
-def long_run(found: Mapping[str, Any]) -> str:
-    """Spectral gap and who leads the consensus, of :func:`.facts.weighed`, a sentence."""
-    influence, gap = found["stationary"], found["spectral_gap"]
+def long_run(found: Weighed) -> str:
+    """Spectral gap and who leads the consensus, where both are known, a sentence."""
+    influence, gap = found.stationary or (), found.spectral_gap or 0.0
     told = ", ".join(f"{d} ({influence[d]:#.3g})" for d in leaders(influence)[:3])
     begin = f"spectral gap {gap:.4g}"
-    if "followed" in found:
-        agreed, begin = found["agreed"], "W is not the same in every round: "
+    if found.followed is not None:
+        agreed, begin = found.agreed, "W is not the same in every round: "
         begin += (
-            f"over {found['followed']} rounds disagreement shrinks to {1 - gap:.4g} of it in each"
+            f"over {found.followed} rounds disagreement shrinks to {1 - gap:.4g} of it in each"
             if agreed is None
             else f"all agree exactly after {agreed} rounds"
         )
@@ -146,8 +131,8 @@ def long_run(found: Mapping[str, Any]) -> str:
     return f"{begin}; consensus is led by {told or 'nobody'}"
 
 
-def _holds(plan: Plan, found: Mapping[str, Any]) -> list[str]:
-    return [] if plan.steady or "followed" in found else [forecast.CHANGING]
+def _holds(plan: Plan, found: Weighed) -> list[str]:
+    return [] if plan.steady or found.followed is not None else [forecast.CHANGING]
 
 
 def leaders(influence: Sequence[float]) -> list[int]:
@@ -160,36 +145,35 @@ def leaders(influence: Sequence[float]) -> list[int]:
     return [] if alike else np.argsort(-shares, kind="stable")[: (shares > 0).sum()].tolist()
 
 
-def _devices(plan: Plan, found: dict[str, Any]) -> list[str]:
-    weights, passage = found.get("weights"), found.get("passage")
-    followed = found.get("followed")
+def _devices(plan: Plan, found: Facts) -> list[str]:
+    weights, whole = found.weights, found.weighed
+    passage, influence = whole.passage, whole.stationary or ()
     more = ("  influence" + "  passage" * bool(passage) + "  weights") if weights else ""
     head, *names = called(found)
     lines = [f"device{head}  rank  samples (OOD){more}"]
     for device, rank in enumerate(plan.hosts):
-        ood = found["ood_samples"][device]
-        held = f"{found['samples'][device]}" + (f" ({ood})" if ood else "")
+        ood = found.ood_samples[device]
+        held = f"{found.samples[device]}" + (f" ({ood})" if ood else "")
         line = f"{device:6}{names[device]}  {rank:4}  {held:>13}"
         if weights:
             told = "  ".join(f"{j}:{w:.3f}" for j, w in weights[device].items())
-            arrival = f"  {forecast.rounds(passage[device], followed):>7}" if passage else ""
-            line += f"  {found['stationary'][device]:9.4f}{arrival}  {told}"
+            arrival = f"  {forecast.rounds(passage[device], whole.followed):>7}" if passage else ""
+            line += f"  {influence[device]:9.4f}{arrival}  {told}"
         lines.append(line)
     return [*lines, ""]
 
 
-def called(found: Mapping[str, Any]) -> list[str]:
+def called(found: Facts) -> list[str]:
     """A column of what devices are called, its head first; empty where they have no names."""
-    cells = ["name", *found["names"]]
+    cells = ["name", *found.names]
     if len(cells) == 1:
-        return [""] * (1 + found["devices"])
+        return [""] * (1 + found.devices)
     width = min(NAME, max(map(len, cells)))
     return [f"  {cell[:width]:{width}}" for cell in cells]
 
 
-def _ranges(plan: Plan, found: dict[str, Any]) -> list[str]:
-    samples = found["samples"]
-    least, most = min(samples), max(samples)
+def _ranges(plan: Plan, found: Facts) -> list[str]:
+    least, most = min(found.samples), max(found.samples)
     lines = [f"samples per device: {least}" + (f" to {most}" if most > least else "")]
     centrality = STRATEGIES.properties(plan.file.strategy.name).centrality
     if centrality in graphs.OVER_PATHS:
@@ -197,7 +181,7 @@ def _ranges(plan: Plan, found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _span(values: list[int]) -> str:
+def _span(values: Sequence[int]) -> str:
     low, high = _bytes(min(values)), _bytes(max(values))
     return low if low == high else f"{low} to {high}"
 

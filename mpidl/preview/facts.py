@@ -1,166 +1,197 @@
-"""Facts of a run to be, as plain values: its graph, weights, samples, bytes and memory."""
+"""Facts of a run to be, or of a graph: what is known of it without training.
 
+Shapes: N devices, ranks of MPI, P numbers of a model.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-import networkx as nx
-import numpy as np
-
-from mpidl.components import graphs, strategies
-from mpidl.components.algorithms import Lengths
+from mpidl.components.datasets import Content
 from mpidl.components.graphs import prediction
-from mpidl.devices.data import Stock
-from mpidl.exchange import BACKENDS
-from mpidl.exchange.traffic import Load
-from mpidl.plan import Plan, network, warnings
-from mpidl.ranks import accelerators, sharing
 
-PICTURED = 40
-"""Devices. A larger graph is not drawn, and its devices are not listed one by one."""
-
-WIDE = 2000
-"""Devices. The diameter of a larger graph takes too long."""
-
-LISTED = 2_000_000
-"""Links. Of more the rows of the mixing matrix take too long to be asked for one by one."""
-
-FLOAT = 4
-"""Bytes of a parameter."""
+Rounds = Sequence[float | None]
+"""Predicted rounds, ``(N,)``; None stands for never, or for not known."""
 
 
-def of_run(plan: Plan, stock: Stock, ranks: int, together: bool) -> dict[str, Any]:
-    """What a check tells, as plain values; ``together`` if all ranks are on one node."""
-    from mpidl.devices import batching, building
-
-    graph = plan.graph
-    size, learned = building.sizes(plan, stock)
-    travels = plan.algorithm.travels(Lengths(size, learned))
-    sent, received = traffic(plan, ranks, travels)
-    inbox = np.zeros_like(received) if together and shares(plan) else received
-    content = stock.traits.content
-    found: dict[str, Any] = {
-        "name": plan.file.name,
-        "devices": plan.devices,
-        "ranks": ranks,
-        **extent(graph),
-        "notes": [*plan.topology.notes],
-        "names": [*plan.topology.names],
-        "sources": plan.sources,
-        "data": {"sha256": content.digest, "published": content.published},
-        "samples": [*stock.samples],
-        "training_samples": stock.placed,
-        "ood_samples": stock.ood_samples.tolist(),
-        "test_samples": {kind: len(labels) for kind, (_, labels) in stock.tests.items()},
-        "parameters": size,
-        "bytes_sent_per_rank": sent.tolist(),
-        "bytes_received_per_rank": received.tolist(),
-        "memory_per_rank": memory(plan, stock, inbox, size).tolist(),
-        "attackers": plan.attackers,
-        "stragglers": plan.stragglers,
-    }
-    if network.takes_time(plan.file.network):
-        last = plan.clock(travels * FLOAT)(plan.file.training.rounds - 1)
-        found["simulated_seconds"] = float(last.max())
-    if _close(plan):
-        found |= prediction.of_graph(graph)
-    if plan.changing:
-        found["first_links"] = plan.round_graph(0).number_of_edges()
-    if not plan.looks:
-        found |= weighed(plan)
-    if plan.devices <= PICTURED and not plan.looks and not plan.changing:
-        rows = plan.rows(0, range(plan.devices))
-        found["weights"] = {
-            i: {int(j): float(w) for j, w in zip(*row, strict=True)} for i, row in rows.items()
-        }
-    kind = accelerators.chosen(plan.file.training.accelerator)
-    sharers = sharing.expected_sharers(ranks, kind) if together else 1
-    found["cautions"] = [*warnings.of(plan), *warnings.crowded(plan, sharers)]
-    found["advice"] = batching.advice(plan, building.sketch(plan, stock), size)
-    found["run_file"] = plan.file.text()
-    return found
+def _told(default: Any, when: Callable[[Any], bool]) -> Any:
+    """A field that is told when something holds, be it None; others are where they are not None."""
+    return field(default=default, metadata={"when": when})
 
 
-def extent(graph: nx.DiGraph) -> dict[str, Any]:
-    """Links, strongly connected components, and the diameter where it is known."""
-    parts = graphs.components(graph)
-    known = parts == 1 and len(graph) <= WIDE
-    return {
-        "links": graph.number_of_edges(),
-        "components": parts,
-        "diameter": graphs.diameter(graph) if known else None,
-    }
+def _of_run(default: Any) -> Any:
+    return _told(default, lambda found: found.ranks > 0)
 
 
-def weighed(plan: Plan) -> dict[str, Any]:
-    """What mixing matrices say that are known before the run: all, or that of the first round."""
-    if not plan.steady and plan.devices <= prediction.WALKED:
-        found = prediction.of_rounds(plan.mixings(), plan.devices, plan.sources)
-        return found | ({"stationary": _even(plan)} if plan.alike else {})
-    if plan.changing:
-        return {"long_run": f"the graph changes, and has more than {prediction.WALKED} devices"}
-    if not plan.dense:
-        return _long_run(plan)
-    matrix = plan.matrix()
-    moduli = graphs.moduli(matrix)
-    found = {
-        "spectral_gap": graphs.gap(moduli),
-        "moduli": moduli.tolist(),
-        "stationary": plan.influence(matrix).tolist(),
-    }
-    return found | (
-        prediction.of_weights(plan.settled(matrix), plan.sources) if _close(plan) else {}
+@dataclass(frozen=True)
+class Counts:
+    """The data of a run in numbers.
+
+    Attributes:
+        content: What the whole data set holds.
+        samples: Training samples of each device, ``(N,)``.
+        placed: Training samples in all.
+        ood: Out-of-distribution training samples of each device, ``(N,)``.
+        tests: Samples of the test sets ``iid`` and ``ood``.
+        sample_bytes: Bytes of a sample and its label.
+    """
+
+    content: Content
+    samples: Sequence[int]
+    placed: int
+    ood: Sequence[int]
+    tests: Mapping[str, int]
+    sample_bytes: int
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """What mixing matrices say; what is not known of them is None.
+
+    Attributes:
+        spectral_gap: Disagreement shrinks to one minus this in a round.
+        moduli: Of the eigenvalues of W, descending, ``(N,)``.
+        stationary: Each device's share in what all agree on, ``(N,)``.
+        followed: For how many rounds a W was followed that is another in each.
+        agreed: After how many of them all agree exactly; None if they come closer by and by.
+        effective_neighbors: Over how many devices mixing averages noise.
+        passage: Until knowledge of the sources arrives, ``(N,)``; empty without sources.
+        passage_worst: The longest rounds to all others from each as the only source, ``(N,)``.
+        passage_mean: The mean of these, ``(N,)``.
+        fastest: The device from which all others are reached first; None if from nowhere.
+        long_run: Why gap and shares are not known.
+        left_out: Why nothing is known.
+    """
+
+    spectral_gap: float | None = None
+    moduli: Sequence[float] | None = None
+    stationary: Sequence[float] | None = None
+    followed: int | None = None
+    agreed: int | None = _told(None, lambda found: found.followed is not None)
+    effective_neighbors: float | None = None
+    passage: Rounds | None = None
+    passage_worst: Rounds | None = None
+    passage_mean: Rounds | None = None
+    fastest: int | None = _told(None, lambda found: found.passage is not None)
+    long_run: str | None = None
+    left_out: str | None = None
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A strategy, the device from which it carries knowledge to all first, and in what rounds."""
+
+    strategy: str
+    device: int
+    passage_worst: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known of a run, or of a graph for which every strategy is asked.
+
+    What is of the other kind is empty; what is not known, or takes too long, is None.
+
+    Attributes:
+        name: Of the run.
+        strategy: Of a graph, the one that is told in detail.
+        devices: N.
+        ranks: Of a run.
+        links: How many, directed.
+        components: Strongly connected ones.
+        diameter: None also where there is none.
+        notes: How the file of a graph was understood, sentences.
+        names: Of devices, ``(N,)``, or empty.
+        sources: Devices with OOD data, ascending.
+        data: What the data set holds.
+        samples: Training samples of each device, ``(N,)``.
+        training_samples: In all.
+        ood_samples: Out-of-distribution training samples of each device, ``(N,)``.
+        test_samples: Of the test sets ``iid`` and ``ood``.
+        parameters: P.
+        bytes_sent_per_rank: In a round, ``(ranks,)``, of a graph that changes in its first.
+        bytes_received_per_rank: The same.
+        memory_per_rank: Bytes beside torch and activations, ``(ranks,)``.
+        attackers: Devices that send what they should not, ascending.
+        stragglers: Slow devices, ascending.
+        simulated_seconds: Of all rounds, by the clock of the network.
+        degree: Of each device, how many it hears, ``(N,)``.
+        bridges: Links without which the graph falls apart.
+        communities: Their devices.
+        modularity: Of these; None also where there is none.
+        first_links: Of the first round, where the graph changes.
+        weighed: What the mixing matrices of a run say.
+        weights: Of each device those of its members, by device.
+        strategies: Of a graph, what each strategy makes of it.
+        cautions: What to beware of, sentences.
+        advice: What would take less time, sentences; of a graph how knowledge spreads first, None
+            also where it surely does from nowhere.
+        run_file: Resolved, as TOML.
+    """
+
+    name: str
+    strategy: str | None = None
+    devices: int
+    ranks: int = _of_run(0)
+    links: int
+    components: int
+    diameter: int | None = _told(None, lambda _: True)
+    notes: Sequence[str]
+    names: Sequence[str]
+    sources: Sequence[int]
+    data: Content | None = None
+    samples: Sequence[int] = _of_run(())
+    training_samples: int = _of_run(0)
+    ood_samples: Sequence[int] = _of_run(())
+    test_samples: Mapping[str, int] = field(
+        default_factory=dict, metadata={"when": lambda found: found.ranks > 0}
     )
+    parameters: int = _of_run(0)
+    bytes_sent_per_rank: Sequence[int] = _of_run(())
+    bytes_received_per_rank: Sequence[int] = _of_run(())
+    memory_per_rank: Sequence[int] = _of_run(())
+    attackers: Sequence[int] = _of_run(())
+    stragglers: Sequence[int] = _of_run(())
+    simulated_seconds: float | None = None
+    degree: Sequence[int] = _told((), lambda found: found.strategies)
+    bridges: Sequence[tuple[int, int]] | None = None
+    communities: Sequence[Sequence[int]] | None = None
+    modularity: float | None = _told(None, lambda found: found.bridges is not None)
+    first_links: int | None = None
+    weighed: Weighed = Weighed()
+    weights: Mapping[int, Mapping[int, float]] | None = None
+    strategies: Mapping[str, Weighed] = field(
+        default_factory=dict, metadata={"when": lambda found: found.strategies}
+    )
+    cautions: Sequence[str] = _of_run(())
+    advice: Sequence[str] | Advice | None = field(
+        default=None, metadata={"when": lambda found: found.ranks > 0 or found.advisable}
+    )
+    run_file: str = _of_run("")
+
+    @property
+    def advisable(self) -> bool:
+        """Whether a strategy and a device are sought from which knowledge spreads first."""
+        return bool(self.strategies) and 1 < self.devices <= prediction.CLOSE
 
 
-def _even(plan: Plan) -> list[float]:
-    return [1 / plan.devices] * plan.devices
+def plain(found: Facts | Weighed | Advice) -> dict[str, Any]:
+    """The same as plain values for JSON; what the mixing matrices of a run say lies beside all."""
+    told: dict[str, Any] = {}
+    for one in fields(found):
+        value, when = getattr(found, one.name), one.metadata.get("when")
+        if one.name == "weighed":
+            told |= plain(value)
+        elif when(found) if when else value is not None:
+            told[one.name] = _plain(value)
+    return told
 
 
-def _close(plan: Plan) -> bool:
-    return plan.devices <= prediction.CLOSE
-
-
-def _long_run(plan: Plan) -> dict[str, Any]:
-    """Spectral gap and stationary weights where W is too large to be dense, or why not."""
-    if plan.mixing_graph.number_of_edges() > LISTED:
-        return {"long_run": f"it has more than {LISTED:,} links"}
-    try:
-        matrix = strategies.sparse(plan.rows(0, range(plan.devices)))
-        gap, share = graphs.long_run(matrix.T if plan.algorithm.columns else matrix)
-    except graphs.Unknown as reason:
-        return {"long_run": str(reason)}
-    told = _even(plan) if plan.alike else share.tolist()
-    return {"spectral_gap": gap, "stationary": told}
-
-
-def traffic(plan: Plan, ranks: int, size: int) -> tuple[Any, Any]:
-    """Bytes of vectors ``(size,)`` that each rank sends and receives in a round, ``(ranks,)``.
-
-    Where the graph changes they are those of the first one.
-    """
-    exchange = plan.file.exchange
-    wanted = None if exchange.mixing == "delayed" else plan.wanted(0)
-    links = plan.mixing_graph if wanted is None else wanted
-    load = Load(links, plan.hosts, ranks, size * FLOAT, plan.uniform)
-    return BACKENDS.properties(exchange.backend).traffic(load)
-
-
-def shares(plan: Plan) -> bool:
-    """Whether vectors lie in host memory that the ranks of a node share."""
-    exchange = plan.file.exchange
-    in_place = BACKENDS.properties(exchange.backend).shares and exchange.mixing != "delayed"
-    return in_place and accelerators.chosen(plan.file.training.accelerator) == "cpu"
-
-
-def memory(plan: Plan, stock: Stock, inbox: Any, size: int) -> Any:
-    """Bytes that each rank holds beside torch itself and activations, ``(ranks,)``.
-
-    Args:
-        plan: The run.
-        stock: Its data.
-        inbox: Bytes of the vectors that each rank keeps for others, ``(ranks,)``.
-        size: P.
-    """
-    kept = np.array([plan.numbers(size, rank) for rank in range(len(inbox))]) * FLOAT
-    sample = int(np.prod(stock.traits.shape.inputs)) * (1 if stock.traits.sequence else FLOAT) + 8
-    shards_held = np.bincount(plan.hosts, weights=stock.samples, minlength=len(inbox)) * sample
-    return (kept + inbox + shards_held).astype(np.int64)
+def _plain(value: Any) -> Any:
+    if isinstance(value, Content):
+        return {"sha256": value.digest, "published": value.published}
+    if is_dataclass(value):
+        return plain(value)  # type: ignore[arg-type]
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return value

@@ -1,11 +1,12 @@
 """The forecast from graph and weights before a run, in sentences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from mpidl.components.graphs import prediction
+from mpidl.preview.facts import Facts, Weighed
 
 BEYOND = (
     "communities, bridges and how knowledge spreads are not sought beyond "
@@ -23,17 +24,19 @@ NAMED = 8
 """Bridges and communities that a sentence lists."""
 
 
-def narrow(found: Mapping[str, Any]) -> list[str]:
-    """A sentence on communities and bridges; ``found`` is of :func:`prediction.of_graph`."""
-    if "communities" not in found:
+def narrow(found: Facts) -> list[str]:
+    """A sentence on communities and bridges."""
+    if found.devices > prediction.CLOSE:
+        return [BEYOND]
+    if found.communities is None or found.bridges is None:
         return [f"communities and bridges are not sought beyond {prediction.MERGED:,} links"]
-    sizes = [len(group) for group in found["communities"]]
+    sizes = [len(group) for group in found.communities]
     told = f"{len(sizes)} communities of {_listed(sizes)} devices"
     if len(sizes) == 1:
         told = f"one community of {sizes[0]} devices"
-    if found["modularity"] is not None:
-        told += f", modularity {found['modularity']:.3f}"
-    links = [f"{i}-{j}" for i, j in found["bridges"]]
+    if found.modularity is not None:
+        told += f", modularity {found.modularity:.3f}"
+    links = [f"{i}-{j}" for i, j in found.bridges]
     return [f"{told}; " + (f"{_number(links)}: {_listed(links)}" if links else "no bridge")]
 
 
@@ -47,12 +50,12 @@ def _listed(values: Sequence[Any]) -> str:
     return f"{told} and {more} more" if more > 0 else told
 
 
-def knowledge(found: Mapping[str, Any], sources: Sequence[int]) -> list[str]:
-    """Sentences on what knowledge does; ``found`` is of :func:`prediction.of_weights`."""
-    devices, told = len(found["passage_worst"]), []
-    if "effective_neighbors" in found:
+def knowledge(found: Weighed, sources: Sequence[int]) -> list[str]:
+    """Sentences on what knowledge does, where that is known."""
+    devices, told = len(found.passage_worst or ()), []
+    if found.effective_neighbors is not None:
         told.append(
-            f"mixing averages over {found['effective_neighbors']:.3g} of {devices} devices "
+            f"mixing averages over {found.effective_neighbors:.3g} of {devices} devices "
             f"(effective number of neighbors, decay {prediction.DECAY:g})"
         )
     if sources and devices > len(sources):
@@ -62,12 +65,13 @@ def knowledge(found: Mapping[str, Any], sources: Sequence[int]) -> list[str]:
     return told
 
 
-def arrival(found: Mapping[str, Any], sources: Sequence[int]) -> str:
+def arrival(found: Weighed, sources: Sequence[int]) -> str:
     """When knowledge of the sources is where, a sentence."""
-    worst, mean = over(found["passage"], sources)
+    passage = found.passage or ()
+    worst, mean = over(passage, sources)
     if worst is None:
-        missing = sum(value is None for value in found["passage"])
-        many = f"{missing} of {len(found['passage'])} devices"
+        missing = sum(value is None for value in passage)
+        many = f"{missing} of {len(passage)} devices"
         return f"knowledge of the sources {_fails(found)} {many}{_within(found)}"
     return (
         f"predicted rounds until knowledge of the sources reaches a device: {rounds(mean)} on "
@@ -75,12 +79,13 @@ def arrival(found: Mapping[str, Any], sources: Sequence[int]) -> str:
     )
 
 
-def _fails(found: Mapping[str, Any]) -> str:
-    return "does not reach" if "followed" in found else "never reaches"
+def _fails(found: Weighed) -> str:
+    return "never reaches" if found.followed is None else "does not reach"
 
 
-def _within(found: Mapping[str, Any]) -> str:
-    return f" in the {found['followed']} rounds that are followed" if "followed" in found else ""
+def _within(found: Weighed) -> str:
+    followed = found.followed
+    return "" if followed is None else f" in the {followed} rounds that are followed"
 
 
 def spectrum(moduli: Sequence[float]) -> str:
@@ -89,15 +94,15 @@ def spectrum(moduli: Sequence[float]) -> str:
     return f"moduli of the eigenvalues of W: {_listed(told)}"
 
 
-def advice(found: Mapping[str, Any]) -> str:
+def advice(found: Weighed) -> str:
     """Where a single source spreads what it knows fastest, a sentence."""
-    best = found["fastest"]
-    if best is None:
+    best, mean, worst = found.fastest, found.passage_mean, found.passage_worst
+    if best is None or mean is None or worst is None:
         return f"from no device does knowledge reach all others{_within(found)}"
     return (
         f"knowledge spreads fastest from device {best}: predicted "
-        f"{rounds(found['passage_mean'][best])} rounds on average, "
-        f"{rounds(found['passage_worst'][best])} at most"
+        f"{rounds(mean[best])} rounds on average, "
+        f"{rounds(worst[best])} at most"
     )
 
 

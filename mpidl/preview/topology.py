@@ -8,18 +8,17 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from mpidl import plan
 from mpidl.components import graphs, strategies
-from mpidl.components.graphs import prediction
 from mpidl.components.strategies import STRATEGIES
 from mpidl.config import toml
 from mpidl.config.faults import Fault, Parser, command, shown
 from mpidl.config.registry import nearest
 from mpidl.config.runfile import StrategySettings
 from mpidl.plan import Plan
-from mpidl.preview import comparison, facts
+from mpidl.preview import comparison, estimates, facts
+from mpidl.preview.facts import Advice, Facts, Weighed
 
 DEVICES = 16
 """Of a graph that may have any number."""
@@ -71,38 +70,28 @@ def read(graph: str, overrides: Sequence[str]) -> Plan:
     return plan.make(file, 1, built)
 
 
-def values(made: Plan) -> dict[str, Any]:
-    """All numbers, as plain values."""
-    close = made.devices <= prediction.CLOSE
-    found: dict[str, Any] = {
-        "name": made.file.name,
-        "strategy": made.file.strategy.name,
-        "devices": made.devices,
-        **facts.extent(made.graph),
-        "notes": [*made.topology.notes],
-        "names": [*made.topology.names],
-        "sources": made.sources,
-        "degree": [int(degree) for _, degree in made.graph.in_degree],
-        **(prediction.of_graph(made.graph) if close else {}),
-    }
-    rows = {name: _strategy(made, name) for name in STRATEGIES}
-    found["strategies"] = rows
-    if close and made.devices > 1:
-        found["advice"] = advised(rows)
-    return found
+def values(made: Plan) -> Facts:
+    """What is known of a graph, by every strategy."""
+    found = Facts(
+        strategy=made.file.strategy.name,
+        degree=[int(degree) for _, degree in made.graph.in_degree],
+        strategies={name: _strategy(made, name) for name in STRATEGIES},
+        **estimates.of_graph(made),
+    )
+    return dataclasses.replace(found, advice=advised(found.strategies) if found.advisable else None)
 
 
-def _strategy(made: Plan, name: str) -> dict[str, Any]:
-    """What one strategy makes of the graph, or ``left_out``: why that is not known."""
+def _strategy(made: Plan, name: str) -> Weighed:
+    """What one strategy makes of the graph, or why that is not known."""
     if strategies.looks(name):
-        return {"left_out": UNSEEN}
+        return Weighed(left_out=UNSEEN)
     if "samples" in STRATEGIES.properties(name).needs:
-        return {"left_out": UNPLACED}
+        return Weighed(left_out=UNPLACED)
     try:
         file = dataclasses.replace(made.file, strategy=named(made, name))
-        return facts.weighed(plan.make(file, 1, made.topology))
+        return estimates.weighed(plan.make(file, 1, made.topology))
     except Fault as fault:
-        return {"left_out": fault.sentences[0]}
+        return Weighed(left_out=fault.sentences[0])
 
 
 def named(made: Plan, name: str) -> StrategySettings:
@@ -116,22 +105,20 @@ def named(made: Plan, name: str) -> StrategySettings:
     return section
 
 
-def advised(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+def advised(rows: Mapping[str, Weighed]) -> Advice | None:
     """The strategy and the device from which knowledge is predicted to reach all others first.
 
     Strategies that replace the graph are no advice on it, nor is what was drawn for one run. None
     if knowledge surely reaches all from nowhere.
     """
-    found = {
-        name: row["passage_worst"][row["fastest"]]
+    found = [
+        Advice(name, row.fastest, worst)
         for name, row in rows.items()
-        if row.get("fastest") is not None and _advisable(name)
-    }
-    if not found:
-        return None
+        if row.fastest is not None and row.passage_worst is not None and _advisable(name)
+        if (worst := row.passage_worst[row.fastest]) is not None
+    ]
     # Of equal ones the first, which is the simplest.
-    name = min(found, key=lambda one: found[one])
-    return {"strategy": name, "device": rows[name]["fastest"], "passage_worst": found[name]}
+    return min(found, key=lambda one: one.passage_worst, default=None)
 
 
 def _advisable(name: str) -> bool:
@@ -148,7 +135,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         made = read(options.graph, [*options.set, *more])
         found = values(made)
         print(
-            json.dumps(found, indent=2) if options.json else comparison.report(made, found),
+            json.dumps(facts.plain(found), indent=2)
+            if options.json
+            else comparison.report(made, found),
             flush=True,
         )
         return 0

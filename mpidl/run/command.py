@@ -16,10 +16,9 @@ from mpidl.config.outcome import Outcome, joint
 from mpidl.devices import data
 from mpidl.devices.data import Stock
 from mpidl.plan import Plan
-from mpidl.preview import check
 from mpidl.ranks import claims, hdf5, host, stopping, walltime, watchdog, world
 from mpidl.ranks.world import Comm
-from mpidl.run import listing, provenance, rehearsal, resuming
+from mpidl.run import checking, listing, provenance, rehearsal, resuming
 from mpidl.run.console import Display
 from mpidl.storage import checkpoint, results_file, schema
 from mpidl.storage.checkpoint import LoadedCheckpoint
@@ -156,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if resuming.finished(comm, plan, path, options.resume):
                     return Outcome.COMPLETED.code
                 with begin(comm, plan, path, options.overwrite, options.resume) as start:
-                    return check.check(comm, start.plan, start.stock, options.json)
+                    return checking.check(comm, start.plan, start.stock, options.json)
         return run(comm, plan, path, options.overwrite, options.resume, limit)
     return Outcome.FAILED.code
 

@@ -135,12 +135,12 @@ def checked(comm: MPI.Intracomm, capsys: pytest.CaptureFixture[str]) -> Callable
     """
     import json
 
-    from mpidl.preview import check
+    from mpidl.run import checking
 
     def said(made: Any, as_json: bool) -> Any:
         with closing(data.provide(comm, made)) as stock:
             made = replace(made, samples=stock.samples)
-            assert check.check(comm, made, stock, as_json) == 0
+            assert checking.check(comm, made, stock, as_json) == 0
         told = capsys.readouterr().out
         if comm.rank != 0:
             assert told == ""

@@ -16,7 +16,7 @@ from mpidl.exchange.pairs import Pairs
 from mpidl.exchange.routes import Batches, Gathered
 from mpidl.exchange.slab import Shared
 from mpidl.exchange.survey import Facts
-from mpidl.preview import facts
+from mpidl.preview import estimates
 from mpidl.ranks.node import Node
 from tests.mpi.dense import dense, mixed, once, start
 
@@ -151,7 +151,7 @@ def test_bytes_are_those_of_the_links_of_the_round(comm, backend, settings):
             arrived = sum(to == comm.rank for _, to in between)
             assert sum(exchange.bytes_received.values()) == 40 * arrived
             if round_ == 0:
-                sent, received = facts.traffic(made, comm.size, 10)
+                sent, received = estimates.traffic(made, comm.size, 10)
                 assert sent[comm.rank] == sum(exchange.bytes_sent.values())
                 assert received[comm.rank] == sum(exchange.bytes_received.values())
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mpidl.devices import data
-from mpidl.preview import check
+from mpidl.run import checking
 
 pytestmark = pytest.mark.dealt
 
@@ -17,7 +17,7 @@ SHARED = "only 3 training samples for {devices} devices: they are dealt round an
 
 def tell(comm, made, as_json):
     with closing(data.provide(comm, made)) as stock:
-        return check.check(comm, replace(made, samples=stock.samples), stock, as_json)
+        return checking.check(comm, replace(made, samples=stock.samples), stock, as_json)
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -79,14 +79,14 @@ def test_a_large_graph_is_told_by_sparse_ways(comm, planned, capsys, monkeypatch
 
 def test_links_beyond_count_leave_the_long_run_out(comm, planned, capsys, monkeypatch):
     monkeypatch.setattr("mpidl.plan.gossip_plan.SPECTRUM", 4)
-    monkeypatch.setattr("mpidl.preview.facts.LISTED", 7)
+    monkeypatch.setattr("mpidl.preview.estimates.LISTED", 7)
     made = planned(f"topology.devices={comm.size + 40}")
     assert tell(comm, made, False) == 0
     assert ("left out: it has more than 7 links" in capsys.readouterr().out) == (comm.rank == 0)
 
 
 def test_a_wide_graph_says_that_its_diameter_is_missing(comm, planned, capsys, monkeypatch):
-    monkeypatch.setattr("mpidl.preview.facts.WIDE", 8)
+    monkeypatch.setattr("mpidl.preview.estimates.WIDE", 8)
     assert tell(comm, planned(f"topology.devices={comm.size + 8}"), False) == 0
     said = capsys.readouterr().out
     assert ("connected (its diameter is not sought beyond 8 devices)" in said) == (comm.rank == 0)

@@ -16,7 +16,7 @@ from mpidl.config.faults import Fault
 from mpidl.exchange import BACKENDS, Wiring, average, kernels
 from mpidl.exchange.average import Average
 from mpidl.exchange.slab import Shared
-from mpidl.preview import facts
+from mpidl.preview import estimates
 from mpidl.ranks.node import Node
 from tests.mpi.dense import dense, mixed, start
 
@@ -223,7 +223,7 @@ def test_bytes_are_those_that_a_check_foretells(comm, backend, strategy):
         pytest.skip("takes the mean of all")
     settings = [f"strategy.name={strategy}", f"exchange.backend={backend}"]
     made = make(comm, comm.size + 2, settings)
-    sent, received = facts.traffic(made, comm.size, 12)
+    sent, received = estimates.traffic(made, comm.size, 12)
     with exchange_of(comm, made, 12, backend) as exchange:
         own = sum(exchange.bytes_sent.values()), sum(exchange.bytes_received.values())
     # An all-reduce's share of the mean is divided among devices, and rounded down for each.

@@ -7,7 +7,7 @@ import pytest
 
 from mpidl import plan
 from mpidl.config.faults import Fault
-from mpidl.preview import facts
+from mpidl.preview import estimates
 
 
 def made(*settings):
@@ -30,12 +30,12 @@ def test_steps_of_push_sum_count_alike_or_by_settled_masses():
 
 def test_sparse_and_dense_ways_tell_the_same_influence(monkeypatch):
     run = made("algorithm.name=push_sum", "algorithm.steps=by_mass")
-    dense = facts.weighed(run)
+    dense = estimates.weighed(run)
     monkeypatch.setattr("mpidl.plan.gossip_plan.SPECTRUM", 2)
-    sparse = facts.weighed(run)
-    assert "moduli" not in sparse
-    assert sparse["stationary"] == pytest.approx(dense["stationary"], abs=1e-8)
-    assert sparse["spectral_gap"] == pytest.approx(dense["spectral_gap"], abs=1e-8)
+    sparse = estimates.weighed(run)
+    assert sparse.moduli is None
+    assert sparse.stationary == pytest.approx(dense.stationary, abs=1e-8)
+    assert sparse.spectral_gap == pytest.approx(dense.spectral_gap, abs=1e-8)
 
 
 def test_gossip_needs_neither_data_nor_a_model():

@@ -9,6 +9,7 @@ import pytest
 
 from mpidl.components.graphs import prediction
 from mpidl.preview import forecast
+from mpidl.preview.facts import Facts, Weighed
 
 
 def equal(graph):
@@ -24,7 +25,7 @@ def test_a_star_spreads_fastest_from_its_center():
     assert found["passage"] == pytest.approx([11, 0, 13, 13, 13])
     assert found["passage_worst"] == pytest.approx([2, 13, 13, 13, 13])
     assert found["passage_mean"] == pytest.approx([2, *[12.5] * 4])
-    told = forecast.knowledge(found, [1])
+    told = forecast.knowledge(Weighed(**found), [1])
     assert told[1].endswith(
         "knowledge of the sources reaches a device: 12.5 on average, 13 at most"
     )
@@ -41,7 +42,7 @@ def test_what_never_arrives_is_none_and_said():
     found = json.loads(json.dumps(prediction.of_weights(np.eye(3), [0]), allow_nan=False))
     assert found["passage"] == [0, None, None]
     assert found["fastest"] is None
-    told = forecast.knowledge(found, [0])
+    told = forecast.knowledge(Weighed(**found), [0])
     assert told[1] == "knowledge of the sources never reaches 2 of 3 devices"
     assert told[2] == "from no device does knowledge reach all others"
 
@@ -49,27 +50,33 @@ def test_what_never_arrives_is_none_and_said():
 def test_sources_everywhere_or_nowhere_say_nothing_of_arrival():
     matrix = equal(nx.path_graph(2))
     for sources in ([], [0, 1]):
-        told = forecast.knowledge(prediction.of_weights(matrix, sources), sources)
+        told = forecast.knowledge(Weighed(**prediction.of_weights(matrix, sources)), sources)
         assert not any("reaches a device" in sentence for sentence in told)
-    assert len(forecast.knowledge(prediction.of_weights(np.eye(1), [0]), [0])) == 1
+    assert len(forecast.knowledge(Weighed(**prediction.of_weights(np.eye(1), [0])), [0])) == 1
+
+
+def narrow(graph):
+    told = {"name": "", "links": graph.number_of_edges(), "components": 1}
+    told |= {"devices": len(graph), "notes": [], "names": [], "sources": []}
+    return forecast.narrow(Facts(**told, **prediction.of_graph(graph)))
 
 
 def test_communities_and_bridges_in_words():
-    (told,) = forecast.narrow(prediction.of_graph(nx.to_directed(nx.barbell_graph(4, 0))))
+    (told,) = narrow(nx.to_directed(nx.barbell_graph(4, 0)))
     assert told == "2 communities of 4, 4 devices, modularity 0.423; one bridge: 3-4"
-    (told,) = forecast.narrow(prediction.of_graph(nx.to_directed(nx.path_graph(12))))
+    (told,) = narrow(nx.to_directed(nx.path_graph(12)))
     assert told.endswith("11 bridges: 0-1, 1-2, 2-3, 3-4, 4-5, 5-6, 6-7, 7-8 and 3 more")
-    (told,) = forecast.narrow(prediction.of_graph(nx.to_directed(nx.complete_graph(3))))
+    (told,) = narrow(nx.to_directed(nx.complete_graph(3)))
     assert told == "one community of 3 devices, modularity 0.000; no bridge"
-    (told,) = forecast.narrow(prediction.of_graph(nx.empty_graph(2, create_using=nx.DiGraph)))
+    (told,) = narrow(nx.empty_graph(2, create_using=nx.DiGraph))
     assert told == "2 communities of 1, 1 devices; no bridge"
 
 
 def test_too_many_links_leave_communities_out(monkeypatch):
     monkeypatch.setattr(prediction, "MERGED", 5)
-    found = prediction.of_graph(nx.to_directed(nx.cycle_graph(6)))
-    assert found == {}
-    assert forecast.narrow(found) == ["communities and bridges are not sought beyond 5 links"]
+    ring = nx.to_directed(nx.cycle_graph(6))
+    assert prediction.of_graph(ring) == {}
+    assert narrow(ring) == ["communities and bridges are not sought beyond 5 links"]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +118,7 @@ def test_rounds_without_links_never_agree():
     assert found["spectral_gap"] == pytest.approx(0)
     assert (found["agreed"], found["passage"], found["fastest"]) == (None, [0, None, None], None)
     followed = "in the 200 rounds that are followed"
-    assert forecast.knowledge(found, [0]) == [
+    assert forecast.knowledge(Weighed(**found), [0]) == [
         f"knowledge of the sources does not reach 2 of 3 devices {followed}",
         f"from no device does knowledge reach all others {followed}",
     ]

@@ -1,0 +1,49 @@
+"""The check of a run: what would run, told with its data and model, and not done."""
+
+import json
+
+import numpy as np
+
+from mpidl.devices.data import Stock
+from mpidl.plan import Plan
+from mpidl.preview import estimates, facts
+from mpidl.preview.check import report
+from mpidl.preview.facts import Counts, Facts
+from mpidl.ranks import world
+from mpidl.ranks.world import Comm
+
+
+def check(comm: Comm, plan: Plan, stock: Stock, as_json: bool) -> int:
+    """Collective. Print on rank 0 what would run, with data that can run; exit code 0."""
+    node = world.node(comm)
+    together = node.size == comm.size
+    node.Free()
+    found = None
+    with world.agreed(comm):
+        if comm.rank == 0:
+            found = _facts(plan, stock, comm.size, together)
+    if found is not None:
+        print(json.dumps(facts.plain(found), indent=2) if as_json else report(plan, found))
+    return 0
+
+
+def _facts(plan: Plan, stock: Stock, ranks: int, together: bool) -> Facts:
+    from mpidl.devices import batching, building
+
+    size, learned = building.sizes(plan, stock)
+    advice = batching.advice(plan, building.sketch(plan, stock), size)
+    return estimates.of_run(plan, size, learned, counted(stock), ranks, together, advice)
+
+
+def counted(stock: Stock) -> Counts:
+    """The data of a run in numbers."""
+    traits = stock.traits
+    number = 1 if traits.sequence else estimates.FLOAT
+    return Counts(
+        content=traits.content,
+        samples=stock.samples,
+        placed=stock.placed,
+        ood=stock.ood_samples.tolist(),
+        tests={kind: len(labels) for kind, (_, labels) in stock.tests.items()},
+        sample_bytes=int(np.prod(traits.shape.inputs)) * number + np.dtype(np.int64).itemsize,
+    )
