@@ -16,6 +16,14 @@ def hosting(devices: int, ranks: int) -> str:
     return " on ".join(f"{count} {kind}{'s' if count > 1 else ''}" for count, kind in told)
 
 
+def volume(count: float) -> str:
+    """So many bytes in a unit in which they are more than one, up to GB."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    power = 3 if count >= 1e9 else 2 if count >= 1e6 else 1
+    return f"{count / 1000**power:,.1f} {('kB', 'MB', 'GB')[power - 1]}"
+
+
 def emulated(plan: Plan) -> list[str]:
     """What is wrong with the network and with devices in this run, a line each."""
     network, attack = plan.file.network, plan.file.attack

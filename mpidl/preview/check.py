@@ -80,7 +80,7 @@ def _costs(plan: Plan, found: Facts) -> list[str]:
         f"OOD data on {sentences.named(plan, plan.sources)}; "
         f"tests: {tests['iid']} IID and {tests['ood']} OOD samples",
         f"algorithm {file.algorithm.name}, strategy {file.strategy.name}; model "
-        f"{file.model.name}: {count:,} parameters, {_bytes(count * estimates.FLOAT)}",
+        f"{file.model.name}: {count:,} parameters, {sentences.volume(count * estimates.FLOAT)}",
         f"{'the first' if plan.changing else 'a'} round sends "
         f"{_span(found.bytes_sent_per_rank)} and receives "
         f"{_span(found.bytes_received_per_rank)} per rank; memory per rank "
@@ -182,13 +182,5 @@ def _ranges(plan: Plan, found: Facts) -> list[str]:
 
 
 def _span(values: Sequence[int]) -> str:
-    low, high = _bytes(min(values)), _bytes(max(values))
+    low, high = sentences.volume(min(values)), sentences.volume(max(values))
     return low if low == high else f"{low} to {high}"
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return ""

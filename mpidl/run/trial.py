@@ -10,6 +10,7 @@ from mpidl.devices import building
 from mpidl.devices.data import Stock
 from mpidl.exchange import survey
 from mpidl.plan import Plan, network
+from mpidl.plan.sentences import volume
 from mpidl.ranks import accelerators, host
 from mpidl.ranks.world import Comm
 
@@ -54,8 +55,8 @@ def fits(node: Comm, plan: Plan, stock: Stock, ranks: Sequence[int], seats: Sequ
         late = f", with what network.delay = {shown(plan.file.network.delay)} keeps" * (longest > 0)
         raise Fault(
             f"model.name = {name!r}{settings}: has {size:,} parameters, for which {devices} "
-            f"devices need {needed / 1e9:,.0f} GB{late}; {host.name()} has "
-            f"{memory / 1e9:,.0f} GB for its {place.type}{which}."
+            f"devices need {volume(needed)}{late}; {host.name()} has {volume(memory)} for its "
+            f"{place.type}{which}."
         )
     _answers(plan, stock)
 

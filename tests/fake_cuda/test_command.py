@@ -85,7 +85,7 @@ def test_memory_of_a_gpu_that_is_too_small_for_its_ranks_is_told_before_any_work
     words = ("mpidl.run", "--set", "topology.devices=6", "--out", str(tmp_path))
     ended = on_fake(2, *words, "--set", "model.hidden=[3000,1000]", FAKE_CUDA_MEMORY="2e7")
     assert ended.returncode == 2, ended.stdout
-    assert "GB for its cuda, which 2 ranks share." in ended.stdout
+    assert "MB for its cuda, which 2 ranks share." in ended.stdout
 
 
 @pytest.mark.parametrize(("ranks", "gpus"), [(1, "1"), (2, "1"), (3, "own")])
