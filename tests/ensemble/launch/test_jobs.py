@@ -1,4 +1,7 @@
-"""The jobs of PBS that an ensemble asks for, as Parsl is told of them."""
+"""The jobs of PBS and Slurm that an ensemble asks for, as Parsl is told of them."""
+
+import os
+import shlex
 
 from mpi4py import MPI
 
@@ -83,3 +86,38 @@ def test_a_job_ends_where_its_setup_fails(pbs, monkeypatch, tmp_path, setup):
     else:
         assert (code, log) == (0, "")
         assert "b c, frameworks/2026, 1\n" in out.read_text()
+
+
+@pytest.mark.parametrize(
+    ("accounting", "suspended", "waits"), [(0, "SUSPENDED", "PENDING"), (1, "S", "PD")]
+)
+def test_a_suspended_job_of_slurm_is_live(monkeypatch, tmp_path, accounting, suspended, waits):
+    """As ``sacct`` or, where there is no accounting, ``squeue`` tells."""
+    pytest.importorskip("parsl")
+    from mpidl.ensemble import providers
+
+    told = f"cat {shlex.quote(str(tmp_path / 'told'))} 2>&1 || true"
+    scripts = {
+        "sbatch": f'cp "$1" {shlex.quote(str(tmp_path / "job"))}; echo Submitted batch job 7',
+        "sacct": f"{told}; exit {accounting}",
+        "squeue": told,
+    }
+    for name, text in scripts.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    site, later = sites.read("slurm"), []
+    wanted = {"account": "project", "queue": "long", "options": ["#SBATCH --qos=normal"]}
+    site = site.model_copy(update={"submission": site.submission.model_copy(update=wanted)})
+    made = providers.make(site, NodeRequest(2, 1, 3600.0), lambda *words: later.append(words))
+    made.script_dir = str(tmp_path)
+    job = made.submit("echo work", 1)
+    assert (job, later) == ("7", [("scancel", "7")])
+    script = (tmp_path / "job").read_text()
+    for line in ("--partition=long", "--account=project", "--qos=normal", "--exclusive"):
+        assert f"#SBATCH {line}\n" in script
+    assert "srun --ntasks 2 -l --ntasks-per-node=1 --overlap" in script
+    for state in (waits, suspended, "of a later Slurm"):
+        (tmp_path / "told").write_text(f"7 {state}\n")
+        assert [status.state.name for status in made.status([job])] == ["PENDING"]
