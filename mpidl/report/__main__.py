@@ -1,4 +1,4 @@
-"""The command: tables, figures, an animation and one page from results files.
+"""Command that makes tables, figures, an animation and one page from results files.
 
 python -m mpidl.report PATH... [--out DIR] [--format png|svg|pdf] [--html] [--csv] [--json]
 """
@@ -34,22 +34,29 @@ def parser() -> Parser:
     )
     add = parser.add_argument
     add("paths", type=Path, nargs="+", metavar="PATH", help="a results file, or a folder of them")
-    add("--out", type=Path, metavar="DIR", help="files go here, and not beside the results")
-    add("--format", choices=("png", "svg", "pdf"), help="make figures, as that (png)")
-    add("--html", action="store_true", help="one page with everything: DIR/report.html")
-    add("--csv", action="store_true", help="all tables; the tidy one as Parquet too")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for the files, in place of one beside the results",
+    )
+    add("--format", choices=("png", "svg", "pdf"), help="make figures in this format (png)")
+    add("--html", action="store_true", help="make one page with everything: DIR/report.html")
+    add("--csv", action="store_true", help="make all tables; the tidy one as Parquet too")
     add("--json", action="store_true", help="print all numbers as JSON, and nothing else")
-    add("--animate", action="store_true", help="knowledge spreading over the graph, as GIF")
-    add("--paper", action="store_true", help="the numbers of arXiv 2505.11760 beside these")
-    told = "count rounds until the mean accuracy is that (%(default)s)"
-    add("--threshold", type=float, default=summary.THRESHOLD, metavar="SHARE", help=told)
-    told = "make page and tables again every so often (5) while runs go on, until Ctrl-C"
-    add("--watch", type=float, nargs="?", const=5.0, metavar="SECONDS", help=told)
+    add(
+        "--animate", action="store_true", help="make a GIF of knowledge that spreads over the graph"
+    )
+    add("--paper", action="store_true", help="compare with the numbers of arXiv 2505.11760")
+    text = "count rounds until the mean accuracy reaches this (%(default)s)"
+    add("--threshold", type=float, default=summary.THRESHOLD, metavar="SHARE", help=text)
+    text = "make page and tables again every few seconds (5) while runs go on, until Ctrl-C"
+    add("--watch", type=float, nargs="?", const=5.0, metavar="SECONDS", help=text)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code: 0 done, 2 the user's fault, 130 Ctrl-C."""
+    """Run the command and return its exit code: 0 done, 2 the user's fault, 130 Ctrl-C."""
 
     def work() -> int:
         options = parser().parse_args(arguments)
@@ -70,9 +77,9 @@ def _check(options: Namespace) -> None:
     if options.watch is not None and not 0.1 <= options.watch <= 86400:
         raise Fault(f"--watch {options.watch:g}: must be from 0.1 to 86,400 seconds.")
     if options.watch is not None and options.json:
-        raise Fault("--json: prints once, and --watch goes on; give one of them.")
+        raise Fault("--json: must not be given with --watch, which goes on; --json prints once.")
     if options.watch is not None and options.format:
-        raise Fault("--format: of figures, and --watch makes page and tables; give one of them.")
+        raise Fault("--format: must not be given with --watch, which makes no figures.")
 
 
 def _wanted(options: Namespace) -> Wanted:
@@ -82,7 +89,7 @@ def _wanted(options: Namespace) -> Wanted:
 
 
 def _beside(paths: Sequence[Path]) -> Path:
-    """Where files go: into a folder beside the results."""
+    """The folder for files, beside the results."""
     first = paths[0]
     if runs.is_folder(first):
         return first / "report"
@@ -90,23 +97,23 @@ def _beside(paths: Sequence[Path]) -> Path:
 
 
 def _once(options: Namespace, folder: Path) -> int:
-    found = runs.files(*options.paths)
-    if not found:
+    paths = runs.files(*options.paths)
+    if not paths:
         raise Fault(f"There is no results file of mpidl in {', '.join(map(str, options.paths))}.")
     wanted = _wanted(options)
     with products.progress() as progress:
-        collection = Shelf(options.threshold).read(found, progress("reading"))
-        made = products.make(collection, wanted, folder, progress)
+        collection = Shelf(options.threshold).read(paths, progress("reading"))
+        files = products.make(collection, wanted, folder, progress)
         if options.json:
             print(products.as_json(collection, wanted), flush=True)
     if options.json:
-        terminal.where(made, Console(stderr=True))
+        terminal.where(files, Console(stderr=True))
         return 0
     console = terminal.console()
     terminal.show(collection, console)
     if options.paper:
         terminal.compare(collection, console)
-    terminal.where(made, console)
+    terminal.where(files, console)
     return 0
 
 

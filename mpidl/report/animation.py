@@ -1,4 +1,4 @@
-"""OOD knowledge spreading over the graph, as a moving picture."""
+"""Animation of OOD knowledge that spreads over the graph."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,20 +20,20 @@ from mpidl.storage import schema
 Array = npt.NDArray[Any]
 
 LIMIT = 3_000_000
-"""Bytes that the file may have."""
+"""Most bytes of the file."""
 
 SIZES = ((80, 110), (80, 80), (60, 70), (40, 60), (24, 50), (12, 40), (6, 30))
-"""Most frames, and pixels in an inch; the first that keeps the limit is taken."""
+"""Pairs of most frames and pixels per inch; the first that keeps the limit is taken."""
 
 PAUSE = 4
-"""How many times as long as others the last frame is shown, before it begins anew."""
+"""Factor by which the last frame is shown longer than others."""
 
 
 class _Writer(PillowWriter):
     """Shows the last frame longer, so that the end is seen.
 
     Args:
-        milliseconds: That each other frame is shown.
+        milliseconds: Time that each other frame is shown.
     """
 
     def __init__(self, milliseconds: int) -> None:
@@ -50,26 +50,26 @@ class _Writer(PillowWriter):
 
 
 def animate(run: xr.Dataset, path: Path, seconds: float = 8.0) -> Path:
-    """Write a GIF of at most 3 MB: a frame for each measured round, or for some of many.
+    """Write a GIF of at most 3 MB, with a frame for each measured round, or for some of many.
 
     Devices are coloured by OOD accuracy, the source is a star, and the half of a link at a device
-    is as wide as the weight that the device gives to its neighbor; a curve beside it has the mean
-    accuracies, and where in it the frame is.
+    is as wide as the weight that the device gives to its neighbor. A curve beside it shows the mean
+    accuracies, with a mark at the frame's round.
 
     Args:
         run: An opened results file.
         path: The file; its folder is made.
-        seconds: How long all frames take, but for the last, which stays a little.
+        seconds: Time of all frames, without the extra time of the last one.
 
     Raises:
-        Fault: If nothing was measured that could be shown.
+        Fault: If no OOD accuracy was measured.
     """
     curve = measures.accuracy(run, "ood")
     if not curve.sizes["round"]:
-        missing = "OOD accuracy" if run.attrs["rounds_done"] else "whole round"
+        missing = "OOD accuracy" if run.attrs["rounds_done"] else "complete round"
         raise Fault(f"{run.attrs['path']} has no {missing}, so there is nothing to animate.")
     if not seconds > 0:
-        raise Fault(f"An animation of {seconds:g} seconds: it must take more than 0.")
+        raise Fault(f"An animation of {seconds:g} seconds: must be above 0.")
     path.parent.mkdir(parents=True, exist_ok=True)
     with style.context():
         figure, show = _stage(run, curve)
@@ -87,7 +87,7 @@ def animate(run: xr.Dataset, path: Path, seconds: float = 8.0) -> Path:
 
 
 def _stage(run: xr.Dataset, curve: xr.DataArray) -> tuple[Figure, Callable[[int], None]]:
-    """The figure, and what makes it show a position in the curve."""
+    """The figure, and a function that makes it show a position in the curve."""
     figure = blank(6.0, 3.5)
     grid = figure.add_gridspec(1, 2, width_ratios=[1.35, 1])
     left, right = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])

@@ -1,4 +1,4 @@
-"""Many runs side by side: in what they differ, and their numbers as tables."""
+"""Collection of runs: the settings in which they differ, and their numbers as tables."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from mpidl.report.labels import GRAPH, JOINT, NAMED
 from mpidl.report.summary import Summary
 
 IDLE = ("attack.devices", "attack.from_round")
-"""Settings that decide nothing where there is no attack."""
+"""Settings without effect if there is no attack."""
 
 
 @dataclass(frozen=True, eq=False)
 class Collection:
-    """The runs that a report is about.
+    """The runs of a report.
 
-    A *factor* is a setting that is not the same in all of them: found by comparing resolved run
-    files, without seeds, without what no result depends on, and without parameters that differ
-    only because another builder is named. Graphs from files count as one factor, ``graph``, by
-    what they hold; of those of the published study only the kind counts, and which one of its
-    kind a graph is counts as a seed, ``graph.seed``. Data of one name count as a factor,
-    ``data.content``, where they are not the published ones.
+    A *factor* is a setting that differs between runs, found by comparing resolved run files. Seeds,
+    settings without effect on results, and parameters that differ only because another builder is
+    named, are no factors. Graphs from files are one factor, ``graph``, by their content; for graphs
+    of the published study the kind is the factor, and the number within its kind is a seed,
+    ``graph.seed``. The content of data, ``data.content``, is a factor if it is not the published
+    content.
 
     Attributes:
-        summaries: By name.
-        skipped: Why each other file is none of them, a sentence each.
+        summaries: The summary of each run, by name.
+        skipped: A sentence for each file that is left out, with the reason.
         threshold: Mean OOD accuracy until which rounds are counted.
     """
 
@@ -40,9 +40,9 @@ class Collection:
 
     @cached_property
     def settings(self) -> dict[str, dict[str, Any]]:
-        """For each run its settings that matter, with ``graph`` in place of a file's name."""
+        """For each run its settings that affect results; ``graph`` replaces the name of a file."""
         names = origins.named(self.summaries)
-        return {name: _mattering(one, names) for name, one in self.summaries.items()}
+        return {name: _effective(one, names) for name, one in self.summaries.items()}
 
     @cached_property
     def differing(self) -> list[str]:
@@ -56,44 +56,44 @@ class Collection:
 
     @cached_property
     def compared(self) -> labels.Compared:
-        """What the labels of runs stand for."""
+        """The words for what the labels of runs stand for."""
         return labels.compared(self.factors, self.kind.upper())
 
     @cached_property
     def kind(self) -> str:
-        """Of the test set by which runs are compared: ``"ood"``, or ``"iid"`` where none has it."""
+        """The test set by which runs are compared: ``"ood"``, or ``"iid"`` without OOD data."""
         runs = self.summaries.values()
         return "ood" if any(len(one.curves["ood"].rounds) for one in runs) else "iid"
 
     @property
     def measure(self) -> str:
-        """The number by which runs are compared: the level, which is an accuracy."""
+        """The name of the number by which runs are compared: the level, which is an accuracy."""
         return f"{self.kind}_level"
 
     @property
     def reaching(self) -> str:
-        """The number of rounds until the threshold."""
+        """The name of the number of rounds until the threshold."""
         return f"{'iid_' * (self.kind == 'iid')}rounds_to_threshold"
 
     @cached_property
     def runs(self) -> pd.DataFrame:
         """A line for each run.
 
-        ``run``; ``strategy``, the names that differ of :data:`mpidl.report.labels.NAMED`, joined by
-        :data:`mpidl.report.labels.JOINT`, and what else tells it from others of these names;
+        ``run``; ``strategy``, those names of :data:`mpidl.report.labels.NAMED` that differ, joined
+        by :data:`mpidl.report.labels.JOINT`, and further settings of strategies that differ;
         ``cell``, all other factors; ``seed``; the factors; ``devices``, ``rounds``, ``done``,
         ``completed``; and the numbers of :func:`mpidl.report.summary.of`.
         """
         rows = []
         for name, one in self.summaries.items():
-            told = self.settings[name]
+            settings = self.settings[name]
             rows.append(
                 {
                     "run": name,
-                    "strategy": self._strategy(told),
-                    "cell": self._label(told, _cells),
-                    "seed": _shorter(self._label(told, _seeds)),
-                    **{key: _cell(told.get(key)) for key in self.factors},
+                    "strategy": self._strategy(settings),
+                    "cell": self._label(settings, _cells),
+                    "seed": _shorter(self._label(settings, _seeds)),
+                    **{key: _cell(settings.get(key)) for key in self.factors},
                     "devices": one.devices,
                     "rounds": one.rounds,
                     "done": one.done,
@@ -105,7 +105,7 @@ class Collection:
 
     @cached_property
     def devices(self) -> pd.DataFrame:
-        """A line for each device of each run: ``run``, ``device``, and what each device has."""
+        """A line for each device of each run: ``run``, ``device``, and the device's numbers."""
         return pd.concat(
             [
                 pd.DataFrame({"run": name, "device": range(one.devices), **one.by_device})
@@ -118,7 +118,7 @@ class Collection:
     def curves(self) -> pd.DataFrame:
         """A line for each run, kind and measured round (from 1), with the mean over devices.
 
-        ``seconds`` until the round ended are simulated, NaN where no network takes time.
+        ``seconds`` until the end of the round are simulated, NaN without a network that takes time.
         """
         return pd.concat(
             [
@@ -141,13 +141,13 @@ class Collection:
 
     @cached_property
     def _namers(self) -> list[str]:
-        """The settings by which rules are called."""
+        """The settings whose names make up the name of a strategy."""
         namers = [f"{section}.name" for section in NAMED]
         return [key for key in namers if key in self.factors] or ["strategy.name"]
 
     @cached_property
     def _variants(self) -> dict[str, list[str]]:
-        """By what a rule is called the settings that tell apart the runs of that name."""
+        """By name of a strategy, the settings in which runs of that name differ."""
         rows: dict[str, list[Mapping[str, Any]]] = {}
         for row in self.settings.values():
             rows.setdefault(self._called(row), []).append(row)
@@ -155,42 +155,42 @@ class Collection:
 
     @cached_property
     def _builders(self) -> dict[str, set[str]]:
-        """By setting that differs the builders that have it in some run; graphs need none."""
+        """By setting that differs, the builders that have it in some run; graphs have none."""
         rows, keys = self.settings.values(), [*filter(_settable, self.differing)]
         return {key: {labels.builder(key, row) for row in rows if key in row} for key in keys}
 
-    def _called(self, told: Mapping[str, Any]) -> str:
-        return JOINT.join(str(told.get(key, labels.USUAL)) for key in self._namers)
+    def _called(self, settings: Mapping[str, Any]) -> str:
+        return JOINT.join(str(settings.get(key, labels.USUAL)) for key in self._namers)
 
-    def _strategy(self, told: Mapping[str, Any]) -> str:
-        name = self._called(told)
-        return ", ".join([name, *self._words(told, self._variants[name])])
+    def _strategy(self, settings: Mapping[str, Any]) -> str:
+        name = self._called(settings)
+        return ", ".join([name, *self._words(settings, self._variants[name])])
 
-    def _label(self, told: Mapping[str, Any], chosen: Callable[[str], bool]) -> str:
-        return ", ".join(self._words(told, filter(chosen, self.differing))) or "-"
+    def _label(self, settings: Mapping[str, Any], chosen: Callable[[str], bool]) -> str:
+        return ", ".join(self._words(settings, filter(chosen, self.differing))) or "-"
 
-    def _words(self, told: Mapping[str, Any], keys: Iterable[str]) -> Iterator[str]:
-        """Those of some settings that a run has, and those that it could have."""
+    def _words(self, settings: Mapping[str, Any], keys: Iterable[str]) -> Iterator[str]:
+        """Labels of the settings that a run has, and of those that it could have."""
         for key in keys:
-            if key in told:
-                yield labels.told(key, told[key])
-            elif labels.builder(key, told) in self._builders.get(key, ()):
-                yield f"{labels.called(key)} unset"
+            if key in settings:
+                yield labels.text(key, settings[key])
+            elif labels.builder(key, settings) in self._builders.get(key, ()):
+                yield f"{labels.name(key)} unset"
 
 
-def _mattering(one: Summary, graphs: Mapping[str, str]) -> dict[str, Any]:
-    told: dict[str, Any] = {}
-    for key, value in one.settings.items():
+def _effective(summary: Summary, graphs: Mapping[str, str]) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for key, value in summary.settings.items():
         section, _, setting = key.partition(".")
         skipped = runfile.WITHOUT_EFFECT.get(section, [])
         if section != "name" and skipped is not None and setting not in skipped:
-            told[key] = value
-    if told.get("attack.name", "none") == "none":
-        told = {key: value for key, value in told.items() if key not in IDLE}
-    if told.pop("topology.file", None) is not None:
-        told.pop("topology.devices", None)
-        told = {**origins.graph(one, graphs), **told}
-    return {**told, **origins.data(one)}
+            settings[key] = value
+    if settings.get("attack.name", "none") == "none":
+        settings = {key: value for key, value in settings.items() if key not in IDLE}
+    if settings.pop("topology.file", None) is not None:
+        settings.pop("topology.devices", None)
+        settings = {**origins.graph(summary, graphs), **settings}
+    return {**settings, **origins.data(summary)}
 
 
 def _keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -205,7 +205,7 @@ def _differs(key: str, rows: Sequence[Mapping[str, Any]]) -> bool:
     values: dict[str, set[str]] = {}
     for row in rows:
         values.setdefault(labels.builder(key, row), set()).add(str(row.get(key)))
-    return any(len(found) > 1 for found in values.values())
+    return any(len(different) > 1 for different in values.values())
 
 
 def _seeds(key: str) -> bool:
@@ -221,7 +221,7 @@ def _settable(key: str) -> bool:
 
 
 def _shorter(seeds: str) -> str:
-    """One seed where all of them are the same, as they mostly are."""
+    """The seed, once if all seeds are the same, as they mostly are."""
     different = set(seeds.split(", "))
     return different.pop() if len(different) == 1 else seeds
 

@@ -1,4 +1,4 @@
-"""Labels of settings where runs are told apart by them."""
+"""Labels for the settings in which runs differ."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,43 +14,43 @@ if TYPE_CHECKING:
     import xarray as xr
 
 RULES = ("strategy", "schedule", "algorithm")
-"""Sections that say how devices weigh and mix; what differs in them tells strategies apart."""
+"""Sections that decide how devices weigh and mix; strategies differ in them."""
 
 USUAL = str(runfile.SECTIONS["algorithm"].model_fields["name"].default)
 """The algorithm of files from before there was a choice, which name none."""
 
 NAMED = ("algorithm", "strategy")
-"""Those of them that a label begins with, in its order, as far as they differ."""
+"""Sections whose names begin a label, in this order, if they differ."""
 
 JOINT = " \N{MIDDLE DOT} "
-"""Between the names that a label begins with."""
+"""Text between the names that begin a label."""
 
 GRAPH = "graph"
-"""The factor that stands for the file of a graph: what it holds, whatever it is called."""
+"""The factor for the content of a graph's file, whatever its name."""
 
 DATA = "data.content"
-"""The factor that stands for the files of a data set: what they hold, wherever they lie."""
+"""The factor for the content of a data set's files, wherever they are."""
 
 WORDS = {"attack.devices": "attackers", DATA: "data"}
-"""What a setting is called whose own name could be that of another one."""
+"""Names for settings whose own name could be mistaken for another's."""
 
 ROUND = 1000
-"""From which on a number is told without a fraction that is 0."""
+"""Least number that is shown without a fraction of 0."""
 
 FEW = 3
-"""Settings that a title names; of more it says that they are settings."""
+"""Most settings that a title names; for more it says "settings"."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What runs are compared by, in words.
+    """Words for what runs are compared by.
 
     Attributes:
-        one: What a label stands for, in a sentence.
-        many: Several of them.
-        head: The same over a column or a legend.
-        by: In what runs differ, for a title; empty where they do not.
-        kind: Of the test set whose accuracy is compared, ``"OOD"`` or ``"IID"``.
+        one: Singular noun for what a label stands for.
+        many: Its plural.
+        head: The same noun over a column or a legend.
+        by: The settings in which runs differ, for a title; empty if they do not.
+        kind: The test set whose accuracy is compared, ``"OOD"`` or ``"IID"``.
     """
 
     one: str = "strategy"
@@ -59,17 +59,17 @@ class Compared:
     by: str = ""
     kind: str = "OOD"
 
-    def titled(self, what: str) -> str:
-        """A title that says by what something is told apart."""
-        return f"{what} by {self.by}" if self.by else what
+    def titled(self, title: str) -> str:
+        """A title that names what is compared."""
+        return f"{title} by {self.by}" if self.by else title
 
 
 def compared(factors: Sequence[str], kind: str = "OOD") -> Compared:
-    """What to call that in which runs differ.
+    """The words for the settings in which runs differ.
 
     Args:
         factors: Settings that differ between runs, without seeds.
-        kind: Of the test set whose accuracy is compared.
+        kind: The test set whose accuracy is compared.
     """
     named = [section for section in NAMED if f"{section}.name" in factors]
     chosen = [key for key in factors if rules(key)] or factors
@@ -84,38 +84,38 @@ def compared(factors: Sequence[str], kind: str = "OOD") -> Compared:
 
 
 def _word(key: str, factors: Sequence[str]) -> str:
-    """What a setting is called, or its section where runs differ in what that names."""
+    """The name of a setting, or of its section if runs differ in the section's builder."""
     section = key.partition(".")[0]
-    return section if any(f"{section}.{one}" in factors for one in NAMERS) else called(key)
+    return section if any(f"{section}.{one}" in factors for one in NAMERS) else name(key)
 
 
 def builder(key: str, row: Mapping[str, Any]) -> str:
-    """What a run names in the section of a setting; empty where nothing is named there."""
+    """The builder that a run names in the section of a setting; empty if it names none."""
     section = key.partition(".")[0]
     return next((str(row[one]) for name in NAMERS if (one := f"{section}.{name}") in row), "")
 
 
 def rules(key: str) -> bool:
-    """Whether a setting says how devices weigh and mix."""
+    """Whether a setting decides how devices weigh and mix."""
     return key.partition(".")[0] in RULES
 
 
-def called(key: str) -> str:
+def name(key: str) -> str:
     """The name of a setting in words."""
     return WORDS.get(key, (key.partition(".")[2] or key).replace("_", " "))
 
 
-def told(key: str, value: Any) -> str:
-    """A setting as a label shows it: names, graphs and sources speak for themselves."""
+def text(key: str, value: Any) -> str:
+    """A setting with its value, as a label shows it; names, graphs and sources stand alone."""
     section, _, setting = key.partition(".")
     if value == [] or (setting in NAMERS and value == "none" and section not in RULES):
-        return f"no {section if setting in NAMERS else called(key)}"
+        return f"no {section if setting in NAMERS else name(key)}"
     if key == "attack.name":
         return f"{value} attack"
-    names = isinstance(value, str) and (setting in (*NAMERS, "sources") or key == GRAPH)
+    alone = isinstance(value, str) and (setting in (*NAMERS, "sources") or key == GRAPH)
     if isinstance(value, float) and value.is_integer() and ROUND <= value < 1e15:
         value = int(value)
-    return f"{value}" if names or setting == "seed" else f"{called(key)} {value}"
+    return f"{value}" if alone or setting == "seed" else f"{name(key)} {value}"
 
 
 def base(strategy: str) -> str:
@@ -124,7 +124,7 @@ def base(strategy: str) -> str:
 
 
 def drawn(name: str) -> Drawn:
-    """What an algorithm or a strategy declares of its look in figures."""
+    """The look in figures that an algorithm or a strategy declares."""
     return (ALGORITHMS if name in ALGORITHMS else STRATEGIES).properties(name)
 
 
@@ -132,22 +132,22 @@ def ordered(strategies: Iterable[str]) -> list[str]:
     """Labels in the order in which figures and tables show them, each once."""
 
     def key(label: str) -> tuple[list[tuple[int, str]], list[float], str]:
-        called = label.partition(",")[0].split(JOINT)
-        return [(drawn(one).order, one) for one in called], _numbers(label), label
+        names = label.partition(",")[0].split(JOINT)
+        return [(drawn(one).order, one) for one in names], _numbers(label), label
 
     return sorted(set(strategies), key=key)
 
 
 def _numbers(label: str) -> list[float]:
-    found = []
+    numbers = []
     for word in label.replace(",", " ").split():
         try:
-            found.append(float(word))
+            numbers.append(float(word))
         except ValueError:
             continue
-    return found
+    return numbers
 
 
 def device(run: "xr.Dataset", number: int) -> str:
-    """A device by its number, with its name where the graph's file gives it one."""
+    """A device by its number, with its name if the graph's file has one."""
     return f"{number} ({run['name'].item(number)})" if "name" in run.coords else f"{number}"

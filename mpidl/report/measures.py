@@ -1,4 +1,4 @@
-"""Numbers that say how a run went, from the curves of its devices.
+"""Measures of a run, from the curves of its devices.
 
 Shapes: N devices, R rounds in which something was measured.
 """
@@ -27,9 +27,9 @@ Array = npt.NDArray[Any]
 def accuracy(run: "xr.Dataset", kind: str) -> "xr.DataArray":
     """Accuracy by round and device on the ``"iid"`` or ``"ood"`` test set, ``(R, N)``.
 
-    It is that after mixing, or after training where a run recorded nothing else; rounds in which
-    nothing was measured are left out, so R is 0 where there is no such test set. Attackers have
-    NaN: what they know is nobody's concern.
+    It is measured after mixing, or after training if a run recorded only that. Rounds without a
+    measurement are left out, so R is 0 without such a test set. Attackers have NaN, as their
+    accuracy does not count.
     """
     key = next(
         key
@@ -38,42 +38,42 @@ def accuracy(run: "xr.Dataset", kind: str) -> "xr.DataArray":
     )
     if key not in run:
         return run["train_loss"].isel(round=slice(0)).rename(key)
-    found = run[key][np.isfinite(run[key].to_numpy()).any(axis=1)]
-    return found.where(run["attacker"] != 1) if "attacker" in run.coords else found
+    measured = run[key][np.isfinite(run[key].to_numpy()).any(axis=1)]
+    return measured.where(run["attacker"] != 1) if "attacker" in run.coords else measured
 
 
 def by_class(run: "xr.Dataset") -> Array:
     """Accuracy by class on the IID test set in the rounds of :func:`accuracy`, ``(R, N, C)``.
 
-    Empty where the models of a run give no classes, or nothing was recorded of them.
+    Empty if the models of a run do not answer classes, or if it was not recorded.
     """
-    found = accuracy(run, "iid")
-    key = str(found.name).replace("accuracy", "class_accuracy")
+    measured = accuracy(run, "iid")
+    key = str(measured.name).replace("accuracy", "class_accuracy")
     if key not in run or DATASETS.properties(str(run.attrs["data.name"])).tokens:
         return np.empty((0, run.sizes["device"], 0))
-    return run[key].sel(round=found["round"]).where(found.notnull()).to_numpy()
+    return run[key].sel(round=measured["round"]).where(measured.notnull()).to_numpy()
 
 
 def learned(run: "xr.Dataset", kind: str) -> Array:
     """The accuracies of :func:`accuracy`, 0 where a model answers one class to all, ``(R, N)``.
 
-    What always says "0" is right about all samples that pass for a "0", and knows nothing.
+    A model that always answers "0" is right about all samples of "0", and knows nothing.
     """
-    found, shares = accuracy(run, kind), by_class(run)
-    values = found.to_numpy()
+    measured, shares = accuracy(run, kind), by_class(run)
+    values = measured.to_numpy()
     if not len(shares):
         return values
     same = np.zeros((run.sizes["round"], run.sizes["device"]), bool)
     rounds = run["round"].to_numpy()
     same[np.isin(rounds, accuracy(run, "iid")["round"])] = failures.constant(shares)
-    same = same[np.isin(rounds, found["round"])]
+    same = same[np.isin(rounds, measured["round"])]
     return np.where(same & np.isfinite(values), 0.0, values)
 
 
 def simulated(run: "xr.Dataset") -> "xr.DataArray | None":
     """Simulated seconds until the last device has finished each round, ``(R,)``.
 
-    None where the run file describes no network that takes time.
+    None if the run file describes no network that takes time.
     """
     if "simulated_seconds" not in run or not (run["simulated_seconds"] > 0).any():
         return None
@@ -81,22 +81,22 @@ def simulated(run: "xr.Dataset") -> "xr.DataArray | None":
 
 
 def attackers(run: "xr.Dataset") -> Array:
-    """Which devices send what they should not, ``(N,)``."""
+    """Whether each device is an attacker, ``(N,)``."""
     return run["attacker"].to_numpy() == 1 if "attacker" in run.coords else _nobody(run)
 
 
 def stragglers(run: "xr.Dataset") -> Array:
-    """Which devices are slow by the clock of the run file's network, ``(N,)``.
+    """Whether each device is slow on the clock of the run file's network, ``(N,)``.
 
-    Nobody where the results file does not have what the run file names them by, or has more
-    devices than can be told apart.
+    No device if the results file lacks the names by which the run file lists them, or if it has
+    too many devices.
     """
     wanted, seed = run.attrs.get("network.stragglers", []), run.attrs.get("training.seed", 0)
     slow, named = _nobody(run), wanted if isinstance(wanted, list) else [wanted]
     few = 0 < len(named) <= len(slow) <= prediction.CLOSE
-    # A file may come from anywhere, and say anything.
-    sensible = type(seed) is int and seed >= 0
-    if few and sensible and all(type(one) in (int, str) for one in named):
+    # A file may come from anywhere, and contain anything.
+    valid = type(seed) is int and seed >= 0
+    if few and valid and all(type(one) in (int, str) for one in named):
         graph = nx.empty_graph(len(slow), create_using=nx.DiGraph)
         graph.add_edges_from(run["edges"].to_numpy().tolist())
         try:
@@ -113,14 +113,13 @@ def _nobody(run: "xr.Dataset") -> Array:
 def area(curve: Array, rounds: Array) -> Array:
     """Area under the curve of each device, ``(N,)``, by the trapezoid rule.
 
-    ``sum over t of (x[t+1] - x[t]) (y[t] + y[t+1]) / 2`` over the points that are finite, where x
-    counts rounds. It begins with the first measured round, after which no device is untrained any
-    more; so R rounds have at most the area R - 1, which for a share of correct answers is reached
-    by a device that is always right. NaN where a device has no finite point.
+    ``sum over t of (x[t+1] - x[t]) (y[t] + y[t+1]) / 2`` over the finite points, where x counts
+    rounds. It begins at the first measured round, so R rounds have at most the area R - 1, which a
+    device reaches that is always right. NaN if a device has no finite point.
 
     Args:
         curve: Values, ``(R, N)``.
-        rounds: When they were measured, ``(R,)``, ascending.
+        rounds: Rounds of the values, ``(R,)``, ascending.
     """
     fine = np.isfinite(curve)
     if len(rounds) and fine.all():
@@ -135,11 +134,11 @@ def area(curve: Array, rounds: Array) -> Array:
 def level(curve: Array, rounds: Array) -> Array:
     """The area of each device over the number of rounds it spans, ``(N,)``: its mean height.
 
-    Where it spans none, as only one round was measured, the value of that round.
+    If only one round was measured, it is the value of that round.
 
     Args:
         curve: Values, ``(R, N)``.
-        rounds: When they were measured, ``(R,)``, ascending.
+        rounds: Rounds of the values, ``(R,)``, ascending.
     """
     if not len(rounds):
         return np.full(curve.shape[1], np.nan)
@@ -152,47 +151,47 @@ def level(curve: Array, rounds: Array) -> Array:
 
 
 def by_device(curve: Array, rounds: Array) -> dict[str, Array]:
-    """Of each device its ``area``, its ``level``, and its value after the ``last`` round, ``(N,)``.
+    """The ``area``, the ``level`` and the value after the ``last`` round of each device, ``(N,)``.
 
     Args:
         curve: Values, ``(R, N)``; NaN where a device has none.
-        rounds: When they were measured, ``(R,)``, ascending.
+        rounds: Rounds of the values, ``(R,)``, ascending.
     """
     last = curve[-1] if len(rounds) else np.full(curve.shape[1], np.nan)
     return {"area": area(curve, rounds), "level": level(curve, rounds), "last": last}
 
 
 def mean(values: Array) -> float:
-    """Mean of what is finite; NaN where nothing is."""
+    """Mean of the finite values; NaN without any."""
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
 def least(values: Array) -> float:
-    """Least of what is finite; NaN where nothing is."""
+    """Least of the finite values; NaN without any."""
     return float(np.nanmin(values)) if np.isfinite(values).any() else float("nan")
 
 
 def reached(mean: Array, rounds: Array, threshold: float) -> float:
     """Rounds until a mean accuracy ``(R,)`` is at least a threshold; NaN if it never is.
 
-    Rounds count from 0 in a file, so what is reached in round 0 took one round.
+    Rounds count from 0 in a file, so a threshold that is reached in round 0 took one round.
     """
-    there = np.flatnonzero(mean >= threshold)
-    return float(rounds[there[0]] + 1) if len(there) else float("nan")
+    above = np.flatnonzero(mean >= threshold)
+    return float(rounds[above[0]] + 1) if len(above) else float("nan")
 
 
 def passage(run: "xr.Dataset") -> Array:
     """Predicted rounds until knowledge of the sources reaches each device, ``(N,)``.
 
-    By W of the first round (:func:`mpidl.components.graphs.first_passage`). NaN where it never
-    surely does, and for all devices where a run has no source, no W, or too many devices.
+    By W of the first round (:func:`mpidl.components.graphs.first_passage`). NaN for a device that
+    it may never reach, and for all devices if a run has no source, no W, or too many devices.
     """
     sources = np.flatnonzero(run["source"].to_numpy() == 1)
     never = np.full(run.sizes["device"], np.nan)
     if "W" not in run or not len(sources) or len(never) > prediction.CLOSE:
         return never
     matrix = run["W"].to_numpy()
-    # A file may come from anywhere, and have anything in place of weights.
+    # A file may come from anywhere, and contain anything in place of weights.
     square = matrix.shape == (len(never), len(never))
     if not square or not (matrix >= 0).all() or not np.allclose(matrix.sum(axis=1), 1):
         return never
@@ -203,8 +202,8 @@ def passage(run: "xr.Dataset") -> Array:
 def spearman(first: Array, second: Array) -> float:
     """Rank correlation of two measures of the same devices, ``(N,)`` each; NaN counts as never.
 
-    Never is later than any round. The result is NaN where a measure has no two values. Source:
-    Spearman, American Journal of Psychology 15, 1904.
+    "Never" ranks behind all rounds. The result is NaN if a measure has fewer than two different
+    values. Source: Spearman, American Journal of Psychology 15, 1904.
     """
     pair = [np.where(np.isnan(values), np.inf, values) for values in (first, second)]
     if any(len(np.unique(values)) < 2 for values in pair):
@@ -213,7 +212,7 @@ def spearman(first: Array, second: Array) -> float:
 
 
 def difference(ood: float, iid: float) -> float:
-    """How much OOD exceeds IID in percent of their mean: the symmetric form, -200 to 200.
+    """OOD minus IID in percent of their mean: the symmetric difference, from -200 to 200.
 
     ``100 (ood - iid) / ((ood + iid) / 2)``; source: arXiv 2505.11760. NaN where both are 0.
     """

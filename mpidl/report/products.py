@@ -1,4 +1,4 @@
-"""Products of a report, each made when it is asked for."""
+"""Products of a report, each made on demand."""
 
 import json
 import math
@@ -27,14 +27,14 @@ Steps = Callable[[str], Step]
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which products a user asks for.
+    """The products that a user asks for.
 
     Attributes:
-        figures: Their format, ``"png"``, ``"svg"`` or ``"pdf"``; None for no figures.
-        html: The page.
-        csv: The tables.
-        animate: The animation of each run.
-        paper: The comparison with the published numbers.
+        figures: Format of the figures, ``"png"``, ``"svg"`` or ``"pdf"``; None for no figures.
+        html: Whether to make the page.
+        csv: Whether to make the tables.
+        animate: Whether to make the animation of each run.
+        paper: Whether to compare with the published numbers.
     """
 
     figures: str | None = None
@@ -45,35 +45,35 @@ class Wanted:
 
 
 def make(collection: Collection, wanted: Wanted, folder: Path, progress: Steps) -> list[Path]:
-    """Make what is wanted in a folder; the files.
+    """Make the products that are asked for in a folder, and return their files.
 
     Raises:
         Fault: If the folder cannot be written, or no run has anything to animate.
     """
-    made: list[Path] = []
+    files: list[Path] = []
     if wanted == Wanted():
-        return made
+        return files
     prepare(folder)
     try:
         if wanted.csv:
-            made += _tables(collection, folder, progress("writing tables"))
+            files += _tables(collection, folder, progress("writing tables"))
         if wanted.figures:
-            made += _figures(collection, folder, wanted.figures)
+            files += _figures(collection, folder, wanted.figures)
         if wanted.animate:
-            made += _animations(collection, folder, progress("drawing"))
+            files += _animations(collection, folder, progress("drawing"))
         if wanted.paper:
-            made.append(folder / "paper.csv")
-            with whole(made[-1]) as beside:
+            files.append(folder / "paper.csv")
+            with whole(files[-1]) as beside:
                 comparison(collection).to_csv(beside, index=False)
         if wanted.html:
-            made.append(page(collection, wanted, folder))
+            files.append(page(collection, wanted, folder))
     except OSError as error:
         raise Fault(f"Cannot write to {folder}: {error.strerror or error}.") from None
-    return made
+    return files
 
 
 def prepare(folder: Path) -> None:
-    """Make a folder, or see that files can be written into it.
+    """Make a folder, or check that files can be written into it.
 
     Raises:
         Fault: If they cannot.
@@ -91,7 +91,7 @@ def prepare(folder: Path) -> None:
 def page(
     collection: Collection, wanted: Wanted, folder: Path, refresh: float | None = None
 ) -> Path:
-    """Write the page; it shows itself again every ``refresh`` seconds."""
+    """Write the page, which reloads itself every ``refresh`` seconds."""
     from mpidl.report import page as room
 
     beside = comparison(collection) if wanted.paper else None
@@ -108,13 +108,13 @@ def comparison(collection: Collection) -> "pd.DataFrame":
 def _tables(collection: Collection, folder: Path, step: Step) -> list[Path]:
     from mpidl.report import statistics, tidy
 
-    made = tidy.write(collection, folder, step)
+    files = tidy.write(collection, folder, step)
     for name, table in statistics.tables(collection).items():
         path = folder / f"{name}.csv"
         with whole(path) as beside:
             table.to_csv(beside, index=False)
-        made.append(path)
-    return made
+        files.append(path)
+    return files
 
 
 def _figures(collection: Collection, folder: Path, format_: str) -> list[Path]:
@@ -136,16 +136,16 @@ def _animations(collection: Collection, folder: Path, step: Step) -> list[Path]:
     }
     if not moving:
         raise Fault("There is nothing to animate: no run has a round with OOD accuracy.")
-    made: list[Path] = []
+    files: list[Path] = []
     for count, (name, one) in enumerate(moving.items(), 1):
         path = folder / f"{name.replace('/', '_')}.gif"
-        if path in made:
+        if path in files:
             path = path.with_stem(f"{path.stem}-{count}")
         with whole(path) as beside:
             animation.animate(reader.open(one.path), beside)
-        made.append(path)
+        files.append(path)
         step(count, len(moving))
-    return made
+    return files
 
 
 def as_json(collection: Collection, wanted: Wanted) -> str:
@@ -160,11 +160,11 @@ def as_json(collection: Collection, wanted: Wanted) -> str:
             for kind, curve in one.curves.items()
         }
         runs.append({**row, "path": str(one.path), "warnings": one.warnings, "curves": curves})
-    told: dict[str, Any] = {"runs": runs, "skipped": collection.skipped}
-    told |= {name: _records(table) for name, table in statistics.tables(collection).items()}
+    numbers: dict[str, Any] = {"runs": runs, "skipped": collection.skipped}
+    numbers |= {name: _records(table) for name, table in statistics.tables(collection).items()}
     if wanted.paper:
-        told["paper"] = _records(comparison(collection))
-    return json.dumps(_finite(told), indent=1)
+        numbers["paper"] = _records(comparison(collection))
+    return json.dumps(_finite(numbers), indent=1)
 
 
 def _records(table: "pd.DataFrame") -> list[dict[str, Any]]:
@@ -172,7 +172,7 @@ def _records(table: "pd.DataFrame") -> list[dict[str, Any]]:
 
 
 def _finite(value: Any) -> Any:
-    """The same for JSON, which knows neither NaN nor numpy's numbers."""
+    """A copy of a value for JSON, which has neither NaN nor numpy's numbers."""
     if isinstance(value, dict):
         return {key: _finite(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -183,12 +183,12 @@ def _finite(value: Any) -> Any:
 
 @contextmanager
 def progress() -> Iterator[Steps]:
-    """Yield what makes a bar for each long work, shown where someone watches."""
+    """Yield a function that makes a bar for each long work, shown on a terminal only."""
     watched = sys.stderr.isatty()
     with Progress(console=Console(stderr=True), transient=True, disable=not watched) as bars:
 
-        def steps(what: str) -> Step:
-            task = bars.add_task(what, total=None)
+        def steps(title: str) -> Step:
+            task = bars.add_task(title, total=None)
             return lambda done, total: bars.update(task, completed=done, total=total)
 
         yield steps

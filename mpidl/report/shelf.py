@@ -1,4 +1,4 @@
-"""Results files that are read, and read again where they changed."""
+"""Shelf of summaries of results files, which are read again if they have changed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ from mpidl.storage import runs, schema
 
 @dataclass
 class Shelf:
-    """Summaries that are kept, so that looking again reads only files that changed.
+    """Keeps summaries, so that only files that changed are read again.
 
     Attributes:
-        threshold: Mean OOD accuracy of which the round is told that reaches it.
+        threshold: Mean OOD accuracy until which rounds are counted.
     """
 
     threshold: float = summary.THRESHOLD
@@ -27,31 +27,31 @@ class Shelf:
         paths: Sequence[Path],
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Collection:
-        """Read results files; what cannot be read is told, not fatal.
+        """Read results files; files that cannot be read are skipped, with a sentence each.
 
         Args:
             paths: HDF5 files.
-            progress: Is told how many of how many files are read.
+            progress: Called with the number of files that are read, and of all files.
 
         Raises:
             Fault: If no results file is among them.
         """
-        found: dict[Path, Summary] = {}
+        by_path: dict[Path, Summary] = {}
         skipped: list[str] = []
         for count, path in enumerate(paths, 1):
             try:
-                found[path] = self._summary(path)
+                by_path[path] = self._summary(path)
             except Fault as fault:
                 skipped += fault.sentences
             progress(count, len(paths))
-        if not found:
+        if not by_path:
             raise Fault(*skipped or ["There is no results file of mpidl."])
         settings = {
             path: {**one.settings, **{k: one.made[k] for k in schema.DIGESTS if k in one.made}}
-            for path, one in found.items()
+            for path, one in by_path.items()
         }
-        names, doubles = runs.choose(settings, {path: one.done for path, one in found.items()})
-        summaries = {name: found[path] for name, path in names.items()}
+        names, doubles = runs.choose(settings, {path: one.done for path, one in by_path.items()})
+        summaries = {name: by_path[path] for name, path in names.items()}
         return Collection(summaries, [*skipped, *doubles], self.threshold)
 
     def _summary(self, path: Path) -> Summary:

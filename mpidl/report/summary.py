@@ -1,4 +1,4 @@
-"""The summary of one run among many: numbers, and the mean curves."""
+"""Summary of one run: its numbers and its mean curves."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl.components import graphs
-from mpidl.report import cautions, lateness, measures
+from mpidl.report import lateness, measures, run_warnings
 from mpidl.storage import reader, schema
 from mpidl.storage.round_values import SECONDS, spent
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 THRESHOLD = 0.5
-"""Mean OOD accuracy of which the round is told that reaches it, unless the user says another."""
+"""Mean OOD accuracy until which rounds are counted, by default."""
 
 READ = (
     *(f"{kind}_accuracy_{moment}" for kind in schema.KINDS for moment in schema.MOMENTS),
@@ -40,10 +40,10 @@ class Curve:
     """Accuracy of all devices after each measured round.
 
     Attributes:
-        rounds: From 1, ``(R,)``.
-        seconds: Until these rounds ended, by the clock of the run file's network, ``(R,)``; NaN
-            where it takes no time.
-        mean: Over devices, ``(R,)``; ``low`` and ``high`` are the least and the greatest.
+        rounds: Numbers of the rounds, from 1, ``(R,)``.
+        seconds: Seconds until the end of these rounds, on the clock of the run file's network,
+            ``(R,)``; NaN without a network that takes time.
+        mean: Mean over devices, ``(R,)``; ``low`` and ``high`` are the least and the greatest.
     """
 
     rounds: Array
@@ -59,20 +59,20 @@ class Summary:
 
     Attributes:
         path: The results file.
-        settings: Of the resolved run file, as ``"section.key"``, and its name.
-        made: Where it comes from: versions, machine, start.
+        settings: Settings of the resolved run file, as ``"section.key"``, and its name.
+        made: Provenance: versions, machine, start.
         devices: N.
-        rounds: Asked for.
-        done: Rounds whole in the file.
-        completed: Whether the run came to its end.
+        rounds: Number of rounds asked for.
+        done: Number of complete rounds in the file.
+        completed: Whether the run is completed.
         numbers: Measures by name, NaN where there is none; see :func:`of`.
         by_device: Values of each device by name, ``(N,)``.
-        curves: ``"iid"`` and ``"ood"``.
-        edges: Links of the graph as sorted pairs (source, destination), each way of its own.
-        graph: Its digest, see :func:`mpidl.components.graphs.digest`; of a file that does not tell
-            it that of the links in it.
-        warnings: What a reader must know, a sentence each.
-        late: When the last device learned what the sources know, which, and why so late.
+        curves: The curves ``"iid"`` and ``"ood"``.
+        edges: Links of the graph as sorted pairs (source, destination), each direction alone.
+        graph: Digest of the graph, see :func:`mpidl.components.graphs.digest`; made from the links
+            if the file has none.
+        warnings: Warnings for the reader, a sentence each.
+        late: Sentences about the device that learned last; see :mod:`mpidl.report.lateness`.
     """
 
     path: Path
@@ -95,7 +95,7 @@ def read(path: Path, threshold: float = THRESHOLD) -> Summary:
     """Read a results file and keep what tables and figures of many runs need.
 
     Raises:
-        Fault: As of :func:`mpidl.storage.reader.open`.
+        Fault: As :func:`mpidl.storage.reader.open`.
     """
     return of(reader.open(path, READ), threshold)
 
@@ -123,8 +123,8 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
     for kind in schema.KINDS:
         curve = measures.accuracy(run, kind)
         values, rounds = curve.to_numpy(), curve["round"].to_numpy()
-        told = measures.by_device(values, rounds)
-        by_device |= {f"{kind}_{key}": found for key, found in told.items()}
+        measured = measures.by_device(values, rounds)
+        by_device |= {f"{kind}_{key}": per_device for key, per_device in measured.items()}
         learned = measures.learned(run, kind)
         if kind == "ood":
             reached = [measures.reached(own, rounds, threshold) for own in learned.T]
@@ -133,17 +133,17 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
         numbers[f"{kind}_worst"] = measures.least(by_device[f"{kind}_last"])
         numbers[f"{kind}_epochs_area"] = numbers[f"{kind}_area"] * _epochs(run)
         curves[kind] = _curve(values, rounds, ends)
-        known = _curve(learned, rounds, ends)
-        numbers |= _reached(known, threshold, "" if kind == "ood" else f"{kind}_")
+        known_curve = _curve(learned, rounds, ends)
+        numbers |= _reached(known_curve, threshold, "" if kind == "ood" else f"{kind}_")
     numbers["difference"] = measures.difference(numbers["ood_level"], numbers["iid_level"])
     edges = tuple(map(tuple, run["edges"].to_numpy().tolist()))
     by_device |= _devices(run, edges)
     numbers |= _graph(run, edges, by_device) | _passage(by_device) | _costs(run)
-    told = {key: value for key, value in run.attrs.items() if "." not in key}
+    measured = {key: value for key, value in run.attrs.items() if "." not in key}
     return Summary(
         path=Path(run.attrs["path"]),
         settings=reader.flat(Path(run.attrs["path"]), run.attrs["run_file"]),
-        made={key: told[key] for key in told if key not in ("run_file", "path")},
+        made={key: measured[key] for key in measured if key not in ("run_file", "path")},
         devices=run.sizes["device"],
         rounds=int(run.attrs["training.rounds"]),
         done=int(run.attrs["rounds_done"]),
@@ -152,9 +152,9 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
         by_device=by_device,
         curves=curves,
         edges=edges,
-        graph=str(told.get(schema.GRAPH_DIGEST) or _digest(run)),
-        warnings=tuple(cautions.of(run)),
-        late=lateness.told(run, by_device, threshold),
+        graph=str(measured.get(schema.GRAPH_DIGEST) or _digest(run)),
+        warnings=tuple(run_warnings.of(run)),
+        late=lateness.sentence(run, by_device, threshold),
     )
 
 
@@ -221,7 +221,7 @@ def _graph(
 
 
 def _passage(by_device: Mapping[str, Array]) -> dict[str, float]:
-    """What was predicted, beside what was measured; all over devices that are no source."""
+    """Numbers that compare predicted and measured arrival, over devices that are no source."""
     others = by_device["source"] != 1
     passage, measured = by_device["passage"][others], by_device["rounds_to_threshold"][others]
     known = np.isfinite(passage).any()
@@ -235,7 +235,7 @@ def _passage(by_device: Mapping[str, Array]) -> dict[str, float]:
 
 @lru_cache(maxsize=4096)
 def modularity(edges: tuple[tuple[int, int], ...], devices: int) -> float:
-    """Of the communities that greedy merging finds in the undirected graph; NaN without links.
+    """Modularity of the communities of the undirected graph by greedy merging; NaN without links.
 
     See :func:`mpidl.components.graphs.modularity`.
     """

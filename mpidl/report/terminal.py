@@ -1,4 +1,4 @@
-"""The report in the terminal: a table, and the course of every run."""
+"""Terminal report: a table, and a sparkline of every run."""
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -13,16 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from mpidl.config.faults import printable
-from mpidl.report import lateness
+from mpidl.report import answers
 from mpidl.report.collection import Collection
 
 BARS = "▁▂▃▄▅▆▇█"
 
 WIDTH = 20
-"""Characters of a sparkline at most; a longer curve is averaged."""
+"""Most characters of a sparkline; a longer curve is averaged."""
 
 ROWS = 100
-"""Runs that are shown at most."""
+"""Most runs that are shown."""
 
 LEGEND = (
     "Accuracy over devices: mean and worst after the last round; level (area under the curve over "
@@ -31,7 +31,7 @@ LEGEND = (
 
 
 def sparkline(curve: npt.NDArray[np.float64], width: int = WIDTH) -> str:
-    """A curve between 0 and 1, ``(R,)``, as one line of bars; a blank where it is NaN."""
+    """A curve between 0 and 1, ``(R,)``, as one line of bars; a blank for NaN."""
     parts = np.array_split(curve, min(width, len(curve))) if len(curve) else []
     line = ""
     for part in parts:
@@ -42,20 +42,20 @@ def sparkline(curve: npt.NDArray[np.float64], width: int = WIDTH) -> str:
 
 
 def console() -> Console:
-    """Standard output: as wide as the terminal, or wide enough for names where it is a pipe."""
+    """The console: as wide as the terminal, or 120 columns for a pipe."""
     here = Console()
     return here if here.is_terminal else Console(width=120)
 
 
 def show(collection: Collection, console: Console) -> None:
-    """Print warnings, a line for each kind of runs where there are several, and one for each run.
+    """Print warnings, a line for each group of runs if there are several, and one for each run.
 
     Args:
         collection: The runs.
-        console: Where to.
+        console: The console to print on.
     """
     tell(warned(collection), console)
-    for sentence in lateness.answers(collection):
+    for sentence in answers.sentences(collection):
         console.print(Text(printable(sentence)), soft_wrap=True)
     together = collection.runs["seed"].nunique() > 1 or len(collection.runs) > ROWS
     if together:
@@ -64,16 +64,16 @@ def show(collection: Collection, console: Console) -> None:
     if len(collection.summaries) > ROWS:
         more = len(collection.summaries) - ROWS
         console.print(f"... and {more:,} more; --csv and --html have all.")
-    told = LEGEND.format(
+    legend = LEGEND.format(
         interval=", with its 95 % interval over devices and seeds" if together else "",
         threshold=collection.threshold,
         kind=collection.kind.upper(),
     )
-    console.print(told, style="dim")
+    console.print(legend, style="dim")
 
 
 def _groups(collection: Collection) -> Table:
-    """Runs that differ only in their seeds, together."""
+    """Table of groups of runs that differ only in their seeds."""
     from mpidl.report import statistics
 
     groups = statistics.groups(collection)
@@ -92,7 +92,7 @@ def _groups(collection: Collection) -> Table:
 
 
 def _columns(collection: Collection) -> dict[str, str]:
-    """Numbers of a run that are shown, with what stands above them."""
+    """The numbers of a run that are shown, with their headings."""
     kind = collection.kind
     return {
         "iid_last": "IID\nlast",
@@ -120,7 +120,7 @@ def _runs(collection: Collection) -> Table:
 
 
 def compare(collection: Collection, console: Console) -> None:
-    """Print the published numbers beside those of these runs, and why they may differ."""
+    """Print the published numbers beside those of these runs, and reasons why they may differ."""
     from mpidl.report.paper import compare as paper
 
     table = paper.compare(collection)
@@ -139,42 +139,44 @@ def compare(collection: Collection, console: Console) -> None:
         spread = "" if math.isnan(row["low"]) else f"{low} to {high}"
         note = f" [{whys.index(row['why']) + 1}]" if row["why"] else ""
         numbers = digits(row["ours"]), spread, digits(row["theirs"]), digits(row["difference"])
-        told = Text(f"{row['comparable']}{note}")
-        shown.add_row(row["table"], Text(_asked(row)), str(row["runs"]), *numbers, told)
+        verdict = Text(f"{row['comparable']}{note}")
+        shown.add_row(row["table"], Text(_subject(row)), str(row["runs"]), *numbers, verdict)
     console.print(shown)
     for count, why in enumerate(whys, 1):
         if why:
             console.print(Text(f"[{count}] {why}"), style="dim", soft_wrap=True)
 
 
-def _asked(row: Mapping[Hashable, Any]) -> str:
-    """What a published number is about; that of T1 is about all graphs and data sets."""
+def _subject(row: Mapping[Hashable, Any]) -> str:
+    """A text about a published number; one of T1 is about all graphs and data sets."""
     where = [] if row["table"] == "T1" else [row["graph"], row["data"]]
-    told = [
+    parts = [
         row["what"],
         row["strategy"].replace("+", ", ").replace("/", " against "),
         *where,
         f"source ranked {row['rank']}",
     ]
-    return "; ".join(told)
+    return "; ".join(parts)
 
 
 def digits(value: float) -> str:
-    """Three digits that matter; a dash for NaN."""
+    """A number with three significant digits; a dash for NaN."""
     return "-" if math.isnan(value) else f"{value:.3g}"
 
 
 def number(value: float) -> str:
-    """Three digits behind the point; a dash for NaN."""
+    """A number with three decimals; a dash for NaN."""
     if math.isnan(value):
         return "-"
     return f"{value:.3f}"
 
 
 def warned(collection: Collection) -> list[str]:
-    """All warnings: of files that are left out, and of runs with their names before them."""
+    """All warnings: about files that are left out, and about runs, with their names first."""
     runs = [
-        f"{name}: {told}" for name, one in collection.summaries.items() for told in one.warnings
+        f"{name}: {warning}"
+        for name, one in collection.summaries.items()
+        for warning in one.warnings
     ]
     return [*collection.skipped, *runs]
 
@@ -187,14 +189,14 @@ def tell(sentences: Sequence[str], console: Console) -> None:
         console.print(f"! and {len(sentences) - 12:,} more; --html lists all", style="yellow")
 
 
-def where(made: Iterable[Path], console: Console) -> None:
-    """Say where files went: each, or their folder and number where they are many."""
+def where(files: Iterable[Path], console: Console) -> None:
+    """Print the paths of files: one by one, or together for each folder."""
     folders: dict[Path, list[Path]] = {}
-    for path in made:
+    for path in files:
         folders.setdefault(path.parent, []).append(path)
     for folder, paths in folders.items():
         if len(paths) == 1:
-            told = str(paths[0])
+            line = str(paths[0])
         else:
-            told = f"{folder}/: {', '.join(path.name for path in paths)}"
-        console.print(Text(printable(told)), soft_wrap=True)
+            line = f"{folder}/: {', '.join(path.name for path in paths)}"
+        console.print(Text(printable(line)), soft_wrap=True)

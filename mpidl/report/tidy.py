@@ -1,4 +1,4 @@
-"""The numbers of runs as tables that other programs read."""
+"""Tidy tables with the numbers of runs, for other programs."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,8 +35,8 @@ def write(
 
     Args:
         collection: The runs.
-        folder: Where to; it exists.
-        progress: Is told how many of how many runs are written.
+        folder: The folder, which must exist.
+        progress: Called with the number of runs that are written, and of all runs.
 
     Returns:
         The files.
@@ -52,13 +52,13 @@ def write(
     lines = lines.where(lines.isna(), lines.astype(str)).replace({np.nan: None})
     with (
         whole(tidy[0]) as beside,
-        whole(tidy[1]) as beside_that,
+        whole(tidy[1]) as beside_parquet,
         csv.CSVWriter(beside, layout) as text,
-        parquet.ParquetWriter(beside_that, layout) as binary,
+        parquet.ParquetWriter(beside_parquet, layout) as binary,
     ):
-        for count, told in enumerate(lines.to_dict("records"), 1):
-            run = reader.open(collection.summaries[told["run"]].path, schema.SCALARS)
-            table = _table(run, {str(key): value for key, value in told.items()}, layout)
+        for count, run_values in enumerate(lines.to_dict("records"), 1):
+            run = reader.open(collection.summaries[run_values["run"]].path, schema.SCALARS)
+            table = _table(run, {str(key): value for key, value in run_values.items()}, layout)
             text.write_table(table)
             binary.write_table(table)
             progress(count, len(collection.summaries))
@@ -72,13 +72,13 @@ def _layout(collection: Collection) -> pa.Schema:
     return pa.schema([*named, *((key, pa.int64()) for key in PLACES), *metrics])
 
 
-def _table(run: "xr.Dataset", told: Mapping[str, Any], layout: pa.Schema) -> pa.Table:
+def _table(run: "xr.Dataset", run_values: Mapping[str, Any], layout: pa.Schema) -> pa.Table:
     """The lines of one run, device by device within a round."""
     rounds, devices = run.sizes["round"], run.sizes["device"]
     columns = {}
     for field in layout:
-        if field.name in told:
-            value = pa.scalar(told[field.name], pa.string())
+        if field.name in run_values:
+            value = pa.scalar(run_values[field.name], pa.string())
             columns[field.name] = pa.repeat(value, rounds * devices)
         elif field.name == "round":
             columns[field.name] = pa.array(np.repeat(run["round"].to_numpy() + 1, devices))

@@ -1,4 +1,4 @@
-"""Makes page and tables again and again while runs go on, without disturbing them."""
+"""Watch over runs that go on: page and tables are made again and again."""
 
 import dataclasses
 import datetime
@@ -20,15 +20,15 @@ from mpidl.storage import runs
 
 
 class Watch:
-    """A report that follows its runs.
+    """A report that follows its runs, without disturbing them.
 
-    Files are opened without a lock, and only those that changed; the process gives way to others.
+    Files are opened without a lock, and only if they changed; the process has a low priority.
 
     Args:
         places: Results files, or folders of them; they may still be empty.
-        folder: Where page and tables go.
-        wanted: What is made; page and tables always are.
-        shelf: Keeps what was read.
+        folder: The folder for page and tables.
+        wanted: The products; page and tables are always made.
+        shelf: Keeps the summaries.
     """
 
     def __init__(self, places: Sequence[Path], folder: Path, wanted: Wanted, shelf: Shelf) -> None:
@@ -39,12 +39,12 @@ class Watch:
         self._console = terminal.console()
 
     def go_on(self, seconds: float) -> NoReturn:
-        """Look every so many seconds, until Ctrl-C, which lets a look be finished.
+        """Look again after some seconds, until Ctrl-C, which waits for the end of a look.
 
-        A second one does not.
+        A second Ctrl-C does not wait.
 
         Raises:
-            Fault: If a place is not there, or the folder cannot be written.
+            Fault: If a place does not exist, or the folder cannot be written.
         """
         runs.files(*self._places)
         products.prepare(self._folder)
@@ -55,26 +55,26 @@ class Watch:
             time.sleep(seconds)
 
     def look(self, seconds: float) -> bool:
-        """Make page and tables if a file changed; whether one did."""
+        """Make page and tables if a file changed, and return whether one did."""
         try:
-            found = {path: _mark(path) for path in runs.files(*self._places)}
-            if found == self._seen:
+            marks = {path: _mark(path) for path in runs.files(*self._places)}
+            if marks == self._seen:
                 return False
-            if not found:
+            if not marks:
                 self._say("no results yet")
-                self._seen = found
+                self._seen = marks
                 return False
-            collection = self._shelf.read(list(found))
+            collection = self._shelf.read(list(marks))
             page = products.page(collection, self._wanted, self._folder, refresh=seconds)
             self._show(collection, page)
             products.make(collection, self._wanted, self._folder, _silent)
         except Fault as fault:
-            # A file may go away between two looks at it, as when a run is begun anew.
+            # A file may vanish between two looks, as when a run is started anew.
             if fault.sentences != self._told:
                 self._say(" ".join(fault.sentences[:3]))
             self._told, self._seen = fault.sentences, None
             return False
-        self._told, self._seen = (), found
+        self._told, self._seen = (), marks
         return True
 
     def _show(self, collection: Collection, page: Path) -> None:
@@ -95,7 +95,7 @@ class Watch:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Let the first Ctrl-C wait: where it struck a destructor, Python would print and lose it."""
+    """Let the first Ctrl-C wait: during a destructor, Python would print it and lose it."""
     asked = False
 
     def note(number: int, frame: FrameType | None) -> None:

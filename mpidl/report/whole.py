@@ -1,4 +1,4 @@
-"""Files that are whole whenever somebody opens them."""
+"""Whole files: a file that others read is replaced at once, never half written."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Yield where to write; what is written there takes the place of a file when it is done."""
+    """Yield a path to write to; at the end of the context its file replaces the other one."""
     beside = path.with_name(f".{path.name[:100]}-{os.getpid()}{path.suffix}")
     try:
         yield beside

@@ -133,7 +133,7 @@ class Display:
             return []
         losses = self._last.get("train_loss", np.full(len(by_class), np.nan)).copy()
         losses[self._attackers] = np.nan
-        return failures.told(by_class, losses)
+        return failures.sentences(by_class, losses)
 
     def table(self, hops: Array) -> Table:
         """The last scores of all devices, by their distance from the OOD source."""

@@ -11,7 +11,7 @@ import pytest
 
 from mpidl.components import graphs
 from mpidl.config.faults import Fault
-from mpidl.report import cautions, collection, page, shelf, statistics, summary
+from mpidl.report import collection, page, run_warnings, shelf, statistics, summary
 from mpidl.report.shelf import Shelf
 from mpidl.storage import reader, schema
 
@@ -359,7 +359,7 @@ def test_only_files_that_changed_are_read_again(
 
 
 def told(path: Path) -> str:
-    return " ".join(cautions.of(reader.open(path)))
+    return " ".join(run_warnings.of(reader.open(path)))
 
 
 def test_warnings_say_what_a_reader_must_know(write: Write, tmp_path: Path) -> None:

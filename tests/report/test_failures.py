@@ -45,7 +45,7 @@ def test_a_run_says_at_its_end_who_learned_nothing():
     display.watch(1, {**times, "iid_class_accuracy_mixed": shares, "train_loss": losses})
     assert display.failures() == [
         "Devices 0, 2 answer one class whatever they are asked: accuracies, OOD too, are those "
-        "of a constant, and no knowledge.",
+        "of a constant answer, not of knowledge.",
         "Training diverges on device 1, though losses are finite: up to 50 in the last round, "
         "where guessing has 0.693; a smaller training.lr may help.",
     ]

@@ -4,7 +4,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from mpidl.report import lateness, shelf, summary
+from mpidl.report import answers, shelf, summary
 
 
 @pytest.fixture
@@ -48,10 +48,10 @@ def test_of_several_runs_it_is_told_by_strategy(chain):
         for name, rounds in (("degree", 6), ("unweighted", 3))
         for seed in range(2)
     ]
-    (told,) = lateness.answers(shelf.read(paths))
+    (told,) = answers.sentences(shelf.read(paths))
     assert told == (
         "The last device reached OOD accuracy 0.5 by unweighted in 0 of 2 runs; by degree in 2 of "
-        "2 runs, in the median after round 5. Which device is last, and why, the report of a "
-        "single run says."
+        "2 runs, in the median after round 5. The report of a single run says which device is "
+        "last, and why."
     )
-    assert lateness.answers(shelf.read(paths[:1])) == [summary.read(paths[0]).late]
+    assert answers.sentences(shelf.read(paths[:1])) == [summary.read(paths[0]).late]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mpidl.report.page import facts, table
+from mpidl.report.page import sections, table
 
 
 def test_columns_that_nobody_described_have_a_heading():
@@ -50,7 +50,7 @@ def test_numbers_have_sensible_digits(key, values, shown):
 
 
 def test_a_curve_becomes_a_short_path():
-    assert facts.sparkline([]) == facts.sparkline([float("nan")]) == ""
-    assert facts.sparkline([0.0, 1.0]) == "M2 16L70 2"
-    assert facts.sparkline([0.5]) == "M2 9L2 9"
-    assert len(facts.sparkline(np.linspace(-1, 2, 1000).tolist())) < 250
+    assert sections.sparkline([]) == sections.sparkline([float("nan")]) == ""
+    assert sections.sparkline([0.0, 1.0]) == "M2 16L70 2"
+    assert sections.sparkline([0.5]) == "M2 9L2 9"
+    assert len(sections.sparkline(np.linspace(-1, 2, 1000).tolist())) < 250

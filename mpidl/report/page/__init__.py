@@ -1,4 +1,4 @@
-"""One page with everything about some runs: a file that needs nothing but a browser."""
+"""Page with everything about some runs: one file, for which a browser is enough."""
 
 import base64
 import datetime
@@ -12,10 +12,10 @@ import pandas as pd
 from markupsafe import Markup
 
 from mpidl.config.faults import Fault
-from mpidl.report import figures, labels, lateness, statistics, style
+from mpidl.report import answers, figures, labels, statistics, style
 from mpidl.report.collection import Collection
 from mpidl.report.labels import Compared
-from mpidl.report.page import facts, table
+from mpidl.report.page import sections, table
 from mpidl.report.page.table import Table
 from mpidl.report.whole import whole
 from mpidl.storage import reader
@@ -23,10 +23,10 @@ from mpidl.storage import reader
 HERE = Path(__file__).parent
 
 FILES = 100
-"""Runs up to which the page has the run file of each; of more it has the first."""
+"""Most runs of which the page has all run files; for more runs it has the first one."""
 
 MANY = 20
-"""Rows from which on a table can be filtered."""
+"""Most rows of a table without a filter."""
 
 FIRST = {
     "devices": (
@@ -69,7 +69,7 @@ FIRST = {
         ),
     ),
 }
-"""Columns of a table that are shown before the others are asked for."""
+"""Columns of a table that are shown at first; the others are shown on demand."""
 
 SPARK = Markup('<svg class="s k{}" viewBox="0 0 72 18" aria-hidden="true"><path d="{}"/></svg>')
 
@@ -79,11 +79,11 @@ class Drawing:
     """A figure of the page.
 
     Attributes:
-        name: For links.
-        title: A few words.
-        caption: How to read it.
+        name: Name for links.
+        title: Title in a few words.
+        caption: Explanation of how to read it.
         svg: The drawing.
-        shape: ``"wide"`` for a row of its own, ``"tall"`` for two rows, else empty.
+        shape: ``"wide"`` for the full width, ``"tall"`` for double height, else empty.
     """
 
     name: str
@@ -100,18 +100,18 @@ def write(
     comparison: pd.DataFrame | None = None,
     refresh: float | None = None,
 ) -> Path:
-    """Write the page; what a reader opens is always whole.
+    """Write the page at once, so that a reader never opens half of it.
 
     Args:
-        collection: The runs it is about.
+        collection: The runs.
         path: The HTML file.
         comparison: Published numbers beside those of these runs.
-        refresh: Seconds after which the page shows itself again.
+        refresh: Seconds after which the page reloads itself.
     """
-    told = text(collection, comparison=comparison, refresh=refresh)
+    html = text(collection, comparison=comparison, refresh=refresh)
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as beside:
-        beside.write_text(told, encoding="utf-8", errors="replace", newline="\n")
+        beside.write_text(html, encoding="utf-8", errors="replace", newline="\n")
     return path
 
 
@@ -121,32 +121,32 @@ def text(
     comparison: pd.DataFrame | None = None,
     refresh: float | None = None,
 ) -> str:
-    """The page as HTML, the same for the same runs unless it shows itself again.
+    """The page as HTML; it is the same for the same runs unless it reloads itself.
 
     Args:
-        collection: The runs it is about.
+        collection: The runs.
         comparison: Published numbers beside those of these runs.
-        refresh: Seconds after which the page shows itself again.
+        refresh: Seconds after which the page reloads itself.
     """
     script = (HERE / "page.js").read_text(encoding="utf-8")
     strategies = labels.ordered(collection.runs["strategy"])
     ranks = {name: rank for rank, name in enumerate(strategies)}
     beside = {} if comparison is None else {"paper": _table(comparison, "paper")}
-    differing, same = facts.settings(collection)
+    differing, same = sections.settings(collection)
     return _template().render(
-        title=facts.title(collection),
-        abstract=facts.abstract(collection),
-        late=lateness.answers(collection),
-        made=facts.made(collection),
+        title=sections.title(collection),
+        abstract=sections.abstract(collection),
+        late=answers.sentences(collection),
+        made=sections.made(collection),
         compared=collection.compared,
         several=len(collection.summaries) > 1,
-        headline=facts.headline(collection),
-        concerns=facts.concerns(collection),
+        headline=sections.headline(collection),
+        concerns=sections.concerns(collection),
         drawings=_drawings(collection),
         tables={**beside, **_tables(collection, ranks)},
         differing=differing,
         same=same,
-        versions=facts.versions(collection),
+        versions=sections.versions(collection),
         files=_files(collection),
         total=len(collection.summaries),
         colors={name: style.color(name) for name in strategies},
@@ -160,7 +160,7 @@ def text(
 
 
 def _digest(script: str) -> str:
-    """What a browser compares with the script before it runs it."""
+    """The digest with which a browser compares the script before it runs it."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
@@ -196,21 +196,21 @@ def _shape(picture: figures.Picture) -> str:
 
 
 def _tables(collection: Collection, ranks: Mapping[str, int]) -> dict[str, Table]:
-    """By name, those that say something about so many runs and strategies."""
+    """The tables of the page by name, as far as they make sense for these runs."""
     if len(collection.summaries) == 1:
         devices = collection.devices.drop(columns="run")
         return {"devices": _table(devices.assign(source=devices["source"] == 1), "devices")}
-    found = statistics.tables(collection)
-    made = {
-        name: _table(_telling(frame, collection), name, collection.compared)
-        for name, frame in found.items()
+    frames = statistics.tables(collection)
+    tables = {
+        name: _table(_informative(frame, collection), name, collection.compared)
+        for name, frame in frames.items()
         if len(frame)
     }
-    return {**made, "runs": _runs(collection, ranks)}
+    return {**tables, "runs": _runs(collection, ranks)}
 
 
-def _telling(frame: pd.DataFrame, collection: Collection) -> pd.DataFrame:
-    """Without the labels that are the same in all lines, and without what nobody has."""
+def _informative(frame: pd.DataFrame, collection: Collection) -> pd.DataFrame:
+    """A table without labels that are the same in all lines, and without empty columns."""
     same = [key for key in ("strategy", "cell") if key in frame and frame[key].nunique() == 1]
     none = [key for key in frame if frame[key].isna().all() and key != collection.reaching]
     return frame.drop(columns=[*none, *(same if len(frame) > 1 else [])])
@@ -223,13 +223,13 @@ def _table(frame: pd.DataFrame, name: str, compared: Compared = table.STRATEGIES
 def _runs(collection: Collection, ranks: Mapping[str, int]) -> Table:
     frame, runs = collection.runs, collection.summaries.values()
     curves = [
-        _drawn(facts.sparkline(one.curves[collection.kind].mean.tolist()), ranks[strategy])
+        _drawn(sections.sparkline(one.curves[collection.kind].mean.tolist()), ranks[strategy])
         for one, strategy in zip(runs, frame["strategy"], strict=True)
     ]
     links = [f"#file-{at}" for at in range(len(frame))] if len(frame) <= FILES else []
     extra = {"curve": curves}
-    told, compared = _telling(frame, collection), collection.compared
-    return table.of(told, "runs", FIRST["runs"], extra, compared, filtered=True, links=links)
+    shown, compared = _informative(frame, collection), collection.compared
+    return table.of(shown, "runs", FIRST["runs"], extra, compared, filtered=True, links=links)
 
 
 def _drawn(path: str, rank: int) -> str:
@@ -239,7 +239,7 @@ def _drawn(path: str, rank: int) -> str:
 
 
 def _files(collection: Collection) -> list[tuple[str, str]]:
-    """Run files by the name of their run: of all, or of the first where they are many."""
+    """Run files by the name of their run: all of them, or the first of many."""
     runs = list(collection.summaries.items())
     return [(name, _file(one.path)) for name, one in runs[: len(runs) if len(runs) <= FILES else 1]]
 

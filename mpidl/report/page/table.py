@@ -1,4 +1,4 @@
-"""Data frames as tables of a page: what a column is called and means, and how numbers read."""
+"""Columns and tables of a page, made from data frames: headings, meanings, and cells."""
 
 import math
 import tomllib
@@ -13,31 +13,31 @@ import pandas as pd
 from mpidl.report.labels import Compared
 
 DASH = "\N{EN DASH}"
-"""In place of a number that there is not."""
+"""Text in place of a missing number."""
 
 SIGNIFICANT = 3
 
 SPREAD = 1e-3
-"""Least to greatest number of a column down to which all of it has the same decimals."""
+"""Least ratio of the smallest to the largest number of a column with the same decimals."""
 
 STRATEGIES = Compared()
-"""What labels stand for where nobody says otherwise."""
+"""Words for what labels stand for by default."""
 
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 @dataclass(frozen=True)
 class Column:
-    """How a page shows a column.
+    """A column of a page's table.
 
     Attributes:
         key: Its name in the data frame.
         head: Its heading.
-        unit: Shown under the heading; empty where there is none.
-        why: What it means, a sentence.
-        decimals: How many all numbers have; None to decide from the numbers.
-        exact: Whether numbers are told as they are, as settings should be.
-        kind: ``"number"``; ``"text"``, ``"prose"``, which may break, and more of it ``"long"``;
+        unit: Its unit, shown under the heading, or empty.
+        why: Its meaning, a sentence.
+        decimals: Decimals of all numbers; None to decide from the numbers.
+        exact: Whether numbers are shown unrounded, as for settings.
+        kind: ``"number"``; ``"text"``, ``"prose"``, which may break, ``"long"`` for more of it;
             ``"strategy"``; ``"spark"``.
     """
 
@@ -51,7 +51,7 @@ class Column:
 
     @property
     def text(self) -> bool:
-        """Whether it is read from the left, and sorted as words."""
+        """Whether it is aligned left, and sorted as text."""
         return self.kind in ("text", "prose", "long", "strategy")
 
 
@@ -60,14 +60,14 @@ class Table:
     """A table that can be sorted.
 
     Attributes:
-        name: Of the element on the page.
+        name: Name of the element on the page.
         title: Its heading.
-        text: What its rows are; empty where that needs no words.
-        columns: One for each cell of a row.
-        rows: Cells as texts; ready-made markup where a column is a sparkline.
-        few: How many columns are shown first; the others when they are asked for.
+        text: Explanation of its rows, or empty.
+        columns: The columns.
+        rows: The cells of each row as texts; markup for a sparkline.
+        few: Number of columns that are shown at first; the others are shown on demand.
         filtered: Whether rows can be filtered.
-        links: Where the first cell of each row leads, if anywhere.
+        links: Target of the first cell of each row, if any.
     """
 
     name: str
@@ -103,25 +103,25 @@ def of(
     if any(frame.index.names):
         frame = frame.reset_index()
     frame = frame.rename(columns=str)
-    there = [*frame.columns, *extra]
-    leading = [key for key in first if key in there]
-    keys = [*leading, *(key for key in there if key not in leading)]
+    available = [*frame.columns, *extra]
+    leading = [key for key in first if key in available]
+    keys = [*leading, *(key for key in available if key not in leading)]
     columns, cells = [], []
     for key in keys:
         if key in extra:
-            made, texts = described(key, name, compared), extra[key]
+            shown, texts = described(key, name, compared), extra[key]
         else:
-            made, texts = column(described(key, name, compared), frame[key])
-        columns.append(made)
+            shown, texts = column(described(key, name, compared), frame[key])
+        columns.append(shown)
         cells.append(texts)
     few = len(leading) if len(leading) < len(keys) else 0
-    told = _words(compared)["tables"][name]
+    description = _words(compared)["tables"][name]
     rows = list(zip(*cells, strict=True))
-    said = [told.get("text" if rows else "empty", "")]
-    for end, sentence in told.get("where", {}).items():
-        said += [sentence] if any(key.endswith(end) for key in keys) else []
-    text = " ".join(filter(None, said))
-    return Table(name, told["title"], text, columns, rows, few, **how)
+    parts = [description.get("text" if rows else "empty", "")]
+    for end, sentence in description.get("where", {}).items():
+        parts += [sentence] if any(key.endswith(end) for key in keys) else []
+    text = " ".join(filter(None, parts))
+    return Table(name, description["title"], text, columns, rows, few, **how)
 
 
 @cache
@@ -131,11 +131,11 @@ def _words(compared: Compared) -> dict[str, dict[str, Any]]:
 
 
 def described(key: str, name: str = "", compared: Compared = STRATEGIES) -> Column:
-    """A column as ``words.toml`` describes it, in the table of a name; else named after its key."""
-    told = _words(compared)["columns"]
+    """A column as ``words.toml`` describes it for a table; without an entry its name is the key."""
+    entries = _words(compared)["columns"]
     for known in (f"{name}/{key}", key):
-        if known in told:
-            return Column(key=key, **told[known])
+        if known in entries:
+            return Column(key=key, **entries[known])
     for end, words_ in _words(compared)["ends"].items():
         if key.endswith(end):
             of_ = described(key.removesuffix(end), name, compared)
@@ -146,19 +146,19 @@ def described(key: str, name: str = "", compared: Compared = STRATEGIES) -> Colu
 
 
 def column(column: Column, values: "pd.Series[Any]") -> tuple[Column, list[str]]:
-    """The cells of a column, and the column with what they say about it."""
-    found = [None if _missing(value) else value for value in values.tolist()]
-    numbers = [value for value in found if value is not None]
+    """A column with the kind and unit that follow from its values, and its cells."""
+    present = [None if _missing(value) else value for value in values.tolist()]
+    numbers = [value for value in present if value is not None]
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in numbers):
         kind = column.kind if column.text else "text"
-        return replace(column, kind=kind), [words(value) for value in found]
+        return replace(column, kind=kind), [words(value) for value in present]
     if column.text:
-        return column, [words(value) for value in found]
+        return column, [words(value) for value in present]
     if column.unit == "B":
         power = scale(max((abs(value) for value in numbers), default=0))
         column = replace(column, unit=UNITS[power])
-        found = [None if value is None else value / 1000**power for value in found]
-    return column, texts(found, column)
+        present = [None if value is None else value / 1000**power for value in present]
+    return column, texts(present, column)
 
 
 def _missing(value: object) -> bool:
@@ -171,7 +171,7 @@ def scale(value: float) -> int:
 
 
 def words(value: Any) -> str:
-    """A value that is no number, as a cell shows it."""
+    """A value that is not a number, as a cell shows it."""
     if _missing(value):
         return DASH
     if isinstance(value, bool):
@@ -180,9 +180,9 @@ def words(value: Any) -> str:
 
 
 def texts(values: Sequence[float | None], column: Column) -> list[str]:
-    """Numbers of one column, with decimals in line where their sizes allow it."""
-    there = [abs(value) for value in values if value is not None and math.isfinite(value)]
-    decimals = _decimals(there, column)
+    """The numbers of a column, with the same decimals if their sizes allow it."""
+    sizes = [abs(value) for value in values if value is not None and math.isfinite(value)]
+    decimals = _decimals(sizes, column)
     return [DASH if value is None else _number(value, decimals, column.exact) for value in values]
 
 
@@ -203,11 +203,11 @@ def _number(value: float, decimals: int | None, exact: bool) -> str:
     if exact:
         return f"{value}"
     if decimals is not None:
-        told = f"{value:,.{decimals}f}"
-        return told.removeprefix("-") if float(told.replace(",", "")) == 0 else told
+        text = f"{value:,.{decimals}f}"
+        return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text
     if value and not 1e-4 <= abs(value) < 1e6:
         return f"{value:.{SIGNIFICANT - 1}e}".replace("e-0", "e-").replace("e+0", "e+")
     if not value:
         return "0"
-    whole = math.floor(math.log10(abs(value)))
-    return f"{value:,.{max(0, SIGNIFICANT - 1 - whole)}f}"
+    magnitude = math.floor(math.log10(abs(value)))
+    return f"{value:,.{max(0, SIGNIFICANT - 1 - magnitude)}f}"

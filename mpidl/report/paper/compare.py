@@ -1,4 +1,4 @@
-"""The published numbers beside those of runs, and whether the two may be compared."""
+"""Comparison of published numbers with those of runs, and whether they are comparable."""
 
 from functools import lru_cache
 from typing import Any
@@ -8,12 +8,12 @@ import pandas as pd
 from mpidl.report import origins
 from mpidl.report.collection import Collection
 from mpidl.report.paper import published
-from mpidl.report.paper.lines import COLUMNS, line, spoken_to
+from mpidl.report.paper.lines import COLUMNS, applies, line
 from mpidl.report.statistics import CONFIDENCE
 from mpidl.report.summary import Summary
 
 PER_STRATEGY = ("draw ", "frozen rounds ", "split ", "padding ")
-"""Differences that only some strategies or data sets can have; they set no runs apart."""
+"""Differences that only some strategies or data sets can have; they do not separate runs."""
 
 SAME = ["kind", "graph_seed", "data", "strategy", "rank", "seed", "apart"]
 """What tells runs apart that are not repetitions of each other."""
@@ -62,22 +62,22 @@ def compare(collection: Collection, confidence: float = CONFIDENCE) -> pd.DataFr
     """
     ours = matched(collection)
     alike = [runs for _, runs in ours.groupby("apart", sort=True)]
-    there = {key: set(ours[key]) for key in ("kind", "data", "strategy")}
-    numbers = [number for number in published.numbers() if spoken_to(number, there)]
-    found = [line(number, runs, confidence) for number in numbers for runs in alike]
-    return pd.DataFrame([one for one in found if one is not None], columns=COLUMNS)
+    present = {key: set(ours[key]) for key in ("kind", "data", "strategy")}
+    numbers = [number for number in published.numbers() if applies(number, present)]
+    lines = [line(number, runs, confidence) for number in numbers for runs in alike]
+    return pd.DataFrame([one for one in lines if one is not None], columns=COLUMNS)
 
 
 def reason(collection: Collection) -> str | None:
     """Why a comparison has no lines, in a sentence; None if it has some."""
     if len(compare(collection)):
         return None
-    found = list(collection.summaries.values())
-    if not any(one.completed for one in found):
+    summaries = list(collection.summaries.values())
+    if not any(one.completed for one in summaries):
         return "No run is finished."
-    if not any(origins.known(one) for one in found):
+    if not any(origins.known(one) for one in summaries):
         return "No run is on a graph of the published study."
-    if not any(_on_published_data(one) for one in found):
+    if not any(_on_published_data(one) for one in summaries):
         return f"No run is on data of the published study: {', '.join(published.data())}."
     if matched(collection).empty:
         return "No finished run on published graphs and data has its source where the study has."
@@ -95,9 +95,9 @@ def matched(collection: Collection) -> pd.DataFrame:
     seeds = dict(zip(collection.runs["run"], collection.runs["seed"], strict=True))
     rows = []
     for name, one in collection.summaries.items():
-        found = _placed(one)
-        if found is not None and one.completed:
-            rows.append({**found, "seed": seeds[name], **_numbers(one), **_apart(one)})
+        placed = _placed(one)
+        if placed is not None and one.completed:
+            rows.append({**placed, "seed": seeds[name], **_numbers(one), **_apart(one)})
     table = pd.DataFrame(rows, columns=[*SAME, *NUMBERS, "study", "testbed"])
     means = {**dict.fromkeys(NUMBERS, "mean"), "study": "first", "testbed": "first"}
     return table.groupby(SAME, as_index=False, sort=True).agg(means)
@@ -110,15 +110,15 @@ NUMBERS = (
 
 
 def _numbers(one: Summary) -> dict[str, float]:
-    told = one.numbers
+    measured = one.numbers
     return {
-        "ood_area": told["ood_level"] * published.SPAN,
-        "iid_area": told["iid_level"] * published.SPAN,
-        "ood_last": told["ood_last"] * 100,
-        "iid_last": told["iid_last"] * 100,
-        "difference": told["difference"],
-        "degrees": told["links"] * 2,
-        "modularity": told["modularity"],
+        "ood_area": measured["ood_level"] * published.SPAN,
+        "iid_area": measured["iid_level"] * published.SPAN,
+        "ood_last": measured["ood_last"] * 100,
+        "iid_last": measured["iid_last"] * 100,
+        "difference": measured["difference"],
+        "degrees": measured["links"] * 2,
+        "modularity": measured["modularity"],
         "devices": float(one.devices),
     }
 
@@ -132,8 +132,8 @@ def _placed(one: Summary) -> dict[str, Any] | None:
     kind, seed = graph
     rank = published.rank(kind, seed, int(sources[0]))
     strategy = one.settings["strategy.name"]
-    told = {"kind": kind, "graph_seed": seed, "data": data, "strategy": strategy, "rank": rank}
-    return None if rank is None else told
+    place = {"kind": kind, "graph_seed": seed, "data": data, "strategy": strategy, "rank": rank}
+    return None if rank is None else place
 
 
 def _on_published_data(one: Summary) -> bool:
@@ -141,7 +141,7 @@ def _on_published_data(one: Summary) -> bool:
 
 
 def _apart(one: Summary) -> dict[str, Any]:
-    found = published.differences(one.settings)
-    all_ = (*found.study, *found.testbed)
-    apart = "; ".join(text for text in all_ if not text.startswith(PER_STRATEGY))
-    return {"apart": apart, "study": found.study, "testbed": found.testbed}
+    differences = published.differences(one.settings)
+    texts = (*differences.study, *differences.testbed)
+    apart = "; ".join(text for text in texts if not text.startswith(PER_STRATEGY))
+    return {"apart": apart, "study": differences.study, "testbed": differences.testbed}

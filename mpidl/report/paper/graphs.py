@@ -1,4 +1,4 @@
-"""The graphs of the published study, recognized by their links."""
+"""Graphs of the published study, recognized by their links."""
 
 import csv
 import hashlib
@@ -13,8 +13,8 @@ DIGITS = 16
 @lru_cache(maxsize=4096)
 def digest(edges: Sequence[tuple[int, int]], devices: int) -> str:
     """A hash of a graph: of its number of devices and its sorted links (source, destination)."""
-    told = f"{devices};" + ";".join(f"{i},{j}" for i, j in edges)
-    return hashlib.sha256(told.encode()).hexdigest()[:DIGITS]
+    text = f"{devices};" + ";".join(f"{i},{j}" for i, j in edges)
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
 def known(edges: Sequence[tuple[int, int]], devices: int) -> tuple[str, int] | None:

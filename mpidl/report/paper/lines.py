@@ -1,4 +1,4 @@
-"""One published number beside that of runs."""
+"""Lines of the comparison, each with one published number and that of runs."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -27,13 +27,13 @@ WORDS = {
     "percent_cells": "OOD area gained, percent, mean over cells",
     "percent_totals": "OOD area gained, percent, of the means of all cells",
 }
-"""What the measures of the publication are."""
+"""Words for the measures of the publication."""
 
 WITHIN = {
     **dict.fromkeys(("ood_area", "iid_area"), (0.0, SPAN)),
     **dict.fromkeys(("ood_last", "iid_last"), (0.0, 100.0)),
 }
-"""Between what those of them lie that are accuracies."""
+"""Bounds of those measures that are accuracies."""
 
 HEADLINE = "T1"
 """The table of numbers over several data sets, for which any published graph will do."""
@@ -41,15 +41,15 @@ HEADLINE = "T1"
 EVERY_RANK = "1-4"
 
 ROOM = 0.05
-"""Part of the range of our runs by which the end of a published line may lie beyond it."""
+"""Share of the range of our runs by which the end of a published line may exceed it."""
 
 
-def spoken_to(number: Mapping[str, Any], there: Mapping[str, set[str]]) -> bool:
-    """Whether runs may have something to say to a number.
+def applies(number: Mapping[str, Any], present: Mapping[str, set[str]]) -> bool:
+    """Whether runs may be compared with a published number.
 
     Args:
         number: A line of :func:`mpidl.report.paper.published.numbers`.
-        there: What ``kind``, ``data`` and ``strategy`` the runs have.
+        present: The values of ``kind``, ``data`` and ``strategy`` among the runs.
     """
     wanted = {
         "kind": number["graph"].split("+"),
@@ -58,16 +58,16 @@ def spoken_to(number: Mapping[str, Any], there: Mapping[str, set[str]]) -> bool:
     }
     if number["table"] == HEADLINE:
         del wanted["kind"]
-    return not any(there[key].isdisjoint(names) for key, names in wanted.items())
+    return not any(present[key].isdisjoint(names) for key, names in wanted.items())
 
 
 def line(number: Mapping[str, Any], runs: pd.DataFrame, confidence: float) -> dict[str, Any] | None:
-    """The line of a comparison; None if the runs have nothing to say to this number.
+    """The line of a comparison; None if the runs do not apply to this number.
 
     Args:
         number: A line of :func:`mpidl.report.paper.published.numbers`.
-        runs: Some of :func:`mpidl.report.paper.compare.matched`.
-        confidence: Of the interval.
+        runs: Lines of :func:`mpidl.report.paper.compare.matched`.
+        confidence: Confidence of the interval.
     """
     if all(math.isnan(number[key]) for key in ("value", "low", "high")):
         return None
@@ -83,7 +83,12 @@ def line(number: Mapping[str, Any], runs: pd.DataFrame, confidence: float) -> di
         ours = interval(chosen[measure], confidence, WITHIN.get(measure))
     if math.isnan(ours[0]):
         return None
-    return {**_told(number), **_beside(number, ours), **_why(number, chosen), "runs": len(chosen)}
+    return {
+        **_described(number),
+        **_beside(number, ours),
+        **_why(number, chosen),
+        "runs": len(chosen),
+    }
 
 
 def _strategies(number: Mapping[str, Any]) -> list[str]:
@@ -92,11 +97,11 @@ def _strategies(number: Mapping[str, Any]) -> list[str]:
 
 def _chosen(number: Mapping[str, Any], runs: pd.DataFrame) -> pd.DataFrame:
     data = number["data"].split("+")
-    found = runs[runs["strategy"].isin(_strategies(number)) & runs["data"].isin(data)]
+    chosen = runs[runs["strategy"].isin(_strategies(number)) & runs["data"].isin(data)]
     if number["rank"] != EVERY_RANK:
-        found = found[_complete(found) | (found["rank"] == int(number["rank"]))]
-    there = found[found["kind"].isin(number["graph"].split("+"))]
-    return found if there.empty and number["table"] == HEADLINE else there
+        chosen = chosen[_complete(chosen) | (chosen["rank"] == int(number["rank"]))]
+    on_graphs = chosen[chosen["kind"].isin(number["graph"].split("+"))]
+    return chosen if on_graphs.empty and number["table"] == HEADLINE else on_graphs
 
 
 def _complete(runs: pd.DataFrame) -> "pd.Series[bool]":
@@ -122,17 +127,17 @@ def _gain(
 def _height(
     number: Mapping[str, Any], runs: pd.DataFrame, confidence: float
 ) -> tuple[float, float, float]:
-    """Of our regression line at the end of the published one, with the band of the mean."""
+    """Height of our regression line at the end of the published one, with the band of the mean."""
     values, x = runs[number["axis"]], number["x"]
     room = ROOM * (values.max() - values.min())
     if not values.min() - room <= x <= values.max() + room:
         return math.nan, math.nan, math.nan
-    found = regress(values, runs["ood_area"], confidence)
-    low, high = found.band(x)
-    return found.intercept + found.slope * x, float(low), float(high)
+    fitted = regress(values, runs["ood_area"], confidence)
+    low, high = fitted.band(x)
+    return fitted.intercept + fitted.slope * x, float(low), float(high)
 
 
-def _told(number: Mapping[str, Any]) -> dict[str, Any]:
+def _described(number: Mapping[str, Any]) -> dict[str, Any]:
     what = WORDS[number["measure"]]
     if number["axis"] and not math.isnan(number["x"]):
         what = f"{what} at {number['axis']} {number['x']:g}"
@@ -168,17 +173,19 @@ def _why(number: Mapping[str, Any], runs: pd.DataFrame) -> dict[str, str]:
     if number["rank"] == EVERY_RANK and len(ranks):
         method += _missing("ranks", ranks, ["1", "2", "3", "4"])
     parts = {"study": study, "method": method}
-    told = [f"{part}: {'; '.join(found)}" for part, found in parts.items() if found]
+    reasons = [f"{part}: {'; '.join(found)}" for part, found in parts.items() if found]
     comparable = "no" if study else "method differs" if method else "yes"
-    return {"comparable": comparable, "why": ". ".join(told)}
+    return {"comparable": comparable, "why": ". ".join(reasons)}
 
 
 def _distinct(differences: Iterable[tuple[str, ...]]) -> list[str]:
     return list(dict.fromkeys(text for found in differences for text in found))
 
 
-def _missing(what: str, found: Iterable[str], wanted: list[str]) -> list[str]:
-    there = sorted(set(found))
+def _missing(noun: str, values: Iterable[str], needed: list[str]) -> list[str]:
+    present = sorted(set(values))
     return (
-        [] if there == sorted(wanted) else [f"{what} {', '.join(there)}, not {', '.join(wanted)}"]
+        []
+        if present == sorted(needed)
+        else [f"{noun} {', '.join(present)}, not {', '.join(needed)}"]
     )

@@ -1,4 +1,4 @@
-"""The published numbers, settings and sources, read from the files beside their study."""
+"""Published numbers, settings and sources, read from the files beside their study."""
 
 import csv
 import tomllib
@@ -22,17 +22,16 @@ NEEDS = {
     "evaluation.batch_size": ("evaluation.accuracy", "padded"),
     "strategy.temperature": ("strategy.normalize", "softmax"),
 }
-"""Settings that decide something only where another one has a value."""
+"""Settings that have an effect only if another one has a value."""
 
 
 @dataclass(frozen=True)
 class Differences:
-    """In what a run differs from the published ones, as texts such as ``"rounds 10, not 40"``.
+    """Differences of a run from the published ones, as texts such as ``"rounds 10, not 40"``.
 
     Attributes:
-        study: What makes other numbers whoever computes them: size, data, model, learning rate.
-        testbed: Where the published code did otherwise than the published method says, and the
-            run does not follow it.
+        study: Differences that change the numbers: size, data, model, learning rate.
+        testbed: Differences from the published code where it departs from the published method.
     """
 
     study: tuple[str, ...]
@@ -79,37 +78,37 @@ def _sources() -> dict[tuple[str, int, int], int]:
 
 
 def rank(kind: str, seed: int, device: int) -> int | None:
-    """Which of the four published sources of a graph a device is, 1 to 4; else None."""
+    """The rank, 1 to 4, of a device among the four published sources of a graph; else None."""
     return _sources().get((kind, seed, device))
 
 
-def differences(told: Mapping[str, Any]) -> Differences:
-    """In what settings, as ``"section.key"``, differ from the published ones on their data set.
+def differences(own: Mapping[str, Any]) -> Differences:
+    """Differences of settings, as ``"section.key"``, from the published ones on their data set.
 
-    What a run does not set leaves the choice to the builder, which takes what is published: all
-    samples, for one.
+    A setting that a run does not have is the builder's default, which is the published value: all
+    samples, for example.
     """
-    known = settings(str(told["data.name"]))
-    study = _differing(told, known["study"])
-    if "training.steps" in told:
+    known = settings(str(own["data.name"]))
+    study = _differing(own, known["study"])
+    if "training.steps" in own:
         epochs = known["study"]["training.epochs"]
-        study = (*study, f"steps {told['training.steps']}, not {epochs} epochs")
-    return Differences(study, _differing(told, known["testbed"]))
+        study = (*study, f"steps {own['training.steps']}, not {epochs} epochs")
+    return Differences(study, _differing(own, known["testbed"]))
 
 
-def _differing(told: Mapping[str, Any], published: Mapping[str, Any]) -> tuple[str, ...]:
-    found = []
+def _differing(own: Mapping[str, Any], published: Mapping[str, Any]) -> tuple[str, ...]:
+    texts = []
     for key, theirs in published.items():
-        ours = told.get(key, theirs)
+        ours = own.get(key, theirs)
         if key == "evaluation.moment" and ours != theirs:
-            # A report takes accuracy after mixing wherever it was measured.
+            # A report uses accuracy after mixing if it was measured.
             ours = "mixed"
         needed, value = NEEDS.get(key, (key, ours))
-        idle = needed != key and told.get(needed) != value
-        steps = key == "training.epochs" and "training.steps" in told
+        idle = needed != key and own.get(needed) != value
+        steps = key == "training.epochs" and "training.steps" in own
         if ours != theirs and not idle and not steps:
-            found.append(f"{_label(key)} {ours}, not {theirs}")
-    return tuple(found)
+            texts.append(f"{_label(key)} {ours}, not {theirs}")
+    return tuple(texts)
 
 
 def _label(key: str) -> str:

@@ -41,11 +41,11 @@ __all__ = [
 
 @lru_cache(maxsize=1)
 def tables(collection: Collection) -> dict[str, pd.DataFrame]:
-    """All tables over runs, by name; those that compare strategies where there are several."""
+    """All tables over runs, by name; those that compare strategies only if there are several."""
     measure = collection.measure
-    found = {"groups": groups(collection)}
+    by_name = {"groups": groups(collection)}
     if collection.runs["strategy"].nunique() > 1:
-        found |= {"ranking": ranking(collection, measure), "pairs": pairs(collection, measure)}
+        by_name |= {"ranking": ranking(collection, measure), "pairs": pairs(collection, measure)}
     if len(collection.summaries) > 1:
-        found["relations"] = relations(collection, measure)
-    return found
+        by_name["relations"] = relations(collection, measure)
+    return by_name

@@ -1,4 +1,4 @@
-"""Strategies side by side, on the same cells and seeds."""
+"""Comparisons of strategies on the same cells and seeds."""
 
 import math
 from itertools import combinations
@@ -12,13 +12,13 @@ from mpidl.report.statistics.groups import WAYS, seeded, within
 from mpidl.report.statistics.inference import CONFIDENCE, holm, interval, paired_t, signed_rank
 
 LESS = (*WAYS, "consensus_last", "seconds", "bytes")
-"""Measures of which less is better."""
+"""Measures for which less is better."""
 
 ENOUGH = 0.5
-"""Share of the blocks that a strategy must have to be ranked."""
+"""Least share of the blocks that a strategy must have to be ranked."""
 
 DIGITS = 12
-"""Decimals to which a measure decides who is ahead: what rounding makes of equals is a tie."""
+"""Decimals to which measures are compared, so that differences by rounding are ties."""
 
 PAIRS = (
     *("first", "second", "n", "difference", "low", "high", "ahead", "behind", "tied"),
@@ -27,13 +27,13 @@ PAIRS = (
 
 
 def blocks(collection: Collection, measure: str) -> pd.DataFrame:
-    """A measure by block (cell and seed, the lines) and strategy (the columns).
+    """A measure by block (cell and seed; the lines) and by strategy (the columns).
 
-    NaN where a strategy has no finished run in a block, or none that has the measure; runs that
-    repeat each other are averaged.
+    NaN if a strategy has no finished run in a block, or none with the measure; repeated runs are
+    averaged.
     """
-    found = seeded(collection)
-    return found.pivot(index=["cell", "seed"], columns="strategy", values=measure)
+    runs = seeded(collection)
+    return runs.pivot(index=["cell", "seed"], columns="strategy", values=measure)
 
 
 def ranking(
@@ -89,22 +89,22 @@ def ranking(
             }
         )
     columns = ["strategy", "present", "blocks", "dropped", "rank", "mean", "low", "high", "wins"]
-    found = pd.DataFrame(rows, columns=[*columns, *tests])
-    return found.sort_values(["rank", "strategy"], ignore_index=True)
+    ranked = pd.DataFrame(rows, columns=[*columns, *tests])
+    return ranked.sort_values(["rank", "strategy"], ignore_index=True)
 
 
 def _tests(ranks: pd.DataFrame, confidence: float) -> dict[str, float]:
     n, k = ranks.shape
-    found = {"friedman": math.nan, "p": math.nan, "critical": math.nan}
+    numbers = {"friedman": math.nan, "p": math.nan, "critical": math.nan}
     if n < 2 or k < 2:
-        return found
+        return numbers
     # An infinite number of degrees of freedom takes a second to integrate, this many a moment.
     range_ = float(stats.studentized_range.ppf(confidence, k, 10**5))
-    found["critical"] = range_ / math.sqrt(2) * math.sqrt(k * (k + 1) / (6 * n))
+    numbers["critical"] = range_ / math.sqrt(2) * math.sqrt(k * (k + 1) / (6 * n))
     if k > 2 and (ranks.nunique(axis=1) > 1).any():
-        told = stats.friedmanchisquare(*(ranks[name] for name in ranks))
-        found |= {"friedman": float(told.statistic), "p": float(told.pvalue)}
-    return found
+        test = stats.friedmanchisquare(*(ranks[name] for name in ranks))
+        numbers |= {"friedman": float(test.statistic), "p": float(test.pvalue)}
+    return numbers
 
 
 def pairs(
@@ -143,5 +143,5 @@ def pairs(
                 "t_p": paired_t(differences),
             }
         )
-    found = pd.DataFrame(rows, columns=PAIRS[:-1])
-    return found.assign(holm_p=holm(found["wilcoxon_p"]))
+    compared = pd.DataFrame(rows, columns=PAIRS[:-1])
+    return compared.assign(holm_p=holm(compared["wilcoxon_p"]))

@@ -1,4 +1,4 @@
-"""Runs of the same kind put together, and what their numbers depend on."""
+"""Groups of runs of the same kind, and relations of their numbers with graph and sources."""
 
 import math
 
@@ -11,28 +11,28 @@ from mpidl.report.statistics.inference import CONFIDENCE, interval, regress, var
 from mpidl.storage import schema
 
 MEASURES = ("area", "level", "last")
-"""Of each device and kind of test set; see :func:`mpidl.report.summary.of`."""
+"""Measures of each device and kind of test set; see :func:`mpidl.report.summary.of`."""
 
 WAYS = (
     *("rounds_to_threshold", "simulated_to_threshold"),
     *("iid_rounds_to_threshold", "iid_simulated_to_threshold"),
 )
-"""What was taken to reach the threshold; of the mean OOD accuracy where no other is named."""
+"""Rounds and seconds to reach the threshold; of OOD accuracy unless IID is named."""
 
 PREDICTORS = (
     *("source_degree", "source_links", "source_stationary", "source_passage"),
     *("modularity", "gap", "devices", "links"),
 )
-"""Numbers of a run's graph and of its sources that may decide how far knowledge travels."""
+"""Numbers of a run's graph and sources that may decide how far knowledge travels."""
 
 SHARE = (0.0, 1.0)
-"""Between what an accuracy lies."""
+"""Bounds of an accuracy."""
 
 RELATION = ("slope", "low", "high", "intercept", "r2", "p", "n")
-"""What a table of relations has of each line."""
+"""Columns that a table of relations has for each regression line."""
 
 SEEDED = ["cell", "strategy", "seed"]
-"""What tells runs apart that are not repetitions of each other."""
+"""Columns in which runs differ that are not repetitions of each other."""
 
 
 def seeded(collection: Collection) -> pd.DataFrame:
@@ -44,16 +44,16 @@ def seeded(collection: Collection) -> pd.DataFrame:
     """
     finished = collection.runs[collection.runs["completed"]]
     numbers = [key for key in finished.select_dtypes("number") if key not in (*SEEDED, "done")]
-    found = finished.groupby(SEEDED, sort=True)
-    return found[numbers].mean().assign(runs=found.size()).reset_index()
+    grouped = finished.groupby(SEEDED, sort=True)
+    return grouped[numbers].mean().assign(runs=grouped.size()).reset_index()
 
 
 def seeded_devices(collection: Collection) -> pd.DataFrame:
     """As :func:`seeded`, with a line for each device."""
     finished = collection.runs.loc[collection.runs["completed"], ["run", *SEEDED]]
     numbers = collection.devices.drop(columns="name", errors="ignore")
-    found = numbers.merge(finished, on="run").drop(columns="run")
-    return found.groupby([*SEEDED, "device"], sort=True).mean().reset_index()
+    merged = numbers.merge(finished, on="run").drop(columns="run")
+    return merged.groupby([*SEEDED, "device"], sort=True).mean().reset_index()
 
 
 def groups(collection: Collection, confidence: float = CONFIDENCE) -> pd.DataFrame:
@@ -83,29 +83,29 @@ def groups(collection: Collection, confidence: float = CONFIDENCE) -> pd.DataFra
     order = labels.ordered(collection.runs["strategy"])
     for group in sorted(of_runs, key=lambda one: (one[0], order.index(str(one[1])))):
         every, (cell, strategy) = of_runs[group], group
-        found = of_seeds.get(group, runs.iloc[:0])
+        own = of_seeds.get(group, runs.iloc[:0])
         rows.append(
             {
                 "cell": cell,
                 "strategy": strategy,
-                "runs": int(found["runs"].sum()),
+                "runs": int(own["runs"].sum()),
                 "unfinished": int((~every["completed"]).sum()),
-                "seeds": len(found),
+                "seeds": len(own),
                 "devices": int(every["devices"].iloc[0]),
                 **_group(
-                    found,
+                    own,
                     of_devices.get(group, devices.iloc[:0]),
                     float(max(every["rounds"].max() - 1, 1)),
                     confidence,
                 ),
-                "reached": int(found[collection.reaching].notna().sum()),
+                "reached": int(own[collection.reaching].notna().sum()),
             }
         )
     return pd.DataFrame(rows)
 
 
 def within(measure: str) -> tuple[float, float] | None:
-    """Between what a measure of a run lies where it is an accuracy; None for others."""
+    """The bounds of a measure of a run if it is an accuracy; None for others."""
     kind, _, which = measure.partition("_")
     return SHARE if kind in schema.KINDS and which in ("level", "last", "worst") else None
 
@@ -113,28 +113,28 @@ def within(measure: str) -> tuple[float, float] | None:
 def _group(
     seeds: pd.DataFrame, devices: pd.DataFrame, span: float, confidence: float
 ) -> dict[str, float]:
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for kind in schema.KINDS:
         for key in (f"{kind}_{measure}" for measure in MEASURES):
             ends = (key, f"{key}_low", f"{key}_high")
             bounds = within(key) or (0.0, span)
-            found |= zip(ends, interval(devices[key], confidence, bounds), strict=True)
-            _, found[f"{key}_seeds_low"], found[f"{key}_seeds_high"] = interval(
+            numbers |= zip(ends, interval(devices[key], confidence, bounds), strict=True)
+            _, numbers[f"{key}_seeds_low"], numbers[f"{key}_seeds_high"] = interval(
                 seeds[key], confidence, bounds
             )
-        found[f"{kind}_worst"] = interval(seeds[f"{kind}_worst"])[0]
+        numbers[f"{kind}_worst"] = interval(seeds[f"{kind}_worst"])[0]
     ends = ("difference", "difference_low", "difference_high")
-    found |= zip(ends, interval(seeds["difference"], confidence), strict=True)
+    numbers |= zip(ends, interval(seeds["difference"], confidence), strict=True)
     for key in WAYS:
         reached = seeds[key].dropna()
-        found[key] = float(reached.median()) if len(reached) else math.nan
-    return found
+        numbers[key] = float(reached.median()) if len(reached) else math.nan
+    return numbers
 
 
 def relations(
     collection: Collection, measure: str = "ood_level", confidence: float = CONFIDENCE
 ) -> pd.DataFrame:
-    """How a measure of a run depends on its graph and its sources, by strategy.
+    """Regression of a measure of a run on its graph and its sources, by strategy.
 
     A line (:func:`regress`) for each strategy and each of :data:`PREDICTORS` that varies between
     its seeded runs (:func:`seeded`), over all cells: ``slope``, ``low``, ``high``, ``intercept``,
@@ -154,9 +154,9 @@ def relations(
     rows = []
     for strategy in labels.ordered(runs["strategy"]):
         for table, predictor in tables:
-            of = table[table["strategy"] == strategy]
-            if varies(of[predictor]):
-                line = regress(of[predictor], of[measure], confidence)
-                told = {key: getattr(line, key) for key in RELATION}
-                rows.append({"strategy": strategy, "predictor": predictor, **told})
+            own = table[table["strategy"] == strategy]
+            if varies(own[predictor]):
+                line = regress(own[predictor], own[measure], confidence)
+                numbers = {key: getattr(line, key) for key in RELATION}
+                rows.append({"strategy": strategy, "predictor": predictor, **numbers})
     return pd.DataFrame(rows, columns=["strategy", "predictor", *RELATION])

@@ -1,4 +1,4 @@
-"""Intervals, lines and tests, over numbers that are given."""
+"""Inference: confidence intervals, regression lines and tests."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from scipy import stats
 Array = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.95
-"""Of the intervals, unless another one is asked for."""
+"""Confidence of intervals by default."""
 
 ROUNDING = 1e-12
 """Relative difference up to which numbers count as equal."""
@@ -36,30 +36,32 @@ def interval(
     Args:
         values: Of any shape; NaN are left out.
         confidence: Share of such intervals that hold the true mean, 0 to 1.
-        within: What the values lie between; None where nothing bounds them.
+        within: Bounds of the values; None if they have none.
 
     Returns:
         ``(mean, low, high)``. Without values all are NaN; low and high are for fewer than two.
     """
-    found = np.asarray(values, float).ravel()
-    found = found[np.isfinite(found)]
-    if not len(found):
+    finite = np.asarray(values, float).ravel()
+    finite = finite[np.isfinite(finite)]
+    if not len(finite):
         return math.nan, math.nan, math.nan
-    mean = float(found.mean())
-    if len(found) < 2:
+    mean = float(finite.mean())
+    if len(finite) < 2:
         return mean, math.nan, math.nan
-    half = float(_quantile(confidence, len(found) - 1) * found.std(ddof=1) / math.sqrt(len(found)))
+    half = float(
+        _quantile(confidence, len(finite) - 1) * finite.std(ddof=1) / math.sqrt(len(finite))
+    )
     if within is None:
         return mean, mean - half, mean + half
     return mean, *_scored(mean, half, *within)
 
 
 def _scored(mean: float, half: float, least: float, most: float) -> tuple[float, float]:
-    """Wilson's score interval, of a mean whose symmetric interval has this half width."""
+    """Wilson's score interval of a mean, from the half width of its symmetric interval."""
     width = most - least
     share = (mean - least) / width
     room = share * (1 - share)
-    # What rounding leaves of values at a bound, or beyond it, has no spread to speak of.
+    # Values at a bound, up to rounding, have no spread.
     if half <= ROUNDING * width or room <= 0:
         return mean, mean
     spread = (half / width) ** 2 / room
@@ -75,10 +77,10 @@ def _quantile(confidence: float, freedom: int) -> float:
 
 
 def varies(values: npt.ArrayLike) -> bool:
-    """Whether the finite ones of some values differ by more than rounding does."""
-    found = np.asarray(values, float)
-    found = found[np.isfinite(found)]
-    return len(found) > 1 and bool(np.ptp(found) > ROUNDING * np.abs(found).max())
+    """Whether the finite values differ by more than rounding."""
+    finite = np.asarray(values, float)
+    finite = finite[np.isfinite(finite)]
+    return len(finite) > 1 and bool(np.ptp(finite) > ROUNDING * np.abs(finite).max())
 
 
 @dataclass(frozen=True)
@@ -170,12 +172,12 @@ def signed_rank(differences: npt.ArrayLike) -> float:
     Returns:
         NaN for fewer than two differences, 1 where all are 0.
     """
-    found = np.asarray(differences, float).ravel()
-    found = np.round(found[np.isfinite(found)], 12)
-    if len(found) < 2:
+    finite = np.asarray(differences, float).ravel()
+    finite = np.round(finite[np.isfinite(finite)], 12)
+    if len(finite) < 2:
         return math.nan
     # Ranks of ties are halves: doubled, they are whole numbers to count with.
-    ranks = (2 * stats.rankdata(np.abs(found))).astype(int)[found != 0]
+    ranks = (2 * stats.rankdata(np.abs(finite))).astype(int)[finite != 0]
     chances = np.zeros(ranks.sum() + 1)
     chances[0] = 1.0
     end = 1
@@ -183,7 +185,7 @@ def signed_rank(differences: npt.ArrayLike) -> float:
         end += rank
         chances[rank:end] = (chances[rank:end] + chances[: end - rank]) / 2
         chances[:rank] /= 2
-    reached = int(ranks[found[found != 0] > 0].sum())
+    reached = int(ranks[finite[finite != 0] > 0].sum())
     tail = min(reached, len(chances) - 1 - reached)
     return min(1.0, 2 * float(chances[: tail + 1].sum()))
 
@@ -197,14 +199,14 @@ def paired_t(differences: npt.ArrayLike) -> float:
     Returns:
         NaN for fewer than two differences, or where all are the same and not 0.
     """
-    found = np.asarray(differences, float).ravel()
-    found = np.round(found[np.isfinite(found)], 12)
-    if len(found) < 2:
+    finite = np.asarray(differences, float).ravel()
+    finite = np.round(finite[np.isfinite(finite)], 12)
+    if len(finite) < 2:
         return math.nan
-    if np.ptp(found) == 0:
-        return math.nan if found[0] else 1.0
-    ratio = found.mean() / (found.std(ddof=1) / math.sqrt(len(found)))
-    return float(2 * stats.t.sf(abs(ratio), len(found) - 1))
+    if np.ptp(finite) == 0:
+        return math.nan if finite[0] else 1.0
+    ratio = finite.mean() / (finite.std(ddof=1) / math.sqrt(len(finite)))
+    return float(2 * stats.t.sf(abs(ratio), len(finite) - 1))
 
 
 def holm(chances: npt.ArrayLike) -> Array:
@@ -214,10 +216,10 @@ def holm(chances: npt.ArrayLike) -> Array:
     before it and at most 1. All corrected p below a level: the chance that any of these tests is
     wrong is below it. Source: S. Holm, Scand. J. Stat. 6, 1979. NaN stay NaN and do not count.
     """
-    found = np.asarray(chances, float)
-    order = np.argsort(np.where(np.isfinite(found), found, np.inf), kind="stable")
-    order = order[: np.isfinite(found).sum()]
-    steps = found[order] * np.arange(len(order), 0, -1)
-    corrected = np.full(found.shape, np.nan)
+    uncorrected = np.asarray(chances, float)
+    order = np.argsort(np.where(np.isfinite(uncorrected), uncorrected, np.inf), kind="stable")
+    order = order[: np.isfinite(uncorrected).sum()]
+    steps = uncorrected[order] * np.arange(len(order), 0, -1)
+    corrected = np.full(uncorrected.shape, np.nan)
     corrected[order] = np.minimum(1.0, np.maximum.accumulate(steps))
     return corrected

@@ -1,4 +1,4 @@
-"""Cautions: what a reader must know before believing the numbers of a run."""
+"""Warnings about a run, which a reader must know before trusting its numbers."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,74 +17,76 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 LEARNED = 1.25
-"""How many times chance the best IID accuracy of a device is at least that learned something."""
+"""Factor above chance that the best IID accuracy of a device has if the device has learned."""
 
 
 def of(run: "xr.Dataset") -> list[str]:
-    """Cautions about a run, a sentence each: unfinished, disconnected, no numbers, not learned."""
-    told = []
+    """Warnings about a run, a sentence each: unfinished, disconnected, no numbers, not learned."""
+    sentences = []
     done, rounds = run.attrs["rounds_done"], run.attrs["training.rounds"]
     if not run.attrs["completed"]:
-        told.append(f"The run is unfinished: {done} of {rounds} rounds.")
-    told += _apart(run)
+        sentences.append(f"The run is unfinished: {done} of {rounds} rounds.")
+    sentences += _apart(run)
     broken = _broken(run)
     if broken is not None:
-        told.append(broken)
+        sentences.append(broken)
     chance = _chance(run)
     last = measures.accuracy(run, "iid").to_numpy()
     if len(last) and chance is not None:
         best = np.where(np.isfinite(last), last, -np.inf).max(axis=0)
         never = np.flatnonzero((best <= LEARNED * chance) & np.isfinite(best))
         if len(never):
-            told.append(
+            sentences.append(
                 f"{_listed(run, never)} never learned: IID accuracy stays at chance ({chance:.3g}) "
                 "in every round."
             )
-    return told + _failed(run)
+    return sentences + _failed(run)
 
 
 def _failed(run: "xr.Dataset") -> list[str]:
-    """Of models that give classes, which of them give one only, and whose training diverges."""
+    """Warnings about models that answer one class only, and about training that diverges."""
     by_class, losses = measures.by_class(run), run["train_loss"].to_numpy()
     if not len(by_class) or not len(losses):
         return []
     losses = np.where(measures.attackers(run), np.nan, losses[-1])
-    return failures.told(by_class[-1], losses, lambda devices: _listed(run, devices))
+    return failures.sentences(by_class[-1], losses, lambda devices: _listed(run, devices))
 
 
 def _apart(run: "xr.Dataset") -> list[str]:
-    """Of a graph that falls apart, unless the strategy mixes over the complete one anyway."""
+    """Warnings about a disconnected graph, unless the strategy mixes over the complete graph."""
     if STRATEGIES.properties(str(run.attrs["strategy.name"])).complete:
         return []
     devices, edges = run.sizes["device"], run["edges"].to_numpy()
     links = coo_array((np.ones(len(edges)), tuple(edges.T)), shape=(devices, devices))
     parts, _ = connected_components(links, directed=False)
     away = np.flatnonzero(run["hops"].to_numpy() < 0)
-    told = []
+    sentences = []
     if parts > 1:
-        told.append(f"The graph is disconnected: it has {parts} parts that never mix.")
+        sentences.append(f"The graph is disconnected: it has {parts} parts that never mix.")
     if run["source"].any() and len(away):
-        told.append(f"No path leads to {_listed(run, away)}: what the source knows never arrives.")
-    return told
+        sentences.append(
+            f"No path leads to {_listed(run, away)}: the source's knowledge never arrives there."
+        )
+    return sentences
 
 
 def _chance(run: "xr.Dataset") -> float | None:
-    """Accuracy of always answering one class, where answers are classes."""
+    """Accuracy of a constant answer; None if answers are not classes."""
     if "labels" not in run or DATASETS.properties(str(run.attrs["data.name"])).tokens:
         return None
     return 1 / run.sizes["class"]
 
 
 def _broken(run: "xr.Dataset") -> str | None:
-    """The first round in which a loss was not finite although others of its kind were recorded."""
+    """A warning with the first round in which a recorded loss was not finite; None without one."""
     for key in ("train_loss", *(str(key) for key in run if "_loss_" in str(key))):
         if key in run and run.sizes["round"]:
             values = run[key].to_numpy()
             bad = ~np.isfinite(values) & np.isfinite(values).any(axis=1, keepdims=True)
             if key == "train_loss":
-                # Devices that sit a round out have no loss in it.
-                known = run["finite"].to_numpy() if "finite" in run else np.zeros_like(values)
-                bad = ~np.isfinite(values) & (known != 1)
+                # Devices that are not active in a round have no loss in it.
+                finite = run["finite"].to_numpy() if "finite" in run else np.zeros_like(values)
+                bad = ~np.isfinite(values) & (finite != 1)
             if bad.any():
                 round_ = int(np.flatnonzero(bad.any(axis=1))[0])
                 return (

@@ -1,4 +1,4 @@
-"""Words of a page about its runs: the abstract, warnings, settings, versions."""
+"""Facts of a page about its runs: abstract, headline, warnings, settings, versions."""
 
 import math
 import re
@@ -15,13 +15,13 @@ from mpidl.report.page import table
 from mpidl.report.summary import Summary
 
 SHOWN = 12
-"""Values of a setting that are listed; the others are counted."""
+"""Most values of a setting that are listed; the others are counted."""
 
 WIDTH = 240
-"""Characters that these may take together."""
+"""Most characters of the listed values together."""
 
 OPEN = 3
-"""Warnings alike that are shown one by one; more are folded."""
+"""Most similar warnings that are shown one by one; more are folded."""
 
 OF_RUN = (
     *("ood_last", "ood_worst", "ood_level", "iid_last", "difference", "rounds_to_threshold"),
@@ -35,10 +35,10 @@ NAMES = (
     ("algorithm", "algorithms", labels.USUAL),
     ("attack", "attacks", "none"),
 )
-"""Sections whose names an abstract tells: of one, of several, and the name that needs no words."""
+"""Sections that an abstract names: singular, plural, and the name that is not mentioned."""
 
 UNVERSIONED = ("name", "started", "rounds_done", "completed")
-"""Attributes of a results file that the page has elsewhere."""
+"""Attributes of a results file that the page shows elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -53,24 +53,24 @@ class Fact:
 
 @dataclass(frozen=True)
 class Concern:
-    """Warnings of one kind: the first of them, and all with the run that each is about."""
+    """Similar warnings: the first one, and all of them with the run of each."""
 
     sentence: str
     entries: Sequence[tuple[str, str]]
 
     @property
     def folded(self) -> bool:
-        """Whether there are too many to show each."""
+        """Whether there are too many to show one by one."""
         return self.count > OPEN
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """Number of warnings."""
         return len(self.entries)
 
 
 def title(collection: Collection) -> str:
-    """The run's name, or that of the folder in which all runs are."""
+    """The name of the run, or of the folder of all runs."""
     names = list(collection.summaries)
     if len(names) == 1:
         return names[0]
@@ -117,15 +117,15 @@ def _range(numbers: set[int]) -> str:
 
 
 def made(collection: Collection) -> str:
-    """By which mpidl the runs were made, and when they were started."""
+    """Text with the versions of mpidl that made the runs, and the times of their start."""
     runs = collection.summaries.values()
     versions = sorted({str(one.made.get("mpidl", "")) for one in runs} - {""})
     started = sorted({str(one.made.get("started", "")) for one in runs} - {""})
-    told = [f"mpidl {_listed(versions)}"] if versions else []
+    parts = [f"mpidl {_listed(versions)}"] if versions else []
     if started:
         first, last = _moment(started[0]), _moment(started[-1])
-        told.append(f"started {first}" if first == last else f"started {first} to {last}")
-    return "; ".join(told)
+        parts.append(f"started {first}" if first == last else f"started {first} to {last}")
+    return "; ".join(parts)
 
 
 def _moment(stamp: str) -> str:
@@ -167,30 +167,30 @@ def headline(collection: Collection) -> list[Fact]:
 
 
 def _threshold(collection: Collection) -> Fact:
-    told = "Mean accuracy until which rounds and simulated seconds are counted."
-    return Fact("Threshold", f"{collection.threshold:g}", why=told)
+    meaning = "Mean accuracy until which rounds and simulated seconds are counted."
+    return Fact("Threshold", f"{collection.threshold:g}", why=meaning)
 
 
 def _fact(value: float, key: str) -> Fact:
-    column, (told,) = table.column(table.described(key), pd.Series([value]))
-    unit = column.unit.removesuffix("s") if told == "1" and column.unit != "s" else column.unit
-    return Fact(column.head, told, unit, column.why)
+    column, (shown,) = table.column(table.described(key), pd.Series([value]))
+    unit = column.unit.removesuffix("s") if shown == "1" and column.unit != "s" else column.unit
+    return Fact(column.head, shown, unit, column.why)
 
 
 def concerns(collection: Collection) -> list[Concern]:
-    """Warnings of all runs, and why files were left out; those alike together."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    """Warnings about all runs and about files that are left out, grouped if similar."""
+    by_shape: dict[str, list[tuple[str, str]]] = {}
     several = len(collection.summaries) > 1
     for name, one in collection.summaries.items():
         for sentence in one.warnings:
-            found.setdefault(_shape(sentence), []).append((name if several else "", sentence))
+            by_shape.setdefault(_shape(sentence), []).append((name if several else "", sentence))
     for sentence in collection.skipped:
-        found.setdefault(_left_out(sentence), []).append(("", sentence))
-    return [Concern(entries[0][1], entries) for entries in found.values()]
+        by_shape.setdefault(_left_out(sentence), []).append(("", sentence))
+    return [Concern(entries[0][1], entries) for entries in by_shape.values()]
 
 
 def _shape(sentence: str) -> str:
-    """What warnings alike share: all but their numbers."""
+    """A warning without its numbers, which similar warnings share."""
     plain = re.sub(r"\bdevices? [\d, ]+( and \d+ more)?", "devices ", sentence)
     return re.sub(r"\d[\d.,]*", "#", plain)
 
@@ -204,10 +204,10 @@ def settings(collection: Collection) -> tuple[list[Fact], list[Fact]]:
     rows = list(collection.settings.values())
     keys = dict.fromkeys(key for row in rows for key in row)
     differing = set(collection.differing)
-    told = {key: Fact(key, _values([row.get(key) for row in rows])) for key in keys}
+    by_key = {key: Fact(key, _values([row.get(key) for row in rows])) for key in keys}
     return (
-        [told[key] for key in keys if key in differing],
-        [told[key] for key in keys if key not in differing],
+        [by_key[key] for key in keys if key in differing],
+        [by_key[key] for key in keys if key not in differing],
     )
 
 
@@ -219,24 +219,24 @@ def versions(collection: Collection) -> list[Fact]:
 
 
 def _values(values: Sequence[Any]) -> str:
-    """The values that there are, the most frequent first, with counts where there are several."""
+    """The different values, the most frequent first, with counts if there are several."""
     counts = Counter(table.words(value) for value in values if value is not None)
     missing = sum(value is None for value in values)
     if len(counts) == 1 and not missing:
         return next(iter(counts))
     several = max(counts.values(), default=0) > 1 or len(counts) <= SHOWN
-    told: list[str] = []
+    listed: list[str] = []
     for value, count in counts.most_common():
-        if told and (len(told) >= SHOWN or len(", ".join(told)) + len(value) > WIDTH):
+        if listed and (len(listed) >= SHOWN or len(", ".join(listed)) + len(value) > WIDTH):
             break
-        told.append(f"{value} ({count:,})" if several else value)
-    if len(told) < len(counts):
-        told.append(f"{len(counts) - len(told):,} more")
-    return ", ".join(told)
+        listed.append(f"{value} ({count:,})" if several else value)
+    if len(listed) < len(counts):
+        listed.append(f"{len(counts) - len(listed):,} more")
+    return ", ".join(listed)
 
 
 def sparkline(mean: Sequence[float]) -> str:
-    """The path of a curve of shares through a box of 72 by 18, at most 36 points; or nothing."""
+    """The SVG path of a curve of shares in a box of 72 by 18, with at most 36 points; or empty."""
     values = [value for value in mean if math.isfinite(value)]
     if not values:
         return ""
