@@ -1,7 +1,7 @@
 """Attacks by name: what a malicious device sends in place of its model.
 
-Its own model stays as it is: it trains and mixes as others do. What looks like an honest model
-trained on poisoned data is no attack here but out-of-distribution data: name the attackers as
+The attacker's own model stays as it is: it trains and mixes as others do. An honest model that is
+trained on poisoned data is not an attack here but out-of-distribution data: name the attackers as
 ``ood.sources`` of a trigger, and the backdoor spreads as knowledge does.
 """
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ATTACKS = Registry("attack", Properties)
-"""``builder(vector, rng, /, ...)``: what is sent in place of a trained vector ``(P,)``.
+"""``builder(vector, rng, /, ...)``: the vector that is sent in place of a trained one, ``(P,)``.
 
-The generator is that of the device and the round.
+The generator depends on the device and the round.
 """
 
 Strength = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -26,7 +26,7 @@ Strength = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 @ATTACKS.add
 def none(vector: "Tensor", rng: np.random.Generator, /) -> "Tensor":
-    """Everybody sends the own model."""
+    """No attack: every device sends its own model."""
     return vector
 
 
@@ -38,7 +38,7 @@ def sign_flip(vector: "Tensor", rng: np.random.Generator, /, strength: Strength 
 
 @ATTACKS.add
 def noise(vector: "Tensor", rng: np.random.Generator, /, strength: Strength = 1.0) -> "Tensor":
-    """The model and on each number of it normal noise, whose standard deviation is ``strength``.
+    """The model with normal noise on each number, whose standard deviation is ``strength``.
 
     Source: the Gaussian attack of Blanchard et al., 2017, arXiv 1703.02757, around the model.
     """

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl.components import datasets, models, ood, placement
-from mpidl.components.datasets.files import look
+from mpidl.components.datasets.files import require
 from mpidl.config import seeds, shipped
 from mpidl.config.faults import Fault
 from mpidl.config.runfile import RunFile
@@ -170,7 +170,7 @@ def foresee(file: RunFile) -> None:
         Fault: As :func:`load`.
     """
     if datasets.DATASETS.properties(file.data.name).sources:
-        look(file.data.name, _folder(file), file.data)
+        require(file.data.name, _folder(file), file.data)
     else:
         load(file)
 

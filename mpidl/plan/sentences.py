@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mpidl.components.datasets import DATASETS
-from mpidl.components.datasets.identity import Content
+from mpidl.components.datasets.fingerprint import Content
 from mpidl.plan import Plan
 
 NAMED = 8

@@ -8,7 +8,7 @@ import pytest
 
 import mpidl
 from mpidl.components import graphs
-from mpidl.components.datasets import DATASETS, identity
+from mpidl.components.datasets import DATASETS, fingerprint
 from mpidl.config.faults import Fault
 from mpidl.devices import data
 from mpidl.plan import sentences
@@ -83,8 +83,8 @@ def test_subsets_do_not_change_the_digest(comm, planned):
 
 def test_data_are_hashed_once_on_a_node(comm, planned, monkeypatch):
     calls = []
-    real = identity.digest_of
-    monkeypatch.setattr(identity, "digest_of", lambda data: (calls.append(1), real(data))[1])
+    real = fingerprint.digest_of
+    monkeypatch.setattr(fingerprint, "digest_of", lambda data: (calls.append(1), real(data))[1])
     data.provide(comm, planned()).close()
     node = world.node(comm)
     assert len(calls) == (node.rank == 0)
@@ -116,7 +116,7 @@ def test_data_that_differ_between_nodes_are_refused(comm, planned, monkeypatch):
 
     def changed(file):
         traits, *arrays = load(file)
-        content = identity.Content(f"{comm.rank}")
+        content = fingerprint.Content(f"{comm.rank}")
         return (replace(traits, content=content), *arrays)
 
     monkeypatch.setattr(data, "load", changed)

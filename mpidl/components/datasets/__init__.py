@@ -2,7 +2,7 @@
 
 from mpidl.components.datasets import cifar, digits, mnist, tinymem
 from mpidl.components.datasets.catalog import DATASETS, Dataset, subset
-from mpidl.components.datasets.identity import Content, content
+from mpidl.components.datasets.fingerprint import Content, content
 
 __all__ = [
     "DATASETS",

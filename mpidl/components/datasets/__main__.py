@@ -1,4 +1,4 @@
-"""Fetch the files of a data set, or verify a folder that has them.
+"""Command that fetches the files of a data set, or verifies a folder that has them.
 
 python -m mpidl.datasets fetch NAME --to DIR
 python -m mpidl.datasets verify NAME DIR
@@ -31,8 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def fetch(name: str, folder: Path) -> None:
     """Download the files of a data set, check their SHA-256, and unpack archives.
 
-    What is there already and is right is not downloaded again; what is there and differs is left
-    alone.
+    A correct file that is there already is not downloaded again; a file that differs is kept.
 
     Raises:
         Fault: If a file cannot be downloaded, is not the published one, or is in the way.
@@ -87,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _there(source: Source, folder: Path) -> bool:
-    """Whether all contents of a source are there; one that differs is a fault."""
+    """Whether all contents of a source are there; a file that differs is a fault."""
     present = 0
     for content in source.contents:
         places = (folder / place for place in source.places(content))
@@ -95,9 +94,9 @@ def _there(source: Source, folder: Path) -> bool:
         if path is None:
             continue
         if not path.is_file():
-            raise Fault(f"{path} is not a file; move it away to fetch one.")
+            raise Fault(f"{path} is not a file; move it away to fetch the file.")
         if source.verdict(content, path) is False:
-            raise Fault(f"{path} is not the published file; move it away to fetch that one.")
+            raise Fault(f"{path} is not the published file; move it away to fetch that file.")
         present += 1
     return present == len(source.contents)
 
@@ -113,7 +112,7 @@ def _download(source: Source, folder: Path) -> Path:
         except OSError as error:
             reason = error.strerror or type(error).__name__
         except ValueError:
-            reason = "what came is not the published file"
+            reason = "the download is not the published file"
     raise Fault(f"Cannot download {source.urls[-1]} to {folder}: {reason}.")
 
 

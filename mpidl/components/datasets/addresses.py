@@ -1,4 +1,4 @@
-"""Addresses of the files of each data set, and what hashes they have."""
+"""Addresses of the files of each data set, and their hashes."""
 
 from mpidl.components.datasets.sources import Source
 

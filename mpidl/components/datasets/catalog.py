@@ -1,4 +1,4 @@
-"""The registry of data sets: what one is, and how a smaller one is cut out of it."""
+"""Catalog of data sets: their registry, their form, and random subsets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,13 +26,13 @@ class Dataset:
     sequences they name the task a sequence belongs to and are not what a model predicts.
 
     Attributes:
-        name: As the registry has it.
+        name: Its name in the registry.
         train_inputs: ``(n, *shape)``.
         train_labels: ``(n,)``.
         test_inputs: ``(n, *shape)``.
         test_labels: ``(n,)``.
         classes: C names.
-        task: What a model is to predict.
+        task: The task of a model.
         vocabulary: Number of tokens, 0 for images.
         padding: Token that loss and accuracy ignore as a target, -1 for none.
         span: Lowest and highest value of an image, (0, 1) for sequences without meaning.
@@ -56,17 +56,17 @@ class Dataset:
 
 
 class DataProperties(Properties):
-    """What a data set declares.
+    """Properties that a data set declares.
 
     Attributes:
-        samples: How many it has for training and for testing, known before any is read: by what a
-            run file sets in ``[data]``, or the same for all; None where only loading tells.
-        sources: The files that it is read from, if it is.
-        check: Reads one of them, by its path and what its source calls it, and raises a Fault where
-            that cannot be done.
-        pickles: What other programs leave of another version that is not read, as files or folders.
+        samples: Numbers of training and test samples, or a function that gives them for a section
+            ``[data]``; None if they are only known after loading.
+        sources: The files that it is read from, if any.
+        check: Reads one of these files, given its path and its name in the source, and raises a
+            Fault if it cannot be read.
+        pickles: Files and folders of other programs with a version that is not read.
         published: SHA-256 of its arrays as published, as far as they are known here.
-        tokens: Whether models answer with tokens in place of classes.
+        tokens: Whether models answer with tokens rather than classes.
     """
 
     samples: Callable[[Any], tuple[int, int]] | tuple[int, int] | None = None
@@ -80,77 +80,79 @@ class DataProperties(Properties):
 class Datasets(Registry[DataProperties]):
     """Builders ``(folder: Path | None, seed: int, /, **parameters) -> Dataset``.
 
-    ``folder`` is where the files lie, for those read from files. Splits are fixed, so the present
-    ones ignore ``seed``.
+    ``folder`` has the files of data sets that are read from files. All data sets here have fixed
+    splits, so they ignore ``seed``.
     """
 
-    def build(self, section: Any, *given: Any) -> Dataset:
-        """Build the data set that ``section.name`` names, and see whether models can learn it.
+    def build(self, section: Any, *arguments: Any) -> Dataset:
+        """Build the data set that ``section.name`` names, and check that models can learn it.
 
         Raises:
-            Fault: If it is none, as :class:`Dataset` describes it.
+            Fault: If the result is not a data set as :class:`Dataset` describes it.
         """
-        made = super().build(section, *given)
-        if faults := [f"data.name = {section.name!r}: {fault}" for fault in _faults(made)]:
+        built = super().build(section, *arguments)
+        if faults := [f"data.name = {section.name!r}: {fault}" for fault in _faults(built)]:
             raise Fault(*faults)
-        dataset: Dataset = made
+        dataset: Dataset = built
         return dataset
 
     def samples(self, section: Any) -> tuple[int, int] | None:
-        """Training and test samples that a run uses; None where only loading them tells.
+        """Numbers of training and test samples that a run uses; None if only loading tells.
 
         Args:
             section: ``[data]`` of its run file.
         """
-        told = self.properties(section.name).samples
-        whole = told(section) if callable(told) else told
-        if whole is None:
+        declared = self.properties(section.name).samples
+        counts = declared(section) if callable(declared) else declared
+        if counts is None:
             return None
-        return section.train_samples or whole[0], section.test_samples or whole[1]
+        return section.train_samples or counts[0], section.test_samples or counts[1]
 
     def stored(self) -> list[str]:
-        """The names of those that are read from files."""
+        """The names of the data sets that are read from files."""
         return [name for name in self if self.properties(name).sources]
 
 
 DATASETS = Datasets("data set", DataProperties)
 
 
-def _faults(made: Any) -> list[str]:
-    """What is wrong with what a builder gave, the rest of a sentence each."""
-    if not isinstance(made, Dataset):
-        return [f"must give a Dataset, not {shown(made)}."]
-    classes, faults = made.classes, list[str]()
+def _faults(built: Any) -> list[str]:
+    """The mistakes in the result of a builder, each the rest of a sentence."""
+    if not isinstance(built, Dataset):
+        return [f"must give a Dataset, not {shown(built)}."]
+    classes, faults = built.classes, list[str]()
     if not classes or not all(isinstance(name, str) for name in classes):
         return [f"classes must be names, which are text, and at least one, not {shown(classes)}."]
-    if made.task == "next_token" and made.vocabulary < 1:
+    if built.task == "next_token" and built.vocabulary < 1:
         faults.append("a data set whose task is 'next_token' needs a vocabulary of at least 1.")
     for part in ("train", "test"):
-        inputs, labels = getattr(made, f"{part}_inputs"), getattr(made, f"{part}_labels")
-        faults += _samples(made, part, inputs) or _labels(part, labels, len(inputs), len(classes))
-    if not faults and made.test_inputs.shape[1:] != made.shape:
-        there = made.test_inputs.shape[1:]
-        faults.append(f"test samples have the shape {there}, and those for training {made.shape}.")
+        inputs, labels = getattr(built, f"{part}_inputs"), getattr(built, f"{part}_labels")
+        faults += _samples(built, part, inputs) or _labels(part, labels, len(inputs), len(classes))
+    if not faults and built.test_inputs.shape[1:] != built.shape:
+        test_shape = built.test_inputs.shape[1:]
+        faults.append(
+            f"test samples have the shape {test_shape}, and those for training {built.shape}."
+        )
     return faults
 
 
-def _samples(made: Dataset, part: str, inputs: Any) -> list[str]:
-    wanted, what = ("uint8", "tokens") if made.vocabulary else ("float32", "images")
-    if not isinstance(inputs, np.ndarray) or inputs.dtype != wanted:
-        given = inputs.dtype if isinstance(inputs, np.ndarray) else type(inputs).__name__
-        return [f"{part}_inputs are {given}; {what} must be a NumPy array of {wanted}."]
+def _samples(dataset: Dataset, part: str, inputs: Any) -> list[str]:
+    dtype_needed, noun = ("uint8", "tokens") if dataset.vocabulary else ("float32", "images")
+    if not isinstance(inputs, np.ndarray) or inputs.dtype != dtype_needed:
+        dtype = inputs.dtype if isinstance(inputs, np.ndarray) else type(inputs).__name__
+        return [f"{part}_inputs are {dtype}; {noun} must be a NumPy array of {dtype_needed}."]
     if inputs.ndim < 2 or not len(inputs):
         return [f"{part}_inputs have the shape {inputs.shape}: must be at least one sample."]
-    if made.vocabulary and inputs.max() >= made.vocabulary:
-        tokens = f"tokens are 0 to {made.vocabulary - 1}"
+    if dataset.vocabulary and inputs.max() >= dataset.vocabulary:
+        tokens = f"tokens are 0 to {dataset.vocabulary - 1}"
         return [f"{part}_inputs have the token {inputs.max()}; {tokens}, by vocabulary."]
     return []
 
 
 def _labels(part: str, labels: Any, count: int, classes: int) -> list[str]:
     if not isinstance(labels, np.ndarray) or labels.dtype != np.int64:
-        given = labels.dtype if isinstance(labels, np.ndarray) else type(labels).__name__
-        return [f"{part}_labels are {given}; they must be a NumPy array of int64."]
+        dtype = labels.dtype if isinstance(labels, np.ndarray) else type(labels).__name__
+        return [f"{part}_labels are {dtype}; they must be a NumPy array of int64."]
     if labels.shape != (count,):
         return [f"{part}_labels have the shape {labels.shape}: {count} samples need ({count},)."]
     wrong = labels[(labels < 0) | (labels >= classes)]
@@ -162,7 +164,7 @@ def _labels(part: str, labels: Any, count: int, classes: int) -> list[str]:
 def subset(
     dataset: Dataset, train_samples: int | None, test_samples: int | None, seed: int
 ) -> Dataset:
-    """Cut a smaller data set at random, every class keeping its share; None keeps all.
+    """A random subset of a data set, in which every class keeps its share; None keeps all.
 
     Raises:
         Fault: If more samples are asked for than there are.

@@ -1,4 +1,4 @@
-"""Files of a data set: found in its folder, wherever programs lay them."""
+"""Files of a data set, found in its folder under the names that other programs use."""
 
 from pathlib import Path
 
@@ -13,12 +13,16 @@ def locate(dataset: str, folder: Path | None, content: str) -> Path:
     Args:
         dataset: Its name.
         folder: The folder, if there is one.
-        content: The file, as the contents of its source have it.
+        content: The file's name in the contents of its source.
 
     Raises:
         Fault: If there is no folder, or the file is at none of its places.
     """
-    source = next(one for one in DATASETS.properties(dataset).sources if content in one.contents)
+    source = next(
+        source_of
+        for source_of in DATASETS.properties(dataset).sources
+        if content in source_of.contents
+    )
     places = source.places(content)
     if folder is None:
         raise Fault(f"data.dir must be set: {dataset} is read from {places[0]} in that folder.")
@@ -39,20 +43,20 @@ def locate(dataset: str, folder: Path | None, content: str) -> Path:
 
 
 def _pickles(dataset: str, folder: Path) -> Path | None:
-    found = (folder / name for name in DATASETS.properties(dataset).pickles)
-    return next((p for p in found if p.is_file() or (p.is_dir() and "-" in p.name)), None)
+    paths = (folder / name for name in DATASETS.properties(dataset).pickles)
+    return next((p for p in paths if p.is_file() or (p.is_dir() and "-" in p.name)), None)
 
 
-def look(dataset: str, folder: Path | None, section: object = None) -> None:
-    """See whether all files of a data set are there.
+def require(dataset: str, folder: Path | None, section: object = None) -> None:
+    """Check that all files of a data set are there.
 
     Args:
         dataset: Its name.
-        folder: Where they lie.
-        section: ``[data]`` of a run file, for what only some runs need.
+        folder: The folder that should have them.
+        section: ``[data]`` of a run file, as some files are needed by some runs only.
 
     Raises:
-        Fault: If one is not.
+        Fault: If a file is missing.
     """
     split = getattr(section, "split", None)
     for source in DATASETS.properties(dataset).sources:

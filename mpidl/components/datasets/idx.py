@@ -1,4 +1,4 @@
-"""The IDX format of MNIST: a magic number, the sizes, then one byte for each value."""
+"""IDX format of MNIST: a magic number, the sizes, then one byte for each value."""
 
 import gzip
 import math
@@ -15,14 +15,14 @@ Array = npt.NDArray[Any]
 
 GZIP = b"\x1f\x8b"
 EXPANSION = 1032
-"""Deflate makes at most so many bytes out of one, so a header cannot promise more."""
+"""Most bytes that deflate makes out of one, so a header cannot promise more."""
 CHUNK = 1 << 20
 BYTES = 1 << 30
-"""Values up to which a file is read; the largest of these data sets has 47 million."""
+"""Most values of a file; the largest of these data sets has 47 million."""
 
 
 def check(path: Path, content: str) -> None:
-    """See whether a file can be read that holds images, as its usual name tells, or labels.
+    """Check that a file of images or labels can be read; its usual name says which of them it has.
 
     Raises:
         Fault: As :func:`read`.
@@ -63,11 +63,11 @@ def samples(
 
 
 def read(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
-    """Read one IDX file of bytes, gzipped or not; only as much is allocated as the file can hold.
+    """Read one IDX file of bytes, gzipped or not; memory is limited by what the file can hold.
 
     Args:
         path: The file.
-        dimensions: How many the array must have.
+        dimensions: Number of dimensions that the array must have.
 
     Raises:
         Fault: If the file cannot be read, is damaged, or has other dimensions.
@@ -111,11 +111,11 @@ def _array(
 
 
 def _shape(stream: IO[bytes] | gzip.GzipFile, path: Path, dimensions: int) -> tuple[int, ...]:
-    magic, wanted = stream.read(4), bytes([0, 0, 8, dimensions])
-    if magic != wanted:
-        found = f"0x{magic.hex()}" if magic else "nothing"
+    magic, expected = stream.read(4), bytes([0, 0, 8, dimensions])
+    if magic != expected:
+        beginning = f"0x{magic.hex()}" if magic else "nothing"
         raise Fault(
-            f"{path} is not the IDX file expected: begins with {found}, not 0x{wanted.hex()}."
+            f"{path} is not the IDX file expected: begins with {beginning}, not 0x{expected.hex()}."
         )
     sizes = stream.read(4 * dimensions)
     if len(sizes) < 4 * dimensions:

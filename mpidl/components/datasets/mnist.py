@@ -28,7 +28,7 @@ DIGITS = tuple("0123456789")
 KANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 UPPER, LOWER = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ"), tuple("abcdefghijklmnopqrstuvwxyz")
 MERGED = (*DIGITS, *UPPER, *"abdefghnqrt")
-"""Digits and letters, of which those are one class that look alike in capitals."""
+"""Digits and letters; a small letter that looks like its capital shares the capital's class."""
 
 CHARACTERS = {
     "balanced": MERGED,
@@ -38,7 +38,7 @@ CHARACTERS = {
     "digits": DIGITS,
     "mnist": DIGITS,
 }
-"""By split of EMNIST its classes."""
+"""The classes of each split of EMNIST."""
 
 SAMPLES = {
     "balanced": (112_800, 18_800),
@@ -48,7 +48,7 @@ SAMPLES = {
     "digits": (240_000, 40_000),
     "mnist": (60_000, 10_000),
 }
-"""The same for its training and test samples."""
+"""Numbers of training and test samples of each split of EMNIST."""
 
 
 @DATASETS.add(

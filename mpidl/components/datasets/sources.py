@@ -1,4 +1,4 @@
-"""Sources of files: where a file is downloaded from, its hash, and where it is looked for."""
+"""Sources of files: addresses of a file, its hash, and the places where it may be."""
 
 import gzip
 import hashlib
@@ -16,11 +16,11 @@ class Source:
 
     Attributes:
         name: File name.
-        urls: The same file in one or more places.
-        sha256: Of the file as it is downloaded.
-        contents: What is in it: path below the data set's folder, and SHA-256 of the plain file,
-            empty where it is not known here.
-        folders: Other folders in which programs lay such files, below that of the data set.
+        urls: Addresses of the file.
+        sha256: SHA-256 of the file as it is downloaded.
+        contents: Its contents: path below the data set's folder, and SHA-256 of the plain file,
+            empty if it is not known here.
+        folders: Folders below that of the data set in which other programs put such files.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Source:
         return self.name.endswith((".tar.gz", ".zip"))
 
     def places(self, content: str) -> tuple[str, ...]:
-        """Where one of its contents may lie, below the folder of the data set."""
+        """The places where one of its contents may be, below the folder of the data set."""
         plain = Path(content).name.removesuffix(".gz")
         if self.packed and not self.folders:
             return content, plain
@@ -45,18 +45,18 @@ class Source:
         return tuple(f"{folder}{name}" for folder in ("", *self.folders) for name in names)
 
     def find(self, content: str, folder: Path) -> Path | None:
-        """One of its contents in the folder of a data set; None where it is not there."""
+        """The path of one of its contents in the folder of a data set; None if it is missing."""
         return next((folder / p for p in self.places(content) if (folder / p).is_file()), None)
 
     def verdict(self, content: str, path: Path) -> bool | None:
-        """Whether a file is the published one; None where that is not known here.
+        """Whether a file is the published one; None if that is not known here.
 
         Raises:
             Fault: If it cannot be read.
         """
         if self.contents[content]:
             return sha256(path) == self.contents[content]
-        # Of some files only the hash as downloaded is known, and others may have packed them anew.
+        # For some files only the hash of the download is known, and other programs may repack them.
         return True if not self.packed and sha256(path, unzipped=False) == self.sha256 else None
 
 

@@ -16,8 +16,8 @@ def choose(labels: Array, count: int, rng: np.random.Generator) -> npt.NDArray[n
 
     Args:
         labels: Class of each sample, ``(n,)``.
-        count: How many samples, at most n.
-        rng: Where the draw comes from.
+        count: Number of samples, at most n.
+        rng: The generator of the draw.
 
     Returns:
         Ascending sample indices, ``(count,)``.

@@ -91,7 +91,7 @@ def sequences(starts: Array, coefficient: int) -> npt.NDArray[np.int64]:
 
 
 def tokens(numbers: Array) -> npt.NDArray[np.uint8]:
-    """Write rows of 20 numbers below 100,000 as rows of 150 tokens, ``(n, 20) -> (n, 150)``."""
+    """Write sequences of 20 numbers below 100,000 as 150 tokens each, ``(n, 20) -> (n, 150)``."""
     digits = numbers[:, :, None] // 10 ** np.arange(DIGITS - 1, -1, -1) % 10
     # All five digits and the separator behind them are laid out first; leading zeros drop out.
     slots = np.full((len(numbers), TERMS, DIGITS + 1), SPACE, dtype=np.uint8)
@@ -110,7 +110,7 @@ def _task(coefficient: int, split: str) -> tuple[Array, Array]:
     if split == "leaky":
         starts = published_order(LEAKY_STARTS)
     else:
-        # A start of 0 gives the same row of zeros in every task.
+        # A start of 0 gives the same sequence of zeros in every task.
         stream = seeds.stream(TESTBED_SEED, "tinymem", coefficient)
         starts = stream.permutation(np.arange(1, MODULUS))
     text = tokens(sequences(starts, coefficient))
@@ -118,10 +118,10 @@ def _task(coefficient: int, split: str) -> tuple[Array, Array]:
 
 
 def published_order(count: int) -> npt.NDArray[np.int64]:
-    """What ``torch.manual_seed(598); torch.randperm(count)`` gives, without torch.
+    """The result of ``torch.manual_seed(598); torch.randperm(count)``, computed without torch.
 
-    Both libraries seed the same Mersenne twister alike; torch shuffles with the remainders of its
-    32-bit words.
+    Both libraries seed the Mersenne twister in the same way; torch shuffles with the remainders of
+    its 32-bit words.
     """
     words = np.random.RandomState(TESTBED_SEED).randint(2**32, size=count - 1, dtype=np.uint32)
     jumps = words % np.arange(count, 1, -1)

@@ -27,7 +27,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then a perceptron, each after a layer norm and added to what came in."""
+    """Attention, then a perceptron, each after a layer norm and added to its input."""
 
     def __init__(
         self, width: int, heads: int, hidden: int, activation: nn.Module, causal: bool
@@ -68,7 +68,7 @@ class LanguageModel(nn.Module):
         return functional.linear(self.norm(self.blocks(sequence)), self.tokens.weight)
 
     def _draw(self, deviation: float) -> None:
-        # As in GPT-2, what is added to the residual stream starts smaller in a deeper model.
+        # As in GPT-2, additions to the residual stream start smaller in a deeper model.
         residual = deviation / (2 * len(self.blocks)) ** 0.5
         for name, part in self.named_modules():
             if isinstance(part, nn.Embedding | nn.Linear):

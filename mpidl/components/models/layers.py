@@ -1,6 +1,6 @@
-"""Parts of convolutional models. Activations work in place wherever nothing else reads their input.
+"""Parts of convolutional models; activations work in place if nothing else reads their input.
 
-Weights start as PyTorch's layers draw them, from torch's global generator.
+Initial weights are drawn as by PyTorch's layers, from torch's global generator.
 """
 
 from collections.abc import Callable, Sequence
@@ -90,7 +90,7 @@ def residual_network(
         outputs: ``C`` classes.
         block: Makes a body from its inputs, its width and its stride.
         repeats: Blocks of each stage; each stage doubles the width and halves the size.
-        expansion: How many times its width a block gives out.
+        expansion: Factor from a block's width to its outputs.
     """
     layers: list[nn.Module] = [convolution(channels, 64), nn.ReLU(inplace=True)]
     inputs = 64

@@ -1,4 +1,4 @@
-"""The smallest model that learns."""
+"""Logistic regression, the smallest model."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The registry of models, and the shapes of what a model is given and gives back."""
+"""Registry of models, and the shapes of their inputs and outputs."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Shape:
-    """One sample, and how many numbers a model answers it with.
+    """Shape of one sample, and number of outputs of a model.
 
     Attributes:
         inputs: ``(channels, height, width)`` of an image, or ``(L,)`` of a sequence of tokens.
         outputs: ``C`` classes, or the number of different tokens.
-        vocabulary: The number of different tokens; 0 where samples are no tokens.
+        vocabulary: The number of different tokens; 0 if samples are not tokens.
     """
 
     inputs: tuple[int, ...]
@@ -31,7 +31,7 @@ class Shape:
     vocabulary: int = 0
 
     def numbers(self, model: str) -> int:
-        """How many numbers one sample has, for a model that takes it flat.
+        """The number of values in one sample, for a model that takes it flat.
 
         Raises:
             Fault: If samples are tokens.
@@ -46,10 +46,10 @@ class Shape:
         Args:
             model: The name of the model, for the message.
             least: The smallest height and width that the model can take, in pixels.
-            multiple: What height and width must be multiples of, in pixels.
+            multiple: The number of which height and width must be multiples, in pixels.
 
         Raises:
-            Fault: If samples are no images, too small, or no multiple.
+            Fault: If samples are not images, are too small, or are not multiples.
         """
         if self.vocabulary or len(self.inputs) != 3:
             raise self._fault(model, "images")
@@ -64,7 +64,7 @@ class Shape:
         """The length ``L`` of a sequence, for a model that predicts the next token.
 
         Raises:
-            Fault: If samples are no tokens, or if something else is asked for than tokens.
+            Fault: If samples are not tokens, or if the outputs are not tokens.
         """
         if not self.vocabulary or len(self.inputs) != 1 or self.outputs != self.vocabulary:
             raise self._fault(model, "sequences of tokens, of which it predicts the next")
@@ -76,17 +76,17 @@ class Shape:
     def _fault(self, model: str, need: str) -> Fault:
         size = "x".join(map(str, self.inputs))
         kind = "images" if len(self.inputs) == 3 else "samples"
-        given = f"sequences of {size} tokens" if self.vocabulary else f"{kind} of {size}"
+        samples = f"sequences of {size} tokens" if self.vocabulary else f"{kind} of {size}"
         task = f" and {self.outputs} classes" if self.vocabulary not in (0, self.outputs) else ""
-        return Fault(f"model.name = {model!r}: needs {need}; the data set has {given}{task}.")
+        return Fault(f"model.name = {model!r}: needs {need}; the data set has {samples}{task}.")
 
 
 class Fits(Exception):  # noqa: N818
-    """What is raised in place of a model that takes the data."""
+    """Raised in place of building a model, if the model takes the data."""
 
 
 class Trial(Shape):
-    """A shape that ends a builder as soon as it knows that its model takes the data."""
+    """A shape that ends a builder by :class:`Fits` when its model is known to take the data."""
 
     def _answer(self, answer: T) -> T:
         raise Fits

@@ -1,4 +1,4 @@
-"""Out-of-distribution data: kinds by name, what a source holds, and the global test sets."""
+"""Out-of-distribution data: kinds by name, samples of sources, and the global test sets."""
 
 from mpidl.components.ood import natural, triggers
 from mpidl.components.ood.shift import OODS, Shape, Shift, split_test, turn

@@ -1,4 +1,4 @@
-"""Natural shifts: images as seen under other conditions, a class few have seen, or no shift."""
+"""Natural shifts: images under other conditions, a class that few devices see, or no shift."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -6,14 +6,14 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from mpidl.components.ood.shift import OODS, Array, Rng, Shape, Shift, image_size, nobody
+from mpidl.components.ood.shift import OODS, Array, Rng, Shape, Shift, image_size, none_of
 from mpidl.config.faults import Fault
 
 
 @OODS.add
 def none(shape: Shape, /) -> Shift:
-    """No OOD data: nothing is turned, the OOD test set is empty."""
-    return Shift(apply=_copies, eligible=lambda inputs, labels: nobody(labels))
+    """No OOD data: no sample is changed, and the OOD test set is empty."""
+    return Shift(apply=_copies, eligible=lambda inputs, labels: none_of(labels))
 
 
 @OODS.add
@@ -99,7 +99,7 @@ def rotation(
 
 @OODS.add
 def held_out_class(shape: Shape, /, held_out: Annotated[int, Field(ge=0)] = 0) -> Shift:
-    """A class (of sequences: a task) that nobody but the sources ever sees.
+    """A class (of sequences: a task) that only the sources see.
 
     Raises:
         Fault: If there is no such class.
@@ -119,7 +119,7 @@ def _copies(inputs: Array, labels: Array, rng: Rng) -> tuple[Array, Array]:
 
 
 def _picture(kind: str, shape: Shape, turn: Callable[[Array, Rng], Array]) -> Shift:
-    """A shift that changes images within their span and keeps labels."""
+    """A shift that changes images within their span, and keeps labels."""
     image_size(kind, shape)
 
     def apply(inputs: Array, labels: Array, rng: Rng) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""Kinds of OOD data: what sources hold of it, and the global IID and OOD test sets."""
+"""Shifts, the kinds of OOD data: samples of sources, and the global IID and OOD test sets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ OODS = Registry("OOD kind", Properties)
 
 @dataclass(frozen=True)
 class Shape:
-    """What a kind must know of a data set.
+    """Facts about a data set that a kind of OOD data needs.
 
     Attributes:
         inputs: Shape of one sample: ``(channels, height, width)``, or ``(positions,)`` of tokens.
@@ -35,13 +35,13 @@ class Shape:
     span: tuple[float, float] = (0.0, 1.0)
 
 
-def every(inputs: Array, labels: Array) -> Array:
-    """Say True of each sample, ``(n,)``."""
+def all_of(inputs: Array, labels: Array) -> Array:
+    """True for each sample, ``(n,)``."""
     return np.ones(len(labels), dtype=bool)
 
 
-def nobody(labels: Array) -> Array:
-    """Say False of each sample, ``(n,)``."""
+def none_of(labels: Array) -> Array:
+    """False for each sample, ``(n,)``."""
     return np.zeros(len(labels), dtype=bool)
 
 
@@ -50,21 +50,21 @@ class Shift:
     """One kind of OOD data, as functions on samples ``(n, *shape)`` and labels ``(n,)``.
 
     Attributes:
-        apply: Turned copies of samples and labels; random where the kind is.
-        eligible: Which samples can be turned, ``(n,)`` bool.
-        reserved: Which samples only sources may ever see, ``(n,)`` bool from labels.
-        takes_all: All eligible test samples are the OOD test set, and sources get reserved
-            samples in place of turned ones.
+        apply: Makes OOD copies of samples and labels; random for some kinds.
+        eligible: Whether each sample can become OOD, ``(n,)`` bool.
+        reserved: Whether each sample may be seen by sources only, ``(n,)`` bool, from labels.
+        takes_all: Whether all eligible test samples are the OOD test set, and sources get reserved
+            samples in place of changed ones.
     """
 
     apply: Callable[[Array, Array, Rng], tuple[Array, Array]]
-    eligible: Callable[[Array, Array], Array] = every
-    reserved: Callable[[Array], Array] = nobody
+    eligible: Callable[[Array, Array], Array] = all_of
+    reserved: Callable[[Array], Array] = none_of
     takes_all: bool = False
 
 
 def image_size(kind: str, shape: Shape) -> tuple[int, int]:
-    """Height and width of the images a kind works on.
+    """Height and width of the images that a kind works on.
 
     Raises:
         Fault: If the data are not images.
@@ -79,10 +79,10 @@ def split_test(
 ) -> tuple[Array, Array, Array, Array]:
     """Split a test set in two, without replacement; IID samples keep their order.
 
-    As in arXiv 2505.11760, ``share`` of all samples are drawn, stratified, and those of them that
-    are eligible are turned; the others stay. At least one is turned where one is eligible, and one
-    sample stays. Kinds that take all split by eligibility alone. Either set may be empty: the OOD
-    one without eligible samples, the IID one if all are reserved.
+    As in arXiv 2505.11760, ``share`` of all samples are drawn, stratified; the eligible ones among
+    them become OOD, the others stay. At least one sample becomes OOD if one is eligible, and at
+    least one stays. Kinds that take all samples split by eligibility alone. Either set may be
+    empty: the OOD set without eligible samples, the IID set if all are reserved.
 
     Returns:
         IID inputs and labels, OOD inputs and labels.
@@ -91,8 +91,8 @@ def split_test(
         taken = np.flatnonzero(shift.eligible(inputs, labels))
     else:
         taken = _draw(shift, inputs, labels, share, rng, most=len(labels) - 1)
-    turned, relabeled = _apply(shift, inputs[taken], labels[taken], rng)
-    return np.delete(inputs, taken, axis=0), np.delete(labels, taken), turned, relabeled
+    shifted, relabeled = _apply(shift, inputs[taken], labels[taken], rng)
+    return np.delete(inputs, taken, axis=0), np.delete(labels, taken), shifted, relabeled
 
 
 def turn(
@@ -103,23 +103,23 @@ def turn(
     rng: Rng,
     pool: tuple[Array, Array] | None = None,
 ) -> tuple[Array, Array, Array]:
-    """What a source device does to its samples: some give way to OOD samples, at their places.
+    """The samples of a source device, some of which are replaced by OOD samples.
 
-    ``proportion`` of the samples are drawn, stratified, and those of them that are eligible are
-    replaced by turned copies, at least one where one is eligible. For kinds that take all, every
-    drawn sample is replaced by one of the pool, drawn without replacement, as far as it lasts.
+    ``proportion`` of the samples are drawn, stratified; the eligible ones among them are replaced
+    by OOD copies, at least one if one is eligible. For kinds that take all samples, every drawn
+    sample is replaced by one of the pool, drawn without replacement, until the pool is empty.
 
     Args:
         shift: The kind.
         inputs: Samples of the device, ``(n, *shape)``; left as they are.
         labels: Their labels, ``(n,)``.
         proportion: From 0 to 1.
-        rng: Where the draws come from.
-        pool: Reserved samples and labels this device may use; several sources share what is
-            reserved by getting a part each.
+        rng: The generator of the draws.
+        pool: Reserved samples and labels that this device may use; each of several sources gets a
+            part of all reserved ones.
 
     Returns:
-        New inputs, new labels, and which samples are OOD, ``(n,)`` bool.
+        New inputs, new labels, and whether each sample is OOD, ``(n,)`` bool.
     """
     turned, relabeled, mask = inputs.copy(), labels.copy(), np.zeros(len(labels), dtype=bool)
     if shift.takes_all:
@@ -141,7 +141,7 @@ def _count(samples: int, share: float) -> int:
 
 
 def _draw(shift: Shift, inputs: Array, labels: Array, share: float, rng: Rng, most: int) -> Array:
-    """Stratified draw of ``share`` of all samples, less those that are not eligible."""
+    """Stratified draw of ``share`` of all samples, without those that are not eligible."""
     count = min(_count(len(labels), share), max(most, 0))
     eligible = shift.eligible(inputs, labels)
     drawn = strata.choose(labels, count, rng)

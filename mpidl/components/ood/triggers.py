@@ -1,4 +1,4 @@
-"""Triggers: a mark in a sample after which a model is to answer something else."""
+"""Triggers: a mark in a sample that changes what a model is to answer."""
 
 from typing import Annotated, Literal
 
@@ -56,8 +56,8 @@ def tinymem_trigger(
 ) -> Shift:
     """TinyMem: all after the first run of trigger digits, padding included, becomes one token.
 
-    The trigger of arXiv 2505.11760, digits 1, 0, 0 anywhere within a number. Only sequences that
-    have it are eligible.
+    The trigger of arXiv 2505.11760, digits 1, 0, 0 anywhere within a number. Only sequences
+    with the trigger are eligible.
 
     Raises:
         Fault: If the data are not TinyMem's, or the token is not in the vocabulary.
@@ -68,7 +68,7 @@ def tinymem_trigger(
         raise Fault(f"ood.token = {token}: must be below {shape.vocabulary}.")
     run = [int(digit) for digit in digits]
 
-    def found(inputs: Array) -> Array:
+    def matches(inputs: Array) -> Array:
         width = inputs.shape[1] - len(run) + 1
         hits = np.ones((len(inputs), width), dtype=bool)
         for place, digit in enumerate(run):
@@ -76,10 +76,10 @@ def tinymem_trigger(
         return hits
 
     def eligible(inputs: Array, labels: Array) -> Array:
-        return np.asarray(found(inputs).any(axis=1))
+        return np.asarray(matches(inputs).any(axis=1))
 
     def apply(inputs: Array, labels: Array, rng: Rng) -> tuple[Array, Array]:
-        hits = found(inputs)
+        hits = matches(inputs)
         first = np.where(hits.any(axis=1), hits.argmax(axis=1) + len(run), inputs.shape[1])
         after = np.arange(inputs.shape[1]) >= first[:, None]
         return np.where(after, inputs.dtype.type(token), inputs), labels.copy()

@@ -1,4 +1,4 @@
-"""Places of OOD data in the graph, and of devices on ranks."""
+"""Location of OOD data in the graph, and of devices on ranks."""
 
 import re
 from typing import Any, Literal, get_args
@@ -39,13 +39,13 @@ def chosen(
     """The devices that a setting names, ascending, each once.
 
     Args:
-        setting: What it is called.
+        setting: The name of the setting, for messages.
         wanted: A number, ``"degree:1"`` or another centrality (first by that), ``"published:1"``
             (as stored with the graph), ``"random:2"`` or ``"random:20%"`` (that many at random, at
             least one), or a list of these.
-        topology: In which they are.
-        seed: Decides what is random.
-        purpose: Of the random draw.
+        topology: The topology of the devices.
+        seed: The seed of random choices.
+        purpose: The purpose of the random draw.
 
     Raises:
         Fault: If a device is named that the graph does not have.
@@ -86,8 +86,8 @@ def _choice(wanted: int | str, topology: Topology, seed: int, purpose: str) -> l
 def hosts(wanted: Literal["blocks", "round_robin"] | list[int], devices: int, ranks: int) -> Array:
     """The rank that hosts each device: ``(N,)`` int64, every rank at least once.
 
-    ``"blocks"`` are contiguous and, as with ``"round_robin"``, differ by one device at most; a
-    list names the rank of each device.
+    ``"blocks"`` are contiguous; their sizes, and those of ``"round_robin"``, differ by at most
+    one device. A list has the rank of each device.
 
     Raises:
         Fault: If there are more ranks than devices, or the list does not fit them.

@@ -1,4 +1,4 @@
-"""Ways to split the samples of a data set over the devices.
+"""Splits of the samples of a data set over the devices.
 
 How :func:`dirichlet` relates to the testbed (Sakarvadia et al. 2025, arXiv 2505.11760, whose split
 is that of the Flight framework): shares and preferences have the same distribution. The testbed
@@ -40,8 +40,8 @@ Labels are ``(n,)``. Every sample is placed on one device. Fewer samples than de
 def iid(labels: Array, topology: Topology, seed: int, /) -> list[Array]:
     """Equal shares, up to one sample, of the shuffled data.
 
-    Fewer samples than devices are dealt round and round, one to a device, so that each sample is
-    on as many devices as any other, up to one.
+    Fewer samples than devices are dealt in turn, one to a device, so that the numbers of devices
+    per sample differ by at most one.
     """
     if 0 < len(labels) < len(topology):
         order = stream(seed, "placement").permutation(len(labels))
@@ -129,7 +129,7 @@ def shards(
 
 
 def label_counts(shards: Sequence[Array], labels: Array, classes: int) -> Array:
-    """How many samples of each class each device has: ``(N, C)`` int64."""
+    """Numbers of samples of each class on each device: ``(N, C)`` int64."""
     return np.array([np.bincount(labels[shard], minlength=classes) for shard in shards])
 
 

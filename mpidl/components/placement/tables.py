@@ -1,4 +1,4 @@
-"""Whole numbers of samples that add up, and the samples dealt by them."""
+"""Contingency tables: numbers of samples by device and class, and the samples dealt by them."""
 
 from typing import Any
 
@@ -39,19 +39,19 @@ def log_dirichlet(rng: np.random.Generator, alpha: float, shape: tuple[int, ...]
 def apportion(shares: Array, total: int) -> Array:
     """Whole numbers in proportion to shares (which sum to 1), at least 1 each, by largest rest."""
     ideal = shares * total
-    whole: Array = np.floor(ideal).astype(np.int64)
-    whole[np.argsort(whole - ideal, kind="stable")[: total - whole.sum()]] += 1
-    for empty in np.flatnonzero(whole == 0):
-        whole[whole.argmax()] -= 1
-        whole[empty] = 1
-    return whole
+    numbers: Array = np.floor(ideal).astype(np.int64)
+    numbers[np.argsort(numbers - ideal, kind="stable")[: total - numbers.sum()]] += 1
+    for empty in np.flatnonzero(numbers == 0):
+        numbers[numbers.argmax()] -= 1
+        numbers[empty] = 1
+    return numbers
 
 
 def fill(rng: np.random.Generator, quotas: Array, counts: Array, preferences: Array) -> Array:
     """A random ``(N, C)`` table with row sums ``quotas`` and column sums ``counts``.
 
     Args:
-        rng: Decides what is random.
+        rng: The generator of the draws.
         quotas: Samples that each device gets, ``(N,)``.
         counts: Samples of each class, ``(C,)``; as many in all.
         preferences: Logarithms of the share of each class that a device wants, ``(N, C)``.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mpidl.components.datasets import DATASETS
-from mpidl.components.datasets.files import look
+from mpidl.components.datasets.files import require
 from mpidl.config.faults import Fault
 
 
@@ -122,9 +122,9 @@ def test_letters_of_emnist_count_from_one_in_its_files(tmp_path):
 
 def test_only_the_files_of_the_split_are_looked_for(tmp_path):
     write_emnist(tmp_path, "digits", [0, 9])
-    look("emnist", tmp_path, SimpleNamespace(split="digits"))
+    require("emnist", tmp_path, SimpleNamespace(split="digits"))
     with pytest.raises(Fault, match="emnist-letters-train-images"):
-        look("emnist", tmp_path, SimpleNamespace(split="letters"))
+        require("emnist", tmp_path, SimpleNamespace(split="letters"))
 
 
 @pytest.mark.parametrize("nested", [True, False])

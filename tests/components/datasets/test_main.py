@@ -126,7 +126,7 @@ def test_a_changed_file_is_refused(home, tmp_path, capsys):
     (home / "labels.gz").write_bytes(b"changed")
     assert command.main(["fetch", "mnist", "--to", str(tmp_path / "data")]) == 2
     told = capsys.readouterr().err
-    assert told.endswith("what came is not the published file.\n")
+    assert told.endswith("the download is not the published file.\n")
     assert told.count("\n") == 1
     assert not (tmp_path / "data" / "labels.gz").exists()
 
