@@ -79,7 +79,7 @@ def test_what_was_not_measured_is_the_users_fault(tmp_path: Path, write: Write) 
     with pytest.raises(Fault, match=r"none\.h5 has no OOD accuracy"):
         animation.animate(none, tmp_path / "run.gif")
     begun = reader.open(write(tmp_path / "begun.h5", curve(3, 4), done=0))
-    with pytest.raises(Fault, match=r"begun\.h5 has no whole round,"):
+    with pytest.raises(Fault, match=r"begun\.h5 has no complete round,"):
         animation.animate(begun, tmp_path / "run.gif")
     run = reader.open(write(tmp_path / "run.h5", curve(3, 4)))
     with pytest.raises(Fault, match="-1 seconds"):
