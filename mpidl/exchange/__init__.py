@@ -1,4 +1,4 @@
-"""Communication backends: own parameters in, the neighborhood's readable, mixed parameters out."""
+"""Exchange of vectors between devices: backends that move them, and kernels that mix them."""
 
 from mpidl.exchange.backend import BACKENDS, Wiring
 from mpidl.exchange.backends import allreduce, auto, ipc, mpi, shared, torch_distributed

@@ -1,4 +1,4 @@
-"""The mean of all devices' vectors, the same bits however devices are hosted."""
+"""Average of all devices' vectors, with the same bits however devices are hosted."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -13,28 +13,28 @@ from torch import Tensor
 from mpidl.exchange import kernels
 
 COLUMNS = 1 << 18
-"""How many columns each rank sums at a time: bounds the memory to a megabyte per device."""
+"""Columns that each rank sums at a time, which limits memory to a megabyte per device."""
 
 
 class Average:
     """Collective. Mean over devices: products rounded, then added in the order of the devices.
 
-    ``MPI_Allreduce`` adds in an order that depends on the number of ranks; sums of each rank's own
-    vectors, added up, would too. So, of the ways that keep the bits whatever the hosting:
+    ``MPI_Allreduce`` adds in an order that depends on the number of ranks, and so would adding the
+    sums of each rank's vectors. Three ways keep the bits whatever the hosting:
 
-    - One rank adds its vectors where they lie.
-    - Each rank takes a slice of the columns of all devices, adds them, and gives the sums to all:
+    - A single rank adds its vectors in place.
+    - Each rank takes a slice of the columns of all devices, adds them, and sends the sums to all:
       an all-reduce as reduce-scatter and all-gather.
     - On accelerators whose ranks host several devices each, in blocks, sums go from rank to rank:
-      each adds its own vectors, where they lie, to those of the ranks before it. Of its vectors
-      none leaves the accelerator, and while one rank adds some columns, others add other ones.
+      each rank adds its own vectors, in place, to the sum of the ranks before it. No vector leaves
+      its accelerator, and ranks work on different columns at the same time.
 
     Args:
         comm: All ranks.
         hosts: Device to rank, ``(N,)``.
         size: P, the length of a vector.
-        dtype: Of the vectors. Numbers of 16 bits are sent and summed as float32.
-        kind: Of the hardware in whose memory they lie, on every rank.
+        dtype: Type of the vectors' numbers. 16-bit numbers are sent and summed as float32.
+        kind: Kind of hardware whose memory holds the vectors, on every rank.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class Average:
         self._passes = kind != "cpu" and blocks and self._hosted.max() > 1
 
     def __call__(self, vectors: Mapping[int, Tensor]) -> Tensor:
-        """Collective. The mean of all devices' vectors, ``(P,)``, where own ones lie.
+        """Collective. The mean of all devices' vectors, ``(P,)``, in the memory of own vectors.
 
         Args:
-            vectors: For each own device, ascending, its vector ``(P,)``.
+            vectors: The vector of each own device, ``(P,)``, in ascending order.
         """
         own = [vector.to(self._dtype) for vector in vectors.values()]
         if self._comm.size == 1:
@@ -86,9 +86,9 @@ class Average:
         counts = widths * len(own), self._hosted * widths[rank]
         arrived = torch.empty(int(counts[1].sum()), dtype=self._dtype)
         self._comm.Alltoallv([sent, counts[0], self._kind], [arrived, counts[1], self._kind])
-        rows = arrived.view(len(self._order), int(widths[rank]))
+        by_rank = arrived.view(len(self._order), int(widths[rank]))
         mine = torch.empty(int(widths[rank]), dtype=self._dtype)
-        kernels.mix(self._uniform, [rows[i] for i in self._order], out=mine)
+        kernels.mix(self._uniform, [by_rank[i] for i in self._order], out=mine)
         self._comm.Allgatherv([mine, self._kind], [out, widths, self._kind])
 
     def _pass_on(self, own: Sequence[Tensor], mean: Tensor) -> None:
@@ -99,7 +99,7 @@ class Average:
             members, weights = [vector[part] for vector in own], self._uniform[: len(own)]
             if rank > 0:
                 self._comm.Recv([mean[part], self._kind], rank - 1)
-                # Times one, the sums so far stay what they are.
+                # Weight 1 keeps the sums so far as they are.
                 members.insert(0, mean[part].to(own[0].device))
                 weights = np.concatenate([[1.0], weights])
             sums = torch.empty_like(members[0])

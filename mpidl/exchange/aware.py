@@ -1,4 +1,4 @@
-"""Trust in MPI with an accelerator's memory; without it vectors go through the host's."""
+"""Accelerator-aware MPI: whether MPI gets vectors in accelerator memory, or by way of the host."""
 
 from collections.abc import Callable, Mapping
 
@@ -16,41 +16,41 @@ def connect(
     link: Callable[[bool], None],
     move: Callable[[], Mapping[int, Tensor]],
 ) -> None:
-    """Collective. Link ranks for vectors where they lie if MPI is trusted, else through the host.
+    """Collective. Link ranks directly if MPI takes their vectors' memory, else through the host.
 
-    Only an MPI that says it takes an accelerator's memory is given some, as another one would
-    crash; and as some that say so deliver wrong data, marks have to arrive first.
+    Only an MPI that says it takes accelerator memory gets some, as another one would crash. As some
+    MPIs say so and deliver wrong data, marks have to arrive first.
 
     Args:
-        wiring: What the exchange is built from.
-        exchange: That exchange.
-        link: Collective; prepares messages, directly or not, in the place of what it did before.
-        move: As :func:`mpidl.exchange.marks.arrive` wants it.
+        wiring: The wiring of the exchange.
+        exchange: The exchange.
+        link: Collective; prepares messages, directly or not, and replaces those prepared before.
+        move: As for :func:`mpidl.exchange.marks.arrive`.
 
     Raises:
-        Fault: If the run file demands the direct way, and MPI says that it cannot, or cannot.
+        Fault: If the run file demands the direct way, and MPI does not support it, or fails.
     """
     kind = wiring.device.type
-    kinds, told = zip(*wiring.comm.allgather((kind, _promises(wiring))), strict=True)
+    kinds, promised = zip(*wiring.comm.allgather((kind, _promises(wiring))), strict=True)
     if {*kinds} == {"cpu"}:
         link(True)
         return
-    if all(told):
+    if all(promised):
         link(True)
         if marks.arrive(exchange, move):
             return
     if wiring.accelerator_aware == "yes":
-        does = "changes what it carries between" if all(told) else "says that it does not take"
+        fails = "changes what it carries between" if all(promised) else "says that it does not take"
         raise Fault(
-            f"exchange.accelerator_aware = 'yes': this MPI {does} {max(kinds)} memory; 'auto' and "
+            f"exchange.accelerator_aware = 'yes': this MPI {fails} {max(kinds)} memory; 'auto' and "
             "'no' go through host memory."
         )
     link(kind == "cpu")
 
 
 def _promises(wiring: Wiring) -> bool:
-    """Whether, as far as this rank knows, MPI takes vectors where they lie, and may."""
-    kind, wanted = wiring.device.type, wiring.accelerator_aware
+    """Whether MPI says here that it takes the vectors' memory, and the run file allows it."""
+    kind, setting = wiring.device.type, wiring.accelerator_aware
     if kind == "cpu":
         return True
-    return takes(kind) if wanted == "auto" else wanted == "yes" and supports(kind) is not False
+    return takes(kind) if setting == "auto" else setting == "yes" and supports(kind) is not False

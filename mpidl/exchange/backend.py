@@ -1,4 +1,4 @@
-"""The registry of backends: what one is built from, and what it declares."""
+"""Registry of backends, with their properties and the wiring that they are built from."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,22 +18,21 @@ if TYPE_CHECKING:
 
 
 class BackendProperties(Properties):
-    """What a backend declares.
+    """Properties that a backend declares.
 
     Attributes:
-        carries: The memory whose vectors it carries; empty for any.
+        carries: The kind of memory whose vectors it carries; empty for any.
         traffic: Bytes that each rank sends and receives in a round, ``(ranks,)`` each.
-        obstacle: Why it does not work here, of :class:`mpidl.exchange.survey.Facts`, as the rest of
-            a sentence; None where it does.
-        doubt: Why ``auto`` does not take it although it works, of the same facts.
-        available: Whether this process has it, by the memory in which vectors lie, where that is a
-            matter of torch.distributed; None where it is not.
-        trial: Collective. Tries it where nothing else speaks against it, and adds what fails to the
-            facts.
-        met: Whether only all ranks together can tell whether it works.
+        obstacle: The reason why it does not work here, from :class:`mpidl.exchange.survey.Facts`,
+            as the rest of a sentence; None if it works.
+        doubt: The reason why ``auto`` does not choose it although it works, from the same facts.
+        available: Whether this process has it, given the kind of memory; None for backends without
+            torch.distributed.
+        trial: Collective. Tries it if there is no other obstacle, and adds a failure to the facts.
+        met: Whether only all ranks together can find out whether it works.
         means: Whether it gives every device the mean of all, and nothing else.
         delays: Whether vectors may travel while devices train.
-        shares: Whether ranks of a node read vectors where they lie in host memory.
+        shares: Whether ranks of a node read vectors in place, in shared host memory.
     """
 
     carries: Literal["", "cpu", "cuda", "xpu"] = ""
@@ -57,18 +56,18 @@ Builders import torch when called, because a run file is checked before torch is
 
 @dataclass(frozen=True)
 class Wiring:
-    """What every backend is built from.
+    """Wiring from which every backend is built.
 
     Attributes:
         node: The ranks of this node.
         hosts: Device to rank, ``(N,)``.
-        graph: An edge j -> i wherever i may read the vector of j.
+        graph: An edge j -> i if i may read the vector of j.
         size: P, the length of a vector.
-        device: The accelerator whose memory holds the vectors.
-        dtype: The numbers of a vector.
+        device: The hardware whose memory holds the vectors.
+        dtype: The type of a vector's numbers.
         uniform: Whether every device takes the mean of all in every round.
         delayed: Whether neighbors' vectors are those of the last round.
-        changing: Whether links are others in each round.
+        changing: Whether links differ from round to round.
         accelerator_aware: Whether MPI takes accelerator memory: ``auto``, ``yes`` or ``no``.
     """
 

@@ -1,4 +1,4 @@
-"""Messages between nodes whose ranks share memory: who receives what a node wants, and waiting."""
+"""Messages between nodes whose ranks share memory: their receivers, and waiting for them."""
 
 import os
 import time
@@ -10,31 +10,31 @@ import numpy as np
 import numpy.typing as npt
 
 EAGER = 1e-3
-"""Seconds for which a rank that waits for a message gives its core away but does not sleep."""
+"""Seconds for which a rank that waits for a message yields its core before it sleeps."""
 
 
 def receivers(
     ranks: npt.NDArray[np.int64], number: int, devices: Sequence[int]
 ) -> Mapping[int, int]:
-    """Which rank of a node receives each vector that the node wants: they take turns.
+    """The rank of a node that receives each vector that the node needs; ranks take turns.
 
     Args:
         ranks: Rank to node.
         number: The node.
-        devices: What it wants, ascending.
+        devices: The devices whose vectors it needs, in ascending order.
     """
-    there = np.flatnonzero(ranks == number).tolist()
-    return {device: there[turn % len(there)] for turn, device in enumerate(devices)}
+    own = np.flatnonzero(ranks == number).tolist()
+    return {device: own[turn % len(own)] for turn, device in enumerate(devices)}
 
 
 def start(requests: list[MPI.Prequest]) -> None:
-    """Begin to move what persistent messages move; none of them are no error."""
+    """Start persistent messages, if there are any."""
     if requests:
         MPI.Prequest.Startall(requests)
 
 
 def finish(requests: Sequence[MPI.Request]) -> None:
-    """Wait for messages without taking the core from ranks that work."""
+    """Wait for messages, and leave the core to ranks that work."""
     began, pause = time.monotonic(), 5e-5
     while requests and not MPI.Request.Testall(requests):
         if time.monotonic() - began < EAGER:

@@ -1,4 +1,4 @@
-"""Mixing with what the neighbors had a round ago, while vectors travel behind the training."""
+"""Delayed mixing, with the neighbors' vectors of the last round, which travel during training."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,11 +17,11 @@ from mpidl.exchange.neighborhoods import Neighborhoods
 class Delayed(Neighborhoods):
     """Collective. ``x_i <- W[i, i] y_i(t) + sum_j W[i, j] y_j(t - 1)``, y the trained vectors.
 
-    A device waits for nobody's training but its own: the vectors of a round travel while the next
-    one is trained. The first round has no last one and mixes with its own vectors. Buffers are
-    three: what travels, what is trained, and what a neighbor on the same rank had a round ago.
-    Where the graph changes all vectors travel that are read in some round, as they leave before
-    the round in which they are read.
+    A device waits only for its own training: the vectors of a round travel while the next one is
+    trained. The first round has no round before it, and mixes with its own vectors. There are three
+    buffers: for vectors that travel, that are trained, and that a neighbor on the same rank had a
+    round ago. If the graph changes, all vectors travel that are read in any round, as they leave
+    before the round in which they are read.
     """
 
     def __init__(self, wiring: Wiring) -> None:
@@ -43,11 +43,11 @@ class Delayed(Neighborhoods):
                 self._mixtures.append(Mixture(members, list(then.values())))
 
     def arrive(self, rows: Rows, links: nx.DiGraph | None = None) -> None:
-        """Hand in own rows of W; nobody is waited for."""
+        """Hand in own mixing weights, without waiting for other ranks."""
         self._take(rows)
 
     def share(self) -> None:
-        """Collective. Wait for the vectors of the last round, in the first for those of this."""
+        """Collective. Wait for the vectors of the last round, or in the first round for its own."""
         if self._round == 0:
             self._moving = self._start()
         if self._moving is not None:
@@ -59,18 +59,18 @@ class Delayed(Neighborhoods):
         return self._mixtures[2 * self.phase + (self._round > 0)]
 
     def _turn(self) -> None:
-        """Let what was written be the own vectors, and the trained ones travel."""
+        """Make the written vectors the own ones, and let the trained ones travel."""
         if self._round > 0:
             self._moving = self._start()
         self.phase = (self.phase + 1) % 3
         self._round += 1
 
     def memory(self) -> dict[str, dict[int, Tensor]]:
-        """What was trained in the last round, and is mixed in the next: ``previous``."""
+        """The vectors trained in the last round, which are mixed in the next: ``previous``."""
         return {"previous": self._vectors[(self.phase + 2) % 3]}
 
     def remember(self, memory: Mapping[str, Mapping[int, Tensor]]) -> None:
-        """Collective. Let what was trained in the last round travel again."""
+        """Collective. Let the vectors that were trained in the last round travel again."""
         mixed = self.phase
         self.phase = (mixed + 2) % 3
         for device, vector in self.vectors.items():
@@ -79,7 +79,7 @@ class Delayed(Neighborhoods):
         self.phase, self._round = mixed, 1
 
     def close(self) -> None:
-        """Collective. Let the last vectors arrive, then free what was taken."""
+        """Collective. Wait for the last vectors, then free requests and the communicator."""
         if self._moving is not None:
             self._finish(self._moving)
         super().close()

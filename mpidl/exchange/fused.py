@@ -1,6 +1,6 @@
-"""X <- W X in accelerator memory: one kernel of Triton for all rows, in one pass over memory.
+"""Fused kernel X <- W X in accelerator memory: one Triton kernel for all rows of W, in one pass.
 
-Importing this needs Triton; :mod:`mpidl.exchange.kernels` does so only where vectors lie on an
+Importing this needs Triton; :mod:`mpidl.exchange.kernels` does so only if vectors are on an
 accelerator.
 """
 
@@ -22,7 +22,7 @@ WARPS = 4
 """Of 32 threads, in a program of the kernel."""
 
 ALIGNMENT = 16
-"""Bytes that a thread loads at once, where all vectors begin on multiples of them."""
+"""Bytes that a thread loads at once if all vectors begin on multiples of them."""
 
 NUMBERS = {
     torch.float16: tl.float16,
@@ -47,10 +47,10 @@ def _sum(  # type: ignore[no-untyped-def]
     ALIGNED: tl.constexpr,  # noqa: N803
     FULL: tl.constexpr,  # noqa: N803
 ):
-    """The columns ``at`` of one row. Only of a block that is full they need no mask."""
-    # Without one the compiler joins what neighboring columns load; by a mask it cannot know to.
+    """The columns ``at`` of one row of W; only a full block needs no mask."""
+    # Without a mask the compiler joins the loads of neighboring columns; with one it cannot.
     inside = None if FULL else at < columns
-    # The sum begins with a product, not with zero, which would lose the sign of a negative zero.
+    # The sum begins with a product, not with 0, which would lose the sign of a negative zero.
     total = tl.zeros([BLOCK], SUM)
     weight = tl.load(weights + begin)
     if weight != 0:
@@ -60,7 +60,7 @@ def _sum(  # type: ignore[no-untyped-def]
         total = tl.load(member + at, mask=inside).to(SUM) * weight
     for k in range(begin + 1, end):
         weight = tl.load(weights + k)
-        # What a dropped link left behind is not read: it may be anything, and not a number.
+        # The vector of a dropped link is not read: it may hold anything, even NaN.
         if weight != 0:
             member = tl.load(addresses + k).to(tl.pointer_type(NUMBER))
             if ALIGNED:
@@ -69,7 +69,7 @@ def _sum(  # type: ignore[no-untyped-def]
     tl.store(target + at, total.to(NUMBER), mask=inside)
 
 
-# One variant for all numbers of rows and columns, so that the one that is proved is that of runs.
+# One variant for all numbers of rows and columns, so that runs use the variant that was proved.
 @triton.jit(do_not_specialize=["rows", "columns"])  # type: ignore[untyped-decorator]
 def _mix(  # type: ignore[no-untyped-def]
     offsets,
@@ -103,8 +103,8 @@ def _mix(  # type: ignore[no-untyped-def]
 class Fused:
     """Rows of W over fixed members, on one accelerator; see :class:`.kernels.Mixture`.
 
-    The bits are those of torch, but for the sign of a zero: products and sums are rounded one
-    after the other, in the order of the members, so the compiler may not fuse them.
+    The bits are those of torch except the sign of a zero: products and sums are rounded one
+    after the other, in the order of the members, so the compiler must not fuse them.
 
     Args:
         members: For each of I rows its K vectors ``(P,)``, K at least 1.
@@ -153,17 +153,17 @@ class Fused:
 
 
 def prove(device: torch.device) -> None:
-    """Compile the kernel as runs use it, and compare what it computes with what torch does.
+    """Compile the kernel as runs use it, and compare its result with torch's.
 
     Raises:
         RuntimeError: If they differ.
     """
     generator = torch.Generator().manual_seed(0)
-    # As vectors lie in an exchange: on aligned rows, and the last block of columns is not full.
+    # As in an exchange: vectors are aligned, and the last block of columns is not full.
     drawn = torch.randn(5, BLOCK + 64, generator=generator).to(device)
     a, b, never, *outs = (row[: BLOCK + 1] for row in drawn)
     never.fill_(float("nan"))
     Fused([[a, b], [never, b, a]], outs)(np.array([0.3, 0.7, 0.0, 0.3, 0.7]))
-    wanted = a * 0.3 + b * 0.7, b * 0.3 + a * 0.7
-    if not all(map(torch.equal, outs, wanted)):
-        raise RuntimeError("the kernel of Triton gives other numbers than torch")
+    expected = a * 0.3 + b * 0.7, b * 0.3 + a * 0.7
+    if not all(map(torch.equal, outs, expected)):
+        raise RuntimeError("the Triton kernel gives other numbers than torch")

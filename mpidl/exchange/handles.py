@@ -1,4 +1,4 @@
-"""CUDA IPC: memory of a GPU, given to another process by a handle and mapped there."""
+"""Handles of CUDA IPC, by which another process maps memory of a GPU."""
 
 from typing import Any
 
@@ -6,17 +6,17 @@ import torch
 from torch import Tensor
 
 Handle = tuple[Any, ...]
-"""What another process needs to map memory of this one."""
+"""Data that another process needs to map memory of this one."""
 
 
 def export(memory: Tensor) -> Handle:
-    """A handle of memory for one reader, as torch counts who has one.
+    """A handle of memory for one reader, as torch counts the readers.
 
     Raises:
-        RuntimeError: If the system, or how the memory was allocated, does not allow it.
+        RuntimeError: If the system, or the allocation of the memory, does not allow it.
     """
-    # The number of a GPU is another in each process, and nobody waits for the event: a rank shares
-    # only what it has waited for itself.
+    # The number of the GPU is left out, as it differs in each process; so is the event, as a rank
+    # shares only memory whose writing it has waited for.
     _, *handle, _ = memory.untyped_storage()._share_cuda_()  # type: ignore[no-untyped-call]
     return tuple(handle)
 
@@ -24,11 +24,11 @@ def export(memory: Tensor) -> Handle:
 def opened(handle: Handle, device: torch.device) -> torch.UntypedStorage:
     """The memory of another process.
 
-    It is mapped for the own GPU, which then reads it over the link to the other one, and so counts
-    as memory of the own GPU in all that torch and Triton do.
+    It is mapped for the own GPU, which reads it over the link to the other one; torch and Triton
+    treat it as memory of the own GPU.
 
     Args:
-        handle: What its owner exported for this process.
+        handle: The handle that its owner exported for this process.
         device: The own GPU.
 
     Raises:
@@ -38,10 +38,10 @@ def opened(handle: Handle, device: torch.device) -> torch.UntypedStorage:
 
 
 def release(memory: Tensor) -> None:
-    """Free memory that was exported, whatever still views it; nobody may map it any more.
+    """Free memory that was exported, even if views of it exist; no process may map it any more.
 
-    Until then torch keeps a file in ``/dev/shm`` that counts its readers, and a rank that was
-    forked ends without the destructors that would remove it.
+    Until then torch keeps a file in ``/dev/shm`` that counts its readers, and a forked rank ends
+    without the destructors that would remove the file.
     """
     if memory.device.type == "cuda":
         memory.untyped_storage().resize_(0)

@@ -1,4 +1,4 @@
-"""X <- W X over neighborhoods: native or, on accelerators, Triton where it works, else torch."""
+"""Kernels of X <- W X over neighborhoods: native, Triton on accelerators, or torch."""
 
 import os
 from collections.abc import Sequence
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from mpidl.exchange.fused import Fused
 
 NAME = "torch" if _native is None else "native"
-"""Which kernel mixes on the CPU."""
+"""The kernel that mixes on the CPU."""
 
 TILE: int = getattr(_native, "TILE", 4096)
-"""Columns whose squared distances are summed together, whoever mixes them."""
+"""Columns whose squared distances are summed together, by every kernel."""
 
 LANES = 16
-"""Sums of which a tile's squared distance is made, column by column in turn."""
+"""Partial sums of a tile's squared distance, over columns in turn."""
 
 ROOM = 256 << 20
-"""Bytes of accelerator memory that squared distances take at a time."""
+"""Most bytes of accelerator memory for squared distances at a time."""
 
 BLOCK = 1 << 15
 """Columns that torch mixes at a time, so that vectors stay in the cache."""
@@ -44,21 +44,21 @@ def _last_level() -> int:
 
 
 CACHE = _last_level() or 32 << 20
-"""Bytes of the last cache. What is larger is written past it."""
+"""Bytes of the last cache. Larger mixtures are written past it."""
 
 
 class Mixture:
-    """Rows of W over fixed members, prepared once; weights are given each time.
+    """Rows of W over fixed members, prepared once; weights are passed at each call.
 
-    Members of weight zero are not read, so what a dropped link left behind cannot reach a sum.
-    Native and torch give the same bits: products and sums are rounded one after the other, in the
-    order of the members, in float32 for 16-bit numbers and in their own type for others.
+    Members of weight 0 are not read, so the old vector of a dropped link cannot reach a sum. The
+    native kernel and torch give the same bits: products and sums are rounded one after the other,
+    in the order of the members, in float32 for 16-bit numbers and in their own type for others.
 
     Args:
         members: For each of I rows its K vectors ``(P,)``, contiguous, of one floating type, on
             one accelerator.
         outs: I vectors ``(P,)``, none of them a member.
-        stream: Whether mixtures are written past the cache; None where they outgrow it.
+        stream: Whether mixtures are written past the cache; None means if they are larger.
     """
 
     def __init__(
@@ -89,9 +89,9 @@ class Mixture:
         """Write ``sum_k W[i, k] * members[i][k]`` into every ``outs[i]``.
 
         Args:
-            weights: All rows' weights behind each other, ``(sum K,)``.
-            squares: Takes, for each tile of columns and each row, the squared distance between the
-                mixture and the mean of all mixtures, ``(ceil(P / TILE), I)``.
+            weights: The weights of all rows, one after another, ``(sum K,)``.
+            squares: Receives, for each tile of columns and each row, the squared distance between
+                the mixture and the mean of all mixtures, ``(ceil(P / TILE), I)``.
         """
         if len(weights) != self.offsets[-1]:
             raise ValueError(f"{len(weights)} weights for {self.offsets[-1]} members")
@@ -116,7 +116,7 @@ class Mixture:
         )
 
     def forgo_native(self) -> None:
-        """Mix with torch although a kernel of mpidl's own is there, to compare the two."""
+        """Mix with torch although there is another kernel, to compare the two."""
         self._native = self._fused = None
 
     def _by_torch(self, weights: Array, squares: Array | None) -> None:
@@ -137,7 +137,7 @@ _tried: dict[str, tuple["type[Fused] | None", str]] = {}
 
 
 def _accelerated(device: "torch.device") -> "type[Fused] | None":
-    """The kernel for this kind of accelerator, tried once; None where torch has to mix."""
+    """The kernel for this kind of accelerator, tried once; None if torch has to mix."""
     if device.type not in _tried:
         try:
             from mpidl.exchange import fused
@@ -145,15 +145,15 @@ def _accelerated(device: "torch.device") -> "type[Fused] | None":
             fused.prove(device)
             _tried[device.type] = fused.Fused, "triton"
         except Exception as error:
-            # Triton needs a compiler, a driver and room for its cache: whatever it lacks, torch
-            # mixes as well.
-            told = (str(error).splitlines() or [""])[0]
-            _tried[device.type] = None, f"torch (Triton: {type(error).__name__}: {told[:80]})"
+            # Triton needs a compiler, a driver and room for its cache; if it lacks one of
+            # them, torch mixes.
+            reason = (str(error).splitlines() or [""])[0]
+            _tried[device.type] = None, f"torch (Triton: {type(error).__name__}: {reason[:80]})"
     return _tried[device.type][0]
 
 
 def used(device: "torch.device") -> str:
-    """Which kernel mixes vectors that lie there; where it has not mixed yet it is tried."""
+    """The kernel that mixes vectors in this hardware's memory; it is tried at the first call."""
     if device.type == "cpu":
         return NAME
     _accelerated(device)
@@ -165,7 +165,7 @@ def _sum(weights: Array, members: Sequence["Tensor"], out: "Tensor") -> None:
     for weight, member in zip(weights.tolist(), members, strict=True):
         if weight:
             product = (member.float() if member.itemsize < 4 else member) * weight
-            # Not added to zero, which would lose the sign of a negative zero.
+            # The first product is not added to 0, which would lose the sign of a negative zero.
             total = product if total is None else total.add_(product)
     if total is None:
         out.zero_()
@@ -195,11 +195,11 @@ def apart(vectors: Sequence["Tensor"], mean: "Tensor") -> list[float]:
 
     Args:
         vectors: Each ``(P,)``, contiguous, of one type.
-        mean: ``(P,)``, contiguous, of the type in which such vectors are summed, where they lie.
+        mean: ``(P,)``, contiguous, of the type in which such vectors are summed, on their hardware.
     """
     if mean.device.type != "cpu":
-        found: list[float] = np.sqrt(_tiles_there(vectors, mean).sum(axis=1)).tolist()
-        return found
+        distances: list[float] = np.sqrt(_tiles_there(vectors, mean).sum(axis=1)).tolist()
+        return distances
     return [_apart_here(vector, mean) for vector in vectors]
 
 
@@ -216,7 +216,7 @@ def _apart_here(vector: "Tensor", mean: "Tensor") -> float:
 
 
 def _tiles_there(vectors: Sequence["Tensor"], mean: "Tensor") -> Array:
-    """The squared distances of some vectors from their mean by tile, ``(D, tiles)``."""
+    """The squared distances of vectors from their mean, by tile, ``(D, tiles)``."""
     fit = max(1, ROOM // (8 * TILE * len(vectors)))
     parts = [slice(at, at + fit * TILE) for at in range(0, len(mean), fit * TILE)]
     return np.concatenate([_squares_there([v[p] for v in vectors], mean[p]) for p in parts], axis=1)
@@ -233,10 +233,10 @@ def _squares_there(vectors: Sequence["Tensor"], mean: "Tensor") -> Array:
     sums = steps[:, :, 0].clone()
     for step in range(1, steps.shape[2]):
         sums += steps[:, :, step]
-    found = sums[..., 0].clone()
+    totals = sums[..., 0].clone()
     for lane in range(1, LANES):
-        found += sums[..., lane]
-    return found.cpu().numpy()
+        totals += sums[..., lane]
+    return totals.cpu().numpy()
 
 
 def mix(weights: Array, members: Sequence["Tensor"], out: "Tensor") -> None:
@@ -251,7 +251,7 @@ def mix(weights: Array, members: Sequence["Tensor"], out: "Tensor") -> None:
 
 
 def cut(size: int, parts: int, number: int) -> slice:
-    """The columns of one of several parts: whole tiles, but for the end of the vector."""
+    """The columns of one of several parts: whole tiles, except at the end of the vector."""
     tiles = -(-size // TILE)
     edges = [min(size, tiles * at // parts * TILE) for at in (number, number + 1)]
     return slice(*edges)

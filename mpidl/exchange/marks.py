@@ -1,4 +1,4 @@
-"""Marks: whether vectors arrive as they were written, tried through an exchange that is built."""
+"""Marks: numbers sent through an exchange to test that vectors arrive as they were written."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,7 +11,7 @@ from mpidl.exchange.memory import Buffers
 from mpidl.ranks.accelerators import settle
 
 LENGTH = 251
-"""After so many numbers marks repeat; the largest is exact in 16 bits."""
+"""Numbers after which marks repeat; the largest is exact in 16 bits."""
 
 
 class Marks:
@@ -27,7 +27,7 @@ class Marks:
         self._all = marks.repeat(-(-self._size // LENGTH) + 1)
 
     def of(self, device: int, phase: int) -> Tensor:
-        """Those of a device in one of its buffers, ``(P,)``."""
+        """The marks of a device in one of its buffers, ``(P,)``."""
         start = (2 * device + phase) % LENGTH
         return self._all[start : start + self._size]
 
@@ -36,8 +36,8 @@ def arrive(exchange: Buffers, move: Callable[[], Mapping[int, Tensor]]) -> bool:
     """Collective. Whether marks arrive from each buffer as they were written, on all ranks.
 
     Args:
-        exchange: What is tried; its own vectors are zero before and after.
-        move: Collective; lets the vectors of the present phase travel, and gives those of other
+        exchange: The exchange to test; its own vectors are zero before and after.
+        move: Collective; lets the vectors of the present phase travel, and returns those of other
             ranks that have arrived, ``(P,)`` by device.
     """
     right, begun = True, exchange.phase
@@ -48,7 +48,7 @@ def arrive(exchange: Buffers, move: Callable[[], Mapping[int, Tensor]]) -> bool:
             vector.copy_(marks.of(device, phase))
         settle(exchange.device)
         right &= all(torch.equal(v, marks.of(j, phase)) for j, v in move().items())
-    # When this has arrived from all ranks nobody reads own vectors any more.
+    # After this reduction no rank reads another's vectors any more.
     right = bool(exchange.node.comm.allreduce(right, MPI.LAND))
     exchange.phase = begun
     for buffer in exchange.buffers:

@@ -1,4 +1,4 @@
-"""Federated averaging: the mean of all devices, computed once."""
+"""Mean of all devices, computed once, as in federated averaging."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from mpidl.exchange.memory import Buffers
 
 
 class Mean(Buffers):
-    """Collective. Every device takes the mean of all; rows of weights are not read."""
+    """Collective. Every device takes the mean of all; mixing weights are not read."""
 
     def __init__(self, wiring: Wiring) -> None:
         super().__init__(wiring)
@@ -25,4 +25,4 @@ class Mean(Buffers):
         self._turn()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing, as nothing has to be freed."""

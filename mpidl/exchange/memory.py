@@ -1,4 +1,4 @@
-"""The memory of an exchange: own vectors, twice, so that no device sees a half-mixed one."""
+"""Memory of an exchange: two buffers of own vectors, so that no device sees a half-mixed one."""
 
 import itertools
 from bisect import bisect_left
@@ -23,23 +23,22 @@ Rows = Mapping[int, tuple[Members, Row]]
 """For each own device the members of its neighborhood and their weights, ``(K,)``."""
 
 ALIGNMENT = 64
-"""Bytes. Vectors begin on cache lines, so that hosting does not change how arithmetic rounds."""
+"""Bytes of a cache line. Vectors begin on cache lines, so that hosting does not change rounding."""
 
 
 class Exchange(Protocol):
-    """What every backend offers; :class:`Buffers` gives most of it.
+    """Interface of every backend; :class:`Buffers` implements most of it.
 
-    In every round ranks :meth:`arrive`, :meth:`share` and :meth:`mix`, in this order. Where rows of
-    W follow from vectors, ranks arrive without them, and between sharing and mixing look at the
-    :meth:`inboxes` and :meth:`weigh` what they hold.
+    In every round ranks :meth:`arrive`, :meth:`share` and :meth:`mix`, in this order. If mixing
+    weights follow from vectors, ranks arrive without them, and between sharing and mixing read the
+    :meth:`inboxes` and pass the weights to :meth:`weigh`.
 
     Attributes:
-        device: The accelerator whose memory holds the vectors.
-        bytes_sent: For each own device, bytes that other ranks get of it in a round, that of the
-            last :meth:`arrive`: a vector counts once for each of them, whether it is copied there
-            or read in place.
+        device: The hardware whose memory holds the vectors.
+        bytes_sent: For each own device, bytes that other ranks get from it in the round of the last
+            :meth:`arrive`: a vector counts once for each rank, whether copied or read in place.
         bytes_received: For each own device, bytes that it gets from other ranks in that round.
-        reason: Why this backend was taken, where nobody asked for it.
+        reason: The reason for this backend, if ``auto`` chose it.
     """
 
     device: torch.device
@@ -52,12 +51,12 @@ class Exchange(Protocol):
         """For each own device its parameters, ``(P,)``; other memory after each :meth:`mix`."""
 
     def arrive(self, rows: Rows, links: nx.DiGraph | None = None) -> None:
-        """Collective. Hand in own rows of W, if known, and wait until every rank has trained.
+        """Collective. Hand in own mixing weights, if known, and wait until every rank has trained.
 
         Args:
-            rows: Those of own devices; empty where they follow from vectors.
-            links: An edge j -> i wherever i reads the vector of j in this round, where that is not
-                everywhere that it may in some round; the same on every rank.
+            rows: Mixing weights of own devices; empty if they follow from vectors.
+            links: An edge j -> i if i reads the vector of j in this round; None for all links of
+                the wiring. The same on every rank.
         """
 
     def share(self) -> None:
@@ -66,12 +65,12 @@ class Exchange(Protocol):
     def inboxes(self) -> dict[int, dict[int, Tensor]]:
         """Collective. For each own device the vectors ``(P,)`` that it may mix, by device.
 
-        They are the exchange's memory where that holds them in one piece, only to be read, and
-        last until the mixing.
+        They must only be read, and are valid until the mixing, as they may be the exchange's own
+        memory.
         """
 
     def weigh(self, rows: Rows) -> None:
-        """Collective. Hand in own rows of W that follow from the inboxes."""
+        """Collective. Hand in own mixing weights that follow from the inboxes."""
 
     def mix(self, measure: bool = False) -> None:
         """Collective. Replace each own vector by the weighted sum over its members.
@@ -81,30 +80,30 @@ class Exchange(Protocol):
         """
 
     def replace(self, vectors: Mapping[int, Tensor]) -> None:
-        """Collective. Put vectors ``(P,)`` in the place of own ones, instead of mixing.
+        """Collective. Replace own vectors ``(P,)``, instead of mixing.
 
-        Every rank has looked at its inboxes before. What is not given is left undefined.
+        Every rank has read its inboxes before. Own vectors without a new one become undefined.
         """
 
     def distances(self) -> list[float]:
         """Collective. ``||x_i - mean_j x_j||_2`` of each own device after a measured mixing."""
 
     def memory(self) -> dict[str, dict[int, Tensor]]:
-        """What a round leaves to the next one beside own vectors: others ``(P,)``, by name."""
+        """State beside own vectors that a round leaves to the next: vectors ``(P,)``, by name."""
 
     def remember(self, memory: Mapping[str, Mapping[int, Tensor]]) -> None:
-        """Collective. Take what :meth:`memory` gave, when own vectors are what they were then."""
+        """Collective. Restore what :meth:`memory` returned, after own vectors are restored."""
 
     def close(self) -> None:
-        """Collective. Give communicators and memory back."""
+        """Collective. Free communicators and memory."""
 
 
 class Slots:
-    """Where the weights of some devices' possible members lie, behind each other.
+    """Places of the weights of devices' possible members, in one array.
 
     Args:
-        members: For each device, in the order of the rows, whose vectors it may read: itself, then
-            others ascending.
+        members: For each device the devices whose vectors it may read: itself, then its
+            in-neighbors in ascending order.
     """
 
     def __init__(self, members: Mapping[int, list[int]]) -> None:
@@ -116,7 +115,7 @@ class Slots:
         }
 
     def fill(self, rows: Rows, weights: Row) -> None:
-        """Put the weights of some rows into all weights, ``(size,)``."""
+        """Put the mixing weights of devices into the array of all weights, ``(size,)``."""
         for device, (members, row) in rows.items():
             known, slots = self.members[device], weights[self._slices[device]]
             if list(members) == known:
@@ -127,7 +126,7 @@ class Slots:
 
 
 class Buffers:
-    """Own vectors, twice: the mixture is written to the second buffer, then the two are swapped."""
+    """Two buffers of own vectors: mixtures are written to the second, then the two are swapped."""
 
     def __init__(self, wiring: Wiring) -> None:
         own = [int(i) for i in np.flatnonzero(wiring.hosts == wiring.comm.rank)]
@@ -148,7 +147,7 @@ class Buffers:
         self._count(wiring.graph)
 
     def _count(self, links: nx.DiGraph) -> None:
-        """Count what travels where an edge j -> i has i read the vector of j."""
+        """Count the bytes that travel along links; an edge j -> i: i reads the vector of j."""
         vector = self.size * self.dtype.itemsize
         receive, send = ranks_served(links, self._hosts, self.node.comm.rank)
         self.bytes_sent = dict.fromkeys(self.own, 0)
@@ -157,13 +156,13 @@ class Buffers:
         self.bytes_received = dict.fromkeys(self.own, 0)
         foreign = set(itertools.chain.from_iterable(receive.values()))
         for device in self.own:
-            # What arrives once for several devices is charged to the first of them.
-            wanted = foreign.intersection(links.predecessors(device))
-            self.bytes_received[device] = vector * len(wanted)
-            foreign -= wanted
+            # A vector that arrives once for several devices is charged to the first of them.
+            needed = foreign.intersection(links.predecessors(device))
+            self.bytes_received[device] = vector * len(needed)
+            foreign -= needed
 
     def _count_as_allreduce(self) -> None:
-        """Of each own vector all but this rank's columns leave, and this rank's of the mean."""
+        """Count for each own vector the columns of other ranks, and own columns of the mean."""
         ranks = self.node.comm.size
         away = self.size * self.dtype.itemsize * (ranks - 1) // ranks
         self.bytes_sent = dict.fromkeys(self.own, away + away // len(self.own))
@@ -171,7 +170,7 @@ class Buffers:
 
     @property
     def stride(self) -> int:
-        """Numbers from the begin of a vector to that of the next one in the same buffer."""
+        """Numbers from the start of a vector to that of the next one in the same buffer."""
         per_line = ALIGNMENT // self.dtype.itemsize
         return -(-self.size // per_line) * per_line
 
@@ -185,7 +184,7 @@ class Buffers:
         return self._vectors[self.phase]
 
     def _own(self, rows: Tensor) -> dict[int, Tensor]:
-        """Of the rows of a buffer those of own devices, ``(P,)`` each."""
+        """The vectors of own devices in a buffer, ``(P,)`` each."""
         return {device: rows[self._row[device], : self.size] for device in self.own}
 
     def _prepare(self, foreign: Sequence[Mapping[int, Tensor]]) -> None:
@@ -203,7 +202,7 @@ class Buffers:
         self.node.meet()
 
     def _follow(self, links: nx.DiGraph | None) -> None:
-        """Be ready for the links of a round: nothing to do where all vectors always travel."""
+        """Prepare for the links of a round; nothing to do if all vectors always travel."""
 
     def _take(self, rows: Rows) -> None:
         if rows is not self._rows and not self._uniform:
@@ -218,15 +217,15 @@ class Buffers:
     def inboxes(self) -> dict[int, dict[int, Tensor]]:
         """For each own device the vectors ``(P,)`` that it may mix, by device."""
         rows = self._slots.members.items()
-        found = zip(rows, self._current.members, strict=True)
-        return {i: dict(zip(row, vectors, strict=True)) for (i, row), vectors in found}
+        pairs = zip(rows, self._current.members, strict=True)
+        return {i: dict(zip(row, vectors, strict=True)) for (i, row), vectors in pairs}
 
     def _picked(self, readable: Mapping[int, Tensor]) -> dict[int, dict[int, Tensor]]:
-        """Of all vectors here those that each own device may mix."""
+        """The readable vectors that each own device may mix."""
         return {i: {j: readable[j] for j in self._slots.members[i]} for i in self.own}
 
     def weigh(self, rows: Rows) -> None:
-        """Hand in own rows of W that follow from the inboxes."""
+        """Hand in own mixing weights that follow from the inboxes."""
         self._take(rows)
 
     def mix(self, measure: bool = False) -> None:
@@ -235,14 +234,14 @@ class Buffers:
         self._turn()
 
     def replace(self, vectors: Mapping[int, Tensor]) -> None:
-        """Put vectors ``(P,)`` in the place of own ones, instead of mixing."""
+        """Replace own vectors ``(P,)``, instead of mixing."""
         then = self._vectors[(self.phase + 1) % len(self.buffers)]
         for device, vector in vectors.items():
             then[device].copy_(vector)
         self._turn()
 
     def _turn(self) -> None:
-        """Let what was written be the own vectors."""
+        """Make the written vectors the own ones."""
         self.phase = 1 - self.phase
 
     def distances(self) -> list[float]:
@@ -251,22 +250,22 @@ class Buffers:
         return metrics.consensus_distance(vectors, self._average(vectors))
 
     def memory(self) -> dict[str, dict[int, Tensor]]:
-        """Nothing is left to the next round but own vectors."""
+        """Return nothing, as a round leaves only own vectors to the next."""
         return {}
 
     def remember(self, memory: Mapping[str, Mapping[int, Tensor]]) -> None:
-        """There is nothing to remember."""
+        """Do nothing, as there is no further state."""
 
 
 def members_of(graph: nx.DiGraph, devices: Sequence[int]) -> dict[int, list[int]]:
-    """Of each device itself and whom it may read, in the order of its row."""
+    """For each device itself and its in-neighbors, in the order of its mixing weights."""
     return {i: [i, *sorted(graph.predecessors(i))] for i in devices}
 
 
 def slots_of(wiring: Wiring, devices: Sequence[int]) -> Slots:
-    """The possible members of some devices.
+    """The places of the possible members of some devices.
 
-    Where all take the mean of all, they add in one order, and so get the same bits.
+    If all devices take the mean of all, they add in one order, and so get the same bits.
     """
     if wiring.uniform:
         everyone = list(range(len(wiring.hosts)))

@@ -1,4 +1,4 @@
-"""Quantities that need every rank, such as the consensus distance."""
+"""Metrics that need every rank: the consensus distance."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -14,6 +14,6 @@ def consensus_distance(vectors: Mapping[int, "Tensor"], mean: "Tensor") -> list[
 
     Args:
         vectors: For each own device its vector, ``(P,)``.
-        mean: The mean over all devices, ``(P,)``, where the vectors lie.
+        mean: The mean over all devices, ``(P,)``, in the memory of the vectors.
     """
     return kernels.apart(list(vectors.values()), mean)

@@ -14,16 +14,16 @@ from mpidl.exchange.trips import ranks_served, trips
 from mpidl.ranks.accelerators import settle
 
 WORDS = {2: MPI.UINT16_T, 4: MPI.UINT32_T, 8: MPI.UINT64_T}
-"""Vectors travel as they lie in memory: their numbers are not MPI's concern."""
+"""Integer types of MPI by bytes of a number: vectors travel as they are in memory."""
 
 
 class Neighborhoods(Buffers):
-    """Collective. Each round one ``MPI_Neighbor_alltoallw`` moves every vector that is wanted.
+    """Collective. Each round one ``MPI_Neighbor_alltoallw`` moves every vector that is needed.
 
-    Datatypes pick the rows that a neighboring rank wants out of the buffer, so nothing is packed,
-    and a message may exceed 2^31 bytes because its count is always one. Where MPI does not take an
-    accelerator's memory, the rows that leave go through the host's, and no others. Where no rank
-    wants any, nothing is done.
+    Datatypes select the vectors that a neighboring rank needs in the buffer, so nothing is packed,
+    and a message may exceed 2^31 bytes, as its count is always one. If MPI does not take
+    accelerator memory, only the vectors that leave go through host memory. If no rank needs any,
+    nothing is done.
     """
 
     def __init__(self, wiring: Wiring) -> None:
@@ -43,7 +43,7 @@ class Neighborhoods(Buffers):
         connect(wiring, self, self._link, self._moved)
 
     def _link(self, direct: bool) -> None:
-        """Collective. Prepare the messages: from where vectors lie, or through host memory."""
+        """Collective. Prepare the messages: directly from the vectors, or through host memory."""
         self._unlink()
         self._direct = direct
         leaving = sorted({*itertools.chain.from_iterable(self._send.values())})
@@ -96,7 +96,7 @@ class Neighborhoods(Buffers):
         return [as_bytes(out), *self._outgoing], [as_bytes(into), *self._incoming]
 
     def _start(self) -> MPI.Request:
-        """Begin to move the vectors of this phase."""
+        """Start the messages with the vectors of this phase."""
         if not self._travels:
             return MPI.REQUEST_NULL
         if not self._direct:
@@ -117,7 +117,7 @@ class Neighborhoods(Buffers):
             self._inbox.copy_(self._staged[1])
 
     def share(self) -> None:
-        """Collective. Move every vector that another rank wants."""
+        """Collective. Move every vector that another rank needs."""
         self._finish(self._start())
 
     def close(self) -> None:
@@ -131,7 +131,7 @@ def _counts(types: list[MPI.Datatype]) -> tuple[list[int], list[int], list[MPI.D
 
 
 def as_bytes(tensor: Tensor) -> Tensor:
-    """Memory as MPI gets it."""
+    """Memory as bytes, for MPI."""
     return tensor.view(torch.uint8)
 
 

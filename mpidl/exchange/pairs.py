@@ -1,4 +1,4 @@
-"""Point-to-point messages between ranks, for links that are others in each round."""
+"""Pairs of ranks that exchange point-to-point messages, for links that change in each round."""
 
 import itertools
 
@@ -19,15 +19,14 @@ from mpidl.ranks.accelerators import settle
 
 
 class Pairs(Buffers):
-    """Collective. A message for each vector and each rank that reads it in the round, and no other.
+    """Collective. One message for each vector and each rank that reads it in the round.
 
-    Every rank knows the links of all, so nobody is asked what comes. Both sides list the vectors
-    in the same order, so messages need no names. There is room for as many vectors as one round
-    has brought, not for all that may come in some round: where pairs are drawn anew each round
-    those are the vectors of all devices. So messages are no persistent ones, which belong to one
-    place in memory; making them new takes microseconds. Without the links of a round all
-    vectors travel that are read in some round. Where MPI does not take an accelerator's memory,
-    what leaves goes through the host's, and nothing else.
+    Every rank knows all links, so no rank has to ask what comes. Both sides list the vectors in the
+    same order, so messages need no tags. Memory grows with the vectors that one round brings, not
+    with all that may come in some round: if pairs are drawn anew each round, those are the vectors
+    of all devices. So messages are not persistent, as these belong to one place in memory; new ones
+    take microseconds. Without the links of a round, all vectors travel that are read in any round.
+    If MPI does not take accelerator memory, only the vectors that leave go through host memory.
     """
 
     def __init__(self, wiring: Wiring) -> None:
@@ -38,14 +37,14 @@ class Pairs(Buffers):
         connect(wiring, self, self._link, self._moved)
 
     def _link(self, direct: bool) -> None:
-        """Let messages go from where vectors lie, or through host memory."""
+        """Let messages go directly from the vectors, or through host memory."""
         self._direct = direct
         self._inbox: list[Tensor] = []
         self._landing: list[Tensor] = []
         self._staged: list[Tensor] = []
 
     def _moved(self) -> dict[int, Tensor]:
-        """Collective. Of all that may travel in some round, a few vectors, and those that came."""
+        """Collective. Move a few of the vectors that may travel, and return those that arrive."""
         self._follow(few(self._every, self._hosts))
         self.share()
         return {j: self._inbox[place][: self.size] for j, place in self._place.items()}
@@ -90,16 +89,16 @@ class Pairs(Buffers):
                 self._inbox[place].copy_(self._landing[place])
 
     def _departing(self) -> dict[int, Tensor]:
-        """The own vectors that another rank reads in this round, as MPI gets them."""
+        """The own vectors that another rank reads in this round, in memory for MPI."""
         rows = self.buffers[self.phase]
         leaving = sorted({*itertools.chain.from_iterable(self._send.values())})
-        found = {device: rows[self._row[device]] for device in leaving}
+        leaving_vectors = {device: rows[self._row[device]] for device in leaving}
         if self._direct or not leaving:
-            return found
+            return leaving_vectors
         for _ in range(len(self._staged), len(leaving)):
             self._staged.append(pinned(rows[0]))
         staged = dict(zip(leaving, self._staged, strict=False))
-        for device, vector in found.items():
+        for device, vector in leaving_vectors.items():
             staged[device].copy_(vector, non_blocking=True)
         settle(self.device)
         return staged

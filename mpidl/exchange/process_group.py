@@ -1,4 +1,4 @@
-"""Vectors that travel by torch.distributed: NCCL, oneCCL and gloo, by the same code."""
+"""Process group of torch.distributed, over which vectors travel: NCCL, oneCCL and gloo."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -22,20 +22,20 @@ from mpidl.exchange.survey import sends_arrive
 from mpidl.exchange.traffic import dense
 
 DIRECT = ("CCL_SEND", "CCL_RECV")
-"""Variables that, set to ``direct``, have messages of oneCCL arrive in a torch before 2.9; read
-when a group is made, and a user's own choice is left alone."""
+"""Variables that must be ``direct`` for messages of oneCCL to arrive in a torch before 2.9; they
+are read when a group is made, and a user's own setting is kept."""
 
 
 class ProcessGroup(Buffers):
     """Collective. A batch of messages for each chunk of columns, mixed while the next ones travel.
 
-    Where a graph is dense, an all-gather takes the place of the messages. Where it changes, so it
-    is in each round, in which only those vectors travel that are read in it; all that are read in
-    some round where its links are not known.
+    If the graph is dense, an all-gather replaces the messages. If the graph changes, this is
+    decided in each round, and only vectors that are read in the round travel; without the links of
+    a round, all vectors that are read in any round travel.
 
     Args:
-        wiring: What every backend is built from.
-        chunk: Bytes of a vector that travel together; None takes what fits the backend.
+        wiring: The wiring of the exchange.
+        chunk: Bytes of a vector that travel together; None takes the backend's default.
         limit: The most messages of a rank in one batch.
 
     Attributes:
@@ -75,7 +75,7 @@ class ProcessGroup(Buffers):
         return self._joined()
 
     def _lay(self, links: nx.DiGraph) -> None:
-        """Prepare that vectors travel along some links, and are mixed by them."""
+        """Prepare for vectors that travel along some links and are mixed by them."""
         self._laid, self._route = links, self._routed(links)
         self._chunks = [
             [self._mixture(phase, number, part) for phase in range(2)]
@@ -109,7 +109,7 @@ class ProcessGroup(Buffers):
         return Mixture(members, [out[part] for out in self._vectors[1 - phase].values()])
 
     def _count_all(self) -> None:
-        """Count what travels where every rank gets every vector."""
+        """Count the bytes that travel if every rank gets every vector."""
         devices, ranks = len(self._hosts), self.node.comm.size
         vector = self.size * self.dtype.itemsize
         self.bytes_sent = dict.fromkeys(self.own, vector * (ranks - 1))
@@ -126,7 +126,7 @@ class ProcessGroup(Buffers):
     def inboxes(self) -> dict[int, dict[int, Tensor]]:
         """For each own device the vectors ``(P,)`` that it may mix, by device.
 
-        Those that arrived in several chunks are copied together.
+        Vectors that arrived in several chunks are copied into one piece.
         """
         return self._picked({**self._joined(), **self.vectors})
 
@@ -151,7 +151,7 @@ class ProcessGroup(Buffers):
         self._turn()
 
     def _turn(self) -> None:
-        # MPI, which reads vectors next, knows nothing of streams.
+        # MPI, which reads vectors next, does not wait for streams.
         self._lane.rest()
         super()._turn()
 
@@ -161,14 +161,14 @@ class ProcessGroup(Buffers):
 
 
 class Lane:
-    """Where messages wait for each other: on accelerators a stream of their own.
+    """Lane of messages, which on accelerators is a stream of their own.
 
-    There ``wait()`` of a message holds up a stream, not the host. Messages are tied together on
-    the lane, and the mixing, on the usual stream, waits for the chunk that it needs.
+    On accelerators ``wait()`` of a message blocks a stream, not the host. The lane collects all
+    messages, and the mixing, on the usual stream, waits for the chunk that it needs.
 
     Args:
-        device: The accelerator whose memory holds the vectors.
-        chunks: How many there are.
+        device: The hardware whose memory holds the vectors.
+        chunks: Number of chunks.
     """
 
     def __init__(self, device: torch.device, chunks: int) -> None:
@@ -180,7 +180,7 @@ class Lane:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Post messages here, after all that the usual stream has to do."""
+        """Post messages on the lane within the context, after all work of the usual stream."""
         if self._module is None:
             yield
             return
@@ -189,7 +189,7 @@ class Lane:
             yield
 
     def load(self, chunk: int, works: list[dist.Work]) -> None:
-        """Take what a chunk waits for; sends too, so that no vector changes while it leaves."""
+        """Record the messages of a chunk, also sends, so that no vector changes while it leaves."""
         self._works[chunk] = works
         if self._module is not None:
             for work in works:
@@ -197,19 +197,19 @@ class Lane:
             self._loaded[chunk].record(self._stream)
 
     def wait(self, chunk: int) -> None:
-        """Let what follows wait for a chunk."""
+        """Let later work wait for a chunk."""
         if self._module is None:
             for work in self._works[chunk]:
                 work.wait()
         else:
             self._module.current_stream().wait_event(self._loaded[chunk])
             if chunk == 0:
-                # The host waits too, so that the time of the exchange is not that of the mixing.
+                # The host waits too, so that the exchange's time does not count as mixing.
                 self._loaded[chunk].synchronize()
         self._works[chunk] = []
 
     def rest(self) -> None:
-        """Wait until all that was asked of the accelerator is done."""
+        """Wait until the accelerator has finished its work."""
         if self._module is not None:
             self._module.current_stream().synchronize()
 
@@ -239,9 +239,9 @@ class Xccl(ProcessGroup):
 class Ccl(ProcessGroup):
     """Collective. Over the memory of XPUs, by oneCCL's old bindings to torch.
 
-    They take no batches, and messages one by one can wait for each other in a circle.
+    They have no batches, and single messages can wait for each other in a circle.
     """
 
     BATCHES = False
-    # The torch that they belong to takes only CUDA's accelerators for a group.
+    # Their version of torch binds groups to CUDA accelerators only.
     BOUND = False

@@ -1,4 +1,4 @@
-"""The meeting place of a group of torch.distributed: an address that all ranks reach."""
+"""Rendezvous of a group of torch.distributed, at an address that all ranks reach."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ from mpidl.config.faults import Fault
 from mpidl.exchange import Wiring
 
 TIMEOUT = timedelta(minutes=10)
-"""How long a message may take before the job ends: at scale the first one founds connections."""
+"""Time that a message may take before the job ends; the first one makes connections."""
 
 PROBE = 3.0
 """Seconds in which an address of the first rank must answer."""
@@ -27,27 +27,27 @@ PROBE = 3.0
 LOOPBACK = "127.0.0.1"
 
 BACKLOG = 4096
-"""Ranks that may knock at once; the system may allow fewer."""
+"""Ranks that may connect at once; the system may allow fewer."""
 
 Place = tuple[str, int]
 """An address, and a port there."""
 
 FAST = ("hsn", "ib", "bond")
-"""How the fast networks of clusters are named; their addresses are tried first."""
+"""Beginnings of names of fast networks on clusters; their addresses are tried first."""
 
 INTERFACE = "GLOO_SOCKET_IFNAME"
-"""Variable in which gloo reads the network to use; a user's own choice is left alone."""
+"""Variable in which gloo reads the network to use; a user's own setting is kept."""
 
 
 class Group:
     """Collective. All ranks as the group of torch.distributed, with one backend.
 
-    The rank's accelerator must be current already: on XPUs anything else is a silent deadlock.
-    torch.distributed has one such group per process, so exchanges follow one another.
+    The rank's accelerator must be current already: on XPUs there is a silent deadlock otherwise.
+    torch.distributed has one such group per process, so there is one exchange at a time.
 
     Args:
-        wiring: What the exchange is built from.
-        backend: As torch.distributed names it.
+        wiring: The wiring of the exchange.
+        backend: Its name in torch.distributed.
         bound: Whether the group belongs to the rank's accelerator.
 
     Raises:
@@ -80,34 +80,34 @@ class Group:
         self._warm_up()
 
     def _meet(self, offers: list[Place]) -> Place:
-        """Collective. The first of the places where rank 0 listens that every node reaches."""
+        """Collective. The first address of rank 0 that every node reaches."""
         comm = self._node.comm
         asks = self._node.inner.rank == 0 and not self._node.alone
         reached = np.array([not asks or _answers(*place) for place in offers], bool)
         comm.Allreduce(MPI.IN_PLACE, reached, MPI.LAND)
         if not reached.any():
-            told = ", ".join(address for address, _ in offers)
+            listed = ", ".join(address for address, _ in offers)
             raise Fault(
-                f"The ranks cannot meet: no address of rank 0 ({told or 'it has none'}"
+                f"The ranks cannot meet: no address of rank 0 ({listed or 'it has none'}"
                 ") answers on all nodes; exchange.backend = 'mpi' needs none."
             )
         return offers[int(reached.argmax())]
 
     def _warm_up(self) -> None:
-        """Collective. A first message of all ranks, after which any of them may talk to any.
+        """Collective. Send a first message among all ranks, so that any two can communicate.
 
-        Without it a batch of messages in which some ranks have no part never ends.
+        Without it, a batch in which some ranks have no message never ends.
         """
         dist.all_reduce(torch.zeros(1, device=self._device))
         self.settle()
 
     def settle(self) -> None:
-        """Wait until the accelerator has nothing left to do."""
+        """Wait until the accelerator has finished its work."""
         if self._device.type != "cpu":
             getattr(torch, self._device.type).synchronize()
 
     def close(self) -> None:
-        """Collective. End the group when nobody needs it any more."""
+        """Collective. End the group after all ranks have finished with it."""
         self.settle()
         self._node.meet()
         dist.destroy_process_group()
@@ -117,20 +117,20 @@ class Group:
 
 
 def _doors(offered: list[str]) -> dict[Place, socket.socket]:
-    """Listening sockets of this host, one at each address that can be had and at a free port.
+    """Listening sockets of this host, one for each usable address, at a free port.
 
     torch's own would listen on every network of the host.
     """
-    found: dict[Place, socket.socket] = {}
+    doors: dict[Place, socket.socket] = {}
     for address in offered:
         with suppress(OSError):
             door = socket.create_server((address, 0), backlog=BACKLOG)
-            found[address, door.getsockname()[1]] = door
-    return found
+            doors[address, door.getsockname()[1]] = door
+    return doors
 
 
 def _store(address: str, port: int, door: socket.socket | None) -> TCPStore:
-    """The table in which ranks find each other; who has the door to it serves it."""
+    """The store in which ranks find each other; the rank with the listening socket serves it."""
     return TCPStore(
         address,
         port,
@@ -144,27 +144,27 @@ def _store(address: str, port: int, door: socket.socket | None) -> TCPStore:
 
 def addresses() -> list[str]:
     """IPv4 addresses of this host that others may reach, fast networks first."""
-    found = {name: address for name, address in interfaces().items() if not _local(address)}
-    names = sorted(found, key=lambda name: (not name.startswith(FAST), name))
-    told: list[str] = [found[name] for name in names]
+    by_interface = {name: address for name, address in interfaces().items() if not _local(address)}
+    names = sorted(by_interface, key=lambda name: (not name.startswith(FAST), name))
+    listed: list[str] = [by_interface[name] for name in names]
     with suppress(OSError):
         own = socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)
-        told += [str(entry[4][0]) for entry in own if not _local(str(entry[4][0]))]
-    return list(dict.fromkeys(told))
+        listed += [str(entry[4][0]) for entry in own if not _local(str(entry[4][0]))]
+    return list(dict.fromkeys(listed))
 
 
 def interfaces() -> dict[str, str]:
-    """By name, the IPv4 address of each network interface that has one, where Linux tells."""
-    found = {}
-    with suppress(ImportError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+    """The IPv4 address of each network interface that has one, by name; empty if not on Linux."""
+    by_name = {}
+    with suppress(ImportError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
         import fcntl
 
         for _, name in socket.if_nameindex():
             with suppress(OSError):
                 request = struct.pack("256s", name.encode()[:15])
-                answer = fcntl.ioctl(asked.fileno(), 0x8915, request)  # SIOCGIFADDR
-                found[name] = socket.inet_ntoa(answer[20:24])
-    return found
+                answer = fcntl.ioctl(link.fileno(), 0x8915, request)  # SIOCGIFADDR
+                by_name[name] = socket.inet_ntoa(answer[20:24])
+    return by_name
 
 
 def _local(address: str) -> bool:
@@ -181,7 +181,8 @@ def _answers(address: str, port: int) -> bool:
 def _network(address: str, port: int) -> Iterator[None]:
     """Let gloo use the network that leads to an address.
 
-    Of itself it takes the one of the host's name, which may lead nowhere, or to this host only.
+    By default it takes the network of the host's name, which may lead nowhere, or to this
+    host only.
     """
     own = address
     if not _local(address):

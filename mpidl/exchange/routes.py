@@ -24,26 +24,26 @@ Hosts = npt.NDArray[np.int64]
 
 
 class Route(Protocol):
-    """How the vectors of all ranks travel."""
+    """Route on which the vectors of all ranks travel."""
 
     def arrived(self, chunk: int) -> Mapping[int, Tensor]:
-        """For each device of another rank that is read here, where its columns arrive."""
+        """For each device of another rank that is read here, the memory of its columns."""
 
     def post(self, phase: int, chunk: int) -> list[dist.Work]:
-        """Collective. Let the columns of a chunk travel, and return what to wait for."""
+        """Collective. Let the columns of a chunk travel, and return the works to wait for."""
 
 
 class Parcel:
-    """Some own vectors behind each other, as they travel to ranks that want just these.
+    """Several own vectors in one piece, for ranks that need exactly these.
 
-    One vector leaves from where it lies; several are copied together first, as many small
-    messages cost more than a copy.
+    A single vector leaves without a copy; several are first copied together, as many small messages
+    cost more than a copy.
 
     Args:
         buffers: Own vectors by phase, ``(D, stride)``.
-        rows: Which of them.
+        rows: The places of the parcel's vectors in a buffer.
         chunks: The columns that travel together.
-        height: For how many vectors there is room; what is left over is zero.
+        height: Number of vectors for which there is room; the rest of the room is zero.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class Parcel:
             self._index = torch.tensor(rows, device=buffers[0].device)
 
     def flat(self, phase: int, chunk: int) -> Tensor:
-        """What is sent of a chunk, as bytes in one piece."""
+        """The memory that is sent for a chunk, as bytes in one piece."""
         if self._memory:
             return _bytes(self._memory[chunk])
         return _bytes(self._buffers[phase][self._rows[0], self._chunks[chunk]])
 
     def pack(self, phase: int, chunk: int) -> None:
-        """Copy the columns of a chunk to where they are sent from."""
+        """Copy the columns of a chunk into the memory that is sent."""
         if self._memory:
             columns = self._buffers[phase][:, self._chunks[chunk]]
             out = self._memory[chunk][: len(self._rows)]
@@ -71,7 +71,7 @@ class Parcel:
 
 
 class Landing:
-    """Where vectors of other ranks arrive: room for as many as one round has brought.
+    """Memory in which vectors of other ranks arrive, as many as one round has brought so far.
 
     Args:
         like: Own vectors, ``(D, stride)``.
@@ -82,7 +82,7 @@ class Landing:
         self._rooms = [like.new_zeros(0, part.stop - part.start) for part in chunks]
 
     def parts(self, counts: Mapping[int, int]) -> list[dict[int, Tensor]]:
-        """For each chunk and other rank room for so many vectors of it, ``(count, width)``."""
+        """For each chunk and other rank, room for a number of its vectors, ``(count, width)``."""
         rows = sum(counts.values())
         if rows > len(self._rooms[0]):
             self._rooms = [room.new_zeros(rows, room.shape[1]) for room in self._rooms]
@@ -94,20 +94,20 @@ class Landing:
 
 
 class Batches:
-    """One flat message to each rank that wants vectors, and for each chunk one batch of them.
+    """One flat message to each rank that needs vectors, and for each chunk one batch of messages.
 
-    Sends come first, then receives, each by ascending rank: oneCCL replays a batch in order, and
-    there a receive waits for the other side's send. What is not wanted is not sent: a message of
-    no bytes is an error in some oneCCL.
+    Sends come first, then receives, each by ascending rank: oneCCL replays a batch in order, and a
+    receive waits for the other side's send. Empty messages are not sent, as they are an error in
+    some versions of oneCCL.
 
     Args:
-        graph: An edge j -> i wherever i may read the vector of j.
+        graph: An edge j -> i if i may read the vector of j.
         hosts: Device to rank, ``(N,)``.
         rank: This rank.
-        ranks: How many there are.
+        ranks: Number of ranks.
         buffers: Own vectors by phase, ``(D, stride)``.
         chunks: The columns that travel together.
-        landing: Where vectors arrive.
+        landing: The memory in which vectors arrive.
         limit: The most messages of a rank in one batch.
     """
 
@@ -124,14 +124,14 @@ class Batches:
     ) -> None:
         receive, send = ranks_served(graph, hosts, rank)
         place = {int(i): row for row, i in enumerate(np.flatnonzero(hosts == rank))}
-        wanted = {other: tuple(place[i] for i in devices) for other, devices in send.items()}
-        # Ranks that want the same vectors are sent the same copy.
-        self._parcels = {rows: Parcel(buffers, rows, chunks, len(rows)) for rows in wanted.values()}
+        needed = {other: tuple(place[i] for i in devices) for other, devices in send.items()}
+        # Ranks that need the same vectors are sent the same copy.
+        self._parcels = {rows: Parcel(buffers, rows, chunks, len(rows)) for rows in needed.values()}
         counts = {other: len(devices) for other, devices in receive.items()}
         self._receive, self._inbox = receive, landing.parts(counts)
 
         busiest = busy(graph, hosts)
-        distances = {other: (other - rank) % ranks for other in wanted}
+        distances = {other: (other - rank) % ranks for other in needed}
         sends = {other: turn(distance, busiest, limit) for other, distance in distances.items()}
         distances = {other: (rank - other) % ranks for other in receive}
         receives = {other: turn(distance, busiest, limit) for other, distance in distances.items()}
@@ -140,7 +140,7 @@ class Batches:
         def batch(phase: int, chunk: int, now: int) -> list[dist.P2POp]:
             out = [
                 dist.P2POp(dist.isend, self._parcels[rows].flat(phase, chunk), other, tag=chunk)
-                for other, rows in wanted.items()
+                for other, rows in needed.items()
                 if sends[other] == now
             ]
             into = [
@@ -173,12 +173,12 @@ class Batches:
 
 
 class Gathered:
-    """Every vector to every rank, as equal blocks: the form of a dense graph.
+    """All-gather of every vector to every rank, in equal blocks, for a dense graph.
 
     Args:
         hosts: Device to rank, ``(N,)``.
         rank: This rank.
-        ranks: How many there are.
+        ranks: Number of ranks.
         buffers: Own vectors by phase, ``(D, stride)``.
         chunks: The columns that travel together.
     """
@@ -204,7 +204,7 @@ class Gathered:
         }
 
     def arrived(self, chunk: int) -> Mapping[int, Tensor]:
-        """For each device of another rank, where its columns arrive."""
+        """For each device of another rank, the memory in which its columns arrive."""
         return {device: self._inbox[chunk][place] for device, place in self._place.items()}
 
     def post(self, phase: int, chunk: int) -> list[dist.Work]:
@@ -222,14 +222,14 @@ def busy(graph: nx.DiGraph, hosts: Hosts) -> int:
 
 
 def turn(distance: int, busiest: int, limit: int) -> int:
-    """In which of several batches the message to the rank so far ahead goes.
+    """The number of the batch, of several, for the message to the rank at a distance.
 
-    Both sides put it into the same one, so that no batch waits for a later one of another rank;
-    and of each distance a rank has at most one message to send and one to receive.
+    Both sides put the message into the same batch, so that no batch waits for a later one of
+    another rank. For each distance a rank has at most one message to send and one to receive.
     """
     return 0 if busiest <= limit else (distance - 1) // (limit // 2)
 
 
 def _bytes(tensor: Tensor) -> Tensor:
-    """Memory as it is: its numbers are not the messages' concern."""
+    """Memory as bytes, for messages of any type of number."""
     return tensor.view(-1).view(torch.uint8)

@@ -1,4 +1,4 @@
-"""Memory that the ranks of a node share: every vector is mixed from where it was trained."""
+"""Slab of memory that the ranks of a node share, where vectors are mixed without a copy."""
 
 from collections.abc import Mapping
 
@@ -16,26 +16,26 @@ from mpidl.exchange.memory import ALIGNMENT, Buffers, Rows, slots_of
 from mpidl.exchange.trips import wants
 
 CHUNK = 4 << 20
-"""Bytes of a vector that travel to another node in one message, mixed while the next travel."""
+"""Bytes of a vector in one message to another node, mixed while the next messages travel."""
 
 APART = 1 << 16
-"""Bytes after which addresses compete for the same places in a cache."""
+"""Distance in bytes of addresses that compete for the same places in a cache."""
 
 SPREAD = 65 * 64
-"""Bytes by which each vector begins further from a multiple of ``APART`` than the one before."""
+"""Bytes by which each vector begins further behind a multiple of ``APART`` than the one before."""
 
 
 class Shared(Buffers):
-    """Collective. One slab for all devices of a node; between nodes only what is wanted there.
+    """Collective. One slab for all devices of a node; between nodes only needed vectors travel.
 
     The product X <- W X is cut by columns: each rank mixes the same columns of all devices of its
     node, in blocks that stay in the cache, so that every number is read once and written once
-    however many neighbors a device has. A vector travels once to each node that wants it, in
-    chunks, and a chunk is mixed while the next ones travel. There is room for all that a node wants
-    in some round; where the graph changes, what it wants in this one travels.
+    however many neighbors a device has. A vector travels once to each node that needs it, in
+    chunks, and a chunk is mixed while the next ones travel. There is room for all vectors that a
+    node needs in any round; if the graph changes, only those needed in the round travel.
 
     Args:
-        wiring: What every backend is built from.
+        wiring: The wiring of the exchange.
         chunk: Bytes of a vector in one message.
     """
 
@@ -46,16 +46,16 @@ class Shared(Buffers):
         self._here = [int(i) for i in np.flatnonzero(self._nodes == self._mine)]
         self._changing, self._every = wiring.changing, wiring.graph
         self._wanted = wants(wiring.graph, self._nodes, node.count)
-        wanted = {number: sorted(devices) for number, devices in self._wanted.items()}
-        self._foreign = wanted[self._mine]
-        targets = {n: receivers(node.ranks, n, devices) for n, devices in wanted.items()}
+        needed = {number: sorted(devices) for number, devices in self._wanted.items()}
+        self._foreign = needed[self._mine]
+        targets = {n: receivers(node.ranks, n, devices) for n, devices in needed.items()}
         incoming = targets.pop(self._mine)
         super().__init__(wiring)
 
         self._slots = slots_of(wiring, self._here)
         self._weights = node.allocate(8 * self._slots.size).view(np.float64)
         if self._uniform:
-            # Everybody's row is the same; the kernel makes it once and copies it.
+            # All rows of W are the same; the kernel computes one mixture and copies it.
             self._weights[:] = 1 / len(hosts)
             if node.alone:
                 self._count_as_allreduce()
@@ -88,7 +88,7 @@ class Shared(Buffers):
         return spaced(self.size * self.dtype.itemsize) // self.dtype.itemsize
 
     def _allocate(self) -> list[Tensor]:
-        """The slab: both vectors of each device of this node, then those that arrive."""
+        """The slab: two vectors of each device of this node, then those that arrive."""
         rows = 2 * len(self._here) + len(self._foreign)
         self._memory = self.node.allocate(rows * self.stride * self.dtype.itemsize)
         slab = torch.frombuffer(self._memory, dtype=self.dtype).view(rows, self.stride)
@@ -97,7 +97,7 @@ class Shared(Buffers):
         self._inbox = {j: slab[2 * count + i, : self.size] for i, j in enumerate(self._foreign)}
         self._row = {device: i for i, device in enumerate(self._here)}
         own = [self._row[device] for device in self.own]
-        # Who writes a page first decides which memory of a node it lies in.
+        # The rank that first writes a page decides which memory of a node holds it.
         for buffer in self._slab:
             for i in own:
                 buffer[i].zero_()
@@ -110,16 +110,16 @@ class Shared(Buffers):
 
     def _prepared(self, part: slice) -> list[kernels.Mixture]:
         """For each phase the mixing of this rank's columns of one chunk."""
-        found = []
-        whole = 2 * len(self._here) * self.size * self.dtype.itemsize
+        mixtures = []
+        slab_bytes = 2 * len(self._here) * self.size * self.dtype.itemsize
         for phase in range(2):
             now, then = self._slab[phase], self._slab[1 - phase]
             readable = {j: vector[part] for j, vector in self._inbox.items()}
             readable |= {j: now[i, part] for j, i in self._row.items()}
             members = [[readable[j] for j in row] for row in self._slots.members.values()]
             outs = [then[self._row[device], part] for device in self._slots.members]
-            found.append(kernels.Mixture(members, outs, stream=whole > kernels.CACHE))
-        return found
+            mixtures.append(kernels.Mixture(members, outs, stream=slab_bytes > kernels.CACHE))
+        return mixtures
 
     def _receives(
         self, columns: slice, hosts: npt.NDArray[np.int64], receiver: Mapping[int, int]
@@ -141,12 +141,12 @@ class Shared(Buffers):
         }
 
     def _arriving(self, chunk: int) -> list[MPI.Prequest]:
-        """What this rank receives of a chunk in this round."""
-        wanted = self._wanted[self._mine]
-        return [request for j, request in self._incoming[chunk].items() if j in wanted]
+        """The messages of a chunk that this rank receives in this round."""
+        needed = self._wanted[self._mine]
+        return [request for j, request in self._incoming[chunk].items() if j in needed]
 
     def _leaving(self, chunk: int) -> list[MPI.Prequest]:
-        """What this rank sends of a chunk in this round."""
+        """The messages of a chunk that this rank sends in this round."""
         requests = self._outgoing[self.phase][chunk].items()
         return [request for (number, j), request in requests if j in self._wanted[number]]
 
@@ -162,7 +162,7 @@ class Shared(Buffers):
             self._post()
 
     def arrive(self, rows: Rows, links: nx.DiGraph | None = None) -> None:
-        """Collective. Hand in own rows of W, and wait until all ranks of the node have trained."""
+        """Collective. Hand in own mixing weights, and wait until the node's ranks have trained."""
         self._follow(links)
         self._take(rows)
         for chunk in range(len(self._chunks)):
@@ -170,12 +170,12 @@ class Shared(Buffers):
         self.node.wait()
 
     def share(self) -> None:
-        """Collective. Wait for the first chunk of what other nodes send."""
+        """Collective. Wait for the first chunk from other nodes."""
         if self._chunks:
             self._arrived(0)
 
     def _arrived(self, chunk: int) -> None:
-        # A rank must not sleep at the gate while another node waits for what it sends.
+        # A rank must not sleep at the gate while another node waits for its messages.
         finish([*self._arriving(chunk), *self._leaving(chunk)])
         if not self.node.alone:
             self.node.wait()
@@ -189,7 +189,7 @@ class Shared(Buffers):
         return self._picked({**self._inbox, **here})
 
     def weigh(self, rows: Rows) -> None:
-        """Collective. Hand in own rows of W, by which every rank of the node mixes its columns."""
+        """Collective. Hand in own mixing weights, with which the node's ranks mix their columns."""
         super().weigh(rows)
         self.node.wait()
 
@@ -213,7 +213,7 @@ class Shared(Buffers):
         super()._turn()
         self._measured = False
         self.node.wait()
-        # Where the graph changes, what the next round wants is not known yet.
+        # If the graph changes, the needs of the next round are not known yet.
         if not self._changing:
             self._post()
 
@@ -241,7 +241,7 @@ class Shared(Buffers):
 
 
 def spaced(bytes_: int) -> int:
-    """Bytes from the begin of a vector of so many to that of the next."""
+    """Bytes from the start of a vector of a size to that of the next one."""
     if bytes_ >= APART:
         return -(-bytes_ // APART) * APART + SPREAD
     return -(-bytes_ // ALIGNMENT) * ALIGNMENT

@@ -1,4 +1,4 @@
-"""A survey of hardware, ranks and graph, once: which backends work, and which is taken."""
+"""Survey of hardware, ranks and graph, made once, which decides which backends work."""
 
 import os
 from collections import Counter
@@ -22,22 +22,22 @@ MEGA = 1_000_000
 
 @dataclass(frozen=True)
 class Facts:
-    """What decides how vectors travel; the same on every rank.
+    """Facts that decide how vectors travel; the same on every rank.
 
     Attributes:
-        kinds: Where vectors lie: some of ``cpu``, ``cuda`` and ``xpu``.
-        nodes: How many nodes the ranks are on.
+        kinds: Kinds of memory that hold vectors: some of ``cpu``, ``cuda`` and ``xpu``.
+        nodes: Number of nodes.
         crowded: Whether several ranks share an accelerator.
         several: Whether NCCL takes several ranks on a GPU, as it was asked to.
         reach: Whether every rank can read the memory of all accelerators of its node.
-        unmapped: What failed when ranks tried to map each other's accelerator memory; empty where
-            nothing did, or there was no reason to try.
+        unmapped: The failure when ranks tried to map each other's accelerator memory; empty if it
+            worked, or was not tried.
         groups: The backends of torch.distributed that every rank has.
-        mended: Whether this torch is one whose sends by xccl arrive, that is 2.9 or later.
+        mended: Whether messages of xccl arrive in this torch, that is, in 2.9 or later.
         travel: Whether any rank reads a vector of another one.
         uniform: Whether every device takes the mean of all in every round.
         delayed: Whether neighbors' vectors are those of the last round.
-        changing: Whether links are others in each round.
+        changing: Whether links differ from round to round.
         needed: Megabytes of the largest slab that the ranks of a node would share.
         room: Megabytes that are free for it.
     """
@@ -59,18 +59,20 @@ class Facts:
 
 
 def obstacle(name: str, facts: Facts) -> str | None:
-    """Why a backend does not work here, as the rest of a sentence; None where it does."""
-    told = BACKENDS.properties(name)
-    if told.carries and facts.kinds != {told.carries}:
-        there = " and ".join(sorted(facts.kinds))
-        return f"carries vectors in {told.carries} memory, and here they are in {there} memory"
-    if told.available and name not in facts.groups:
+    """The reason why a backend does not work here, as the rest of a sentence; None if it works."""
+    properties = BACKENDS.properties(name)
+    if properties.carries and facts.kinds != {properties.carries}:
+        kinds = " and ".join(sorted(facts.kinds))
+        return (
+            f"carries vectors in {properties.carries} memory, and here they are in {kinds} memory"
+        )
+    if properties.available and name not in facts.groups:
         return "is not in the torch of every rank"
-    return told.obstacle(facts)
+    return properties.obstacle(facts)
 
 
 def require(name: str, facts: Facts) -> None:
-    """See that a backend works here.
+    """Check that a backend works here.
 
     Raises:
         Fault: If it does not; every rank raises the same.
@@ -78,12 +80,12 @@ def require(name: str, facts: Facts) -> None:
     reason = obstacle(name, facts)
     if reason is not None:
         able = (n for n in BACKENDS if BACKENDS.properties(n).carries and not obstacle(n, facts))
-        told = ", ".join(repr(n) for n in ("auto", *able))
-        raise Fault(f"exchange.backend = {name!r}: {reason}; {told} and 'mpi' work.")
+        listed = ", ".join(repr(n) for n in ("auto", *able))
+        raise Fault(f"exchange.backend = {name!r}: {reason}; {listed} and 'mpi' work.")
 
 
 def foresee(name: str, kind: str) -> None:
-    """See that a backend works here, as far as one process can tell.
+    """Check that a backend works here, as far as one process can tell.
 
     Args:
         name: The backend.
@@ -93,21 +95,21 @@ def foresee(name: str, kind: str) -> None:
         Fault: If it does not.
     """
     facts = Facts(frozenset({kind}), groups=frozenset(groups(kind)))
-    told = BACKENDS.properties(name)
-    if told.carries and not (told.met and told.carries == kind):
+    properties = BACKENDS.properties(name)
+    if properties.carries and not (properties.met and properties.carries == kind):
         require(name, facts)
 
 
 def survey(wiring: Wiring) -> Facts:
-    """Collective. Find out what decides how vectors travel."""
+    """Collective. The facts that decide how vectors travel."""
     from mpi4py import MPI
 
     device, node, comm = wiring.device, wiring.node, wiring.comm
     own = int(node.ranks[comm.rank]), sharing.identity(device)
-    told = comm.allgather(
+    of_ranks = comm.allgather(
         (device.type, own, groups(device.type), sends_arrive(), several(), _room(wiring))
     )
-    kinds, places, found, mended, shared, rooms = zip(*told, strict=True)
+    kinds, places, groups_of_ranks, mended, shared, rooms = zip(*of_ranks, strict=True)
     needed, room = max(rooms, key=lambda pair: pair[0] - pair[1])
     reach = False
     if "cuda" in kinds:
@@ -120,7 +122,7 @@ def survey(wiring: Wiring) -> Facts:
         crowded=device.type != "cpu" and max(Counter(places).values()) > 1,
         several=all(shared),
         reach=reach,
-        groups=frozenset.intersection(*map(frozenset, found)),
+        groups=frozenset.intersection(*map(frozenset, groups_of_ranks)),
         mended=all(mended),
         travel=len(trips(wiring.graph, hosts)) > 0,
         uniform=wiring.uniform,
@@ -137,7 +139,7 @@ def survey(wiring: Wiring) -> Facts:
 
 
 def _room(wiring: Wiring) -> tuple[int, int]:
-    """Megabytes of this node's slab, and of what is free for it; nothing where one rank has all."""
+    """Megabytes of this node's slab, and of the room for it; 0 and 0 if the node has one rank."""
     from mpidl.exchange.slab import demand
 
     if wiring.device.type != "cpu" or wiring.node.inner.size == 1:
@@ -147,8 +149,8 @@ def _room(wiring: Wiring) -> tuple[int, int]:
 
 def groups(kind: str) -> list[str]:
     """The backends of torch.distributed in this process, for vectors in this kind of memory."""
-    told = ((name, BACKENDS.properties(name).available) for name in BACKENDS)
-    return [name for name, available in told if available is not None and available(kind)]
+    pairs = ((name, BACKENDS.properties(name).available) for name in BACKENDS)
+    return [name for name, available in pairs if available is not None and available(kind)]
 
 
 def sends_arrive() -> bool:
@@ -160,7 +162,7 @@ def sends_arrive() -> bool:
 
 
 def several() -> bool:
-    """Whether NCCL was asked to take several ranks on a GPU, and is new enough to do so."""
+    """Whether NCCL is set to take several ranks on a GPU, and is new enough to do so."""
     if os.environ.get(SEVERAL) != "1":
         return False
     import torch
@@ -172,12 +174,12 @@ def several() -> bool:
 
 
 def _reaches(device: "torch.device", accelerators: list[str]) -> bool:
-    """Whether a CUDA GPU can read the memory of these, all of which its process has to see."""
+    """Whether a CUDA GPU can read the memory of other GPUs, all of which its process must see."""
     import torch
 
-    seen = {sharing.identity(device, i): i for i in range(torch.cuda.device_count())}
+    visible = {sharing.identity(device, i): i for i in range(torch.cuda.device_count())}
     access = torch.cuda.can_device_access_peer
     return all(
-        name in seen and (seen[name] == device.index or access(device.index, seen[name]))
+        name in visible and (visible[name] == device.index or access(device.index, visible[name]))
         for name in accelerators
     )

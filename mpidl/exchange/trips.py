@@ -1,4 +1,4 @@
-"""Trips of vectors: which travel from where to where."""
+"""Trips of vectors between ranks or nodes."""
 
 import networkx as nx
 import numpy as np
@@ -11,13 +11,13 @@ Trips = npt.NDArray[np.int64]
 
 
 def trips(graph: nx.DiGraph, place: Places) -> Trips:
-    """A device and another place that reads its vector, ascending, ``(V, 2)``.
+    """Pairs of a device and another place that reads its vector, in ascending order, ``(V, 2)``.
 
-    Each vector travels once to a place, however many devices there want it.
+    Each vector travels once to a place, however many devices there read it.
 
     Args:
-        graph: An edge j -> i wherever i reads the vector of j.
-        place: Of each device: its rank, or the node of that, ``(N,)``.
+        graph: An edge j -> i if i reads the vector of j.
+        place: The place of each device, its rank or its node, ``(N,)``.
     """
     source, target = graphs.ends(graph).T
     count, away = int(place.max()) + 1, place[source] != place[target]
@@ -26,11 +26,11 @@ def trips(graph: nx.DiGraph, place: Places) -> Trips:
 
 
 def few(graph: nx.DiGraph, place: Places) -> nx.DiGraph:
-    """Of all links a few over which vectors travel: to each place one from each of two others.
+    """A few of the links between places: to each place one from each of two others.
 
     Args:
-        graph: An edge j -> i wherever i reads the vector of j.
-        place: Of each device: its rank, or the node of that, ``(N,)``.
+        graph: An edge j -> i if i reads the vector of j.
+        place: The place of each device, its rank or its node, ``(N,)``.
     """
     ends = graphs.ends(graph)
     here, there = place[ends[:, 1]], place[ends[:, 0]]
@@ -40,19 +40,19 @@ def few(graph: nx.DiGraph, place: Places) -> nx.DiGraph:
     order = np.lexsort((far, here))
     first = np.diff(here[order], prepend=-1) != 0
     last = np.diff(here[order], append=-1) != 0
-    found = nx.DiGraph()
-    found.add_nodes_from(graph)
-    found.add_edges_from(ends[order[first | last]].tolist())
-    return found
+    chosen = nx.DiGraph()
+    chosen.add_nodes_from(graph)
+    chosen.add_edges_from(ends[order[first | last]].tolist())
+    return chosen
 
 
 def ranks_served(
     graph: nx.DiGraph, hosts: Places, rank: int
 ) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
-    """What this rank receives and sends: by other rank, the devices whose vectors travel.
+    """The vectors that this rank receives and sends: by other rank, their devices.
 
-    Each vector travels once to a rank, however many devices there want it. Both ends list the
-    devices in ascending order, so no names need to travel.
+    Each vector travels once to a rank, however many devices there read it. Both sides list the
+    devices in ascending order, so messages need no tags.
     """
     device, reader = trips(graph, hosts).T
     comes, goes = reader == rank, hosts[device] == rank
@@ -60,22 +60,22 @@ def ranks_served(
 
 
 def _grouped(place: Places, devices: Places) -> dict[int, list[int]]:
-    """Devices by place; both in their order, places ascending."""
-    found: dict[int, list[int]] = {other: [] for other in np.unique(place).tolist()}
+    """Devices by place, with places in ascending order."""
+    by_place: dict[int, list[int]] = {other: [] for other in np.unique(place).tolist()}
     for other, device in zip(place.tolist(), devices.tolist(), strict=True):
-        found[other].append(device)
-    return found
+        by_place[other].append(device)
+    return by_place
 
 
 def wants(graph: nx.DiGraph, place: Places, count: int) -> dict[int, set[int]]:
-    """For each of so many nodes the devices of others whose vectors it reads.
+    """For each node the devices of other nodes whose vectors it reads.
 
     Args:
-        graph: An edge j -> i wherever i reads the vector of j.
+        graph: An edge j -> i if i reads the vector of j.
         place: Device to node, ``(N,)``.
-        count: How many nodes there are.
+        count: Number of nodes.
     """
-    wanted: dict[int, set[int]] = {number: set() for number in range(count)}
+    needed: dict[int, set[int]] = {number: set() for number in range(count)}
     for device, node in trips(graph, place).tolist():
-        wanted[node].add(device)
-    return wanted
+        needed[node].add(device)
+    return needed

@@ -1,4 +1,4 @@
-"""A window of GPUs: ranks of one node mix from where their neighbors' vectors lie."""
+"""Windows into the memory of other GPUs of a node, from which ranks mix without messages."""
 
 import itertools
 from collections import Counter
@@ -18,34 +18,34 @@ from mpidl.ranks import sharing
 from mpidl.ranks.accelerators import settle
 
 PROBE = 1 << 20
-"""Bytes that are mapped to see whether memory can be mapped at all."""
+"""Bytes that are mapped to test whether memory can be mapped."""
 
 
 class Ipc(Buffers):
     """Collective. Neighbors' vectors are mapped by CUDA IPC, and read by the mixing itself.
 
-    Nothing is sent, and copied only what several own devices read from another GPU: once, so that
-    it crosses the link to that once. One wait in a round is enough, that of :meth:`arrive`: a rank
-    is there when it has trained, and has mixed a round ago; the buffer from which the others mixed
-    then is written only after it.
+    Nothing is sent, and only vectors are copied that several own devices read from another GPU:
+    once, so that they cross the link once. One wait in a round is enough, that of :meth:`arrive`: a
+    rank arrives when it has trained, after it mixed a round ago; the buffer from which others mixed
+    then is written only afterwards.
 
     Raises:
-        Fault: If what is mapped is not what its owner wrote.
+        Fault: If mapped memory differs from what its owner wrote.
     """
 
     def __init__(self, wiring: Wiring) -> None:
         super().__init__(wiring)
         comm, hosts = wiring.comm, wiring.hosts
         maps, mapped_by = neighbors(wiring.graph, hosts, comm.rank)
-        # torch counts who has a handle, so each reader gets one of its own.
-        given = comm.alltoall(
+        # torch counts the readers of a handle, so each reader gets its own.
+        received = comm.alltoall(
             [
                 handles.export(self._memory) if other in mapped_by else None
                 for other in range(comm.size)
             ]
         )
         self._foreign = {
-            other: self._laid_out(handles.opened(given[other], self.device), len(devices))
+            other: self._laid_out(handles.opened(received[other], self.device), len(devices))
             for other, devices in maps.items()
         }
         self._where = {
@@ -64,7 +64,7 @@ class Ipc(Buffers):
     def _copied(self, wiring: Wiring) -> dict[int, Tensor]:
         """Collective. Room ``(P,)`` for vectors on other GPUs that several own devices read.
 
-        Where the graph changes there is none: a round may want few of them.
+        There is none if the graph changes, as a round may need few of them.
         """
         far = set() if wiring.changing else sharing.distant(wiring.comm, self.device)
         readers = Counter(itertools.chain.from_iterable(self._slots.members.values()))
@@ -73,7 +73,7 @@ class Ipc(Buffers):
         return {j: row[: self.size] for j, row in zip(chosen, room, strict=True)}
 
     def _allocate(self) -> list[Tensor]:
-        # Both buffers in one allocation, of which one handle tells.
+        # Both buffers are in one allocation, so that one handle is enough.
         shape = 2, len(self.own), self.stride
         self._memory = torch.zeros(shape, dtype=self.dtype, device=self.device)
         return list(self._memory)
@@ -85,20 +85,20 @@ class Ipc(Buffers):
         return torch.empty(0, dtype=self.dtype, device=self.device).set_(storage, 0, shape, stride)
 
     def _seen(self) -> dict[int, Tensor]:
-        """Collective. Other ranks' vectors, when they have been written."""
+        """Collective. Other ranks' vectors, after they have been written."""
         self._meet()
         return self._others(self.phase)
 
     def _others(self, phase: int) -> dict[int, Tensor]:
-        found = self._where.items()
-        return {j: self._foreign[other][phase, row, : self.size] for j, (other, row) in found}
+        places = self._where.items()
+        return {j: self._foreign[other][phase, row, : self.size] for j, (other, row) in places}
 
     def _follow(self, links: nx.DiGraph | None) -> None:
         if links is not None:
             self._count(links)
 
     def share(self) -> None:
-        """Copy what several own devices read from another GPU; nothing else has to travel."""
+        """Copy vectors that several own devices read from another GPU; no other has to travel."""
         others = self._others(self.phase) if self._copies else {}
         for device, room in self._copies.items():
             room.copy_(others[device])
@@ -109,7 +109,7 @@ class Ipc(Buffers):
         self.node.meet()
 
     def close(self) -> None:
-        """Collective. Let go of others' memory before they free it; own vectors are gone then."""
+        """Collective. Release others' memory before they free it; own vectors are gone then."""
         self._mixtures.clear()
         self._foreign.clear()
         self._meet()
@@ -117,41 +117,41 @@ class Ipc(Buffers):
 
 
 def hindrance(wiring: Wiring) -> str:
-    """Collective. Why ranks cannot map each other's memory, as the first of them tells it.
+    """Collective. The reason why ranks cannot map each other's memory, from the first that fails.
 
-    Empty where they can: each rank exports a little to those that would map its vectors, and they
-    compare it. Whatever fails, on whichever rank, all of them go on together.
+    It is empty if they can: each rank exports a little memory to the ranks that would map its
+    vectors, and they compare it. If it fails on some rank, all ranks go on together.
     """
     comm, device = wiring.comm, wiring.device
     maps, mapped_by = neighbors(wiring.graph, wiring.hosts, comm.rank)
-    memory, told = None, ""
-    given: list[handles.Handle | None] = [None] * comm.size
+    memory, reason = None, ""
+    exported: list[handles.Handle | None] = [None] * comm.size
     try:
         memory = torch.full((PROBE,), _mark(comm.rank), dtype=torch.uint8, device=device)
         settle(device)
         for other in mapped_by:
-            given[other] = handles.export(memory)
-    except Exception as error:  # whatever torch, CUDA or the system may raise here, and below
-        told = _first_line(error)
-    taken = comm.alltoall(given)
+            exported[other] = handles.export(memory)
+    except Exception as error:  # torch, CUDA or the system may raise anything, here and below
+        reason = _first_line(error)
+    received = comm.alltoall(exported)
     try:
         for other in maps:
-            if taken[other] is not None and not _shows(taken[other], other, device):
-                told = told or f"what rank {other} wrote is not what is seen of it"
+            if received[other] is not None and not _shows(received[other], other, device):
+                reason = reason or f"what rank {other} wrote is not what is seen of it"
     except Exception as error:
-        told = told or _first_line(error)
-    # When this has arrived from all ranks nobody maps anything any more.
-    reasons = comm.allgather(told)
+        reason = reason or _first_line(error)
+    # After this gathering no rank maps another's memory any more.
+    reasons = comm.allgather(reason)
     if memory is not None:
         handles.release(memory)
     return next(filter(None, reasons), "")
 
 
 def _shows(handle: handles.Handle, owner: int, device: torch.device) -> bool:
-    """Whether the memory behind a handle is that which its owner wrote for :func:`hindrance`."""
+    """Whether the memory of a handle holds what its owner wrote for :func:`hindrance`."""
     storage = handles.opened(handle, device)
-    seen = torch.empty(0, dtype=torch.uint8, device=device).set_(storage, 0, (PROBE,), (1,))
-    return bool((seen == _mark(owner)).all())
+    memory = torch.empty(0, dtype=torch.uint8, device=device).set_(storage, 0, (PROBE,), (1,))
+    return bool((memory == _mark(owner)).all())
 
 
 def _mark(rank: int) -> int:

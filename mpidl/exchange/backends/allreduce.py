@@ -1,4 +1,4 @@
-"""All-reduce: the mean of all, where every device takes that."""
+"""All-reduce: the mean of all devices, for strategies by which every device takes it."""
 
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 def _obstacle(facts: Facts) -> str | None:
-    told = "gives every device the mean of all, which the run does not want"
-    return None if facts.uniform else told
+    reason = "gives every device the mean of all, which the run does not want"
+    return None if facts.uniform else reason
 
 
 @BACKENDS.add(traffic=traffic.of_the_mean, obstacle=_obstacle, means=True)

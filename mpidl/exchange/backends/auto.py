@@ -1,4 +1,4 @@
-"""The choice of a backend by accelerators, ranks and graph."""
+"""Choice of a backend by accelerators, ranks and graph."""
 
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ def auto(wiring: Wiring, /) -> "Exchange":
 
 
 def choose(facts: Facts) -> tuple[str, str]:
-    """The backend that ``auto`` takes, and why."""
+    """The backend that ``auto`` chooses, and the reason."""
     if facts.delayed:
         return "mpi", "vectors travel while devices train"
     if facts.kinds == {"cpu"}:
@@ -38,7 +38,7 @@ def choose(facts: Facts) -> tuple[str, str]:
         return "mpi", "no rank reads a vector of another"
     if obstacle("ipc", facts) is None:
         return "ipc", "GPUs share a node" if not facts.crowded else "ranks share a GPU"
-    # Where it was tried, a reader should know why the fastest way is not taken.
+    # If ipc was tried and failed, the reader should know why the fastest backend is not chosen.
     but = f"; ipc {obstacle('ipc', facts)}" if facts.unmapped else ""
     if facts.crowded:
         return "mpi", f"ranks share an accelerator{but}"

@@ -21,7 +21,7 @@ def _obstacle(facts: Facts) -> str | None:
 
 
 def _trial(wiring: Wiring, facts: Facts) -> Facts:
-    """Collective. See whether ranks map each other's memory."""
+    """Collective. Try whether ranks can map each other's memory."""
     from mpidl.exchange.windows import hindrance
 
     return replace(facts, unmapped=hindrance(wiring))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def mpi(wiring: Wiring, /) -> "Exchange":
     """MPI neighborhood collectives, persistent where the MPI has them; any graph, any MPI.
 
-    Where the graph changes messages go point to point, and only those that the round wants.
+    If the graph changes, messages go point to point, and only those that a round needs.
     """
     from mpidl.exchange.delayed import Delayed
     from mpidl.exchange.neighborhoods import Neighborhoods

@@ -1,4 +1,4 @@
-"""Shared memory: vectors that the ranks of a node mix where they lie."""
+"""Shared memory: vectors that the ranks of a node mix in place."""
 
 from typing import TYPE_CHECKING
 

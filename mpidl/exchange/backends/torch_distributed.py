@@ -1,4 +1,4 @@
-"""The backends of torch.distributed: gloo, NCCL, and oneCCL in two ways."""
+"""Backends of torch.distributed: gloo, NCCL, and oneCCL in two ways."""
 
 import importlib.util
 from functools import partial
@@ -20,9 +20,9 @@ def _built_in(name: str, kind: str) -> bool:
 
 
 def _beside(kind: str) -> bool:
-    """Whether oneCCL's old bindings load; they put ``ccl`` into torch.distributed.
+    """Whether oneCCL's old bindings load; they add ``ccl`` to torch.distributed.
 
-    Where torch has xccl, they are gone, or end in an error when imported.
+    With a torch that has xccl, they are missing, or fail when imported.
     """
     name = "oneccl_bindings_for_pytorch"
     if kind != "xpu" or _built_in("xccl", kind) or importlib.util.find_spec(name) is None:
