@@ -88,4 +88,5 @@ def setup(app: Sphinx) -> None:
     outside.write()
     app.connect("source-read", outside.read)
     app.add_html_math_renderer("mathml", (mathml.inline, None), (mathml.block, None))
+    app.add_post_transform(reexports.Foreign)
     app.connect("missing-reference", reexports.resolve)
