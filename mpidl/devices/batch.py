@@ -1,4 +1,4 @@
-"""The devices of one rank side by side: one model whose every weight has a row for each of them."""
+"""Batch of a rank's devices, trained at once: one model with the weights of all devices."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,14 +20,14 @@ from mpidl.devices.scores import IGNORED, Score, Tally, losses_of
 from mpidl.ranks import accelerators
 
 DEPENDENT = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-"""Layers in which a sample sees the other ones of its batch."""
+"""Layers in which the outputs of a sample depend on the other samples of its batch."""
 
 
 class Stack:
     """A model applied to many sets of its parameters and floating buffers at once.
 
     Args:
-        model: Gives what is computed; its own parameters are not read.
+        model: The model to apply; its own parameters are not read.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -38,22 +38,22 @@ class Stack:
         """The outputs for each row, ``(D, B, ...)``; new batch-norm statistics go into ``rest``.
 
         Args:
-            weights: ``(D, T)``, of the P numbers the T that are trained.
-            rest: ``(D, P - T)``.
+            weights: The T trained ones of P numbers, ``(D, T)``.
+            rest: The other numbers, ``(D, P - T)``.
             inputs: ``(D, B, ...)``, or ``(B, ...)`` for all.
-            own: Which of the two.
+            own: Whether each row has its own inputs.
         """
-        # Only to contiguous statistics does torch's vmap write back.
+        # torch's vmap writes back to contiguous statistics only.
         statistics = [part.contiguous().clone() for part in self.flat.buffers(rest)]
         views = [*self.flat.parameters(weights), *statistics]
         slots = dict(zip(self.flat.names, views, strict=True))
 
-        def apply(slots: dict[str, Tensor], given: Tensor) -> Tensor:
-            made: Tensor = functional_call(self.model, slots, (given,))
-            return made
+        def apply(slots: dict[str, Tensor], batch: Tensor) -> Tensor:
+            output: Tensor = functional_call(self.model, slots, (batch,))
+            return output
 
-        # No other attention goes under vmap: the processor's has no rule for it, and CUDA's keep
-        # nothing for the backward pass, as there no query seems to need a gradient.
+        # Other kinds of attention fail under vmap: the processor's has no rule for it, and CUDA's
+        # keep nothing for the backward pass, as no query seems to need a gradient there.
         with sdpa_kernel(SDPBackend.MATH):
             outputs: Tensor = vmap(apply, in_dims=(0, 0 if own else None))(slots, inputs)
         if statistics and self.model.training:
@@ -62,11 +62,11 @@ class Stack:
 
 
 def obstacle(model: nn.Module, samples: Samples) -> str | None:
-    """Why devices with such a model cannot be trained side by side; None where they can.
+    """The reason why devices with a model cannot be trained at once; None if they can.
 
     Args:
-        model: On torch's ``meta`` device, so that nothing is computed.
-        samples: A few, there too.
+        model: The model, on torch's ``meta`` device, so that nothing is computed.
+        samples: A few samples, there too.
     """
     if not all(weight.requires_grad for weight in model.parameters()):
         return "some of its weights are not trained"
@@ -77,7 +77,7 @@ def obstacle(model: nn.Module, samples: Samples) -> str | None:
     inputs, targets = samples.batch(torch.zeros(2, 2, dtype=torch.int64, device="meta"))
     try:
         torch.autograd.grad(losses_of(stack(weights, rest, inputs), targets).sum(), weights)
-    except Exception as error:  # whatever a model of any kind may raise here
+    except Exception as error:  # a model may raise anything here
         return f"torch's vmap says: {str(error).splitlines()[0].rstrip('.')}"
     return None
 
@@ -85,31 +85,31 @@ def obstacle(model: nn.Module, samples: Samples) -> str | None:
 class Batch:
     """The devices of one rank, trained and evaluated at once.
 
-    The same steps on the same samples as one after another, in sums of another order. In float64
-    parameters agree to 1e-5 of themselves, by test; in float32 to 1e-4 after a few steps, less
-    where batch norm over few samples multiplies rounding. Devices with fewer steps in a round rest
-    while the others take theirs. A model that draws random numbers is not taken.
+    Steps and samples are the same as one after another, with sums in another order. In float64
+    parameters agree to a relative 1e-5, by test; in float32 to 1e-4 after a few steps, and less
+    well if batch norm over few samples amplifies rounding. Devices with fewer steps in a round rest
+    while the others take theirs. A model that draws random numbers is refused.
 
     Args:
-        devices: By number; their models are equal but for their parameters.
+        devices: The devices by number; their models are equal except their parameters.
         training: The local step.
-        sharing: How many ranks compute on the same accelerator.
+        sharing: Number of ranks that compute on the same accelerator.
     """
 
     def __init__(
         self, devices: Mapping[int, Device], training: TrainingSettings, sharing: int = 1
     ) -> None:
         self._devices, self._training, self._sharing = dict(devices), training, sharing
-        # Bytes of accelerator memory that evaluating one more sample takes, once they are known.
+        # Bytes of accelerator memory for evaluating one more sample, once they are known.
         self._taken = 0
         self._rows = {number: row for row, number in enumerate(devices)}
-        some = next(iter(devices.values()))
-        self._hardware, self._stack = some.hardware, Stack(some.model)
+        first = next(iter(devices.values()))
+        self._hardware, self._stack = first.hardware, Stack(first.model)
         self._starts, self._pool = self._join()
         self._optimizer = RowOptimizer(training, self._split(self._matrix())[0])
 
     def _join(self) -> tuple[list[int], Samples]:
-        """Put all shards into one memory; where each begins, and all of them."""
+        """Put all shards into one memory; return the start of each, and all samples."""
         shards = [device.samples for device in self._devices.values()]
         inputs = torch.cat([shard.inputs for shard in shards])
         labels = torch.cat([shard.labels for shard in shards])
@@ -121,7 +121,7 @@ class Batch:
         return starts[:-1], replace(shards[0], inputs=inputs, labels=labels)
 
     def _matrix(self) -> Tensor:
-        """The devices' vectors, ``(D, P)``: their memory where it is one, else a copy."""
+        """The devices' vectors, ``(D, P)``: their own memory if it is in one piece, else a copy."""
         return as_rows([device.flat.vector for device in self._devices.values()])
 
     def _split(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,7 +129,7 @@ class Batch:
         return matrix[:, :learned], matrix[:, learned:]
 
     def train(self, round_: int, numbers: Sequence[int]) -> dict[int, float]:
-        """Take this round's local steps of some devices; each one's mean loss over its samples."""
+        """Take this round's local steps of some devices, and return each one's mean loss."""
         t, rows = self._training, [self._rows[number] for number in numbers]
         if t.optimizer_state == "reset":
             self._optimizer.reset(rows)
@@ -147,7 +147,7 @@ class Batch:
                 place = slice(None) if everyone else torch.tensor(who, device=self._hardware)
                 part = slice(None) if everyone else torch.tensor(some, device=self._hardware)
                 index, amount = indices[part, : count.max()], there[part]
-                # With data autograd overlooks that statistics in the same memory change before the
+                # By .data autograd ignores that statistics in the same memory change before the
                 # backward pass.
                 leaf = weights[place].data.requires_grad_()
                 kept = rest[place]
@@ -168,7 +168,7 @@ class Batch:
     def _schedule(
         self, round_: int, numbers: Sequence[int]
     ) -> tuple[Tensor, npt.NDArray[np.int64]]:
-        """Samples of every step, ``(steps, d, B)``, and how many of them count, ``(steps, d)``."""
+        """Samples of each step, ``(steps, d, B)``, and how many of them count, ``(steps, d)``."""
         batches = [list(self._devices[n].batches(round_, torch.device("cpu"))) for n in numbers]
         steps, width = max(map(len, batches)), max(len(own[0]) for own in batches)
         table = np.zeros((steps, len(numbers), width), np.int64)
@@ -182,7 +182,7 @@ class Batch:
         return torch.from_numpy(table).to(self._hardware), sizes
 
     def _groups(self, counts: npt.NDArray[np.int64]) -> Iterator[list[int]]:
-        """Devices that take a step together; where samples see each other, of equal batches."""
+        """Groups of devices that take a step together, by batch size if samples are dependent."""
         if not self._stack.dependent:
             yield np.flatnonzero(counts).tolist()
             return
@@ -192,7 +192,7 @@ class Batch:
     def _losses(
         self, weights: Tensor, rest: Tensor, index: Tensor, amount: Tensor, uneven: bool
     ) -> Tensor:
-        """The loss of each device, ``(d,)``, on the first so many samples of its batch."""
+        """The loss of each device, ``(d,)``, on the first ``amount`` samples of its batch."""
         inputs, targets = self._pool.batch(index)
         if uneven:
             places = torch.arange(index.shape[1], device=index.device)
@@ -209,12 +209,12 @@ class Batch:
                 device.flat.vector.copy_(row)
 
     def memory(self, number: int) -> dict[str, Tensor]:
-        """What a round leaves to the next one, as :meth:`.device.Device.memory` tells it."""
+        """The state that a round leaves to the next one, as in :meth:`.device.Device.memory`."""
         own = self._devices[number].memory(own=False)
         return own | self._optimizer.memory(self._rows[number])
 
     def remember(self, number: int, memory: Mapping[str, Tensor]) -> None:
-        """Take what :meth:`memory` gave."""
+        """Restore what :meth:`memory` returned."""
         mine = ("optimizer", "steps")
         self._devices[number].remember({k: v for k, v in memory.items() if k not in mine})
         self._optimizer.remember(self._rows[number], memory)
@@ -222,7 +222,7 @@ class Batch:
     def evaluate(
         self, samples: Samples, classes: int, evaluation: EvaluationSettings
     ) -> dict[int, Score]:
-        """The score of each device, as :meth:`mpidl.devices.device.Device.evaluate` gives it."""
+        """The score of each device, as by :meth:`mpidl.devices.device.Device.evaluate`."""
         weights, rest = self._split(self._matrix())
         self._stack.model.eval()
         tally = Tally(len(weights), classes, self._hardware)
@@ -243,10 +243,10 @@ class Batch:
         return dict(zip(self._rows, tally.scores(len(samples), evaluation), strict=True))
 
     def _at_once(self, evaluation: EvaluationSettings) -> int:
-        """How many samples are evaluated together.
+        """The number of samples that are evaluated together.
 
-        On processors, and until it is known what memory they take: no more than in a step, or than
-        one device alone would take. Then all that the run file allows, in half of what is free.
+        On processors, and until their memory is known, it is at most that of a step, or a device's
+        share. Afterwards it is what the run file allows, within half of the free memory.
         """
         share = max(self._training.batch_size, evaluation.batch_size // len(self._rows))
         if self._taken:

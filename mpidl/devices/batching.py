@@ -1,7 +1,7 @@
-"""The rule by which devices side by side (``training.batched``) pay.
+"""Batching rule: whether training a rank's devices at once (``training.batched``) is faster.
 
-The rule for processors was measured by ``tests/bench/batched.py``, whose table is in
-``results/large.md``. Off the CPU nothing is measured yet: there every model is taken to gain,
+The rule for processors was measured by ``tests/bench/batched.py``; its table is in
+``results/large.md``. On accelerators nothing is measured yet: every model counts as faster there,
 although its convolutions become grouped ones, which may take longer than one after another.
 """
 
@@ -12,24 +12,24 @@ from mpidl.plan import Plan
 from mpidl.ranks import accelerators
 
 FEW = 8
-"""Devices a rank from which on they pay."""
+"""Least number of devices of a rank for which it is faster."""
 
 SMALL = 40_000
-"""Parameters up to which they pay, where all of these are in linear layers."""
+"""Most parameters for which it is faster, if all are in linear layers."""
 
 LARGE = 100_000
-"""Parameters from which on they cost. Between the two it depends on the machine."""
+"""Parameters above which it is slower. Between the two it depends on the machine."""
 
 
 def pays(model: nn.Module, devices: int, kind: str = "cpu") -> bool | None:
-    """Whether so many devices of a rank take less time side by side; None where it is not clear.
+    """Whether training a rank's devices at once is faster; None if that is not clear.
 
-    By this ``training.batched = "auto"`` decides off the CPU.
+    On accelerators ``training.batched = "auto"`` decides by this.
 
     Args:
-        model: Of one of them; its numbers are not read.
-        devices: How many a rank hosts.
-        kind: Of the hardware.
+        model: The model of a device; its numbers are not read.
+        devices: Number of devices of a rank.
+        kind: Kind of hardware.
     """
     if kind != "cpu":
         return devices > 1
@@ -43,26 +43,26 @@ def pays(model: nn.Module, devices: int, kind: str = "cpu") -> bool | None:
 
 
 def advice(plan: Plan, model: nn.Module, size: int) -> list[str]:
-    """What to do about ``training.batched``, a sentence, where another one takes less time.
+    """Advice on ``training.batched``, a sentence, if another setting is faster.
 
     Args:
-        plan: What the run file says.
-        model: Of one device; its numbers are not read.
+        plan: The plan of the run.
+        model: The model of a device; its numbers are not read.
         size: P.
     """
-    wanted, hosted = plan.file.training.batched, int(np.bincount(plan.hosts).max())
+    setting, hosted = plan.file.training.batched, int(np.bincount(plan.hosts).max())
     if hosted < 2 or accelerators.chosen(plan.file.training.accelerator) != "cpu":
         return []
     worth = pays(model, hosted)
-    told = f"{hosted} devices a rank of a model of {size:,} parameters"
-    if worth and wanted != "yes":
+    case = f"{hosted} devices a rank of a model of {size:,} parameters"
+    if worth and setting != "yes":
         return [
-            f"training.batched = 'yes' would shorten rounds here ({told}): a rank then trains its "
+            f"training.batched = 'yes' would shorten rounds here ({case}): a rank then trains its "
             "devices at once, and curves differ by rounding from those of one after another"
         ]
-    if worth is False and wanted == "yes":
+    if worth is False and setting == "yes":
         return [
-            f"training.batched = 'yes' makes rounds longer here ({told}): on processors it pays "
+            f"training.batched = 'yes' makes rounds longer here ({case}): on processors it pays "
             f"for {FEW} devices a rank and more of models without convolutions of up to {SMALL:,} "
             "parameters; 'no' takes less time"
         ]

@@ -1,4 +1,4 @@
-"""The models and devices of a run, from its plan and data."""
+"""Building of a run's models and devices, from its plan and data."""
 
 from typing import Any
 
@@ -29,18 +29,18 @@ def make_model(plan: Plan, stock: Stock, device: int) -> torch.nn.Module:
 
 
 def sketch(plan: Plan, stock: Stock) -> torch.nn.Module:
-    """A model without memory; with some where its builder needs numbers."""
+    """A model without memory for its numbers, unless its builder needs them."""
     try:
         with torch.device("meta"):
             return make_model(plan, stock, 0)
     except Fault:
         raise
-    except Exception:  # whatever a builder of one's own may raise here
+    except Exception:  # a user's builder may raise anything here
         return make_model(plan, stock, 0)
 
 
 def sizes(plan: Plan, stock: Stock) -> tuple[int, int]:
-    """P and T: how many floating numbers a model of this run has, and how many are learned.
+    """P and T: the numbers of floating values and of learned values of a model of this run.
 
     Raises:
         Fault: If the model does not fit the data.
@@ -55,16 +55,16 @@ def side_by_side(plan: Plan, stock: Stock, hosted: int, hardware: torch.device) 
     Raises:
         Fault: If the run file wants it and the model does not allow it.
     """
-    wanted, kind = plan.file.training.batched, hardware.type
-    if wanted == "no" or (wanted == "auto" and kind == "cpu"):
+    setting, kind = plan.file.training.batched, hardware.type
+    if setting == "no" or (setting == "auto" and kind == "cpu"):
         return False
     model = sketch(plan, stock)
-    if wanted == "auto" and not batching.pays(model, hosted, kind):
+    if setting == "auto" and not batching.pays(model, hosted, kind):
         return False
     inputs, labels = stock.tests["iid"]
     few = samples(stock, inputs[:2], labels[:2], torch.device("meta"))
     reason = obstacle(model, few)
-    if reason is not None and wanted == "yes":
+    if reason is not None and setting == "yes":
         raise Fault(
             f"training.batched = 'yes': model {plan.file.model.name!r} cannot be trained for many "
             f"devices at once ({reason}); 'auto' and 'no' train them one after another."

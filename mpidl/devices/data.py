@@ -1,4 +1,4 @@
-"""Loads the data set once on every node, and cuts the test sets and each device's shard."""
+"""Data of a run: loaded once on every node, with the test sets and each device's shard."""
 
 import os
 from collections.abc import Mapping
@@ -25,15 +25,15 @@ Pair = tuple[Array, Array]
 
 @dataclass(frozen=True)
 class Traits:
-    """What must be known of a data set beside its arrays.
+    """Traits of a data set, beside its arrays.
 
     Attributes:
-        shape: What a model is given and gives back.
-        ood: What a kind of OOD data must know.
+        shape: Shapes of a model's inputs and outputs.
+        ood: Facts that a kind of OOD data needs.
         classes: C names.
-        sequence: Whether samples are sequences whose next token is predicted.
+        sequence: Whether samples are token sequences whose next token is predicted.
         padding: The token that is never a target, -1 for none.
-        content: What the whole data set holds, of which a run may use a part.
+        content: Content of the whole data set, of which a run may use a part.
     """
 
     shape: models.Shape
@@ -46,14 +46,14 @@ class Traits:
 
 @dataclass(frozen=True)
 class Stock:
-    """The data of a run, as one rank sees them.
+    """The data of a run on one rank.
 
     Attributes:
-        traits: Of the data set.
-        tests: Inputs and labels of the test sets ``iid`` and ``ood``, in memory the node shares.
+        traits: Traits of the data set.
+        tests: Inputs and labels of the test sets ``iid`` and ``ood``, in shared memory of the node.
         shards: For each own device its inputs ``(n, *shape)`` and labels ``(n,)``.
-        label_counts: Training samples by device and label before any is turned, ``(N, C)``.
-        placed: Training samples in all; where those of devices add up to more, devices share some.
+        label_counts: Training samples by device and label before any becomes OOD, ``(N, C)``.
+        placed: All training samples; if those of devices add up to more, devices share some.
         ood_samples: Out-of-distribution training samples by device, ``(N,)``.
     """
 
@@ -71,17 +71,17 @@ class Stock:
         return tuple(self.label_counts.sum(axis=1).tolist())
 
     def close(self) -> None:
-        """Collective. Give the shared memory back; the test sets must not be used any more."""
+        """Collective. Free the shared memory; the test sets must no longer be used."""
         self.tests.clear()
         self.shared.free()
 
 
 def provide(comm: Comm, plan: Plan) -> Stock:
-    """Collective. Load on one rank of each node, share, and cut this rank's shards.
+    """Collective. The data of a run: loaded on one rank of each node, shared, with own shards.
 
     Raises:
-        Fault: If the data set is missing, damaged or too small, is not the same on all nodes, or if
-            kind of OOD data, placement and data set do not fit together.
+        Fault: If the data set is missing, damaged or too small, differs between nodes, or if kind
+            of OOD data, placement and data set do not fit together.
     """
     node = world.node(comm)
     with world.returned(node.Free):
@@ -112,14 +112,14 @@ def provide(comm: Comm, plan: Plan) -> Stock:
 
 
 def _same_everywhere(comm: Comm, file: RunFile, digest: str) -> None:
-    """Collective. See whether all nodes read the same data.
+    """Collective. Check that all nodes read the same data.
 
     Raises:
         Fault: If they do not; every rank raises the same.
     """
-    told = comm.allgather((digest, host.name()))
-    first, place = told[0]
-    other = next((name for found, name in told if found != first), None)
+    digests = comm.allgather((digest, host.name()))
+    first, place = digests[0]
+    other = next((name for digest_there, name in digests if digest_there != first), None)
     if other is not None:
         raise Fault(
             f"data.dir = {file.data.dir!r}: holds other data of {file.data.name!r} on {other} than "
@@ -132,7 +132,7 @@ def _pair(arrays: Mapping[str, Array], kind: str) -> Pair:
 
 
 def load(file: RunFile) -> tuple[Traits, dict[str, Array], dict[str, Array]]:
-    """Load a data set and split its test set; traits, training arrays, test arrays.
+    """Load a data set and split its test set; return traits, training arrays and test arrays.
 
     Raises:
         Fault: If files are missing or damaged, or model or kind of OOD data do not take them.
@@ -164,7 +164,7 @@ def load(file: RunFile) -> tuple[Traits, dict[str, Array], dict[str, Array]]:
 
 
 def foresee(file: RunFile) -> None:
-    """Find what :func:`load` would complain of, as far as that is quick: files are not read.
+    """Check what :func:`load` checks, as far as that is quick: files are not read.
 
     Raises:
         Fault: As :func:`load`.
@@ -184,7 +184,7 @@ def _folder(file: RunFile) -> Path | None:
 def cut(
     plan: Plan, traits: Traits, train: Mapping[str, Array], rank: int
 ) -> tuple[dict[int, tuple[Array, Array, Array]], Array, int]:
-    """Inputs, labels and OOD mask of a rank's devices, label counts ``(N, C)``, samples in all.
+    """Inputs, labels and OOD mask of a rank's devices, label counts ``(N, C)``, number of samples.
 
     Raises:
         Fault: If the placement cannot be made, such as for too few samples.
@@ -205,8 +205,8 @@ def cut(
         if device in turns:
             draw = seeds.stream(seed, "ood", device)
             pool = kept_back[turns[device] :: len(turns)]
-            lent = inputs[pool], labels[pool]
-            shard = ood.turn(shift, *shard[:2], file.ood.proportion, draw, lent)
+            reserve = inputs[pool], labels[pool]
+            shard = ood.turn(shift, *shard[:2], file.ood.proportion, draw, reserve)
         own[device] = _last(*shard) if file.training.order == "fixed" else shard
     return own, counts, len(open_to_all)
 

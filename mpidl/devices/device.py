@@ -1,4 +1,4 @@
-"""One simulated device: a model in a flat vector, its optimizer, its shard of data."""
+"""Simulated device: a model in a flat vector, its optimizer, its shard of data."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -18,7 +18,7 @@ from mpidl.devices.scores import IGNORED, Score, Tally
 
 @dataclass(frozen=True)
 class Samples:
-    """Inputs and what should come out, on one accelerator.
+    """Inputs and targets, on one accelerator.
 
     ``inputs`` are ``(n, *shape)``; ``labels`` ``(n,)`` are the classes. For next-token prediction
     the inputs are their own targets, shifted by one; ``padding`` is never a target.
@@ -33,7 +33,7 @@ class Samples:
         return len(self.labels)
 
     def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """What goes into the model and the targets: ``(B,)`` classes or ``(B, L - 1)`` tokens.
+        """Inputs of the model, and targets: ``(B,)`` classes or ``(B, L - 1)`` tokens.
 
         An index ``(D, B)`` puts a dimension in front of both.
         """
@@ -46,21 +46,21 @@ class Samples:
 
 
 CACHE = 2**24
-"""Bytes. A layer's outputs should not be more: half of the last cache of today's processors."""
+"""Most bytes of a layer's outputs: half of the last cache of present processors."""
 
 
 def _taken(source: Tensor, index: Tensor | slice) -> Tensor:
     if isinstance(index, slice):
         return source[index]
-    # A third of the time of source[index].
+    # This takes a third of the time of source[index].
     return source.index_select(0, index.flatten()).view(*index.shape, *source.shape[1:])
 
 
 def _interleaved(images: Tensor) -> Tensor:
-    """Images ``(B, channels, H, W)`` as convolutions on a processor want them in memory.
+    """Images ``(B, channels, H, W)`` in the memory format that is fast on a processor.
 
-    By trial on two busy cores: evaluation of cnn and vgg16 takes about 3/4 of the time, training of
-    mobilenet_v2 2/3; training of cnn, vgg16 and resnet18 differs by no more than the trials do.
+    Measured on two busy cores: evaluation of cnn and vgg16 takes about 3/4 of the time, training of
+    mobilenet_v2 2/3; training of cnn, vgg16 and resnet18 takes the same time.
     """
     if images.ndim == 4 and images.shape[1] > 1 and images.device.type == "cpu":
         return images.contiguous(memory_format=torch.channels_last)
@@ -68,10 +68,10 @@ def _interleaved(images: Tensor) -> Tensor:
 
 
 def seed_torch(seed: int, hardware: torch.device) -> None:
-    """Seed what draws on this hardware, and the CPU.
+    """Seed torch's generators of this hardware and of the CPU.
 
-    ``torch.manual_seed`` seeds all there could be; where one is not in use, it notes that down with
-    a traceback each time, for good: half a millisecond a round, and memory that only grows.
+    ``torch.manual_seed`` seeds all kinds of hardware; for one that is not in use it stores a
+    traceback at each call: half a millisecond a round, and memory that only grows.
     """
     torch.default_generator.manual_seed(seed)
     if hardware.type != "cpu":
@@ -79,7 +79,7 @@ def seed_torch(seed: int, hardware: torch.device) -> None:
 
 
 class Device:
-    """A learner: its model, which lives in one vector ``(P,)``, its shard, its local step.
+    """A learner: its model in one vector ``(P,)``, its shard, its local step.
 
     Batch-norm statistics are in the vector, and mixed with the parameters; integer counters stay
     local.
@@ -106,24 +106,24 @@ class Device:
 
     @property
     def _counters(self) -> list[Tensor]:
-        """Integer buffers that change: those that a model saves."""
+        """Integer buffers that a model saves, as they may change."""
         saved = self.model.state_dict(keep_vars=True)
         counters = {name: b for name, b in self.model.named_buffers() if name in saved}
         return [b for b in counters.values() if not b.is_floating_point()]
 
     def memory(self, own: bool = True) -> dict[str, Tensor]:
-        """All that a round leaves to the next one, by name: ``vector``, ``(P,)``, and the rest.
+        """The state that a round leaves to the next one, by name: ``vector``, ``(P,)``, and others.
 
         Args:
-            own: Whether the optimizer is this device's own.
+            own: Whether the device uses its own optimizer.
         """
-        found = {"vector": self.flat.vector}
+        state = {"vector": self.flat.vector}
         if counters := self._counters:
-            found["counters"] = torch.cat([c.flatten().long() for c in counters])
-        return found | (self._optimizer.memory(self._weights) if own else {})
+            state["counters"] = torch.cat([c.flatten().long() for c in counters])
+        return state | (self._optimizer.memory(self._weights) if own else {})
 
     def remember(self, memory: Mapping[str, Tensor]) -> None:
-        """Take what :meth:`memory` gave."""
+        """Restore what :meth:`memory` returned."""
         self.flat.vector.copy_(memory["vector"])
         counters = self._counters
         parts = torch.split(memory["counters"], [c.numel() for c in counters]) if counters else ()
@@ -132,7 +132,7 @@ class Device:
         self._optimizer.remember(self._weights, memory)
 
     def train(self, round_: int) -> float:
-        """Take this round's local steps; the mean loss over the samples seen.
+        """Take this round's local steps, and return the mean loss over their samples.
 
         The order of samples and dropout follow from the seed, the device and the round alone.
         """
@@ -147,8 +147,8 @@ class Device:
             inputs, targets = self.samples.batch(index)
             with precision(t, self.hardware):
                 loss = self._loss(self.model(inputs), targets)
-            # Gradients are handed over where they were computed: added to a vector of their own,
-            # they would cost an eighth of an MLP's step.
+            # Gradients are used where they were computed: copying them into a vector would take an
+            # eighth of an MLP's step.
             gradients = torch.autograd.grad(loss, weights, materialize_grads=True)
             if t.proximal:
                 # FedProx, arXiv 1812.06127: the gradient of mu/2 ||w - w_round_start||^2.
@@ -183,7 +183,7 @@ class Device:
         )
 
     def evaluate(self, samples: Samples, classes: int, evaluation: EvaluationSettings) -> Score:
-        """Loss and accuracy on a test set; NaN where it is empty.
+        """Loss and accuracy on a test set; NaN if it is empty.
 
         Args:
             samples: The test set.
@@ -202,18 +202,18 @@ class Device:
         return tally.scores(len(samples), evaluation)[0]
 
     def _switch(self, training: bool) -> None:
-        # Telling every module takes as long as a small model's step.
+        # Switching every module takes as long as a small model's step.
         if self.model.training != training:
             self.model.train(training)
 
     def _fitting(self, samples: Samples) -> int:
-        """How many samples may go through the model at once without leaving the cache."""
+        """The most samples that go through the model at once within the cache."""
         if self._chunk is None and len(samples):
             sizes = [1]
 
-            def note(part: nn.Module, given: object, made: object) -> None:
-                if isinstance(made, Tensor):
-                    sizes.append(made.numel() * made.element_size())
+            def note(part: nn.Module, inputs: object, output: object) -> None:
+                if isinstance(output, Tensor):
+                    sizes.append(output.numel() * output.element_size())
 
             leaves = [part for part in self.model.modules() if not list(part.children())]
             hooks = [part.register_forward_hook(note) for part in leaves]

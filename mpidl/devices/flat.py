@@ -1,4 +1,4 @@
-"""The flat vector: a module's parameters and floating buffers as views of one vector."""
+"""Flat vector of a module: its parameters and floating buffers as views of one vector."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -13,23 +13,23 @@ class Flat:
     """The memory of any torch module as one vector ``(P,)``, after :meth:`adopt`.
 
     Parameters come first, frozen ones too, then floating buffers such as batch-norm statistics,
-    each in the module's order and once, however many names it has. All else, such as counters,
-    stays where it is. A module that is moved or converted afterwards leaves the vector.
+    each in the module's order and once, however many names it has. Everything else, such as
+    counters, stays where it is. A module that is moved or converted afterwards leaves the vector.
 
     Args:
-        module: On one accelerator, with numbers of one type.
+        module: The module, on one accelerator, with numbers of one type.
 
     Attributes:
-        names: Of the views, parameters first; the first name of each.
+        names: Names of the views, parameters first; the first name of each.
         vector: The memory, ``(P,)``.
         size: P.
-        learned: T, how many of these numbers are of parameters.
-        device: Where they are.
+        learned: T, the number of parameters' values.
+        device: The hardware of these numbers.
         dtype: Their type.
 
     Raises:
-        Fault: If there are no parameters, numbers of several types or places, or two that share
-            memory without being one, as they would part.
+        Fault: If there are no parameters, if numbers have several types or places, or if two
+            tensors share memory without being one, as they would be separated.
     """
 
     vector: Tensor
@@ -37,24 +37,24 @@ class Flat:
     def __init__(self, module: nn.Module) -> None:
         parameters = dict(module.named_parameters())
         buffers = {k: b for k, b in module.named_buffers() if b.is_floating_point()}
-        told, every = type(module).__name__, {**parameters, **buffers}
+        kind, slots = type(module).__name__, {**parameters, **buffers}
         if not parameters:
-            raise Fault(f"{told} has no parameters: must have some.")
-        _alike(told, "numbers of", {name: str(slot.dtype) for name, slot in every.items()})
-        # A sketch may have some of its numbers, and is only measured.
-        places = {name: str(slot.device) for name, slot in every.items() if not slot.is_meta}
-        _alike(told, "numbers on", places)
-        _distinct(told, every)
-        self._slots, self._count = list(every.values()), len(parameters)
-        self.names = list(every)
+            raise Fault(f"{kind} has no parameters: must have some.")
+        _alike(kind, "numbers of", {name: str(slot.dtype) for name, slot in slots.items()})
+        # A model without memory may have some of its numbers; only its size is used.
+        places = {name: str(slot.device) for name, slot in slots.items() if not slot.is_meta}
+        _alike(kind, "numbers on", places)
+        _distinct(kind, slots)
+        self._slots, self._count = list(slots.values()), len(parameters)
+        self.names = list(slots)
         self.device, self.dtype = self._slots[0].device, self._slots[0].dtype
         if not self.dtype.is_floating_point:
-            raise Fault(f"{told} has numbers of {self.dtype}: must be floating.")
+            raise Fault(f"{kind} has numbers of {self.dtype}: must be floating.")
         self.size = sum(slot.numel() for slot in self._slots)
         self.learned = sum(slot.numel() for slot in parameters.values())
 
     def adopt(self, vector: Tensor) -> None:
-        """Move the present numbers into a vector ``(P,)`` and live there."""
+        """Move the present numbers into a vector ``(P,)``, which becomes the module's memory."""
         with torch.no_grad():
             torch.cat([slot.detach().reshape(-1) for slot in self._slots], out=vector)
         self.bind(vector)
@@ -84,31 +84,31 @@ def _views(numbers: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
     return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
-def _alike(told: str, what: str, given: dict[str, str]) -> None:
-    """Refuse what is not the same of each name, naming the first of each kind."""
+def _alike(kind: str, property: str, values: dict[str, str]) -> None:
+    """Refuse values that differ between names; the message has the first name of each value."""
     first: dict[str, str] = {}
-    for name, value in given.items():
+    for name, value in values.items():
         first.setdefault(value, name)
     if len(first) > 1:
         kinds = " and ".join(f"{value} ({name})" for value, name in first.items())
-        raise Fault(f"{told} has {what} {kinds}: must be alike, as they lie in one vector.")
+        raise Fault(f"{kind} has {property} {kinds}: must be the same, as they are in one vector.")
 
 
-def _distinct(told: str, every: dict[str, Tensor]) -> None:
-    """Refuse two tensors that begin in the same place."""
+def _distinct(kind: str, slots: dict[str, Tensor]) -> None:
+    """Refuse two tensors that begin at the same address."""
     names: dict[int, str] = {}
-    for name, slot in every.items():
+    for name, slot in slots.items():
         if slot.numel() and not slot.is_meta:
             other = names.setdefault(slot.data_ptr(), name)
             if other != name:
                 raise Fault(
-                    f"{told}: {other} and {name} share memory, but are not one: must be one "
-                    "parameter under both names, or apart."
+                    f"{kind}: {other} and {name} share memory, but are not one: must be one "
+                    "parameter under both names, or have separate memory."
                 )
 
 
 def as_rows(vectors: Sequence[Tensor]) -> Tensor:
-    """Vectors ``(P,)`` as the rows of one matrix: their memory where it is one, else a copy."""
+    """Vectors ``(P,)`` as the rows of one matrix: their own memory if possible, else a copy."""
     first, places = vectors[0], [vector.data_ptr() for vector in vectors]
     gaps = {after - before for before, after in pairwise(places)}
     memories = {vector.untyped_storage().data_ptr() for vector in vectors}

@@ -11,7 +11,7 @@ from mpidl.components.algorithms import State
 from mpidl.components.graphs import Neighborhood
 from mpidl.components.strategies import Inbox, Look
 from mpidl.devices import mixers
-from mpidl.devices.mailbox import Found
+from mpidl.devices.mailbox import Inboxes
 from mpidl.exchange import metrics
 from mpidl.exchange.average import Average
 from mpidl.exchange.memory import Exchange
@@ -21,7 +21,7 @@ from mpidl.ranks.world import Comm
 
 
 class Learner(Protocol):
-    """What gossip asks of a device: :class:`.flat.Flat` gives it, and tests have others.
+    """Interface of a device for gossip; :class:`.flat.Flat` implements it, and tests have others.
 
     Attributes:
         vector: Its model, ``(P,)``, after :meth:`adopt`.
@@ -47,14 +47,15 @@ class LocalGossip:
     """Collective. The devices of this rank with their algorithm, and the exchange between them.
 
     In every round ranks :meth:`begin` before training; and :meth:`give`, :meth:`decide`,
-    :meth:`arrive`, :meth:`share` and :meth:`mix`, in this order, after it or before it. What these
-    ask of an accelerator is done when they return, so that each of them can be timed.
+    :meth:`arrive`, :meth:`share` and :meth:`mix`, in this order, after training or before it. Each
+    returns when an accelerator has finished its work, so that it can be timed.
 
     Args:
         comm: All ranks.
-        mixing: Who mixes what.
-        devices: Those hosted here, by number, ascending; their models move into the exchange.
-        exchange: Moves and mixes what travels.
+        mixing: The plan of mixing.
+        devices: The devices of this rank by number, in ascending order; their models move into the
+            exchange.
+        exchange: Moves and mixes messages.
     """
 
     def __init__(
@@ -63,14 +64,14 @@ class LocalGossip:
         self._mixing, self._devices, self.exchange = mixing, devices, exchange
         self._algorithm = mixing.algorithm
         self._links: nx.DiGraph | None = None
-        some = next(iter(devices.values()))
-        self._size, self._learned = some.size, some.learned
+        first = next(iter(devices.values()))
+        self._size, self._learned = first.size, first.learned
         self._weights = mixers.weights(mixing, list(devices), partial(opened, devices=devices))
-        self._mixer = mixers.mixer(mixing, exchange, self._weights, some.size)
+        self._mixer = mixers.mixer(mixing, exchange, self._weights, first.size)
         own = exchange.vectors.items()
         self._states = {number: self._state(number, vector) for number, vector in own}
         kind = exchange.device.type
-        self._average = Average(comm, mixing.hosts, self._size, some.vector.dtype, kind)
+        self._average = Average(comm, mixing.hosts, self._size, first.vector.dtype, kind)
 
     def _state(self, number: int, vector: Tensor) -> State:
         device = self._devices[number]
@@ -90,7 +91,7 @@ class LocalGossip:
                 self._states[number].start = self._states[number].w.clone()
 
     def give(self, round_: int, trained: Sequence[bool]) -> None:
-        """Make of the models what travels in a round.
+        """Make the messages of a round from the models.
 
         Args:
             round_: Rounds count from 0.
@@ -102,21 +103,21 @@ class LocalGossip:
         settle(self.exchange.device)
 
     def decide(self, round_: int) -> None:
-        """Make the round's links and, if they are known before vectors arrive, own rows of W."""
+        """Make the round's links, and own mixing weights if they are known in advance."""
         self._links = self._mixing.wanted(round_)
         self._weights.decide(round_)
 
     def arrive(self, round_: int) -> None:
-        """Collective. Hand in what was decided, and wait for every rank."""
+        """Collective. Hand in links and mixing weights, and wait for every rank."""
         self._mixer.arrive(round_, self._links)
 
     def share(self) -> None:
-        """Collective. Make readable what the neighborhoods have sent."""
+        """Collective. Make the messages of the neighborhoods readable."""
         self.exchange.share()
         settle(self.exchange.device)
 
     def mix(self, round_: int, measure: bool = False) -> Mapping[int, Mapping[str, float]]:
-        """Collective. Make new models of what travelled; numbers to record, by device and series.
+        """Collective. Make new models from the messages; return values to record for each device.
 
         Args:
             round_: Rounds count from 0.
@@ -124,25 +125,25 @@ class LocalGossip:
         """
         self._mixer.mix(round_, self._states, measure and self._algorithm.plain)
         self._move()
-        told, active = {}, self._mixing.active(round_)
+        recorded, active = {}, self._mixing.active(round_)
         for number, state in self._states.items():
             state.present, state.heard = number in active, self._weights.heard(number)
             self._algorithm.take(state)
-            told[number] = state.told
+            recorded[number] = state.told
             state.start, state.left, state.told = None, None, {}
         self._bind()
         settle(self.exchange.device)
-        return told
+        return recorded
 
     def _move(self) -> None:
-        """Let states follow own vectors into other memory."""
+        """Point the states to the new memory of own vectors."""
         for number, vector in self.exchange.vectors.items():
             state = self._states[number]
             state.vector = vector
             self._mixer.follow(state)
 
     def _bind(self) -> None:
-        """Let models follow their states."""
+        """Point the models to the memory of their states."""
         for number, state in self._states.items():
             self._devices[number].bind(state.x)
 
@@ -154,17 +155,17 @@ class LocalGossip:
         return metrics.consensus_distance(models, self._average(models))
 
     def memory(self) -> dict[str, dict[int, Tensor]]:
-        """What a round leaves to the next one beside models: vectors by name and device."""
-        found = self._mixer.memory()
+        """The state beside models that a round leaves to the next: vectors by name and device."""
+        state = self._mixer.memory()
         parts = {n: {"tail": s.tail, **s.kept} for n, s in self._states.items()}
         for number, memory in parts.items():
             for name, vector in memory.items():
                 if len(vector):
-                    found.setdefault(name, {})[number] = vector
-        return found
+                    state.setdefault(name, {})[number] = vector
+        return state
 
     def remember(self, memory: Mapping[str, Mapping[int, Tensor]]) -> None:
-        """Collective. Take what :meth:`memory` gave, when models are what they were then."""
+        """Collective. Restore what :meth:`memory` returned, after models are restored."""
         for name, vectors in self.memory().items():
             if name not in self.exchange.memory():
                 for number, vector in vectors.items():
@@ -174,11 +175,11 @@ class LocalGossip:
         self._bind()
 
 
-def opened(found: Found, devices: Mapping[int, Learner]) -> Look:
+def opened(inboxes: Inboxes, devices: Mapping[int, Learner]) -> Look:
     """A look into the inboxes of this rank's devices."""
 
     def look(view: Neighborhood) -> Inbox:
-        vectors = [found[view.device][member] for member in view.members]
+        vectors = [inboxes[view.device][member] for member in view.members]
         return Inbox(vectors, devices[view.device].parameters)
 
     return look

@@ -1,6 +1,6 @@
-"""Inboxes of a rank's devices where a network is late and some devices lie.
+"""Mailbox: inboxes of a rank's devices, with late messages and attackers.
 
-Shapes: M numbers travel, the P of a model first; D rounds are the most by which a link is late.
+Shapes: a message has M numbers, first the P of a model; a link is late by at most D rounds.
 """
 
 from collections.abc import Mapping
@@ -12,20 +12,19 @@ from mpidl.config import seeds
 from mpidl.exchange.memory import Exchange
 from mpidl.plan import Mixing, network
 
-Found = dict[int, dict[int, Tensor]]
-"""For each own device vectors ``(M,)`` by device."""
+Inboxes = dict[int, dict[int, Tensor]]
+"""For each own device the messages ``(M,)`` in its inbox, by sender."""
 
 
 class Mailbox:
-    """The inboxes of own devices, as network and attackers leave them.
+    """The inboxes of own devices, after delays and attacks.
 
-    What arrives late is what was sent so many rounds ago, of which copies are kept here. Before it
-    shares, an attacker puts its lie in the place of what it sends; it mixes its own vector as it
-    was.
+    A late message was sent some rounds ago; copies of past messages are kept here. Before messages
+    travel, an attacker replaces its own by an attack; it mixes its own honest vector.
 
     Args:
-        mixing: Who mixes what.
-        exchange: Moves what travels.
+        mixing: The plan of mixing.
+        exchange: Moves messages.
         size: P.
     """
 
@@ -35,7 +34,7 @@ class Mailbox:
         lying = {*mixing.attackers}
         self._attackers = [number for number in self._own if number in lying]
         self._honest: dict[int, Tensor] = {}
-        self._found: Found = {}
+        self._found: Inboxes = {}
         self._past: dict[int, Tensor] = {}
         depth = network.longest(mixing.settings.network)
         if depth:
@@ -44,7 +43,7 @@ class Mailbox:
             self._past = {j: like.new_zeros(depth, len(like)) for j in readable}
 
     def lie(self, round_: int) -> None:
-        """Put lies in the place of what attackers send in a round."""
+        """Replace the messages of attackers in a round."""
         self._honest.clear()
         attack, seed = self._mixing.settings.attack, self._mixing.settings.seed
         if round_ < attack.from_round:
@@ -56,19 +55,19 @@ class Mailbox:
             model, rng = vector[: self._size], seeds.stream(seed, "attack", number, round_)
             model.copy_(ATTACKS.build(attack, model.clone(), rng))
 
-    def open(self, round_: int) -> Found:
-        """Collective. What each own device mixes in a round, by device; to be read only."""
+    def open(self, round_: int) -> Inboxes:
+        """Collective. The messages that each own device mixes in a round, by sender; read only."""
         self._found = self._exchange.inboxes()
         late = self._mixing.late(round_, self._own) if self._past else {}
         opened = {}
-        for number, found in self._found.items():
+        for number, inbox in self._found.items():
             old = {j: self._sent(j, round_ - lag) for j, lag in late.get(number, {}).items()}
-            own = {number: self._honest.get(number, found[number])}
-            opened[number] = {**found, **old, **own}
+            own = {number: self._honest.get(number, inbox[number])}
+            opened[number] = {**inbox, **old, **own}
         return opened
 
     def keep(self, round_: int) -> None:
-        """Copy what was sent in a round, as it may be late, when all is mixed."""
+        """Copy the messages of a round after mixing, as they may be late."""
         if self._past:
             for j, vector in {j: v for of in self._found.values() for j, v in of.items()}.items():
                 self._sent(j, round_).copy_(vector)
@@ -79,13 +78,13 @@ class Mailbox:
         return past[round_ % len(past)]
 
     def memory(self) -> dict[str, dict[int, Tensor]]:
-        """What own devices have sent in the last rounds, ``(D, M)``: ``past``."""
+        """The messages of own devices in the last rounds, ``(D, M)``: ``past``."""
         return {"past": {i: self._past[i] for i in self._own}} if self._past else {}
 
     def remember(self, memory: Mapping[str, Mapping[int, Tensor]]) -> None:
-        """Collective. Let what was sent in the last rounds travel again, to whom it may concern.
+        """Collective. Send the messages of the last rounds again to all that may read them.
 
-        Own vectors lie in other memory afterwards.
+        Own vectors are in other memory afterwards.
         """
         if not self._past:
             return

@@ -1,6 +1,6 @@
-"""Ways to mix what travelled, of which a run takes one: by the exchange, by hand, by the algorithm.
+"""Mixers: the exchange, the strategy or the algorithm mixes messages; a run uses one mixer.
 
-Shapes: K members of a neighborhood; M numbers travel, the P of a model first.
+Shapes: K members of a neighborhood; a message has M numbers, first the P of a model.
 """
 
 from abc import ABC, abstractmethod
@@ -12,17 +12,17 @@ from torch import Tensor
 
 from mpidl.components.algorithms import Letters, State
 from mpidl.components.strategies import Look
-from mpidl.devices.mailbox import Found, Mailbox
+from mpidl.devices.mailbox import Inboxes, Mailbox
 from mpidl.exchange import kernels
 from mpidl.exchange.memory import Exchange
 from mpidl.plan import Mixing, Rows
 
 
 class Weights:
-    """Own rows of W, which are known before vectors arrive.
+    """Mixing weights of own devices, which are known before messages arrive.
 
     Attributes:
-        rows: Those of a round: members and weights ``(K,)`` by device.
+        rows: Members and weights ``(K,)`` in a round, by device.
     """
 
     def __init__(self, mixing: Mixing, own: Sequence[int]) -> None:
@@ -31,81 +31,83 @@ class Weights:
         self.rows: Rows = {}
 
     def decide(self, round_: int) -> None:
-        """Make what is known before vectors arrive."""
+        """Make the weights that are known before messages arrive."""
         self.rows = self._steady or self._mixing.rows(round_, self._own)
 
-    def look(self, round_: int, found: Found) -> None:
-        """Make what follows from inboxes, which here is nothing."""
+    def look(self, round_: int, inboxes: Inboxes) -> None:
+        """Make weights that follow from inboxes; here there are none."""
 
     def weigh(self, round_: int, exchange: Exchange) -> None:
-        """Collective. Hand in what follows from inboxes, which here is nothing."""
+        """Collective. Hand in weights that follow from inboxes; here there are none."""
 
     def heard(self, number: int) -> int:
-        """Of how many others a device reads in this round."""
+        """The number of in-neighbors that a device reads in this round."""
         return int(np.count_nonzero(self.rows[number][1][1:]))
 
     def mixture(self, number: int, vectors: Sequence[Tensor], before: Tensor | None) -> Tensor:
-        """Of members' vectors ``(M,)`` the sum by a device's weights, in the memory of the last."""
+        """The weighted sum of members' messages for a device, ``(M,)``, in memory of the last."""
         out = vectors[0].new_empty(len(vectors[0])) if before is None else before
         kernels.mix(self.rows[number][1], vectors, out)
         return out
 
 
 class Looked(Weights):
-    """Own rows of W that follow from the vectors that arrive.
+    """Mixing weights of own devices that follow from the messages that arrive.
 
     Args:
-        mixing: Who mixes what.
-        own: The devices.
+        mixing: The plan of mixing.
+        own: The own devices.
         opened: A look into their inboxes.
     """
 
-    def __init__(self, mixing: Mixing, own: Sequence[int], opened: Callable[[Found], Look]) -> None:
+    def __init__(
+        self, mixing: Mixing, own: Sequence[int], opened: Callable[[Inboxes], Look]
+    ) -> None:
         super().__init__(mixing, own)
         self._opened = opened
 
     def decide(self, round_: int) -> None:
-        """Nothing is known before vectors arrive."""
+        """Forget the weights, as none is known before messages arrive."""
         self.rows = {}
 
-    def look(self, round_: int, found: Found) -> None:
-        """Make rows of what lies in the inboxes."""
-        self.rows = self._mixing.rows(round_, self._own, self._opened(found))
+    def look(self, round_: int, inboxes: Inboxes) -> None:
+        """Make weights from the messages in the inboxes."""
+        self.rows = self._mixing.rows(round_, self._own, self._opened(inboxes))
 
     def weigh(self, round_: int, exchange: Exchange) -> None:
-        """Collective. Make rows of what lies in the exchange's inboxes, and hand them in."""
+        """Collective. Make mixing weights from the messages in inboxes, and pass them on."""
         self.look(round_, exchange.inboxes())
         exchange.weigh(self.rows)
 
 
 class Combined(Looked):
-    """Mixtures that the strategy gives itself, in the place of weights."""
+    """Mixtures that the strategy returns itself, in place of weights."""
 
     def heard(self, number: int) -> int:
-        """Of how many others a device reads in this round."""
+        """The number of in-neighbors that a device reads in this round."""
         return len(self.rows[number][0]) - 1
 
     def mixture(self, number: int, vectors: Sequence[Tensor], before: Tensor | None) -> Tensor:
-        """What the strategy gave; of a lazy algorithm the device's own vector has a part in it."""
-        given: Tensor = self.rows[number][1]
+        """The strategy's mixture; a lazy algorithm adds a share of the device's own vector."""
+        mixed: Tensor = self.rows[number][1]
         lazy = self._mixing.algorithm.lazy
-        return given.mul(1 - lazy).add(vectors[0], alpha=lazy) if lazy else given
+        return mixed.mul(1 - lazy).add(vectors[0], alpha=lazy) if lazy else mixed
 
 
-def weights(mixing: Mixing, own: Sequence[int], opened: Callable[[Found], Look]) -> Weights:
-    """What the strategy gives some devices; arguments as of :class:`Looked`."""
+def weights(mixing: Mixing, own: Sequence[int], opened: Callable[[Inboxes], Look]) -> Weights:
+    """The weights of own devices by the strategy; arguments as in :class:`Looked`."""
     if not mixing.looks:
         return Weights(mixing, own)
     return (Combined if mixing.combines else Looked)(mixing, own, opened)
 
 
 class Mixer(ABC):
-    """What becomes of own vectors in a round.
+    """Base of mixers, which make new own vectors in a round.
 
     Args:
-        mixing: Who mixes what.
-        exchange: Moves what travels.
-        weights: Those of own devices.
+        mixing: The plan of mixing.
+        exchange: Moves messages.
+        weights: The mixing weights of own devices.
         size: P.
     """
 
@@ -121,15 +123,15 @@ class Mixer(ABC):
         """Collective. Make new own vectors of what travelled, and measure distances if asked."""
 
     def home(self, vector: Tensor) -> Tensor:
-        """The memory of a model, ``(P,)``: the head of what travels."""
+        """The memory of a model, ``(P,)``: the head of a message."""
         return vector[: self._size]
 
     def follow(self, state: State) -> None:
-        """Let a model follow what travels into other memory."""
+        """Point a model to the new memory of its message."""
         state.x = self.home(state.vector)
 
     def memory(self) -> dict[str, dict[int, Tensor]]:
-        """What a round leaves to the next one beside models: vectors by name and device."""
+        """The state beside models that a round leaves to the next: vectors by name and device."""
         return self._exchange.memory()
 
     def remember(self, memory: Mapping[str, Mapping[int, Tensor]]) -> None:
@@ -138,7 +140,7 @@ class Mixer(ABC):
 
 
 class ByExchange(Mixer):
-    """The exchange mixes, while it moves vectors or after a look at them."""
+    """Mixing by the exchange, while it moves messages or after a look at them."""
 
     def arrive(self, round_: int, links: nx.DiGraph | None) -> None:
         """Collective. Hand in weights and links, as far as they are known, and wait for all."""
@@ -151,7 +153,7 @@ class ByExchange(Mixer):
 
 
 class ByHand(Mixer):
-    """The rank mixes, from inboxes in which vectors may be late or lies, or not by weights."""
+    """Mixing by the rank, from inboxes with late messages or attacks, or without weights."""
 
     def __init__(self, mixing: Mixing, exchange: Exchange, weights: Weights, size: int) -> None:
         super().__init__(mixing, exchange, weights, size)
@@ -159,22 +161,22 @@ class ByHand(Mixer):
         self._mixtures: dict[int, Tensor] = {}
 
     def arrive(self, round_: int, links: nx.DiGraph | None) -> None:
-        """Collective. Let attackers lie, hand in the links, and wait for all."""
+        """Collective. Replace attackers' messages, hand in the links, and wait for all."""
         self._mailbox.lie(round_)
         self._exchange.arrive({}, links)
 
     def mix(self, round_: int, states: Mapping[int, State], measure: bool) -> None:
-        """Collective. Make new own vectors of what lies in the inboxes."""
-        found = self._mailbox.open(round_)
-        self._weights.look(round_, found)
+        """Collective. Make new own vectors from the messages in the inboxes."""
+        inboxes = self._mailbox.open(round_)
+        self._weights.look(round_, inboxes)
         for number, (members, _) in self._weights.rows.items():
-            vectors, before = [found[number][j] for j in members], self._mixtures.get(number)
+            vectors, before = [inboxes[number][j] for j in members], self._mixtures.get(number)
             self._mixtures[number] = self._weights.mixture(number, vectors, before)
         self._mailbox.keep(round_)
         self._exchange.replace(self._mixtures)
 
     def memory(self) -> dict[str, dict[int, Tensor]]:
-        """What a round leaves to the next one: what may be late too."""
+        """The state that a round leaves to the next one, with messages that may be late."""
         return super().memory() | self._mailbox.memory()
 
     def remember(self, memory: Mapping[str, Mapping[int, Tensor]]) -> None:
@@ -184,35 +186,35 @@ class ByHand(Mixer):
 
 
 class ByAlgorithm(ByHand):
-    """The algorithm reads what others sent; models do not lie in what travels."""
+    """Mixing by the algorithm, which reads messages; models are not part of messages."""
 
     def __init__(self, mixing: Mixing, exchange: Exchange, weights: Weights, size: int) -> None:
         super().__init__(mixing, exchange, weights, size)
         self._read = mixing.algorithm.read
 
     def mix(self, round_: int, states: Mapping[int, State], measure: bool) -> None:
-        """Collective. Let the algorithm make models of what lies in the inboxes."""
+        """Collective. Let the algorithm make models from the messages in the inboxes."""
         assert self._read is not None
-        for number, found in self._mailbox.open(round_).items():
+        for number, inbox in self._mailbox.open(round_).items():
             members, row = self._weights.rows[number]
-            self._read(states[number], Letters(members, row, [found[j] for j in members]))
+            self._read(states[number], Letters(members, row, [inbox[j] for j in members]))
         self._mailbox.keep(round_)
         self._exchange.replace({})
 
     def home(self, vector: Tensor) -> Tensor:
-        """The memory of a model, ``(P,)``: its own."""
+        """The memory of a model, ``(P,)``, separate from its message."""
         return vector.new_zeros(self._size)
 
     def follow(self, state: State) -> None:
         """Leave the model where it is."""
 
     def memory(self) -> dict[str, dict[int, Tensor]]:
-        """What a round leaves to the next one: what may be late."""
+        """The state that a round leaves to the next one: messages that may be late."""
         return self._mailbox.memory()
 
 
 def mixer(mixing: Mixing, exchange: Exchange, weights: Weights, size: int) -> Mixer:
-    """The way that fits algorithm, strategy, network and attackers; arguments as of a mixer."""
+    """The mixer for algorithm, strategy, network and attackers; arguments as in :class:`Mixer`."""
     kind: type[Mixer] = ByHand if mixing.altered else ByExchange
     kind = kind if mixing.algorithm.read is None else ByAlgorithm
     return kind(mixing, exchange, weights, size)

@@ -1,7 +1,7 @@
-"""Steps against a gradient: SGD, Adam and AdamW with the arithmetic of torch.optim.
+"""Optimizers SGD, Adam and AdamW with the arithmetic of torch.optim.
 
-Written out, because torch.optim loads torch's compiler and with it sympy: two seconds and 80 MB on
-every rank, for six lines of arithmetic.
+They are written out, as torch.optim loads torch's compiler and with it sympy: two seconds and 80 MB
+on every rank, for six lines of arithmetic.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,17 +16,17 @@ from mpidl.config.runfile import TrainingSettings
 Steps = npt.NDArray[np.int64]
 
 EPSILON = 1e-8
-"""What torch.optim adds to Adam's denominator."""
+"""Number that torch.optim adds to Adam's denominator."""
 
 
 class Optimizer:
-    """What a learner remembers between its steps.
+    """Optimizer of one learner, with its state between steps.
 
     SGD with momentum (Sutskever et al., ICML 2013), Adam (arXiv 1412.6980) and AdamW (arXiv
     1711.05101); the same bits as torch.optim without ``foreach`` or ``fused``.
 
     Args:
-        training: Which of them, and its settings.
+        training: The optimizer's name and settings.
     """
 
     def __init__(self, training: TrainingSettings) -> None:
@@ -35,7 +35,7 @@ class Optimizer:
         self._steps = 0
 
     def reset(self) -> None:
-        """Forget all, as if newly made."""
+        """Reset all state, as if newly made."""
         self._states, self._steps = [], 0
 
     @torch.no_grad()
@@ -53,10 +53,10 @@ class Optimizer:
             _change(self._training, weight, gradient, state, self._steps)
 
     def memory(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
-        """What outlasts a round: ``optimizer``, ``(k, T)`` for T trained numbers, and ``steps``.
+        """State after a round: ``optimizer``, ``(k, T)`` for T trained numbers, and ``steps``.
 
         Args:
-            weights: Those that are changed.
+            weights: The trained weights.
         """
         states = self._states or [_blank(self._training, weight) for weight in weights]
         flat = [torch.cat([part.flatten() for part in like]) for like in zip(*states, strict=True)]
@@ -76,10 +76,10 @@ class Optimizer:
 
 
 class RowOptimizer:
-    """The same steps for ``D`` learners at once, each of which counts its own.
+    """Optimizer of ``D`` learners at once, each of which counts its own steps.
 
     Args:
-        training: As above.
+        training: The optimizer's name and settings.
         weights: A row of weights for each learner, ``(D, P)``.
     """
 
@@ -89,7 +89,7 @@ class RowOptimizer:
         self._steps = np.zeros(len(weights), np.int64)
 
     def reset(self, rows: Sequence[int]) -> None:
-        """Let some learners forget all."""
+        """Reset the state of some learners."""
         self._steps[rows] = 0
         for state in self._states:
             state[rows] = 0
@@ -105,20 +105,20 @@ class RowOptimizer:
         """
         self._steps[rows] += 1
         steps = self._steps[rows]
-        # What is the same for all is a number, as for one learner alone.
-        told = int(steps[0]) if (steps == steps[0]).all() else steps
+        # If all have taken the same number of steps, it is one number, as for one learner.
+        count = int(steps[0]) if (steps == steps[0]).all() else steps
         if len(rows) == len(weights):
-            _change(self._training, weights, gradients, self._states, told)
+            _change(self._training, weights, gradients, self._states, count)
             return
         wholes = [weights, *self._states]
         where = torch.tensor(rows, device=weights.device)
         part, *state = [whole[where] for whole in wholes]
-        _change(self._training, part, gradients, state, told)
+        _change(self._training, part, gradients, state, count)
         for whole, changed in zip(wholes, [part, *state], strict=True):
             whole[where] = changed
 
     def memory(self, row: int) -> dict[str, Tensor]:
-        """What outlasts a round of one learner; see :meth:`Optimizer.memory`."""
+        """State of one learner after a round; see :meth:`Optimizer.memory`."""
         return _memory(self._training, [state[row] for state in self._states], self._steps[row])
 
     def remember(self, row: int, memory: Mapping[str, Tensor]) -> None:

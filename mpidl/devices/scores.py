@@ -1,4 +1,4 @@
-"""Loss and accuracy of devices on a test set, counted batch by batch."""
+"""Scores of devices on a test set, loss and accuracy, counted batch by batch."""
 
 from dataclasses import dataclass
 
@@ -24,17 +24,17 @@ class Score:
 
 
 class Tally:
-    """Counts what ``D`` devices answer on one test set.
+    """Counts the answers of ``D`` devices on one test set.
 
     Args:
         devices: D.
         classes: C, of the labels.
-        hardware: Where the answers are.
+        hardware: The hardware of the answers.
     """
 
     def __init__(self, devices: int, classes: int, hardware: torch.device) -> None:
         self._loss = torch.zeros(devices, device=hardware, dtype=torch.float64)
-        # By class: right answers, and all that were asked for.
+        # By class: correct answers, and all answers.
         self._right = torch.zeros(devices, classes, device=hardware, dtype=torch.float64)
         self._asked = torch.zeros(classes, device=hardware, dtype=torch.float64)
 

@@ -1,4 +1,4 @@
-"""Conditions of each round: who is there, which links work, by how many rounds they are late."""
+"""Conditions of each round: active devices, working links, and their delays."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class Conditions:
     """The rounds of gossip, as settings and topology decide them; rounds count from 0.
 
     Attributes:
-        settings: What a run file says of gossip.
-        topology: Who may hear whom, and when.
+        settings: The settings of gossip in a run file.
+        topology: The topology.
     """
 
     settings: MixingSettings
@@ -41,7 +41,7 @@ class Conditions:
 
     @property
     def complete(self) -> bool:
-        """Whether the strategy replaces the graph by the complete one."""
+        """Whether the strategy replaces the graph by the complete graph."""
         return strategies.STRATEGIES.properties(self.settings.strategy.name).complete
 
     @property
@@ -62,7 +62,7 @@ class Conditions:
 
     @cached_property
     def open(self) -> graphs.Topology:
-        """That over which the strategy mixes."""
+        """The topology over which the strategy mixes."""
         return self.topology.completed() if self.complete else self.topology
 
     @property
@@ -72,7 +72,7 @@ class Conditions:
 
     @property
     def changing(self) -> bool:
-        """Whether the links over which the strategy mixes are others in each round."""
+        """Whether the links over which the strategy mixes differ from round to round."""
         return self.open.sequence is not None
 
     @property
@@ -86,17 +86,17 @@ class Conditions:
         return not self.reliable or network.longest(self.settings.network) > 0
 
     def active(self, round_: int) -> set[int]:
-        """The devices that take part in a round: of those drawn for it those that are there."""
+        """The active devices of a round: those that are drawn for it and present."""
         return set(np.flatnonzero(self._takes_part(round_)).tolist())
 
     def _takes_part(self, round_: int) -> Array:
-        """Whether each device takes part in a round, ``(N,)``."""
-        share, there = self.settings.participation, self._presence(round_)
+        """Whether each device is active in a round, ``(N,)``."""
+        share, present = self.settings.participation, self._presence(round_)
         if share == 1:
-            return there
+            return present
         draw = seeds.stream(self.settings.seed, "participation", round_)
         drawn = draw.choice(self.devices, max(1, round(share * self.devices)), replace=False)
-        return there & np.isin(np.arange(self.devices), drawn)
+        return present & np.isin(np.arange(self.devices), drawn)
 
     @property
     def links(self) -> Array:
@@ -109,14 +109,14 @@ class Conditions:
         return self._numbered(self.links)
 
     def _numbered(self, links: Array) -> Array:
-        found: Array = links[:, 0] * self.devices + links[:, 1]
-        return found
+        numbers: Array = links[:, 0] * self.devices + links[:, 1]
+        return numbers
 
     def lags(self, round_: int) -> Array:
-        """By how many rounds what arrives over each of the links is late, ``(L,)``.
+        """The rounds by which messages on each of the links are late, ``(L,)``.
 
-        It is -1 where nothing arrives, as the link fails or an end takes no part; and no more than
-        there were rounds before.
+        It is -1 if no message arrives, as the link fails or an end is not active; it is at most the
+        number of earlier rounds.
         """
         settings, count = self.settings, len(self.links)
         if settings.exchange.mixing == "delayed":
@@ -130,12 +130,12 @@ class Conditions:
         return lags
 
     def readable(self, devices: Iterable[int]) -> list[int]:
-        """Some devices and all whom they may hear in some round, ascending."""
+        """Some devices and all their in-neighbors in any round, in ascending order."""
         own = set(devices)
         return sorted(own.union(*(self.open_graph.pred[device] for device in own)))
 
     def late(self, round_: int, devices: Sequence[int]) -> dict[int, dict[int, int]]:
-        """For some devices by how many rounds the vectors of in-neighbors are late that are so."""
+        """For some devices, the rounds by which messages of in-neighbors are late, if they are."""
         lags, late = self.lags(round_), {device: dict[int, int]() for device in devices}
         chosen = (lags > 0) & np.isin(self.links[:, 1], devices)
         for (source, target), lag in zip(self.links[chosen].tolist(), lags[chosen], strict=True):
@@ -143,13 +143,13 @@ class Conditions:
         return late
 
     def traffic(self, round_: int, message: int) -> network.Traffic:
-        """What travels in a round, where each link takes so many bytes."""
+        """The traffic of a round, with the bytes of a message."""
         lags = self.lags(round_)
         works = lags >= 0
         return network.Traffic(self.links[works], lags[works], self._takes_part(round_), message)
 
     def at(self, round_: int) -> graphs.RoundGraph:
-        """The links that work in a round, between devices that take part in it."""
+        """The links that work in a round, between active devices."""
         if round_ not in self._latest:
             working, active = self.open.at(round_, self.settings.seed), self.active(round_)
             self._latest.clear()
@@ -166,10 +166,10 @@ class Conditions:
         return self.at(round_).graph
 
     def wanted(self, round_: int) -> nx.DiGraph | None:
-        """An edge j -> i wherever i reads the vector of j in a round of a graph that changes.
+        """An edge j -> i if i reads the message of j in a round, for a graph that changes.
 
-        None where that may be everywhere in :attr:`mixing_graph`: in a sweep, which goes on in
-        turn, and where a link brings later what was sent when it was not there.
+        None if any link of :attr:`mixing_graph` may be read: in a sweep, in which devices mix in
+        turn, and with delays, as a link may bring a message that was sent when it was not there.
         """
-        whole = self.sweep is not None or network.longest(self.settings.network) > 0
-        return self.round_graph(round_) if self.changing and not whole else None
+        all_links = self.sweep is not None or network.longest(self.settings.network) > 0
+        return self.round_graph(round_) if self.changing and not all_links else None

@@ -1,4 +1,4 @@
-"""The plan of gossip: who mixes what by which weights; the same on every rank."""
+"""Gossip plan: graph, weights, algorithm, network, attack and hosts; the same on every rank."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,17 +19,17 @@ from mpidl.plan.conditions import Array, Conditions
 Rows = dict[int, tuple[list[int], Any]]
 
 SPECTRUM = 2048
-"""Devices. Above this the dense mixing matrix is neither stored nor decomposed."""
+"""Most devices for which the dense mixing matrix is stored and decomposed."""
 
 
 @dataclass(frozen=True)
 class Mixing(Conditions):
-    """All that gossip needs, before any parameter exists; without data and model.
+    """Everything that gossip needs, before any parameter exists, without data and model.
 
     Attributes:
         hosts: Device to rank, ``(N,)``.
-        attackers: The devices that send what they should not, ascending.
-        samples: Training samples of each device, ``(N,)``; None where no data are placed.
+        attackers: The devices that attack, in ascending order.
+        samples: Training samples of each device, ``(N,)``; None if no data are placed.
     """
 
     hosts: npt.NDArray[np.int64]
@@ -37,14 +37,14 @@ class Mixing(Conditions):
     samples: tuple[int, ...] | None = None
 
     def hosted(self, rank: int) -> list[int]:
-        """The devices of a rank, ascending."""
+        """The devices of a rank, in ascending order."""
         return [int(device) for device in np.flatnonzero(self.hosts == rank)]
 
     @cached_property
     def algorithm(self) -> Algorithm:
-        """What a device does around training and mixing."""
-        found: Algorithm = ALGORITHMS.build(self.settings.algorithm)
-        return found
+        """The algorithm."""
+        algorithm: Algorithm = ALGORITHMS.build(self.settings.algorithm)
+        return algorithm
 
     @property
     def uniform(self) -> bool:
@@ -55,17 +55,17 @@ class Mixing(Conditions):
 
     @property
     def altered(self) -> bool:
-        """Whether devices mix what neighbors have not just trained, or not by weights."""
+        """Whether devices mix altered messages (attacks, delays), or mix without weights."""
         return bool(self.attackers or network.longest(self.settings.network) or self.combines)
 
     @property
     def combines(self) -> bool:
-        """Whether the strategy gives mixtures in place of weights."""
+        """Whether the strategy returns mixtures in place of weights."""
         return strategies.combines(self.settings.strategy.name)
 
     @cached_property
     def mixing_graph(self) -> nx.DiGraph:
-        """An edge j -> i wherever i may read the vector of j in some round."""
+        """An edge j -> i if i may read the message of j in some round."""
         if self.sweep is None:
             return self.open_graph
         reach = nx.to_numpy_array(self.open_graph, weight=None).T + np.eye(self.devices)
@@ -75,16 +75,16 @@ class Mixing(Conditions):
 
     @cached_property
     def looks(self) -> bool:
-        """Whether rows follow from the vectors that arrive, so that none is known before."""
+        """Whether mixing weights follow from the messages, so that none is known in advance."""
         return strategies.looks(self.settings.strategy.name)
 
     @cached_property
     def steady(self) -> bool:
-        """Whether every round has the same rows."""
+        """Whether every round has the same mixing weights."""
         return self.lasts(range(self.devices))
 
     def lasts(self, devices: Iterable[int]) -> bool:
-        """Whether the rows of some devices are the same in every round."""
+        """Whether the mixing weights of some devices are the same in every round."""
         steady = strategies.SCHEDULES.properties(self.settings.schedule.name).steady
         if self.looks or not steady or not self.reliable:
             return False
@@ -98,14 +98,14 @@ class Mixing(Conditions):
         return all(strategies.timeless(self.settings.strategy, view) for view in views)
 
     def learners(self, round_: int) -> set[int]:
-        """Those of them that begin a training in it."""
+        """The active devices that begin a training in a round."""
         seed, trains = self.settings.seed, self.algorithm.trains
         return {i for i in self.active(round_) if trains(seed, i, round_)}
 
     def rows(self, round_: int, devices: Sequence[int], look: Look | None = None) -> Rows:
-        """Members and weights ``(K,)`` of some devices in a round.
+        """Members and mixing weights ``(K,)`` of some devices in a round.
 
-        Where the strategy :attr:`combines`, the mixture itself is in the place of weights.
+        If the strategy :attr:`combines`, the mixture itself is in place of the weights.
 
         Args:
             round_: Rounds count from 0.
@@ -133,15 +133,15 @@ class Mixing(Conditions):
         return view.members, weights
 
     def _handed_out(self, round_: int, devices: Sequence[int]) -> Rows:
-        """Rows of the matrix in whose columns the strategy says how senders share out."""
+        """Mixing weights from a matrix whose columns are the strategy's weights for each sender."""
         links = self.at(round_)
         facing = links.turned
         members = {i: links.around(i).members for i in devices}
         columns = {
             j: self._row(facing, j, round_) for j in {j for m in members.values() for j in m}
         }
-        given = {j: dict(zip(*column, strict=True)) for j, column in columns.items()}
-        return {i: (m, np.array([given[j][i] for j in m])) for i, m in members.items()}
+        shares = {j: dict(zip(*column, strict=True)) for j, column in columns.items()}
+        return {i: (m, np.array([shares[j][i] for j in m])) for i, m in members.items()}
 
     def _swept(self, round_: int, devices: Sequence[int]) -> Rows:
         matrix = self.matrix(round_)
@@ -157,10 +157,10 @@ class Mixing(Conditions):
         return matrix if self.sweep is None else strategies.sequential(matrix, self.sweep)
 
     def settled(self, matrix: Array) -> Array:
-        """How models are mixed by this W in the long run, row-stochastic, ``(N, N)``.
+        """The matrix by which W mixes models in the long run, row-stochastic, ``(N, N)``.
 
-        Where senders share out vectors and masses, models are vectors over masses: with settled
-        masses m, ``A m = m``, that is ``A[i, j] m_j / m_i``.
+        If senders share out vectors and masses, models are vectors divided by masses: with settled
+        masses m, ``A m = m``, it is ``A[i, j] m_j / m_i``.
         """
         if not self.algorithm.columns:
             return matrix
@@ -168,7 +168,7 @@ class Mixing(Conditions):
         return matrix * mass / np.where(mass > 0, mass, 1.0)[:, None]
 
     def mixings(self) -> Iterator[Array]:
-        """How models are mixed in each round, without end: row-stochastic, ``(N, N)``."""
+        """The matrices that mix models in each round, without end: row-stochastic, ``(N, N)``."""
         mass = np.ones(self.devices)
         for round_ in count():
             matrix = self.matrix(round_)
@@ -178,23 +178,23 @@ class Mixing(Conditions):
             yield matrix
 
     def influence(self, matrix: Array) -> Array:
-        """Share of each device's steps in what all agree on, if they mix by this W, ``(N,)``."""
+        """The share of each device's steps in the consensus, if devices mix by W, ``(N,)``."""
         if self.alike:
             return np.full(self.devices, 1 / self.devices)
         return graphs.stationary(matrix.T if self.algorithm.columns else matrix)
 
     @property
     def alike(self) -> bool:
-        """Whether steps of all devices count alike, as senders share out."""
+        """Whether steps of all devices count the same, as senders share out."""
         return self.algorithm.columns and not self.algorithm.by_mass
 
     def lengths(self, size: int, learned: int, device: int, itemsize: int = 4) -> Lengths:
-        """What the lengths of a device's vectors follow from.
+        """The quantities from which the lengths of a device's vectors follow.
 
         Args:
             size: P.
-            learned: T, how many of these numbers are learned.
-            device: Which one.
+            learned: T, the number of learned values.
+            device: The device.
             itemsize: Bytes of a number.
         """
         view = graphs.Neighborhood(self.mixing_graph, device)
@@ -202,5 +202,5 @@ class Mixing(Conditions):
 
     @property
     def dense(self) -> bool:
-        """Whether the mixing matrix is known before the run, and worth its memory as a whole."""
+        """Whether the mixing matrix is known before the run, and small enough to be stored."""
         return self.devices <= SPECTRUM and not self.looks

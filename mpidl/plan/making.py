@@ -1,4 +1,4 @@
-"""A plan made of a run file, or the part of it that gossip needs."""
+"""Making of a plan from a run file, or of the part that gossip needs."""
 
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -19,12 +19,12 @@ M = TypeVar("M", bound=Mixing)
 
 
 def make(file: RunFile, ranks: int, topology: Topology | None = None) -> Plan:
-    """Build all that needs no data.
+    """Make the plan of a run, without data.
 
     Args:
         file: The run file.
-        ranks: How many were started.
-        topology: That of the run file, if it was built before.
+        ranks: Number of ranks.
+        topology: The topology of the run file, if it was built before.
 
     Raises:
         Fault: If graph, sources, hosts and number of ranks do not fit together.
@@ -43,11 +43,11 @@ def make(file: RunFile, ranks: int, topology: Topology | None = None) -> Plan:
 
 
 def make_mixing(settings: MixingSettings, topology: Topology, hosts: Hosts) -> Mixing:
-    """What gossip needs, without a run around it.
+    """Make the plan of gossip, without a run around it.
 
     Args:
-        settings: What a run file says of it.
-        topology: Who may hear whom.
+        settings: The settings of gossip.
+        topology: The topology.
         hosts: Device to rank, ``(N,)``.
 
     Raises:
@@ -59,23 +59,23 @@ def make_mixing(settings: MixingSettings, topology: Topology, hosts: Hosts) -> M
 def _sound(
     kind: type[M], settings: MixingSettings, topology: Topology, hosts: Hosts, **more: Any
 ) -> M:
-    """A mixing of a kind, which goes together."""
+    """A checked plan of a class."""
     attackers = _attackers(settings, topology)
     refusals.check_exchange(settings, len(topology))
     refusals.check_network(settings, len(topology))
     refusals.check_weights(settings, topology)
-    made = kind(settings, topology, hosts, attackers, **more)
-    refusals.check_algorithm(made)
-    refusals.check_mean(made)
-    refusals.check_honest(made)
-    return made
+    plan = kind(settings, topology, hosts, attackers, **more)
+    refusals.check_algorithm(plan)
+    refusals.check_mean(plan)
+    refusals.check_honest(plan)
+    return plan
 
 
 def _attackers(settings: MixingSettings, topology: Topology) -> list[int]:
     attack, seed = settings.attack, settings.seed
     if attack.name == "none":
         return []
-    found = placement.chosen("attack.devices", attack.devices, topology, seed, "attackers")
-    if not found:
+    attackers = placement.chosen("attack.devices", attack.devices, topology, seed, "attackers")
+    if not attackers:
         raise Fault("attack.devices = []: must name at least one device.")
-    return found
+    return attackers

@@ -1,6 +1,6 @@
-"""The network that a run file describes: a clock of simulated seconds, delays, absent devices.
+"""Network that a run file describes: a clock of simulated seconds, delays, absent devices.
 
-All of it follows from the run file alone, on every rank alike, so nothing of it is sent. Shapes:
+All of it follows from the run file alone, on every rank, so nothing of it is sent. Shapes:
 N devices, L links. Rounds count from 0.
 """
 
@@ -19,14 +19,14 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Traffic:
-    """What travels in a round.
+    """Traffic of a round.
 
     Attributes:
         links: Source and target of each link that works, ``(L, 2)``.
-        delays: By how many rounds what arrives over each is late, ``(L,)``; no more than there
-            were rounds before.
-        active: Which devices take part, ``(N,)`` bool.
-        message: Bytes that travel over each link.
+        delays: Rounds by which messages on each link are late, ``(L,)``; at most the number of
+            earlier rounds.
+        active: Whether each device is active, ``(N,)`` bool.
+        message: Bytes of the message on each link.
     """
 
     links: Array
@@ -47,9 +47,9 @@ def longest(network: NetworkSettings) -> int:
 
 
 def delays(network: NetworkSettings, links: int, seed: int, round_: int) -> Array:
-    """By how many rounds each link is late in a round, ``(L,)``.
+    """Rounds by which each link is late in a round, ``(L,)``.
 
-    Both directions between two devices are links of their own.
+    The two directions between two devices are separate links.
     """
     if isinstance(network.delay, int):
         return np.full(links, network.delay)
@@ -59,16 +59,16 @@ def delays(network: NetworkSettings, links: int, seed: int, round_: int) -> Arra
 
 
 class Presence:
-    """Which devices are there in a round, ``(N,)`` bool: all of them in round 0, but for outages.
+    """Whether each device is present in a round, ``(N,)`` bool: all in round 0, except outages.
 
-    In each later round one that is there leaves with the chance ``leave``, one that is not comes
-    back with the chance ``back``: in the long run a share ``back / (leave + back)`` is there.
-    Outages come on top.
+    In each later round a present device leaves with the chance ``leave``, and an absent one comes
+    back with the chance ``back``: in the long run a share ``back / (leave + back)`` is present.
+    Outages come in addition.
 
     Args:
         network: The settings.
         devices: N.
-        seed: Decides who leaves and comes back.
+        seed: The seed by which devices leave and come back.
     """
 
     def __init__(self, network: NetworkSettings, devices: int, seed: int) -> None:
@@ -76,26 +76,28 @@ class Presence:
         self._known = (0, np.ones(devices, bool))
 
     def __call__(self, round_: int) -> Array:
-        """Who is there in a round."""
-        there: Array = self._chain(round_).copy() if self._network.leave else self._known[1].copy()
+        """Whether each device is present in a round."""
+        present: Array = (
+            self._chain(round_).copy() if self._network.leave else self._known[1].copy()
+        )
         for device, away, back in self._network.outages:
-            there[device] &= not away <= round_ < back
-        return there
+            present[device] &= not away <= round_ < back
+        return present
 
     @property
     def steady(self) -> bool:
-        """Whether all are always there."""
+        """Whether all devices are always present."""
         return not (self._network.leave or self._network.outages)
 
     def _chain(self, round_: int) -> Array:
-        at, there = self._known
+        at, present = self._known
         if round_ < at:
-            at, there = 0, np.ones(self._devices, bool)
+            at, present = 0, np.ones(self._devices, bool)
         for now in range(at + 1, round_ + 1):
             draw = seeds.stream(self._seed, "churn", now).random(self._devices)
-            there = draw >= np.where(there, self._network.leave, 1 - self._network.back)
-        self._known = (round_, there)
-        return there
+            present = draw >= np.where(present, self._network.leave, 1 - self._network.back)
+        self._known = (round_, present)
+        return present
 
 
 class Clock:
@@ -110,9 +112,9 @@ class Clock:
     ``rate_ij = min(bandwidth, uplink / out_j, downlink / in_i)``,
 
     where ``out_j`` and ``in_i`` count the links that work in round t: those of a device share its
-    up- and its downlink evenly. Nobody waits for what travels over a link that does not work. A
-    device that sits out a round lets it pass: it goes on when the first device that takes part has
-    finished the round. Where vectors are exchanged before training, ``E_j`` is when j has finished
+    up- and its downlink evenly. No device waits for a link that does not work. A device that is not
+    active in a round waits until the first active device has finished the round. If messages are
+    exchanged before training, ``E_j`` is when j has finished
     the round before, and the own steps come last. Source: equation 3 and the recursion of Marfoq,
     Xu, Neglia and Vidal, 2020, arXiv 2010.12229, to which delays and absence are added. Where a
     training takes several rounds, as with the algorithm ``asynchronous``, each of these takes as
@@ -122,9 +124,9 @@ class Clock:
         network: The settings.
         steps: Local steps of each device in a round, ``(N,)``.
         stragglers: The devices that are slow.
-        seed: Decides the jitter.
-        traffic: What travels in a round, by its number.
-        ahead: Whether vectors are exchanged before training.
+        seed: The seed of the jitter.
+        traffic: Gives the traffic of a round by its number.
+        ahead: Whether messages are exchanged before training.
     """
 
     def __init__(
@@ -147,7 +149,7 @@ class Clock:
         self._trained: list[Array] = []
 
     def __call__(self, round_: int) -> Array:
-        """When each device has finished a round, in seconds since the first one began."""
+        """The time when each device has finished a round, in seconds since the first began."""
         if not takes_time(self._network):
             return np.zeros(len(self._training))
         if round_ < self._done:

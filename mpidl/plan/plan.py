@@ -1,4 +1,4 @@
-"""The plan of a run: its mixing, and what data and training add to that; the same on every rank."""
+"""Plan of a run: its mixing, with what data and training add; the same on every rank."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ from mpidl.plan.gossip_plan import Mixing
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(Mixing):
-    """A run before any parameter exists.
+    """Plan of a run, before any parameter exists.
 
     Attributes:
         file: The run file, with the number of devices filled in.
@@ -27,9 +27,9 @@ class Plan(Mixing):
     stragglers: list[int]
 
     def clock(self, message: int) -> network.Clock:
-        """The simulated seconds at which devices finish rounds, where a message has so many bytes.
+        """The simulated seconds at which devices finish rounds, given the bytes of a message.
 
-        Where a run file counts epochs, samples must be known.
+        If the run file counts epochs, samples must be known.
         """
         training = self.file.training
         if training.steps is None:
@@ -46,10 +46,10 @@ class Plan(Mixing):
         )
 
     def numbers(self, size: int, rank: int) -> int:
-        """About how many floating numbers the devices of a rank take, if a model has P.
+        """About the number of floating values that a rank's devices take, if a model has P.
 
-        Buffers, a gradient, the state of training and of the algorithm; and vectors that may be
-        late, of all whom the rank may hear.
+        It counts buffers, a gradient, the state of training and of the algorithm, and messages that
+        may be late, from all in-neighbors of the rank's devices.
         """
         training, algorithm = self.file.training, self.algorithm
         states = 2 if training.optimizer != "sgd" else int(training.momentum > 0)
@@ -65,7 +65,7 @@ class Plan(Mixing):
 
     @cached_property
     def _busiest(self) -> int:
-        """The first of those devices that may hear the most others."""
+        """The first device with the most in-neighbors."""
         heard = np.bincount(graphs.ends(self.mixing_graph)[:, 1], minlength=self.devices)
         return int(heard.argmax())
 
@@ -74,5 +74,5 @@ class Plan(Mixing):
         return {"round": self.file.training.rounds, "device": self.devices, "class": classes}
 
     def hops(self) -> npt.NDArray[np.int64]:
-        """Links from the nearest OOD source to each device, ``(N,)``; -1 where none leads."""
+        """Links from the nearest OOD source to each device, ``(N,)``; -1 if there is no path."""
         return graphs.hops(self.graph, self.sources)

@@ -1,4 +1,4 @@
-"""Run files, read against everything that can be named in one; and what may change in one."""
+"""Reading of run files with all registries, and settings that may change on resuming."""
 
 import re
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ KINDS: Kinds = {
     "exchange": BACKENDS,
     "attack": attacks.ATTACKS,
 }
-"""By section of a run file, what can be named there."""
+"""By section of a run file, the registry of its builders."""
 
 
 FREE: dict[str, list[str] | None] = {
@@ -36,16 +36,16 @@ FREE: dict[str, list[str] | None] = {
     "training": ["rounds", "threads", "accelerator", "batched", "nonfinite"],
     "exchange": ["backend", "accelerator_aware"],
 }
-"""What may change when a run is continued: by section settings, or all of it."""
+"""Settings that may change when a run is resumed, by section; None for the whole section."""
 
 
 def read(source: Path | None, overrides: Sequence[str], ranks: int) -> RunFile:
-    """Read a run file against everything that can be named in it.
+    """Read a run file, with all builders that can be named in it.
 
     Args:
         source: A TOML file; None means the embedded default, sized to the number of ranks.
         overrides: ``section.key=value`` each.
-        ranks: How many ranks were started.
+        ranks: Number of ranks.
 
     Raises:
         Fault: With one sentence for every setting that is wrong.
@@ -53,10 +53,10 @@ def read(source: Path | None, overrides: Sequence[str], ranks: int) -> RunFile:
     if source is not None:
         return runfile.read(source, overrides, KINDS)
     text = runfile.DEFAULT.read_text(encoding="utf-8")
-    wanted = _devices(overrides) or ranks
+    devices = _devices(overrides) or ranks
     stored = any(override.partition("=")[0].strip() == "topology.file" for override in overrides)
     # Barabasi and Albert's growth needs more devices than links per new device.
-    small = ["topology.name=complete"] if wanted <= 2 and not stored else []
+    small = ["topology.name=complete"] if devices <= 2 and not stored else []
     return runfile.read(text, [*small, *overrides], KINDS)
 
 
@@ -69,13 +69,13 @@ def _devices(overrides: Sequence[str]) -> int | None:
 
 
 def differences(text: str, file: RunFile) -> list[tuple[str, str]]:
-    """Settings in which a run file differs from a resolved one, and what they are there.
+    """Settings in which a run file differs from a resolved one, and their values there.
 
     Raises:
-        Fault: If the text is no run file for this version of mpidl.
+        Fault: If the text is not a run file for this version of mpidl.
     """
     before, now = runfile.read(text, (), KINDS), file
-    found = []
+    pairs = []
     for section in runfile.SECTIONS:
         free = FREE.get(section, [])
         if free is None:
@@ -83,9 +83,9 @@ def differences(text: str, file: RunFile) -> list[tuple[str, str]]:
         was, is_ = (getattr(one, section).model_dump() for one in (before, now))
         # Another builder has other parameters.
         keys = ["name"] if was.get("name") != is_.get("name") else dict.fromkeys([*was, *is_])
-        found += [
+        pairs += [
             (f"{section}.{key} = {shown(is_.get(key))}", shown(was.get(key)))
             for key in keys
             if key not in free and was.get(key) != is_.get(key)
         ]
-    return found
+    return pairs

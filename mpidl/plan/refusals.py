@@ -1,4 +1,4 @@
-"""Refusals: what does not go together in a run file, found before anything is built."""
+"""Refusals of run files whose settings do not go together, before anything is built."""
 
 from mpidl.components import graphs, strategies
 from mpidl.components.graphs import Topology
@@ -11,7 +11,7 @@ from mpidl.plan.gossip_plan import SPECTRUM, Mixing
 
 
 def check_weights(settings: MixingSettings, topology: Topology) -> None:
-    """See whether the topology has the weights that the strategy takes.
+    """Check that the topology has the weights that the strategy takes.
 
     Raises:
         Fault: If it has none.
@@ -20,12 +20,12 @@ def check_weights(settings: MixingSettings, topology: Topology) -> None:
     if "link weights" in needs and not topology.weighted:
         raise Fault(
             f"strategy.name = {settings.strategy.name!r}: takes the weights of the topology, and "
-            "this one comes without; 'base_k' and 'matcha' have some."
+            "this one has none; 'base_k' and 'matcha' have weights."
         )
 
 
 def check_exchange(settings: MixingSettings, devices: int) -> None:
-    """See whether backend, mixing and strategy go together.
+    """Check that backend, mixing and strategy go together.
 
     Raises:
         Fault: If they do not.
@@ -33,10 +33,10 @@ def check_exchange(settings: MixingSettings, devices: int) -> None:
     exchange, complete = settings.exchange, STRATEGIES.properties(settings.strategy.name).complete
     backend = BACKENDS.properties(exchange.backend)
     if backend.means and not complete:
-        wanted = _any(STRATEGIES.having(complete=True))
+        names = _any(STRATEGIES.having(complete=True))
         raise Fault(
             f"exchange.backend = {exchange.backend!r}: gives every device the mean of all, so "
-            f"strategy.name must be {wanted}, not {settings.strategy.name!r}."
+            f"strategy.name must be {names}, not {settings.strategy.name!r}."
         )
     if exchange.mixing == "delayed" and not backend.delays:
         raise Fault(
@@ -72,7 +72,7 @@ def _any(names: list[str]) -> str:
 
 
 def _out_of(sequence: list[int], devices: int) -> str:
-    """What keeps a list from having each device once."""
+    """A clause with the reason why a list does not have each device once."""
     first: dict[int, int] = {}
     for place, device in enumerate(sequence):
         if device >= devices or first.setdefault(device, place) != place:
@@ -81,7 +81,7 @@ def _out_of(sequence: list[int], devices: int) -> str:
 
 
 def check_network(settings: MixingSettings, devices: int) -> None:
-    """See whether the network and the attack fit graph and mixing.
+    """Check that network and attack fit graph and mixing.
 
     Raises:
         Fault: If they do not.
@@ -95,67 +95,69 @@ def check_network(settings: MixingSettings, devices: int) -> None:
             )
     if network.longest(emulated) and mixing != "synchronous":
         raise Fault(
-            f"network.delay = {shown(emulated.delay)}: is emulated where exchange.mixing = "
-            f"'synchronous', not {mixing!r}."
+            f"network.delay = {shown(emulated.delay)}: needs exchange.mixing = 'synchronous', not "
+            f"{mixing!r}."
         )
     if settings.attack.name != "none" and mixing != "synchronous":
         raise Fault(
-            f"attack.name = {settings.attack.name!r}: goes with exchange.mixing = 'synchronous', "
-            f"not {mixing!r}."
+            f"attack.name = {settings.attack.name!r}: needs exchange.mixing = 'synchronous', not "
+            f"{mixing!r}."
         )
     if network.takes_time(emulated) and mixing == "sequential":
         raise Fault(
-            "exchange.mixing = 'sequential': has no clock; [network] takes seconds where it is "
+            "exchange.mixing = 'sequential': has no clock; for seconds of [network] it must be "
             "'synchronous' or 'delayed'."
         )
 
 
-def check_algorithm(made: Mixing) -> None:
-    """See whether network, graph and strategy give what the algorithm needs.
+def check_algorithm(plan: Mixing) -> None:
+    """Check that network, graph and strategy meet the needs of the algorithm.
 
     Raises:
         Fault: If they do not.
     """
-    algorithm, name = made.algorithm, made.settings.algorithm.name
-    strategy, mixing = made.settings.strategy.name, made.settings.exchange.mixing
-    told = f"algorithm.name = {name!r}:"
+    algorithm, name = plan.algorithm, plan.settings.algorithm.name
+    strategy, mixing = plan.settings.strategy.name, plan.settings.exchange.mixing
+    subject = f"algorithm.name = {name!r}:"
     faults = []
     if {"on time", "every message"} & {*algorithm.needs} and mixing != "synchronous":
-        faults.append(f"{told} needs exchange.mixing = 'synchronous', not {mixing!r}.")
+        faults.append(f"{subject} needs exchange.mixing = 'synchronous', not {mixing!r}.")
     if (algorithm.columns or algorithm.read is not None) and strategies.looks(strategy):
         faults.append(
-            f"{told} decides on weights before vectors arrive, and those of strategy.name = "
-            f"{strategy!r} follow from them."
+            f"{subject} decides on weights before messages arrive, and the weights of "
+            f"strategy.name = {strategy!r} follow from messages."
         )
-    if "on time" in algorithm.needs and network.longest(made.settings.network):
+    if "on time" in algorithm.needs and network.longest(plan.settings.network):
         faults.append(
-            f"{told} keeps a sum that late messages break, so network.delay must be 0, not "
-            f"{shown(made.settings.network.delay)}."
+            f"{subject} keeps a sum that late messages break, so network.delay must be 0, not "
+            f"{shown(plan.settings.network.delay)}."
         )
-    if "every message" in algorithm.needs and made.uneven:
+    if "every message" in algorithm.needs and plan.uneven:
         faults.append(
-            f"{told} needs every message to arrive in its round, so links must always be there and "
-            "work, training.participation be 1, and [network] know neither delays nor absence."
+            f"{subject} needs every message to arrive in its round, so links must always be there "
+            "and work, training.participation be 1, and [network] know neither delays nor absence."
         )
-    if algorithm.read is not None and made.attackers:
-        faults.append(f"{told} sends no models, of which attack.name could make lies.")
-    if "a tree" in algorithm.needs and not graphs.tree(made.mixing_graph):
-        faults.append(f"{told} needs a tree whose links go both ways, such as 'chain' or 'star'.")
+    if algorithm.read is not None and plan.attackers:
+        faults.append(f"{subject} sends no models, of which attack.name could make lies.")
+    if "a tree" in algorithm.needs and not graphs.tree(plan.mixing_graph):
+        faults.append(
+            f"{subject} needs a tree whose links go both ways, such as 'chain' or 'star'."
+        )
     if "equal weights" in algorithm.needs and not STRATEGIES.properties(strategy).equal:
         equal = _any(STRATEGIES.having(equal=True))
-        faults.append(f"{told} needs strategy.name = {equal}, not {strategy!r}.")
+        faults.append(f"{subject} needs strategy.name = {equal}, not {strategy!r}.")
     if faults:
         raise Fault(*faults)
 
 
-def check_mean(made: Mixing) -> None:
-    """See whether every device takes the mean of all, where the backend gives nothing else.
+def check_mean(plan: Mixing) -> None:
+    """Check that every device takes the mean of all, if the backend gives nothing else.
 
     Raises:
         Fault: If some do not in some round; the sentence says why.
     """
-    settings, mixing = made.settings, made.settings.exchange.mixing
-    if not BACKENDS.properties(settings.exchange.backend).means or made.uniform:
+    settings, mixing = plan.settings, plan.settings.exchange.mixing
+    if not BACKENDS.properties(settings.exchange.backend).means or plan.uniform:
         return
     delay, share = shown(settings.network.delay), settings.participation
     causes = {
@@ -164,9 +166,9 @@ def check_mean(made: Mixing) -> None:
         f"network.leave = {settings.network.leave}": settings.network.leave > 0,
         f"network.outages = {shown(settings.network.outages)}": bool(settings.network.outages),
         f"network.delay = {delay}": network.longest(settings.network) > 0,
-        f"attack.name = {settings.attack.name!r}": bool(made.attackers),
+        f"attack.name = {settings.attack.name!r}": bool(plan.attackers),
     }
-    cause = next((told for told, so in causes.items() if so), None)
+    cause = next((setting for setting, present in causes.items() if present), None)
     raise Fault(
         f"exchange.backend = {settings.exchange.backend!r}: gives every device the mean of all, "
         f"at once, in every round; with {cause or f'algorithm.name = {settings.algorithm.name!r}'} "
@@ -174,14 +176,14 @@ def check_mean(made: Mixing) -> None:
     )
 
 
-def check_honest(made: Mixing) -> None:
-    """See whether anybody is honest.
+def check_honest(plan: Mixing) -> None:
+    """Check that at least one device is honest.
 
     Raises:
         Fault: If all devices are attackers.
     """
-    if len(made.attackers) == made.devices:
+    if len(plan.attackers) == plan.devices:
         raise Fault(
-            f"attack.devices = {shown(made.settings.attack.devices)}: must leave at least one of "
-            f"{made.devices} devices honest."
+            f"attack.devices = {shown(plan.settings.attack.devices)}: must leave at least one of "
+            f"{plan.devices} devices honest."
         )

@@ -1,4 +1,4 @@
-"""Sentences on a run that several commands say."""
+"""Sentences about a run that several commands print."""
 
 from collections.abc import Sequence
 
@@ -7,17 +7,17 @@ from mpidl.components.datasets.fingerprint import Content
 from mpidl.plan import Plan
 
 NAMED = 8
-"""Devices and outages that a sentence lists."""
+"""Most devices and outages that a sentence lists."""
 
 
 def hosting(devices: int, ranks: int) -> str:
-    """How many devices are on how many ranks."""
-    told = ((devices, "device"), (ranks, "rank"))
-    return " on ".join(f"{count} {kind}{'s' if count > 1 else ''}" for count, kind in told)
+    """Text with the numbers of devices and of ranks."""
+    counts = ((devices, "device"), (ranks, "rank"))
+    return " on ".join(f"{count} {kind}{'s' if count > 1 else ''}" for count, kind in counts)
 
 
 def volume(count: float) -> str:
-    """So many bytes in a unit in which they are more than one, up to GB."""
+    """A number of bytes in the largest unit that gives at least one, up to GB."""
     if count < 1000:
         return f"{count:.0f} B"
     power = 3 if count >= 1e9 else 2 if count >= 1e6 else 1
@@ -25,7 +25,7 @@ def volume(count: float) -> str:
 
 
 def emulated(plan: Plan) -> list[str]:
-    """What is wrong with the network and with devices in this run, a line each."""
+    """Lines about the emulated network and about attackers."""
     network, attack = plan.file.network, plan.file.attack
     lines = []
     if plan.stragglers:
@@ -48,27 +48,27 @@ def emulated(plan: Plan) -> list[str]:
 
 
 def _outages(outages: Sequence[Sequence[int]]) -> str:
-    told = [
+    listed = [
         f"device {i} in rounds {away + 1} to {back}"
         for i, away, back in sorted(map(tuple, outages))
     ]
-    more = f" and {len(told) - NAMED} more" if len(told) > NAMED else ""
-    return ", ".join(told[:NAMED]) + more
+    more = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
+    return ", ".join(listed[:NAMED]) + more
 
 
 def named(plan: Plan, devices: Sequence[int]) -> str:
-    """Devices of a plan in words, of many the first ones, with their names if they have some."""
+    """Devices of a plan in words, the first few of many, with their names if they have names."""
     if not devices:
         return "no device"
     names = plan.topology.names
-    told = [f"{device} ({names[device]})" if names else f"{device}" for device in devices[:NAMED]]
-    shown = ", ".join(told)
+    listed = [f"{device} ({names[device]})" if names else f"{device}" for device in devices[:NAMED]]
+    shown = ", ".join(listed)
     more = f" and {len(devices) - NAMED} more" if len(devices) > NAMED else ""
     return f"device{'s' if len(devices) > 1 else ''} {shown}{more}"
 
 
 def data(plan: Plan, content: Content) -> list[str]:
-    """A line where the data are not the published ones of their name, or that is not known."""
+    """A line if the data are not the published data of their name, or if that is unknown."""
     name, folder = plan.file.data.name, plan.file.data.dir
     kept = f"(SHA-256 {content.digest[:12]}...); reports keep its runs apart from those of others"
     if content.other:
@@ -84,10 +84,10 @@ def data(plan: Plan, content: Content) -> list[str]:
 
 
 def sharing(devices: int, samples: int) -> list[str]:
-    """A line where devices hold the same training samples, as there are fewer of these."""
+    """A line if devices share training samples, as there are fewer samples than devices."""
     if samples >= devices:
         return []
     return [
-        f"only {samples} training samples for {devices} devices: they are dealt round and "
-        "round, one to a device, so that several devices train on the same one"
+        f"only {samples} training samples for {devices} devices: they are dealt in turn, one to "
+        "a device, so that several devices train on the same sample"
     ]

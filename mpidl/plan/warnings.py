@@ -1,4 +1,4 @@
-"""Warnings: where an algorithm or a rule does not do what it is known for."""
+"""Warnings about runs in which an algorithm or a strategy does not do what it is known for."""
 
 from collections.abc import Sequence
 
@@ -13,38 +13,38 @@ from mpidl.plan import Plan
 Array = npt.NDArray[np.float64]
 
 SEEN = 20
-"""Rounds of a W that changes that are looked at."""
+"""Most rounds of a changing W that are checked."""
 
 EVEN = 1e-9
-"""By how much sums and masses may differ that count as equal."""
+"""Difference up to which sums and masses count as equal."""
 
 LITTLE = 0.5
 """Mass, of which the mean is 1, below which a device's steps become too long for its rate."""
 
 
 def of(plan: Plan) -> list[str]:
-    """All that there is to beware of, a line each."""
+    """All warnings about a run, a line each."""
     return [*_liars(plan), *_corrected(plan), *_masses(plan)]
 
 
 def crowded(plan: Plan, sharing: int) -> list[str]:
-    """Whether ranks wait for each other at an accelerator.
+    """A warning if ranks wait for each other at an accelerator.
 
     Args:
-        plan: What the run file says.
+        plan: The plan of the run.
         sharing: The most ranks that compute on one.
     """
     if sharing < 2:
         return []
-    how = " where training.batched is 'auto'" if plan.file.training.batched == "no" else ""
+    condition = " where training.batched is 'auto'" if plan.file.training.batched == "no" else ""
     return [
         f"{sharing} ranks share an accelerator, which serves them in turn: fewer ranks are faster, "
-        f"one for each accelerator, as a rank trains its devices at once{how}"
+        f"one for each accelerator, as a rank trains its devices at once{condition}"
     ]
 
 
 def _corrected(plan: Plan) -> list[str]:
-    """Whether W lets an algorithm correct what different data do."""
+    """Warnings if W keeps an algorithm from correcting the effect of different data."""
     name, algorithm = plan.file.algorithm.name, plan.algorithm
     if not algorithm.doubly or not (plan.looks or plan.devices <= prediction.CLOSE):
         return []
@@ -66,15 +66,15 @@ def _corrected(plan: Plan) -> list[str]:
     return lines
 
 
-def _uneven(name: str, what: str) -> str:
+def _uneven(name: str, effect: str) -> str:
     return (
-        f"{name} is made for a doubly stochastic W, which this is not: {what}; that of sinkhorn "
-        "is, and of metropolis_hastings where links go both ways"
+        f"{name} needs a doubly stochastic W, which this W is not: {effect}; W of sinkhorn is, and "
+        "W of metropolis_hastings if links go both ways"
     )
 
 
 def _growth(matrix: Array) -> float:
-    """The factor a round of what grows fastest in ``x <- W (2 x - x_before)``, but for the mean.
+    """The largest growth factor per round in ``x <- W (2 x - x_before)``, apart from the mean.
 
     A mode of W with eigenvalue l grows by the roots of ``z^2 - 2 l z + l``.
     """
@@ -85,11 +85,11 @@ def _growth(matrix: Array) -> float:
 
 
 def _masses(plan: Plan) -> list[str]:
-    """How much mass is left to the devices in the long run, where senders share out masses."""
+    """Lines about the masses of devices in the long run, if senders share out masses."""
     if not plan.algorithm.columns or not plan.steady or not plan.dense:
         return []
     name, mass = plan.file.algorithm.name, plan.devices * graphs.stationary(plan.matrix().T)
-    # The first of those that are alike but for rounding, so that all machines say the same.
+    # The first of those that are equal up to rounding, so that all machines print the same.
     least, most = int(np.argmax(mass < mass.min() + EVEN)), float(mass.max())
     if most - mass[least] < EVEN:
         return [f"{name}: all masses are 1 in the long run"]
@@ -105,7 +105,7 @@ def _masses(plan: Plan) -> list[str]:
 
 
 def _liars(plan: Plan) -> list[str]:
-    """Where neighborhoods are too small for a rule against liars, or have too many of them."""
+    """Warnings about neighborhoods too small for a robust strategy, or with too many attackers."""
     settings = plan.file.strategy.model_dump()
     name, liars = settings["name"], settings.get("liars", 0)
     least = STRATEGIES.properties(name).least
@@ -131,12 +131,12 @@ def _liars(plan: Plan) -> list[str]:
 
 
 def _smaller(plan: Plan, members: int) -> int:
-    """How many devices have neighborhoods of fewer members."""
-    return sum(1 + heard < members for heard in _heard(plan, range(plan.devices)))
+    """Number of devices whose neighborhoods have fewer members."""
+    return sum(1 + count < members for count in _heard(plan, range(plan.devices)))
 
 
 def _heard(plan: Plan, devices: Sequence[int]) -> list[int]:
-    """How many of some devices each device hears, where no link fails."""
+    """For each device the number of its in-neighbors among some devices, if no link fails."""
     links = plan.round_graph(0) if plan.changing else plan.open_graph
     chosen = {*devices}
     return [len(chosen.intersection(links.predecessors(device))) for device in links]

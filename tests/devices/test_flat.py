@@ -150,13 +150,13 @@ def whole():
         (
             mixed,
             "Sequential has numbers of torch.float32 (0.weight) and torch.float64 (1.weight): must "
-            "be alike, as they lie in one vector.",
+            "be the same, as they are in one vector.",
         ),
         (whole, "Module has numbers of torch.int64: must be floating."),
         (
             aliased,
             "Sequential: 0.weight and 1.weight share memory, but are not one: must be one "
-            "parameter under both names, or apart.",
+            "parameter under both names, or have separate memory.",
         ),
     ],
 )

@@ -32,7 +32,7 @@ def test_corrections_by_an_uneven_w_find_the_optimum_weighted_by_influence(comm,
     assert np.abs(course.models[-1] - point).max() < REST
     assert np.abs(point - problem.optimum()).max() > 0.01
     (told,) = warnings.of(course.plan)
-    assert told.startswith(f"{name} is made for a doubly stochastic W, which this is not: it leads")
+    assert told.startswith(f"{name} needs a doubly stochastic W, which this W is not: it leads")
     assert "weighted by influence" in told
 
 

@@ -12,7 +12,7 @@ from mpidl.run import checking
 
 pytestmark = pytest.mark.dealt
 
-SHARED = "only 3 training samples for {devices} devices: they are dealt round and round, one to"
+SHARED = "only 3 training samples for {devices} devices: they are dealt in turn, one to"
 
 
 def tell(comm, made, as_json):

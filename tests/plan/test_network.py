@@ -239,14 +239,17 @@ def test_lags_are_those_of_links_that_work():
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (["network.delay=2", "exchange.mixing=delayed"], "network.delay = 2: is emulated where"),
+        (
+            ["network.delay=2", "exchange.mixing=delayed"],
+            "network.delay = 2: needs exchange.mixing",
+        ),
         (["network.outages=[[9, 1, 2]]"], "must name devices of the graph, 0 to 7"),
         (["network.stragglers=8"], "network.stragglers = 8: must be a device of the graph, 0 to 7"),
         (["network.stragglers=random:0%"], "network.stragglers = 'random:0%': must be a device"),
         (["attack.name=sign_flip", "attack.devices=8"], "attack.devices = 8: must be a device"),
         (["attack.name=sign_flip", "attack.devices=[]"], "must name at least one device"),
         (["attack.name=sign_flip", "attack.devices=random:100%"], "one of 8 devices honest"),
-        (["attack.name=noise", "exchange.mixing=sequential"], "attack.name = 'noise': goes with"),
+        (["attack.name=noise", "exchange.mixing=sequential"], "attack.name = 'noise': needs"),
         (["network.latency=1", "exchange.mixing=sequential"], "has no clock"),
         (["attack.name=sing_flip"], "unknown attack; did you mean 'sign_flip'?"),
     ],
