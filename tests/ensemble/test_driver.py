@@ -2,9 +2,11 @@
 
 import itertools
 import math
+import subprocess
 import time
 from concurrent.futures import Future
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import h5py
 import pytest
@@ -110,3 +112,14 @@ def test_nothing_begins_in_the_reserve(tmp_path, monkeypatch, seconds, estimate,
         outcome = worker.perform(task)
     assert outcome.code == (worker.NOT_FOUND if begins else None)
     assert begins or seconds - 2 < outcome.left <= seconds
+
+
+def test_a_worker_asks_a_run_to_stop_and_renews_its_claim(monkeypatch):
+    monkeypatch.setattr(worker, "PERIOD", 0.02)
+    script = "trap 'exit 75' USR1; for i in $(seq 900); do sleep .01; done"
+    run = subprocess.Popen(["sh", "-c", script])
+    renewed = []
+    folder = SimpleNamespace(asked_to_stop=lambda driver: len(renewed) > 1)
+    task = SimpleNamespace(driver="d")
+    assert worker._watch(run, lambda: renewed.append(1), folder, task, math.inf)
+    assert run.returncode == 75

@@ -217,3 +217,61 @@ def test_hosts_of_a_job_of_pbs(tmp_path, monkeypatch):
 def test_clocks(clock, want):
     assert walltime.of_clock(clock) == want
     assert allocation.clock(want) == clock
+
+
+@pytest.fixture
+def at_work(tmp_path, monkeypatch):
+    """As ``at_work(code, rounds)(*words)``: a job of PBS whose work ends so, after these rounds.
+
+    It gives the job's exit code, the commands of its work, and how many jobs follow.
+    """
+    (tmp_path / "run.toml").write_text(RING.format("ring"))
+    (tmp_path / "nodes").write_text("here\n")
+    for key, value in {"PBS_JOBID": "1.pbs", "PBS_NODEFILE": str(tmp_path / "nodes")}.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.delenv("MPIDL_MARGIN", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(allocation, "ends", lambda site: time.time() + 3600)
+    kept = {number: signal.getsignal(number) for number in stopping.WARNINGS}
+
+    def begin(code, done):
+        counted, commands, following = iter((0, done)), [], []
+        monkeypatch.setattr(job, "rounds", lambda results: next(counted))
+        monkeypatch.setattr(job, "start", lambda work, *_: commands.append(work.command) or code)
+        monkeypatch.setattr(chain, "again", lambda *told: following.append(told))
+
+        def main(*words):
+            ended = job.main(["--site", "aurora", "--script", "x.pbs", *words])
+            return ended, [" ".join(command) for command in commands], len(following)
+
+        return main
+
+    yield begin
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("code", "done", "wanted"), [(0, 5, (0, 0)), (75, 5, (0, 1)), (75, 0, (75, 0)), (1, 5, (1, 0))]
+)
+def test_a_job_follows_where_the_time_was_over_and_there_was_progress(
+    at_work, capsys, code, done, wanted
+):
+    ended, (command,), following = at_work(code, done)("run", "-n", "2", "run.toml")
+    assert (ended, following) == wanted
+    assert command.startswith("mpiexec -n 2")
+    assert command.endswith("-m mpidl.run run.toml --resume")
+    told = capsys.readouterr()
+    assert "mpidl: job        1.pbs, 1 nodes, 00:5" in told.out
+    assert ("made no progress" in told.err) == (wanted == (75, 0))
+
+
+def test_an_ensemble_is_told_how_long_it_has(at_work):
+    _, (command,), _ = at_work(0, 0)("ensemble", "smoke/study.toml")
+    assert "-m mpidl.ensemble smoke/study.toml --site aurora --walltime 00:5" in command
+
+
+def test_a_job_of_no_words_is_refused(at_work, capsys, monkeypatch):
+    monkeypatch.delenv("MPIDL_JOB", raising=False)
+    assert at_work(0, 0)() == (2, [], 0)
+    assert "mpidl: Nothing to start: say 'run" in capsys.readouterr().err

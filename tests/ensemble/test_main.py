@@ -31,6 +31,16 @@ def test_runs_are_listed(four, capsys):
     assert told(capsys, four) == (code, lines, [])
 
 
+def test_a_study_that_nobody_ran_has_a_plan_and_an_empty_table(four, capsys, tmp_path):
+    out = ("--out", tmp_path / "out")
+    code, lines, _ = told(capsys, four, "--plan", "aurora", "--walltime", "1h", *out)
+    assert code == 0
+    assert "4 runs" in "\n".join(lines)
+    code, lines, _ = told(capsys, four, "--table", *out)
+    assert code == 0
+    assert len(lines) <= 1
+
+
 def test_every_run_is_checked(four, capsys):
     code, lines, _ = told(capsys, four, "--check")
     assert (code, lines) == (0, ["four: 4 runs: 4 of 2 ranks; each of them can be run"])

@@ -4,6 +4,8 @@ import json
 import math
 import os
 import signal
+import subprocess
+import sys
 import time
 from concurrent import futures
 
@@ -176,6 +178,23 @@ def test_what_was_ignored_is_ignored_and_all_is_put_back(monkeypatch):
     finally:
         signal.signal(signal.SIGHUP, before)
     assert {number: signal.getsignal(number) for number in kept} == kept
+
+
+HANGS_UP = """
+import os, signal
+from mpidl.ranks import stopping
+stopping.listen(signal.SIGHUP)
+os.kill(os.getpid(), signal.SIGHUP)
+os.write(1, b"lost")
+os.write(2, b"kept")
+"""
+
+
+def test_a_closed_terminal_is_written_to_no_more_and_files_are(tmp_path):
+    with (tmp_path / "log").open("wb") as log:
+        words = [sys.executable, "-c", HANGS_UP]
+        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=log, check=True)
+    assert (done.stdout, (tmp_path / "log").read_bytes()) == (b"", b"kept")
 
 
 def test_a_thread_hears_nothing_and_changes_nothing():

@@ -10,7 +10,9 @@ from mpi4py import MPI
 
 import pytest
 
+from mpidl.config.faults import Fault
 from mpidl.ranks import host
+from mpidl.run.command import patience
 
 pytestmark = pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts its own ranks")
 
@@ -71,3 +73,10 @@ def test_all_faults_are_told_at_once(tmp_path):
         "mpidl: training.rounds = 0: should be greater than or equal to 1.",
         "mpidl: training.lr = -1: should be greater than 0.",
     ]
+
+
+def test_patience_is_a_number_of_seconds():
+    assert patience("2.5") == 2.5
+    for text in ("", "soon", "0", "-1", "inf", "nan"):
+        with pytest.raises(Fault, match=f"--patience '{text}': must be a number of seconds"):
+            patience(text)
