@@ -1,4 +1,4 @@
-"""Algorithms: what a device does with its vector around training and mixing, a file a family."""
+"""Algorithms: the steps of a device around training and mixing, a family in each file."""
 
 from mpidl.components.algorithms import asynchronous, compression, correction, descent, push, relay
 from mpidl.components.algorithms.base import ALGORITHMS, Algorithm, Lengths, Letters, State

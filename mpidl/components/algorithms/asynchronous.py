@@ -1,4 +1,4 @@
-"""Asynchronous gossip: models are mixed in every round, whoever is still training."""
+"""Asynchronous gossip: all models are mixed in every round, also those still in training."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -10,20 +10,20 @@ from mpidl.components.algorithms.base import ALGORITHMS, Algorithm, Lengths, Sta
 from mpidl.config import seeds
 
 IDLE = -1.0
-"""Mixings where no training is under way."""
+"""Number of mixings that stands for no training under way."""
 
 
 @ALGORITHMS.add(color="#c93f5b", marker="<", order=80)
 def asynchronous(slowest: Annotated[int, Field(ge=1, le=1000)] = 4) -> Algorithm:
-    """AD-PSGD: ``x <- W x`` in every round, and ``x <- x - s(x_then)`` where a training ends.
+    """AD-PSGD: ``x <- W x`` in every round, and ``x <- x - s(x_then)`` when a training ends.
 
-    Training takes device i as many rounds as it drew at the begin, from 1 to ``slowest``: what it
-    subtracts in the end was computed on the model that it had at their begin, while its model was
-    mixed on. The number of mixings in between with others is recorded as ``staleness``. Pairs that
-    average, as published, are a topology: ``random_matching``. A device that is away when its
-    training ends subtracts when it is back, or before it begins the next one. One that trains all
-    the time and waits for none is so emulated with results that do not depend on the machine.
-    Source: Lian et al., 2018, arXiv 1710.06952, algorithm 1.
+    A training of device i takes a number of rounds, drawn once from 1 to ``slowest``. The step that
+    it subtracts at the end was computed on its model at the start of the training; meanwhile its
+    model was mixed. The number of mixings with others in between is recorded as ``staleness``.
+    Pairs that average, as published, are a topology: ``random_matching``. A device that is absent
+    when its training ends subtracts when it is back, or before it begins the next training. So a
+    device that always trains and never waits is emulated, with results that do not depend on the
+    machine. Source: Lian et al., 2018, arXiv 1710.06952, algorithm 1.
     """
 
     @cache

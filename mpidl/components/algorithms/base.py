@@ -1,4 +1,4 @@
-"""The parts of an algorithm: a few steps around training and mixing, and what they keep."""
+"""Parts of an algorithm: steps around training and mixing, and the state that they keep."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,34 +13,35 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ALGORITHMS = Registry("algorithm", Drawn)
-"""``builder(...) -> Algorithm``, from what a run file sets."""
+"""``builder(...) -> Algorithm``, from the settings of a run file."""
 
 
 @dataclass
 class State:
-    """What an algorithm sees of one device.
+    """The part of one device that an algorithm reads and changes.
 
-    Training is an oracle: it moves ``w`` from ``start`` to where it is after it. So every algorithm
-    goes with every optimizer, any number of local steps, momentum and weight decay; with one step
-    of plain SGD ``start - w`` is the learning rate times the gradient. Batch-norm statistics are
-    mixed as they are, whatever the algorithm does to what is learned.
+    Training is an oracle: it moves ``w`` away from ``start``. So every algorithm works with every
+    optimizer, any number of local steps, momentum and weight decay; with one step of plain SGD
+    ``start - w`` is the learning rate times the gradient. Batch-norm statistics are mixed
+    unchanged, whatever the algorithm does to learned numbers.
 
     Attributes:
-        x: The model, ``(P,)``: what is learned, then batch-norm statistics.
-        vector: What travels, ``(M,)``, in the memory of the exchange; ``x`` is its head, unless the
-            algorithm reads.
-        learned: T, how many of the P numbers are learned.
-        number: Which device this is.
+        x: The model, ``(P,)``: learned numbers, then batch-norm statistics.
+        vector: The message, ``(M,)``, in the memory of the exchange; ``x`` is its first part,
+            unless the algorithm reads.
+        learned: T, the number of learned values among the P.
+        number: The device's number.
         devices: N.
-        seed: Of the run.
-        round: Which round this is; rounds count from 0.
+        seed: The seed of the run.
+        round: The round; rounds count from 0.
         trained: Whether the device has begun a training in this round.
-        present: Whether the device takes part in this round.
-        heard: Of how many others it reads in this round.
-        kept: What the algorithm keeps from round to round, by name.
-        start: What was learned before the round's training, ``(T,)``, where the algorithm asks.
-        left: What ``give`` leaves to ``take`` of the same round.
-        told: Numbers for the results file, by series.
+        present: Whether the device is active in this round.
+        heard: The number of in-neighbors that it reads in this round.
+        kept: Vectors that the algorithm keeps from round to round, by name.
+        start: The learned numbers before the round's training, ``(T,)``, if the algorithm
+            ``starts``.
+        left: A vector that ``give`` leaves to ``take`` of the same round.
+        told: Values for the results file, by series.
     """
 
     x: "Tensor"
@@ -60,23 +61,23 @@ class State:
 
     @property
     def w(self) -> "Tensor":
-        """What is learned, ``(T,)``: the head of ``x``."""
+        """The learned numbers, ``(T,)``: the first part of ``x``."""
         return self.x[: self.learned]
 
     @property
     def tail(self) -> "Tensor":
-        """What travels behind the model, ``(M - P,)``."""
+        """The part of the message after the model, ``(M - P,)``."""
         return self.vector[len(self.x) :]
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """What the lengths of an algorithm's vectors follow from.
+    """Quantities from which the lengths of an algorithm's vectors follow.
 
     Attributes:
         size: P.
-        learned: T, how many of the P numbers are learned.
-        members: The device itself, then all whom it may ever hear.
+        learned: T, the number of learned values among the P.
+        members: The device itself, then all its in-neighbors in any round.
         itemsize: Bytes of a number.
     """
 
@@ -88,12 +89,12 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Letters:
-    """What a device that reads is given: the vectors that arrived, and its row of W.
+    """Messages that arrived at a device, for an algorithm that reads, with its mixing weights.
 
     Attributes:
-        members: The device itself, then whom it hears in this round.
-        weights: Its row of W over them, ``(K,)``.
-        vectors: What each of them sent, ``(M,)``, in the memory of the exchange.
+        members: The device itself, then its in-neighbors of this round.
+        weights: Its mixing weights over them, ``(K,)``.
+        vectors: The message of each of them, ``(M,)``, in the memory of the exchange.
     """
 
     members: Sequence[int]
@@ -123,31 +124,30 @@ def _no_memory(lengths: Lengths) -> Mapping[str, int]:
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What one device does in a round, beside training and the weighted sum.
+    """Steps of one device in a round, beside training and the weighted sum.
 
-    In each round: ``give`` after training, before vectors travel; then ``x <- W x`` over what
-    travels, or ``read`` in its place; then ``take``.
+    In each round: ``give`` after training, before messages travel; then ``x <- W x`` over messages,
+    or ``read`` in its place; then ``take``.
 
     Attributes:
-        setup: Once, at the begin of a run, with all that is kept set to zero.
-        give: Make what travels.
-        take: Make the parameters of what was mixed.
-        read: In place of the weighted sum, make the parameters of what others sent; None where
-            the exchange mixes. What travels is then not the parameters' memory.
-        travels: M, how many numbers travel.
-        keeps: Lengths of what a device keeps, by name.
-        starts: Whether it asks for what was learned before training.
-        order: Of the two halves of a round, ``train`` and ``exchange``.
-        lazy: By how much W gives way to the identity: ``(1 - lazy) W + lazy I``.
+        setup: Prepares the state once, at the start of a run; kept vectors are zero before it.
+        give: Makes the message.
+        take: Makes the parameters from the mixed messages.
+        read: Makes the parameters from the messages, in place of the weighted sum; None if the
+            exchange mixes. With it, message and parameters have separate memory.
+        travels: M, the length of a message.
+        keeps: Lengths of the vectors that a device keeps, by name.
+        starts: Whether it needs the learned numbers from before training.
+        order: Order of the two halves of a round, ``train`` and ``exchange``.
+        lazy: Share of the identity in the mixing matrix, ``(1 - lazy) W + lazy I``.
         columns: Whether senders share out their vectors: W is column-stochastic.
-        by_mass: Whether, where they do so, the steps of a device count by its mass.
+        by_mass: Whether the steps of a device count by its mass, if senders share out.
         trains: Whether a device begins a training in a round, by seed, device and round.
-        tells: The series in which it records numbers.
-        needs: What it asks of network, graph and strategy.
-        doubly: Whether it is made for a W that is doubly stochastic: with one it leads to the
-            optimum of all losses.
-        extrapolates: Whether it mixes ``2 x - x_before``, less gradients, of which some parts grow
-            where W is not symmetric.
+        tells: The series in which it records values.
+        needs: What network, graph and strategy must have.
+        doubly: Whether it needs a doubly stochastic W, to lead to the optimum of all losses.
+        extrapolates: Whether it mixes ``2 x - x_before``, less gradients; parts of that grow if W
+            is not symmetric.
     """
 
     setup: Step = _nothing
@@ -169,5 +169,5 @@ class Algorithm:
 
     @property
     def plain(self) -> bool:
-        """Whether the model is what was mixed, and nothing else was."""
+        """Whether the model is the mixed message, and the message nothing but the model."""
         return self.read is None and self.take is _nothing and self.travels is _the_model

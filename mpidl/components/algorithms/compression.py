@@ -1,4 +1,4 @@
-"""Compressed gossip: what travels is a short message, and both ends remember what it left out."""
+"""Compressed gossip: messages are short, and both ends keep the vector that they add up to."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -21,32 +21,32 @@ BLOCK = 1024
 
 
 class Compressor(Protocol):
-    """Makes a message of a vector ``(P,)`` and, at the other end, something near the vector of it.
+    """Makes a short message from a vector ``(P,)``, and an approximate vector from the message.
 
-    ``key`` names sender and round, for draws that both ends make.
+    ``key`` has seed, sender and round, for draws that both ends make.
     """
 
     def numbers(self, size: int, itemsize: int) -> int:
-        """M, the length of a message in numbers of so many bytes."""
+        """M, the length of a message in numbers of ``itemsize`` bytes."""
 
     def write(self, vector: "Tensor", key: tuple[int, ...], message: "Tensor") -> None:
         """Put a vector ``(P,)`` into a message ``(M,)``."""
 
     def add(self, message: "Tensor", key: tuple[int, ...], to: "Tensor") -> None:
-        """Add what a message ``(M,)`` says to a vector ``(P,)``."""
+        """Add the content of a message ``(M,)`` to a vector ``(P,)``."""
 
 
 @ALGORITHMS.add(color="#7c38fa", marker="P", order=60)
 def choco(compressor: Name = "top_k", share: Share = 0.1, gamma: Share = 0.3) -> Algorithm:
     """CHOCO-SGD: ``y = x - s(x)``, ``x <- y + gamma sum_j W[i, j] (h_j - h_i)``, compressed.
 
-    ``h_j`` is what all who hear device j know of it: it grows by ``Q(y_j - h_j)`` in each round,
-    which is all that travels; what Q leaves out is left for later rounds. Q is ``top_k`` or
-    ``random_k`` (``share`` of the numbers; random ones need no places to travel), ``sign`` (a bit
-    each, and the mean modulus), ``int8`` or ``bfloat16``. The mean is kept where the columns of W
-    sum to 1. Batch-norm statistics travel as they are, and are mixed by W: what Q leaves out of a
-    variance could make it negative. Memory for one vector for each neighbor. Source: Koloskova,
-    Stich and Jaggi, 2019, arXiv 1902.00340, algorithm 2.
+    ``h_j`` is the vector that all readers of device j keep for it: it grows by ``Q(y_j - h_j)`` in
+    each round, and only this travels; the part that Q leaves out remains for later rounds. Q is
+    ``top_k`` or ``random_k`` (``share`` of the numbers; random ones travel without their places),
+    ``sign`` (a bit each, and the mean modulus), ``int8`` or ``bfloat16``. The mean is kept if the
+    columns of W sum to 1. Batch-norm statistics travel uncompressed, and are mixed by W, as a
+    compressed variance could become negative. Memory for one vector for each neighbor. Source:
+    Koloskova, Stich and Jaggi, 2019, arXiv 1902.00340, algorithm 2.
     """
     q = COMPRESSORS[compressor](share)
 
@@ -59,7 +59,7 @@ def choco(compressor: Name = "top_k", share: Share = 0.1, gamma: Share = 0.3) ->
         statistics.copy_(state.x[state.learned :])
 
     def parts(state: State, vector: "Tensor") -> tuple["Tensor", "Tensor"]:
-        """The message in what travels, and the statistics behind it."""
+        """The compressed part of a message, and the statistics after it."""
         end = len(vector) - (len(state.x) - state.learned)
         return vector[:end], vector[end:]
 
@@ -227,7 +227,7 @@ COMPRESSORS: dict[str, Callable[[float], Compressor]] = {
     "int8": lambda share: Int8(),
     "bfloat16": lambda share: BFloat16(),
 }
-"""By the name that a run file gives them; built from the share of numbers that travels."""
+"""Makers of compressors, by name in a run file, from the share of numbers that travels."""
 
 
 def _words(bytes_: int, itemsize: int) -> int:

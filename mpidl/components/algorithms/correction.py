@@ -1,4 +1,4 @@
-"""Algorithms that take out the bias that different data leave in D-SGD."""
+"""Algorithms that correct the bias of D-SGD on different data."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -16,8 +16,8 @@ def exact_diffusion(
 
     W is ``(1 - lazy) W + lazy I``. ``lazy = 0.5`` is exact diffusion, Yuan et al., 2019, arXiv
     1702.05122, algorithm 1; ``lazy = 0`` is D2, Tang et al., 2018, arXiv 1803.07068, for which no
-    eigenvalue of W may be below -1/3. Both ask for a W that is symmetric and doubly stochastic,
-    such as that of ``metropolis_hastings``; the first round is D-SGD.
+    eigenvalue of W may be below -1/3. Both need a W that is symmetric and doubly stochastic, such
+    as W of ``metropolis_hastings``; the first round is D-SGD.
     """
 
     def setup(state: State) -> None:
@@ -46,11 +46,11 @@ def exact_diffusion(
 
 @ALGORITHMS.add(color="#db268f", marker="v", order=40)
 def gradient_tracking() -> Algorithm:
-    """Each device follows an estimate y of the mean step of all, which travels beside its model.
+    """Each device follows an estimate y of the mean step of all, sent together with its model.
 
     ``y <- W y_before + s(x) - s_before``, ``x <- W (x - y)``; the mean of y is that of s in every
-    round. Twice as much travels. A W that is doubly stochastic leads to the optimum of the sum
-    of all losses; with several local steps, to where the mean of the steps vanishes. Sources: Di
+    round. Messages are twice as long. A doubly stochastic W leads to the optimum of the sum of
+    all losses; with several local steps, to a point where the mean of the steps is 0. Sources: Di
     Lorenzo and Scutari, 2016, arXiv 1602.00591; Nedic, Olshevsky and Shi, 2017, arXiv 1607.03218
     (DIGing); the form above adapts, then combines.
     """

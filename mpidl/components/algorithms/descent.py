@@ -1,4 +1,4 @@
-"""Decentralized stochastic gradient descent in its orders, and with momentum that is shared."""
+"""Decentralized stochastic gradient descent in several orders, and with global momentum."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -12,10 +12,10 @@ Order = Literal["adapt_then_combine", "combine_then_adapt", "consensus"]
 
 @ALGORITHMS.add(color="#667082", marker="o", order=10)
 def dsgd(order: Order = "adapt_then_combine") -> Algorithm:
-    """Local steps and mixing in turn: ``x <- W (x - s(x))``, s being what training subtracts.
+    """Local steps and mixing in turn: ``x <- W (x - s(x))``, where training subtracts s.
 
-    ``order`` tells which comes first. ``adapt_then_combine`` is the above; ``combine_then_adapt``
-    is ``y = W x``, ``x <- y - s(y)``, so the model after training is the round's last;
+    ``order`` decides which comes first. ``adapt_then_combine`` is the formula above;
+    ``combine_then_adapt`` is ``y = W x``, ``x <- y - s(y)``, so a round ends with training;
     ``consensus`` is ``x <- W x - s(x)``, whose gradients need not wait for the mixing. Sources:
     Lian et al., 2017, arXiv 1705.09056 (consensus); Sayed, 2014, *Adaptation, Learning, and
     Optimization over Networks*, equations 7.18 and 7.19 (diffusion).
@@ -26,7 +26,7 @@ def dsgd(order: Order = "adapt_then_combine") -> Algorithm:
 
 
 def _part(state: State) -> None:
-    """Leave what training subtracts for later, and give what was there before."""
+    """Keep the step of training for later, and send the model from before it."""
     if state.trained and state.start is not None:
         state.left = state.start - state.w
         state.w.copy_(state.start)
@@ -45,11 +45,11 @@ def quasi_global_momentum(
     beta: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.9,
     mu: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.9,
 ) -> Algorithm:
-    """Momentum along the way that the mixed model went, not the device's own gradients.
+    """Momentum of the mixed model's changes, not of the device's own gradients.
 
     ``y = x - s(x) - beta m``, ``z = W y``, ``m <- mu m + (1 - mu) (x - z)``, ``x <- z``: with one
     local step of rate eta and m divided by eta, algorithm 1 of Lin et al., 2021, arXiv 2102.04761.
-    Its Nesterov form is not here. Take ``training.momentum = 0``.
+    There is no Nesterov form. Use ``training.momentum = 0``.
     """
 
     def give(state: State) -> None:

@@ -1,4 +1,4 @@
-"""Push-sum: the mean of all over links that need not go both ways."""
+"""Push-sum: consensus on the mean of all, over links that need not go both ways."""
 
 from typing import Literal
 
@@ -10,11 +10,11 @@ def push_sum(steps: Literal["alike", "by_mass"] = "alike") -> Algorithm:
     """Senders share out vector and mass; a model is the vector over the mass.
 
     ``u_i <- sum_j A[i, j] (m_j x_j - s(x_j))``, ``m_i <- sum_j A[i, j] m_j``, ``x_i = u_i / m_i``.
-    The columns of A sum to 1: column j is the row that the strategy gives device j over those that
-    hear it. So no mass is lost, whatever the graph, and steps of all count alike in what all agree
-    on, where every device reaches every other. A step moves a model by ``s / m``: where a strategy
-    leaves some devices little mass, take a small rate, or ``steps = "by_mass"``, by which it is
-    moved by s and counts by the mass. The mass is recorded. Sources: Kempe, Dobra and Gehrke, 2003;
+    The columns of A sum to 1: column j has the strategy's weights of device j over its readers. So
+    no mass is lost, whatever the graph; and if every device reaches every other, steps of all
+    devices count the same in the consensus. A step moves a model by ``s / m``: if a strategy leaves
+    some devices little mass, use a small rate, or ``steps = "by_mass"``, which moves a model by s
+    and weighs the step by the mass. The mass is recorded. Sources: Kempe, Dobra and Gehrke, 2003;
     Nedic and Olshevsky, 2016, arXiv 1406.2075; Assran et al., 2019, arXiv 1811.10792, algorithm 1.
     """
 

@@ -1,4 +1,4 @@
-"""RelaySum: on a tree each device hears every other, later but with the weight of all."""
+"""RelaySum: on a tree each model reaches every device, later, and with the same weight."""
 
 from collections.abc import Mapping
 
@@ -7,13 +7,13 @@ from mpidl.components.algorithms.base import ALGORITHMS, Algorithm, Lengths, Let
 
 @ALGORITHMS.add(color="#64a100", marker="h", order=70)
 def relay_sum() -> Algorithm:
-    """RelaySum: what a neighbor says is relayed to the others, so each model counts once.
+    """RelaySum: a device relays the models of each neighbor to the others, so each counts once.
 
     ``m[i, j] = y_i + sum of m[k, i] of the round before over neighbors k but j`` goes from i to j,
     with y the trained models; ``x_i <- (sum_j m[j, i] + (N - sum_j c[j, i]) y_i) / N``, where c
     counts the models in m. So a model arrives, d links away, after d rounds with weight 1/N. One
-    vector is enough for all neighbors, ``y_i + sum_k m[k, i]``: each takes off what it said
-    itself. Terms that are missing, as they have not arrived yet, are filled with the own vector.
+    vector is enough for all neighbors, ``y_i + sum_k m[k, i]``: each neighbor subtracts its own
+    part. Models that have not arrived yet are replaced by the own vector.
     The graph must be a tree, the strategy ``unweighted``. Memory for two vectors for each neighbor.
     Source: Vogels et al., 2021, arXiv 2110.04175, algorithm 1.
     """

@@ -1,4 +1,4 @@
-"""Strategies: rows of the mixing matrix, schedules of the temperature, and the whole matrix."""
+"""Strategies: mixing weights of a device, schedules of the temperature, and the mixing matrix."""
 
 import inspect
 import math
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mpidl.components.graphs import Neighborhood
-from mpidl.components.strategies import robust, rows, similarity, sinkhorn
+from mpidl.components.strategies import checked, robust, similarity, sinkhorn
 from mpidl.components.strategies.inbox import Inbox, Look
 from mpidl.components.strategies.schedules import SCHEDULES
 from mpidl.components.strategies.weights import STRATEGIES, Array, softmax
@@ -37,11 +37,11 @@ __all__ = [
 ]
 
 EXTREME = 1e300
-"""Coefficients are cut off here, so that one over a tiny temperature stays finite."""
+"""Largest modulus of a coefficient, so that one over a tiny temperature stays finite."""
 
 
 def temperature(strategy: StrategySettings, schedule: ScheduleSettings, round: int) -> float:
-    """The temperature of one round; infinite where the schedule's coefficient is 0."""
+    """The temperature of one round; infinite if the schedule's coefficient is 0."""
     coefficient = np.clip(1.0 / strategy.temperature, -EXTREME, EXTREME)
     coefficient = float(SCHEDULES.build(schedule, round, float(coefficient)))
     return 1.0 / coefficient if coefficient else math.inf
@@ -49,26 +49,29 @@ def temperature(strategy: StrategySettings, schedule: ScheduleSettings, round: i
 
 @cache
 def _signature(strategy: Builder) -> inspect.Signature:
-    # It is asked for each device in each round.
+    # Cached, as each device needs it in each round.
     return inspect.signature(strategy)
 
 
 def looks(name: str) -> bool:
-    """Whether a strategy looks at the inbox: a second argument before the ``/`` asks for it."""
-    given = _signature(STRATEGIES[name]).parameters.values()
-    return sum(argument.kind is argument.POSITIONAL_ONLY for argument in given) > 1
+    """Whether a strategy takes the inbox, as a second argument before the ``/``."""
+    arguments = _signature(STRATEGIES[name]).parameters.values()
+    return sum(argument.kind is argument.POSITIONAL_ONLY for argument in arguments) > 1
 
 
 def combines(name: str) -> bool:
-    """Whether a strategy gives the mixture itself and no weights: its annotation says so.
+    """Whether a strategy returns the mixture itself in place of weights, by its annotation.
 
-    ``Tensor`` and ``torch.Tensor``, themselves or as text.
+    The annotation is ``Tensor`` or ``torch.Tensor``, the class or its name as text.
     """
-    told = _signature(STRATEGIES[name]).return_annotation
-    if isinstance(told, str):
-        # Where annotations are postponed, what was text before is text within text.
-        return told.strip("'\" ").rpartition(".")[2] == "Tensor"
-    return (getattr(told, "__module__", ""), getattr(told, "__name__", "")) == ("torch", "Tensor")
+    annotation = _signature(STRATEGIES[name]).return_annotation
+    if isinstance(annotation, str):
+        # If annotations are postponed, an annotation that was text is text within text.
+        return annotation.strip("'\" ").rpartition(".")[2] == "Tensor"
+    return (getattr(annotation, "__module__", ""), getattr(annotation, "__name__", "")) == (
+        "torch",
+        "Tensor",
+    )
 
 
 def row(
@@ -77,30 +80,30 @@ def row(
     view: Neighborhood,
     look: Look | None = None,
 ) -> Any:
-    """Weights over ``view.members``, ``(K,)``, in the round of the view; they sum to 1.
+    """Mixing weights over ``view.members``, ``(K,)``, in the round of the view; they sum to 1.
 
-    Of a strategy that :func:`combines` it is the mixture itself, a tensor ``(P,)``. The temperature
-    of the strategy, where it has one, follows the schedule. ``look`` is given for a strategy that
-    :func:`looks`.
+    For a strategy that :func:`combines` it is the mixture itself, a tensor ``(P,)``. The
+    temperature of the strategy, if it has one, follows the schedule. ``look`` is needed for a
+    strategy that :func:`looks`.
 
     Raises:
-        Fault: If the strategy gives anything else.
+        Fault: If the strategy returns anything else.
     """
     parameters = _parameters(strategy, schedule, view.round)
     if look is None:
-        return rows.weights(strategy.name, view, STRATEGIES[strategy.name](view, **parameters))
+        return checked.weights(strategy.name, view, STRATEGIES[strategy.name](view, **parameters))
     inbox = look(view)
-    made = STRATEGIES[strategy.name](view, inbox, **parameters)
+    result = STRATEGIES[strategy.name](view, inbox, **parameters)
     if combines(strategy.name):
-        return rows.mixture(strategy.name, view, inbox, made)
-    return rows.weights(strategy.name, view, made)
+        return checked.mixture(strategy.name, view, inbox, result)
+    return checked.weights(strategy.name, view, result)
 
 
 def timeless(strategy: StrategySettings, view: Neighborhood) -> bool:
-    """Whether a row is the same in every round, if all else is: its strategy asks for no round."""
-    watched = rows.Watched(**{own.name: getattr(view, own.name) for own in fields(view)})
+    """Whether mixing weights stay the same while all else does: the strategy reads no round."""
+    watched = checked.Watched(**{own.name: getattr(view, own.name) for own in fields(view)})
     STRATEGIES[strategy.name](watched, **STRATEGIES.parameters(strategy))
-    return not watched.asked
+    return not watched.read
 
 
 def _parameters(
@@ -113,7 +116,7 @@ def _parameters(
 
 
 def stacked(rows: Mapping[int, tuple[Sequence[int], Array]]) -> Array:
-    """The matrix ``(N, N)`` of all devices' rows, from their members and weights."""
+    """The mixing matrix ``(N, N)``, from members and mixing weights of all devices."""
     matrix = np.zeros((len(rows), len(rows)))
     for device, (members, weights) in rows.items():
         matrix[device, members] = weights
@@ -121,7 +124,7 @@ def stacked(rows: Mapping[int, tuple[Sequence[int], Array]]) -> Array:
 
 
 def sparse(rows: Mapping[int, tuple[Sequence[int], Array]]) -> Any:
-    """The same matrix as a sparse one of scipy, from members and weights of all N devices."""
+    """The mixing matrix as a sparse one of scipy, from members and weights of all N devices."""
     from scipy.sparse import csr_array
 
     members, weights = zip(*(rows[device] for device in range(len(rows))), strict=True)
@@ -131,10 +134,11 @@ def sparse(rows: Mapping[int, tuple[Sequence[int], Array]]) -> Any:
 
 
 def sequential(matrix: Array, order: Sequence[int]) -> Array:
-    """The matrix ``(N, N)`` of a sweep in which each device mixes in place, in the given order.
+    """The matrix ``(N, N)`` of a round in which devices mix in place, one after the other.
 
-    A later device reads what earlier ones have already mixed, so knowledge crosses several links
-    in one round: what the published testbed did by accident. Devices left out do not mix.
+    A later device reads models that earlier ones have already mixed, so knowledge crosses several
+    links in one round, as in the published testbed by accident. Devices that are not in ``order``
+    do not mix.
     """
     swept = np.eye(len(matrix))
     for device in order:

@@ -1,4 +1,4 @@
-"""The inbox: what a strategy that looks at parameters is given beside the neighborhood."""
+"""Inbox of a device: the parameters that a strategy may read, beside the neighborhood."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inbox:
-    """The vectors that a device is about to mix; they are only to be read.
+    """The vectors that a device is about to mix; a strategy must not change them.
 
     Attributes:
-        vectors: Of each member its trained parameters, ``(P,)``, in the order of ``view.members``:
-            the device's own first. They lie in the memory of the exchange.
-        parameters: Cuts a vector into the model's parameters, each in its shape. Batch-norm
-            statistics, which lie behind them in a vector, are left out.
+        vectors: Each member's trained parameters, ``(P,)``, in the order of ``view.members``, so
+            the device's own come first. They are in the memory of the exchange.
+        parameters: Splits a vector into the model's parameters, each in its shape, without the
+            batch-norm statistics that follow them in a vector.
     """
 
     vectors: Sequence["Tensor"]
@@ -26,4 +26,4 @@ class Inbox:
 
 
 Look = Callable[[Neighborhood], Inbox]
-"""Opens the inbox of the device whose neighborhood it is given."""
+"""Returns the inbox of the device of a neighborhood."""

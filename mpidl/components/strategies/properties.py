@@ -1,4 +1,4 @@
-"""Properties of strategies: what the program has to know of one beside its weights."""
+"""Properties that a strategy declares, beside its weights."""
 
 from typing import Literal
 
@@ -6,12 +6,12 @@ from mpidl.config.registry import Drawn, Properties
 
 
 class Least(Properties):
-    """The members that a rule against liars needs: ``times`` as many as these, and ``more``.
+    """Fewest members of a neighborhood for a robust strategy: ``times * liars + more``.
 
     Attributes:
-        times: By how much the setting ``liars`` counts; 0 where there is none.
-        more: How many are needed beside.
-        otherwise: What the rule does among fewer, as the end of a sentence.
+        times: Factor of the setting ``liars``; 0 if the strategy has no such setting.
+        more: Members needed in addition.
+        otherwise: What the strategy does with fewer members, as the end of a sentence.
     """
 
     times: int
@@ -20,16 +20,16 @@ class Least(Properties):
 
 
 class StrategyProperties(Drawn):
-    """What a strategy declares; whether it looks or combines its signature says.
+    """Properties of a strategy; its signature shows whether it looks or combines.
 
     Attributes:
-        complete: Whether it replaces the graph by the complete one; its mixture is one mean of all.
-        equal: Whether every member has the same weight, on the graph as it is.
+        complete: Whether it replaces the graph by the complete graph; all mix to the same mean.
+        equal: Whether every member has the same weight, on the graph of the run.
         chance: Whether its weights are drawn at random.
-        needs: What it weighs beside the graph: ``"link weights"``, those with which a topology
-            comes, or ``"samples"``, how many each device has.
-        centrality: The centrality by which it weighs; empty where it does not.
-        least: Below which neighborhoods are too small for it.
+        needs: What its weights need beside the graph: ``"link weights"`` of the topology, or
+            ``"samples"``, the number of each device's training samples.
+        centrality: The centrality from which its weights follow; empty if none.
+        least: The fewest members that it needs; None if any number will do.
     """
 
     complete: bool = False

@@ -1,7 +1,7 @@
-"""Strategies for neighborhoods in which some lie: each looks at the inbox and discounts outliers.
+"""Robust strategies, for neighborhoods with attackers: each reads the inbox, discounts outliers.
 
-Shapes: K members, the device itself among them, P parameters. A device trusts itself no more than
-others, except in clipped gossip.
+Shapes: K members, among them the device itself, P parameters. A device trusts its own vector no
+more than others, except in clipped gossip.
 """
 
 from collections.abc import Callable
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 COLUMNS = 1 << 15
-"""Of all members' vectors that are sorted at a time, so that they stay in the cache."""
+"""Parameters that are sorted at a time, for all members, so that they stay in the cache."""
 
 Liars = Annotated[int, Field(ge=0, le=10**6)]
-"""How many members may lie."""
+"""Number of members that may be attackers."""
 
 
 @STRATEGIES.add(
@@ -32,10 +32,10 @@ Liars = Annotated[int, Field(ge=0, le=10**6)]
     least=Least(times=2, more=1, otherwise="it takes the median, which of two is their mean"),
 )
 def trimmed_mean(view: Neighborhood, inbox: Inbox, /, liars: Liars = 1) -> "Tensor":
-    """Of each number the mean without the ``liars`` lowest and as many highest, ``(P,)``.
+    """The mean of each number without the ``liars`` lowest and as many highest, ``(P,)``.
 
-    In a small neighborhood only as many are left out as leave one or two. Source: Yin et al.,
-    2018, arXiv 1803.01498.
+    In a small neighborhood fewer are left out, so that one or two remain. Source: Yin et al., 2018,
+    arXiv 1803.01498.
     """
     return _by_columns(inbox, lambda ranked: _middle(ranked, liars))
 
@@ -47,7 +47,7 @@ def trimmed_mean(view: Neighborhood, inbox: Inbox, /, liars: Liars = 1) -> "Tens
     least=Least(times=0, more=3, otherwise="the median of two is their mean"),
 )
 def median(view: Neighborhood, inbox: Inbox, /) -> "Tensor":
-    """Of each number the median, ``(P,)``; the mean of the two in the middle where K is even.
+    """The median of each number, ``(P,)``; for an even K the mean of the two in the middle.
 
     Source: Yin et al., 2018, arXiv 1803.01498.
     """
@@ -72,9 +72,9 @@ def krum(
     """The member that is closest to its ``K - liars - 2`` closest others (at least one).
 
     Closeness is the sum of squared distances; of equal members the device itself comes first, then
-    the one with the lowest number. With several ``selected`` (multi-Krum) the same weight for each
-    of the closest ones. Source: Blanchard et al., 2017, arXiv 1703.02757, which counts so many;
-    the library byzfl counts one more, ``K - liars - 1``.
+    the one with the lowest number. With several ``selected`` (multi-Krum), each of the closest ones
+    has the same weight. Source: Blanchard et al., 2017, arXiv 1703.02757, with this number; the
+    library byzfl takes one more, ``K - liars - 1``.
     """
     squares = squared_distances(inbox)
     closest = max(1, len(squares) - liars - 2)
@@ -92,10 +92,10 @@ def clipped_gossip(
     /,
     radius: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0,
 ) -> Array:
-    """Metropolis-Hastings steps towards the in-neighbors, none of which counts beyond a radius.
+    """Metropolis-Hastings steps towards the in-neighbors, each step cut to a radius.
 
-    ``x_i + sum_j W_ij clip(x_j - x_i)``, where clip shortens what is longer than ``radius`` to it:
-    the weight of j is ``W_ij min(1, radius / ||x_j - x_i||)``, self has the rest. Source: He,
+    ``x_i + sum_j W_ij clip(x_j - x_i)``, where clip shortens a difference to at most ``radius``:
+    the weight of j is ``W_ij min(1, radius / ||x_j - x_i||)``, and self has the rest. Source: He,
     Karimireddy and Jaggi, 2022, arXiv 2202.01545.
     """
     own, *others = inbox.vectors
@@ -107,7 +107,7 @@ def clipped_gossip(
 
 
 def squared_distances(inbox: Inbox) -> Array:
-    """Between all members, ``(K, K)``; infinite to what is not a finite number."""
+    """Squared distances between all members, ``(K, K)``; infinite if they are not finite."""
     count = len(inbox.vectors)
     squares = np.zeros((count, count))
     for i, one in enumerate(inbox.vectors):
@@ -122,7 +122,7 @@ def _square(one: "Tensor", other: "Tensor") -> float:
 
 
 def _by_columns(inbox: Inbox, rule: Callable[["Tensor"], "Tensor"]) -> "Tensor":
-    """A rule applied to each number, ``(P,)``; it is given the members' in order, ``(K, B)``."""
+    """The result of a rule for each number, ``(P,)``; its argument is sorted, ``(K, B)``."""
     import torch
 
     size = len(inbox.vectors[0])
@@ -134,7 +134,7 @@ def _by_columns(inbox: Inbox, rule: Callable[["Tensor"], "Tensor"]) -> "Tensor":
 
 
 def _middle(ranked: "Tensor", left_out: int) -> "Tensor":
-    """The mean of what is in the middle, ``(B,)``, one number added after the other."""
+    """The mean of the numbers in the middle, ``(B,)``, added one after the other."""
     left_out = min(left_out, (len(ranked) - 1) // 2)
     first, *others = ranked[left_out : len(ranked) - left_out]
     total: Tensor = first.clone()

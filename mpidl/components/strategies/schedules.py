@@ -1,4 +1,4 @@
-"""Schedules of the coefficient, which is one over the temperature, from round to round."""
+"""Schedules that change the coefficient, one over the temperature, from round to round."""
 
 import math
 from typing import Annotated
@@ -9,7 +9,7 @@ from mpidl.config.registry import Properties, Registry
 
 
 class ScheduleProperties(Properties):
-    """What a schedule declares.
+    """Properties of a schedule.
 
     Attributes:
         steady: Whether the coefficient is the same in every round.
@@ -55,8 +55,7 @@ def cosine(
 
     Round 0 has the full coefficient. ``eta_min`` may be negative: late in each period devices of
     low centrality are then preferred. Source: Loshchilov and Hutter, 2017, arXiv 1608.03983. The
-    published testbed reads before it steps, and so is one round late: its round r has the
-    coefficient that round r - 1 has here.
+    published testbed is one round late: its round r has the coefficient that round r - 1 has here.
     """
     while round >= period:
         round -= period

@@ -1,4 +1,4 @@
-"""Strategies that look at the inbox: centrality favored or avoided, as the least similar has it."""
+"""Strategies that read the inbox: they favor or avoid central devices by models' similarity."""
 
 from typing import TYPE_CHECKING
 
@@ -30,14 +30,14 @@ def degree_similarity(
     temperature: Temperature = 0.1,
     normalize: Normalize = "softmax",
 ) -> Array:
-    """By degree centrality, high or low: as that of the least similar in-neighbor.
+    """By degree centrality, high or low like that of the least similar in-neighbor.
 
-    The in-neighbor whose parameters have the lowest mean cosine similarity to the device's own
-    (:func:`similarities`; of several the one with the lowest number) tells the sign of the
-    temperature, whatever sign it was given: negative where that in-neighbor is less central than
-    the device, which then favors low centrality, else positive. ``normalize="plain"`` has no
-    temperature, and so gives the weights of ``degree``. A device without in-neighbors keeps its
-    vector. Source: code to arXiv 2505.11760.
+    The least similar in-neighbor has the lowest mean cosine similarity of its parameters to the
+    device's own (:func:`similarities`; of several the lowest number). It decides the sign of the
+    temperature, whatever sign the setting has: negative if it is less central than the device,
+    which then favors low centrality, else positive. ``normalize="plain"`` has no temperature, and
+    so gives the weights of ``degree``. A device without in-neighbors keeps its vector. Source:
+    code to arXiv 2505.11760.
     """
     return _turned(view, inbox, "degree", temperature, normalize)
 
@@ -50,9 +50,9 @@ def betweenness_similarity(
     temperature: Temperature = 0.1,
     normalize: Normalize = "softmax",
 ) -> Array:
-    """By betweenness centrality, high or low: as that of the least similar in-neighbor.
+    """By betweenness centrality, high or low like that of the least similar in-neighbor.
 
-    As ``degree_similarity`` with another centrality. Source: code to arXiv 2505.11760.
+    Like ``degree_similarity``, with another centrality. Source: code to arXiv 2505.11760.
     """
     return _turned(view, inbox, "betweenness", temperature, normalize)
 
@@ -70,10 +70,11 @@ def _turned(
 def similarities(inbox: Inbox) -> Array:
     """Mean cosine similarity of each in-neighbor's parameters to the device's own, ``(K - 1,)``.
 
-    Of each tensor of the model the cosine along dimension 1, then the mean over all others: of a
-    matrix row by row, of a convolution ``(out, in, H, W)`` over ``in``. A tensor of one dimension
-    is a column, so that only signs count. All tensors count alike, however large. Batch-norm
-    statistics take no part: they are not learned, and variances have but one sign.
+    For each tensor of the model: the cosine along dimension 1, then the mean over all other
+    dimensions; for a matrix row by row, for a convolution ``(out, in, H, W)`` over ``in``. A tensor
+    of one dimension is a column, so that only signs count. All tensors count the same, whatever
+    their size. Batch-norm statistics are left out: they are not learned, and variances are never
+    negative.
     """
     import torch
 
@@ -86,8 +87,8 @@ def similarities(inbox: Inbox) -> Array:
         ]
         for other in others
     ]
-    found = torch.stack([torch.stack(mean).mean() for mean in means])
-    similarity: Array = found.double().cpu().numpy()
+    average = torch.stack([torch.stack(mean).mean() for mean in means])
+    similarity: Array = average.double().cpu().numpy()
     return similarity
 
 

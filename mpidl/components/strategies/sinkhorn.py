@@ -1,4 +1,4 @@
-"""The strategy whose mixing matrix is doubly stochastic: nobody leads the consensus."""
+"""Strategy whose mixing matrix is doubly stochastic: all devices count the same in consensus."""
 
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -12,24 +12,24 @@ from mpidl.components.strategies.weights import STRATEGIES, Array
 from mpidl.config.faults import Fault
 
 TOLERANCE = 1e-13
-"""How far from 1 a sum of weights may be."""
+"""Most by which a sum of weights may differ from 1."""
 
 TURNS = 100_000
-"""Of scaling, after which a graph counts as one that takes too long."""
+"""Most turns of scaling, before the weights of a graph are refused."""
 
 _known: WeakKeyDictionary[nx.DiGraph, Any] = WeakKeyDictionary()
 
 
 @STRATEGIES.add(color="#53a159", marker="X", order=60)
 def sinkhorn(view: Neighborhood, /) -> Array:
-    """Weights by which all devices count alike in the long run: W is doubly stochastic.
+    """Weights by which all devices count the same in the long run: W is doubly stochastic.
 
     W is the doubly stochastic matrix on the links of the round that is nearest, by relative
-    entropy, to that of ``unweighted``; and to that of any centrality at any temperature, as these
-    weigh ``exp(c_j / temperature)`` over the sum of the row: factors of columns and rows, which is
-    what the projection scales away. A link that is on no way back to its device, as there may be
-    in directed graphs, has weight 0 in every doubly stochastic matrix. Source: Sinkhorn and
-    Knopp, Pacific Journal of Mathematics 21, 1967.
+    entropy, to W of ``unweighted``. It is also nearest to W of any centrality at any temperature:
+    that W has the weights ``exp(c_j / temperature)`` over the sum of the row, and the projection
+    scales such factors of columns and rows away. A link without a path back to its device (in
+    directed graphs) has weight 0 in every doubly stochastic matrix. Source: Sinkhorn and Knopp,
+    Pacific Journal of Mathematics 21, 1967.
     """
     if view.graph not in _known:
         _known[view.graph] = doubly_stochastic(view.graph)
@@ -42,12 +42,12 @@ def sinkhorn(view: Neighborhood, /) -> Array:
 def doubly_stochastic(graph: nx.DiGraph) -> Any:
     """Scale rows and columns of the closed neighborhoods to sums of 1, ``(N, N)``, sparse.
 
-    Rows and columns are scaled at once, so that a graph whose links all go both ways keeps a
-    symmetric matrix. Source: Knight, Ruiz and Ucar, SIAM Journal on Matrix Analysis and
+    Rows and columns are scaled at the same time, so that the matrix of a graph whose links all go
+    both ways stays symmetric. Source: Knight, Ruiz and Ucar, SIAM Journal on Matrix Analysis and
     Applications 35, 2014.
 
     Raises:
-        Fault: If that takes too many turns.
+        Fault: If it takes too many turns.
     """
     scaled = _pattern(graph)
     own = np.repeat(np.arange(len(graph)), np.diff(scaled.indptr))
@@ -63,10 +63,10 @@ def doubly_stochastic(graph: nx.DiGraph) -> Any:
 
 
 def _pattern(graph: nx.DiGraph) -> Any:
-    """1 for each device itself and each that it hears and that hears of it, ``(N, N)``, sparse.
+    """1 for each device itself and for each link on a cycle, ``(N, N)``, sparse.
 
-    Such a pattern has a doubly stochastic matrix that is positive on all of it: each link is on a
-    cycle, which with the other devices by themselves is a permutation.
+    Such a pattern has a doubly stochastic matrix that is positive everywhere on it: each cycle,
+    with the other devices by themselves, is a permutation.
     """
     from scipy.sparse import csgraph, csr_array
 

@@ -1,4 +1,4 @@
-"""Strategies by name: what one device sees in, its row of the mixing matrix out."""
+"""Strategies by name: functions from the neighborhood of a device to its mixing weights."""
 
 from functools import lru_cache
 from typing import Annotated, Literal
@@ -17,8 +17,8 @@ from mpidl.config.registry import Registry
 STRATEGIES = Registry("strategy", StrategyProperties)
 """``builder(view, /, ...)``: weights over ``view.members``, ``(K,)``, that sum to 1.
 
-One whose weights follow from parameters takes ``(view, inbox, /, ...)``; it may give the mixture
-itself in place of weights, a tensor ``(P,)``, and then has ``-> "Tensor"``.
+A strategy whose weights follow from parameters takes ``(view, inbox, /, ...)``; it may return the
+mixture itself in place of weights, a tensor ``(P,)``, and then has ``-> "Tensor"``.
 """
 
 Array = npt.NDArray[np.float64]
@@ -60,9 +60,9 @@ def none(view: Neighborhood, /) -> Array:
 
 @STRATEGIES.add(color="#4d6995", marker="2", order=70, needs=("link weights",))
 def given(view: Neighborhood, /) -> Array:
-    """The weights with which the topology comes (``base_k``, ``matcha``), self the rest.
+    """The link weights of the topology (``base_k``, ``matcha``), self the rest.
 
-    A link that fails leaves its weight to the device itself.
+    If a link fails, the device itself has its weight.
     """
     edges = view.graph.edges
     others = np.array([edges[j, view.device]["weight"] for j in view.in_neighbors])
@@ -73,9 +73,8 @@ def given(view: Neighborhood, /) -> Array:
 def metropolis_hastings(view: Neighborhood, /) -> Array:
     """Each in-neighbor ``1 / (1 + max(degree_i, degree_j))``, self the rest.
 
-    Doubly stochastic where links go both ways. Degrees count incoming links of the whole graph:
-    a link that fails in a round leaves its weight to the device itself. Source: Xiao, Boyd and
-    Lall, 2005.
+    Doubly stochastic if links go both ways. Degrees count incoming links of the whole graph: if a
+    link fails in a round, the device itself has its weight. Source: Xiao, Boyd and Lall, 2005.
     """
     degree = view.whole.in_degree
     largest = [max(degree[view.device], degree[j]) for j in view.in_neighbors]
@@ -92,10 +91,10 @@ def random(
     draw: Literal["per_round", "frozen"] = "per_round",
     frozen_rounds: Annotated[int, Field(ge=1)] = 10,
 ) -> Array:
-    """By numbers drawn from [0, 1), one per device, which all that hear it use; fresh each round.
+    """By random numbers from [0, 1), one for each device and all its readers, new in each round.
 
-    ``draw="frozen"`` keeps those of the last round of each block of ``frozen_rounds``, as the
-    published testbed did.
+    ``draw="frozen"`` keeps the numbers of the last round of each block of ``frozen_rounds``, as
+    the published testbed did.
     """
     round = view.round
     if draw == "frozen":
@@ -108,7 +107,7 @@ def random(
 def degree(
     view: Neighborhood, /, temperature: Temperature = 0.1, normalize: Normalize = "softmax"
 ) -> Array:
-    """By degree centrality: hubs speak louder. Source: arXiv 2505.11760."""
+    """By degree centrality: hubs have more weight. Source: arXiv 2505.11760."""
     return _central(view, "degree", temperature, normalize)
 
 
@@ -116,7 +115,7 @@ def degree(
 def betweenness(
     view: Neighborhood, /, temperature: Temperature = 0.1, normalize: Normalize = "softmax"
 ) -> Array:
-    """By betweenness centrality: bridges speak louder. Source: arXiv 2505.11760."""
+    """By betweenness centrality: bridges have more weight. Source: arXiv 2505.11760."""
     return _central(view, "betweenness", temperature, normalize)
 
 
@@ -124,7 +123,7 @@ def betweenness(
 def closeness(
     view: Neighborhood, /, temperature: Temperature = 0.1, normalize: Normalize = "softmax"
 ) -> Array:
-    """By closeness centrality: devices in the middle speak louder."""
+    """By closeness centrality: devices in the middle have more weight."""
     return _central(view, "closeness", temperature, normalize)
 
 
@@ -132,7 +131,7 @@ def closeness(
 def eigenvector(
     view: Neighborhood, /, temperature: Temperature = 0.1, normalize: Normalize = "softmax"
 ) -> Array:
-    """By eigenvector centrality: friends of hubs speak louder."""
+    """By eigenvector centrality: neighbors of hubs have more weight."""
     return _central(view, "eigenvector", temperature, normalize)
 
 
@@ -149,8 +148,8 @@ def normalized(values: Array, temperature: float, normalize: Normalize) -> Array
 def softmax(values: Array, temperature: float) -> Array:
     """Weights proportional to ``exp(values / temperature)``, without overflow.
 
-    The largest value gets nearly all as the temperature falls to 0 from above, the smallest as it
-    rises to 0 from below; an infinite temperature treats all alike.
+    As the temperature falls to 0 from above, the largest value gets nearly all weight; as it rises
+    to 0 from below, the smallest does. With an infinite temperature all weights are the same.
     """
     preferred = values.max() if temperature > 0 else values.min()
     with np.errstate(over="ignore", under="ignore"):
@@ -158,7 +157,7 @@ def softmax(values: Array, temperature: float) -> Array:
 
 
 def _share(values: Array) -> Array:
-    """Values divided by their sum; the same for all where they are all 0."""
+    """Values divided by their sum; equal weights if all values are 0."""
     total = values.sum()
     return values / total if total > 0 else np.full(len(values), 1.0 / len(values))
 
