@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mpidl.bench import __main__ as bench
-from mpidl.bench import begin, clock, exchange, kernel, loop, plain
+from mpidl.bench import begin, clock, exchange, kernel, loop, plain, saving
 from mpidl.exchange import kernels
 from mpidl.ranks.node import Node
 
@@ -51,6 +51,15 @@ def test_every_kernel_is_timed(comm):
     assert ("native bfloat16" in names) == (kernels.NAME == "native")
     assert all(row["median"] > 0 for row in found)
     assert len(kernel.lines(found)) == len(found) + 2
+
+
+def test_every_way_to_save_is_timed(comm, shared_path):
+    found = saving.measure(comm, [0.01], 2, shared_path)
+    assert (len(found), found[0]["way"], found[0]["of_plain"]) == (3, saving.PLAIN, 1)
+    assert all(row["count"] == 2 and row["median"] > 0 for row in found)
+    assert len(saving.lines(found)) == 4
+    comm.Barrier()
+    assert not list(shared_path.iterdir())
 
 
 @pytest.mark.parametrize("there", [False, True])

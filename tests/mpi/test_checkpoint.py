@@ -494,3 +494,14 @@ def test_who_does_not_take_part_is_not_lost(comm, shared_path, planned, read):
     assert command.run(comm, made, shared_path / "run.h5") == 0
     comm.Barrier()
     assert (read(shared_path / "run.h5")["series/finite"] == 1).all()
+
+
+def test_a_run_that_cannot_save_its_state_stops_and_says_why(comm, planned, shared_path, capfd):
+    """A file lies where the folder of its checkpoints should be."""
+    path = shared_path / "run.h5"
+    if comm.rank == 0:
+        checkpoint.folder(path).write_text("")
+    made = planned("training.rounds=5", "checkpoint.every=2")
+    assert command.run(comm, made, path) == Outcome.UNSAVED.code
+    told = comm.bcast(capfd.readouterr().out)
+    assert f"no checkpoint can be written ({checkpoint.folder(path)}: File exists)" in told

@@ -1,13 +1,15 @@
 """Runs beside the published numbers."""
 
 import dataclasses
+import io
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
-from mpidl.report import shelf, statistics
+from mpidl.report import shelf, statistics, terminal
 from mpidl.report.collection import Collection
 from mpidl.report.paper import compare, published
 from mpidl.storage import runs
@@ -184,3 +186,14 @@ def test_a_comparison_is_a_table_of_plain_values(run):
     assert list(found) == list(compare.COLUMNS)
     assert isinstance(found, pd.DataFrame)
     assert not found["why"].isna().any()
+
+
+def test_the_terminal_tells_each_number_and_why_it_may_differ(run):
+    rows = [run(level, strategy=one) for one, level in (("degree", 0.9), ("unweighted", 0.5))]
+    told = io.StringIO()
+    console = Console(file=told, width=200)
+    terminal.compare(Collection({f"run{i}": one for i, one in enumerate(rows)}), console)
+    assert "source ranked 1" in told.getvalue()
+    assert "[1] " in told.getvalue()
+    terminal.compare(Collection({"run": run(0.9, kind="ws_33")}), console)
+    assert "Nothing to compare with arXiv 2505.11760: " in told.getvalue()
