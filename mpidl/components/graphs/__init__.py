@@ -1,4 +1,4 @@
-"""Topologies by name or from a file, what one device sees of them, and what they let expect."""
+"""Topologies by name or from a file, neighborhoods of devices, and predictions from the graph."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -70,17 +70,17 @@ __all__ = [
 
 
 def build(section: TopologySettings, ranks: int, rounds: int = 1) -> Topology:
-    """The topology that a run file asks for, on devices 0..N-1 in order.
+    """Build the topology of a run file, on devices 0..N-1 in order.
 
-    Undirected links become one edge each way. The chance that a link works in a round is the file's
-    where it says less than 1, else ``link_probability``. Centralities of a topology that changes do
-    not depend on the rounds of the run, which may go on for more: they are those of
-    :attr:`Topology.typical`.
+    An undirected link becomes an edge in each direction. The chance that a link works in a round is
+    the graph file's if that is less than 1, else ``link_probability``. Centralities of a topology
+    that changes are those of :attr:`Topology.typical`, so they do not depend on the number of
+    rounds, which may grow when a run is resumed.
 
     Args:
-        section: The settings; those of the named family are part of it.
-        ranks: N, where neither the settings nor a file say how many devices there are.
-        rounds: R, those of the run.
+        section: The settings, with those of the named family.
+        ranks: N, if neither the settings nor a file have the number of devices.
+        rounds: R, the rounds of the run.
 
     Raises:
         Fault: If the family has no such graph, the file is bad or of another size than

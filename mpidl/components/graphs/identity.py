@@ -1,4 +1,4 @@
-"""Identity of a graph by content, whatever its file is called: a hash of what it is."""
+"""Identity of a graph: a hash of its content, whatever the name of its file."""
 
 import hashlib
 from dataclasses import replace
@@ -12,14 +12,14 @@ from mpidl.components.graphs.topology import Topology
 
 
 def digest(topology: Topology, link_probability: float = 1.0) -> str:
-    """SHA-256 of a topology: its devices, its links and the chance of each.
+    """SHA-256 of a topology: of its devices, its links and the chance of each.
 
-    Of a topology that changes that of :meth:`mpidl.components.graphs.Sequence.distinct`, so that
-    the rounds of the run do not count.
+    For a topology that changes it is made from :meth:`mpidl.components.graphs.Sequence.distinct`,
+    so it does not depend on the rounds of the run.
 
     Args:
-        topology: As :func:`mpidl.components.graphs.build` makes it.
-        link_probability: What the run file says beside it; no part of the graph.
+        topology: A topology from :func:`mpidl.components.graphs.build`.
+        link_probability: The setting of the run file, which is no part of the graph.
     """
     graph, sequence = topology.graph, topology.sequence
     if sequence is None:
@@ -33,13 +33,13 @@ def digest(topology: Topology, link_probability: float = 1.0) -> str:
 def digest_of(
     devices: int, links: npt.ArrayLike, chances: npt.ArrayLike = 1.0, link_probability: float = 1.0
 ) -> str:
-    """The same of a graph that does not change, from what a results file holds of it.
+    """The digest of a graph that does not change, from its values in a results file.
 
     Args:
         devices: N.
-        links: Source and destination of each, ascending, ``(L, 2)``.
-        chances: That a link works in a round, ``(L,)``.
-        link_probability: A chance that counts as none, as the run file and not the graph says it.
+        links: Source and destination of each link, in ascending order, ``(L, 2)``.
+        chances: The chance that each link works in a round, ``(L,)``.
+        link_probability: The run file's setting; a link with this chance counts as having chance 1.
     """
     ends: npt.NDArray[Any] = np.asarray(links, "<i8").reshape(-1, 2)
     told = np.broadcast_to(np.asarray(chances, "<f8"), len(ends))

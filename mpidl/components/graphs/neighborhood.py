@@ -1,4 +1,4 @@
-"""The neighborhood of a device: what it sees of the graph of one round."""
+"""Neighborhood of a device in the graph of one round."""
 
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -13,12 +13,11 @@ class Neighborhood:
     Attributes:
         graph: The links that work in the round: an edge ``j -> i`` means that the parameters of
             device j arrive at device i.
-        device: Whose neighborhood it is.
-        round: Rounds count from 0.
-        seed: That of the run, for strategies that draw.
-        whole: The graph in which no link of the round fails; where it is not given, ``graph``.
-        measured: The graph by whose centralities devices count in the round; where it is not
-            given, ``whole``.
+        device: The device whose neighborhood this is.
+        round: The round; rounds count from 0.
+        seed: The seed of the run, for strategies that draw random numbers.
+        whole: The graph of the round with the links that fail; by default ``graph``.
+        measured: The graph from which centralities of the round follow; by default ``whole``.
         samples: Training samples of each device, ``(N,)``; None where no data are placed.
     """
 
@@ -37,17 +36,17 @@ class Neighborhood:
 
     @property
     def in_neighbors(self) -> list[int]:
-        """Devices whose parameters arrive here, ascending."""
+        """Devices whose messages arrive at this one, in ascending order."""
         return sorted(self.graph.predecessors(self.device))
 
     @property
     def out_neighbors(self) -> list[int]:
-        """Devices at which the parameters of this one arrive, ascending."""
+        """Devices at which messages of this one arrive, in ascending order."""
         return sorted(self.graph.successors(self.device))
 
     @property
     def members(self) -> list[int]:
-        """The order of every weight row and every inbox: self first, then the in-neighbors."""
+        """The order of all mixing weights and inboxes: self first, then the in-neighbors."""
         return [self.device, *self.in_neighbors]
 
 
@@ -56,12 +55,12 @@ _turned: WeakKeyDictionary[nx.DiGraph, nx.DiGraph] = WeakKeyDictionary()
 
 @dataclass(frozen=True, eq=False)
 class RoundGraph:
-    """The graph of one round, and those that it follows from.
+    """The graph of one round, with the graphs from which it follows.
 
     Attributes:
         graph: The links that work.
-        whole: The graph in which no link of the round fails.
-        measured: The graph by whose centralities devices count.
+        whole: The graph of the round with the links that fail.
+        measured: The graph from which centralities follow.
     """
 
     graph: nx.DiGraph
@@ -69,7 +68,7 @@ class RoundGraph:
     measured: nx.DiGraph
 
     def among(self, devices: set[int]) -> "RoundGraph":
-        """The same without the links of all but some devices."""
+        """The graph with only the links between some devices."""
         part = nx.DiGraph()
         part.add_nodes_from(self.graph.nodes(data=True))
         part.add_edges_from(e for e in self.graph.edges(data=True) if {e[0], e[1]} <= devices)
@@ -77,13 +76,13 @@ class RoundGraph:
 
     @property
     def turned(self) -> "RoundGraph":
-        """Every link the other way round: members are then those whom a device tells."""
+        """The graph with every link reversed: members are then a device's out-neighbors."""
         return RoundGraph(_facing(self.graph), _facing(self.whole), _facing(self.measured))
 
     def around(
         self, device: int, round: int = 0, seed: int = 0, samples: tuple[int, ...] | None = None
     ) -> Neighborhood:
-        """The neighborhood of a device; arguments as :class:`Neighborhood` has them."""
+        """The neighborhood of a device; arguments as in :class:`Neighborhood`."""
         return Neighborhood(self.graph, device, round, seed, self.whole, self.measured, samples)
 
 

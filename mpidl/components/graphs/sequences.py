@@ -1,4 +1,4 @@
-"""Topologies that change: a graph for each round, and all links that work in some round."""
+"""Topologies that change: a graph for each round, and the links of all rounds."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
@@ -17,12 +17,12 @@ Ends = npt.NDArray[np.int64]
 Array = npt.NDArray[np.float64]
 
 PERIOD = 64
-"""Graphs up to which all of a topology that repeats are kept; of others just the latest are."""
+"""Most graphs of a repeating topology that are all kept; of others only the latest are."""
 
 LATEST = 8
 
 DISTINCT = 16
-"""Rounds that stand for a topology that does not repeat, however many a run has."""
+"""First rounds that represent a topology that does not repeat, whatever the rounds of a run."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Links:
     """The directed links of one round.
 
     Attributes:
-        ends: Source and target of each, ``(E, 2)``, none of them twice.
-        weight: What each counts in a mixture, ``(E,)``, where the topology says so.
-        probability: The chance of each that it works, ``(E,)``; 1 where it is not given.
+        ends: Source and target of each, ``(E, 2)``, without duplicates.
+        weight: The weight of each in a mixture, ``(E,)``; None if the topology has no weights.
+        probability: The chance that each works, ``(E,)``; None if it is 1.
     """
 
     ends: Ends
@@ -42,15 +42,15 @@ class Links:
 
 @dataclass(frozen=True, eq=False)
 class Sequence:
-    """A topology that changes from round to round; the same on every rank, however it is asked.
+    """A topology that changes from round to round; the same on every rank, in any order of calls.
 
     Attributes:
         devices: N.
-        draw: The links of a round, which depend on nothing else.
-        period: After how many rounds it begins again; None where it never does.
-        starts: The first round of each graph of a period, where one stays for several rounds.
-        probability: The chance that a link works, where its own is 1.
-        refresh: Rounds for which centralities count, before those of a later graph replace them.
+        draw: Returns the links of a round, which depend on the round alone.
+        period: Rounds after which it repeats; None if it never does.
+        starts: The first round of each graph of a period, if a graph stays for several rounds.
+        probability: The chance that a link works, if its own is 1.
+        refresh: Rounds after which centralities are computed again, from a later graph.
     """
 
     devices: int
@@ -81,18 +81,18 @@ class Sequence:
     def at(self, round: int) -> nx.DiGraph:
         """The graph of a round on all N devices; one object as long as it is in use.
 
-        Edge attribute ``probability`` is the chance of each link, ``weight`` what the topology
-        lets it count in a mixture, if it does.
+        Edge attribute ``probability`` is the chance of each link, ``weight`` its weight in a
+        mixture, if the topology has weights.
         """
         return self._made(self._turn(round))
 
     @property
     def weighted(self) -> bool:
-        """Whether links come with weights."""
+        """Whether links have weights."""
         return self.draw(0).weight is not None
 
     def measured(self, round: int) -> nx.DiGraph:
-        """The graph whose centralities count in a round."""
+        """The graph from which centralities of a round follow."""
         return self.at(round - round % self.refresh)
 
     def _make(self, turn: int) -> nx.DiGraph:
@@ -114,12 +114,12 @@ class Sequence:
         return np.where(links.probability < 1, links.probability, self.probability)
 
     def union(self, rounds: int) -> nx.DiGraph:
-        """All links that work in some of the first rounds.
+        """The graph of all links that work in any of the first rounds.
 
         A link's ``probability`` is the largest that it has in these rounds.
 
         Raises:
-            Fault: If they are too many.
+            Fault: If there are too many links.
         """
         found, chances = np.empty(0, np.int64), np.empty(0)
         for codes, chance in self._batches(rounds):
@@ -143,7 +143,7 @@ class Sequence:
         return graph
 
     def typical(self) -> nx.DiGraph:
-        """All links of a period, or of the first rounds where none repeats; whatever a run has."""
+        """All links of a period, or of the first rounds if it never repeats, whatever a run has."""
         return self.union(self.period or DISTINCT)
 
     def _batches(self, rounds: int) -> Iterator[tuple[Ends, Array]]:
@@ -167,10 +167,9 @@ class Sequence:
         return links.ends[:, 0] * self.devices + links.ends[:, 1]
 
     def distinct(self) -> Iterator[Array]:
-        """What tells this sequence from others: its links, chances and weights, round by round.
+        """Links, chances and weights, round by round, by which this sequence differs from others.
 
-        All of them where it repeats; of one that never does those of the first rounds, however
-        many a run has.
+        The rounds are a period, or the first ones if it never repeats, whatever a run has.
         """
         for turn in self._turns(self.period or DISTINCT):
             links = self.draw(turn)

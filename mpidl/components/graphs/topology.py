@@ -1,4 +1,4 @@
-"""The topology of a run: all its links, when each is there, and what its file says beside them."""
+"""Topology of a run: all its links, their rounds, and the facts of its graph file."""
 
 from dataclasses import dataclass, replace
 from itertools import permutations
@@ -18,21 +18,19 @@ Ends = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Topology:
-    """A directed graph on the devices 0..N-1, which may be another one in each round.
+    """A directed graph on the devices 0..N-1, which may change from round to round.
 
     Attributes:
         graph: All links: an edge ``j -> i`` means that the parameters of device j arrive at i. Edge
-            attribute ``probability`` is the chance that a link works in a round, 1 where it is
-            not given.
-        sequence: Which links are there in a round, with weights of their own if they have some;
-            None where all always are. Of one that changes ``graph`` has the links of all rounds of
-            the run.
-        typical: Of one that changes all links of a period, or of its first rounds where none
-            repeats, however many a run has; None of one that stays.
+            attribute ``probability`` is the chance that a link works in a round, by default 1.
+        sequence: The links of each round, with their weights if they have weights; None if the
+            graph does not change. If it changes, ``graph`` has the links of all rounds of the run.
+        typical: If the graph changes, all links of a period, or of the first rounds if it never
+            repeats, whatever the rounds of the run; else None.
         published: The devices that held the published OOD data, in the order of the file.
-        names: What devices are called, ``(N,)``; empty where that is their numbers.
-        notes: What to know of how a file was read, a line each.
-        unlinked: Why devices may have no link, where a file leaves that open.
+        names: Names of devices, ``(N,)``; empty if they have numbers only.
+        notes: Notes about how a file was read, a line each.
+        unlinked: A possible reason why devices have no link, for files that leave this open.
     """
 
     graph: nx.DiGraph
@@ -49,12 +47,12 @@ class Topology:
 
     @property
     def measured(self) -> nx.DiGraph:
-        """The graph by whose centralities devices are ranked before the run."""
+        """The graph by whose centralities devices are ranked before the run starts."""
         return self.graph if self.typical is None else self.typical
 
     @property
     def weighted(self) -> bool:
-        """Whether links come with weights."""
+        """Whether links have weights."""
         return self.sequence is not None and self.sequence.weighted
 
     @property
@@ -63,22 +61,22 @@ class Topology:
         return self.sequence is None and not len(_fragile(self.graph).links)
 
     def completed(self) -> "Topology":
-        """The same devices with a link from each to each other, all of which always work."""
+        """The complete graph on the same devices, whose links always work."""
         full = nx.DiGraph()
         full.add_nodes_from((device, self.graph.nodes[device]) for device in range(len(self)))
         full.add_edges_from(permutations(range(len(self)), 2), probability=1.0)
         return replace(self, graph=full, sequence=None, typical=None)
 
     def at(self, round: int, seed: int) -> RoundGraph:
-        """The graph of a round: of the links that there are then, those that do not fail.
+        """The graph of a round: its links, without those that fail.
 
-        Each works with its ``probability``, drawn anew each round. A pair of devices linked in both
-        directions with the same probability is drawn once, so both directions work or neither does.
+        Each link works with its ``probability``, drawn again in each round. If two devices are
+        linked in both directions with the same probability, both directions work or neither does.
         Nodes and attributes are kept.
 
         Args:
-            round: Rounds count from 0.
-            seed: Decides which links fail.
+            round: The round; rounds count from 0.
+            seed: The seed by which links fail.
         """
         present = self.graph if self.sequence is None else self.sequence.at(round)
         count = present if self.sequence is None else self.sequence.measured(round)
@@ -91,9 +89,9 @@ class Topology:
         return RoundGraph(working, present, count)
 
     def failures(self, round: int, seed: int) -> Ends:
-        """Of all links those that do not work in a round, ascending, ``(F, 2)``.
+        """The links that do not work in a round, in ascending order, ``(F, 2)``.
 
-        Those that fail, and those that are not there then; see :meth:`at`.
+        They fail, or the round does not have them; see :meth:`at`.
         """
         if self.sequence is None:
             return _failing(self.graph, seed, round)
@@ -106,7 +104,7 @@ class Topology:
 
 @dataclass(frozen=True)
 class _Flaky:
-    """The F directed links that may fail, ascending, and which of the draws decides each."""
+    """The F directed links that may fail, in ascending order, and the draw that decides each."""
 
     links: Ends
     probability: npt.NDArray[np.float64]
@@ -123,7 +121,7 @@ def _fragile(graph: nx.DiGraph) -> _Flaky:
 
 
 def _failing(graph: nx.DiGraph, seed: int, round: int) -> Ends:
-    """The links of the graph of a round that fail in it, ascending, ``(F, 2)``."""
+    """The links of a round's graph that fail, in ascending order, ``(F, 2)``."""
     flaky = _fragile(graph)
     if not len(flaky.links):
         return flaky.links

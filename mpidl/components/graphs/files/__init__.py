@@ -71,7 +71,7 @@ BYTES = 256 * 2**20
 """Size up to which a file is read."""
 
 HEAD = 4096
-"""Bytes that say which kind a file is."""
+"""First bytes of a file, by which its kind is recognized."""
 
 NOTATIONS: dict[str, Callable[[Path, TextIO], Topology]] = {
     "xml": markup.topology,
@@ -80,15 +80,14 @@ NOTATIONS: dict[str, Callable[[Path, TextIO], Topology]] = {
     "json": nodelink.topology,
     "matrixmarket": market.topology,
 }
-"""What reads texts that are no rows of ours."""
+"""Readers of other programs' text formats, by kind."""
 
 
 def read(path: Path) -> Topology:
-    """What a graph file holds, on devices 0..N-1, each link with a ``probability`` in (0, 1].
+    """The topology of a graph file, on devices 0..N-1; each link has a ``probability`` in (0, 1].
 
     Raises:
-        Fault: If the file is missing, unreadable, too large, damaged or of a kind that is not
-            read; the sentence names it.
+        Fault: If the file is missing, unreadable, too large, damaged or of an unknown kind.
     """
     with _readable(path):
         kind = kinds.kind(path, _head(path))
@@ -105,7 +104,7 @@ def read(path: Path) -> Topology:
 
 
 def _topology(found: Text, kind: str) -> Topology:
-    """The graph of some lines, which may be of a kind that their name says."""
+    """The topology of a text, of the kind that its file name or its content shows."""
     if kind == "adjacency list":
         return rows.neighbors(found)
     if found.starts or found.period is not None:
@@ -124,7 +123,7 @@ def _topology(found: Text, kind: str) -> Topology:
 
 
 def _small_list(found: Text) -> bool:
-    """Whether as many rows as columns can be links only: numbers above 1, or no numbers at all."""
+    """Whether a square of entries must be a list of links: it has numbers above 1, or none."""
     if len(found.rows) not in (2, 3):
         return False
     listed = [entry for _, row in found.rows for entry in text.numbers(row)[:2]]
@@ -135,7 +134,7 @@ def _small_list(found: Text) -> bool:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """See whether a file may be read, and tell what the system says of it as a user's fault."""
+    """Check that a file may be read, and turn errors of the system into faults."""
     try:
         if path.exists() and not path.is_file():
             raise Fault(f"Graph file {path}: is not a regular file.")

@@ -1,4 +1,4 @@
-"""Graphs written as rows: a matrix, a list of links or neighbors, or a list for each round."""
+"""Graphs as lines of text: a matrix, a list of links or neighbors, or a list for each round."""
 
 import re
 from dataclasses import replace
@@ -15,17 +15,17 @@ from mpidl.components.graphs.topology import Topology
 from mpidl.config.faults import Fault
 
 COLUMNS = (("source", "target"), ("from", "to"), ("src", "dst"))
-"""What a table calls its columns in a line above them."""
+"""Names of columns, in a line above the links."""
 
 TOLD = 3
-"""Devices that a line names."""
+"""Most devices that a note lists."""
 
 
 def matrix(path: Path, rows: Rows) -> Topology:
-    """The graph of an adjacency matrix, a row for each device.
+    """The graph of an adjacency matrix, with a line for each device.
 
     Raises:
-        Fault: If some entry is no probability, or there are too many links.
+        Fault: If an entry is no probability, or there are too many links.
     """
     links: entries.Chances = {}
     for i, (number, row) in enumerate(rows):
@@ -46,7 +46,7 @@ def matrix(path: Path, rows: Rows) -> Topology:
 
 
 def ragged(path: Path, rows: Rows, read: str) -> Fault:
-    """What is wrong with rows that are neither a matrix nor a list; ``read`` says what is read."""
+    """The fault of lines that are neither a matrix nor a list; ``read`` lists allowed kinds."""
     first = len(numbers(rows[0][1]))
     for number, row in rows:
         if (width := len(numbers(row))) != first:
@@ -144,7 +144,7 @@ def _all_names(nodes: "_Nodes", devices: int) -> list[str]:
 
 
 def _unlinked(graph: nx.DiGraph) -> str:
-    """What is to be said where numbers below the largest one are in no link."""
+    """A note if numbers below the largest one are in no link, else empty."""
     found = [device for device in graph if not graph.degree(device)]
     if not found:
         return ""
@@ -161,10 +161,10 @@ def _unlinked(graph: nx.DiGraph) -> str:
 
 
 class _Nodes:
-    """The nodes of a file, by the numbers or by the names that are written.
+    """The nodes of a file, by their numbers or names in it.
 
     Attributes:
-        called: Names in the order of the file, and their numbers; empty where nodes are numbers.
+        called: Names in the order of the file, and their numbers; empty if nodes are numbers.
         largest: The largest number.
     """
 
@@ -176,7 +176,7 @@ class _Nodes:
         self.largest = -1
 
     def number(self, entry: str, where: str) -> int:
-        """That of a node as it is written; where nodes have names, its place among these."""
+        """The number of a node; if nodes have names, its position among them."""
         if self._named is None:
             self._named = _names(entry)
         found = self._place(entry, where) if self._named else self._numbered(entry, where)

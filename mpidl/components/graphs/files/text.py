@@ -13,10 +13,10 @@ LINES = 2 * LINKS
 """Lines that are read, comments and blank ones among them."""
 
 ROUNDS = 1_000_000
-"""Rounds that a file may name."""
+"""Most rounds that a file may name."""
 
 GRAPHS = 100_000
-"""Rounds for which it may have a graph."""
+"""Most rounds for which a file may have a graph."""
 
 HEADERS = {
     "devices": r"devices:\s*(\S*)",
@@ -26,10 +26,10 @@ HEADERS = {
     "published": r"published ood ranks:\s*(.*)",
     "round": r"round:\s*(\S*)",
 }
-"""What a comment says, beginning with its ``#`` or ``%``, that is more than a comment."""
+"""Headers: patterns of comments, after ``#`` or ``%``, that have a meaning."""
 
 MEANT = r"(devices?|directed|numbered( from)?|periods?|published ood( ranks?)?|rounds?)\s*[:=\d]"
-"""What begins as only a header should: it is one, or a mistake."""
+"""Begin of a comment that must be a header, or is a mistake."""
 
 KONECT = r"(sym|asym|bip)\s+(unweighted|positive|pos|signed|multi|weighted|dynamic)\w*"
 """The first comment of a file from konect.cc, which begins with ``%``."""
@@ -40,18 +40,18 @@ Rows = list[tuple[int, str]]
 
 @dataclass
 class Text:
-    """What the lines of a file say.
+    """Lines and headers of a file.
 
     Attributes:
         path: The file.
-        rows: Those that have entries, without comments.
-        devices: N, where a header says so.
+        rows: Lines that have entries, without comments.
+        devices: N, if a header has it.
         directed: Whether links go one way.
-        first: The number of device 0, where a header says so.
-        period: After how many rounds all begins again, where a header says so.
-        starts: For each graph of its own its first round, and how many rows come before it.
-        published: What follows ``published ood ranks:``; None where no line has that.
-        notes: What a reader of the graph should know of how it was read, a line each.
+        first: The number of device 0, from a header, else 0.
+        period: Rounds after which the graphs repeat, if a header has them.
+        starts: The first round of each graph, with the number of rows before it.
+        published: The text after ``published ood ranks:``; None if no line has it.
+        notes: Notes about how the file was read, a line each.
     """
 
     path: Path
@@ -66,10 +66,10 @@ class Text:
     _said: dict[str, str] = field(default_factory=dict)
 
     def take(self, number: int, line: str) -> None:
-        """Take what a line says that begins with ``#`` or ``%``, if it is a header.
+        """Read a line that begins with ``#`` or ``%``, if it is a header.
 
         Raises:
-            Fault: If it looks like one, but is none that makes sense here.
+            Fault: If it looks like a header, but is not a valid one.
         """
         told = line[1:].strip()
         where = f"line {number} ({line[0]} {told[:40]})"
