@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import signal
 import subprocess
 import time
 from concurrent.futures import Future
@@ -112,6 +113,19 @@ def test_nothing_begins_in_the_reserve(tmp_path, monkeypatch, seconds, estimate,
         outcome = worker.perform(task)
     assert outcome.code == (worker.NOT_FOUND if begins else None)
     assert begins or seconds - 2 < outcome.left <= seconds
+
+
+def test_a_signal_lets_the_runs_that_go_on_come_to_their_end(work, monkeypatch):
+    submit = Workers.submit
+
+    def warned(self, task):
+        signal.raise_signal(signal.SIGTERM)
+        return submit(self, task)
+
+    monkeypatch.setattr(Workers, "submit", warned)
+    code, workers, log = work([(75, 1e4)] * 2, NodeRequest(1, 1, 0.0), Orders())
+    assert (code, len(workers.tasks)) == (75, 1)
+    assert "waiting 2  running 0  done 0  failed 0; exit code 75" in log
 
 
 def test_a_worker_asks_a_run_to_stop_and_renews_its_claim(monkeypatch):
