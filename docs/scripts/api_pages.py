@@ -1,5 +1,6 @@
 """Pages of the API reference, one for each room of the package, from what there is to import."""
 
+import importlib
 import pkgutil
 from pathlib import Path
 
@@ -11,8 +12,8 @@ COMMANDS = ("__main__",)
 
 def modules(room: str) -> list[str]:
     """All modules of a room, the room itself first."""
-    folder = Path(mpidl.__path__[0]) / room
-    inside = pkgutil.walk_packages([str(folder)], f"mpidl.{room}.")
+    folders = importlib.import_module(f"mpidl.{room}").__path__
+    inside = pkgutil.walk_packages(folders, f"mpidl.{room}.")
     names = sorted(one.name for one in inside if not one.name.endswith(COMMANDS))
     return [f"mpidl.{room}", *(name for name in names if "._native" not in name)]
 
