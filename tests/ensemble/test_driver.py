@@ -115,7 +115,7 @@ def test_nothing_begins_in_the_reserve(tmp_path, monkeypatch, seconds, estimate,
     assert begins or seconds - 2 < outcome.left <= seconds
 
 
-def test_a_signal_lets_the_runs_that_go_on_come_to_their_end(work, monkeypatch):
+def test_after_a_signal_no_run_is_started(work, monkeypatch):
     submit = Workers.submit
 
     def warned(self, task):
@@ -123,8 +123,9 @@ def test_a_signal_lets_the_runs_that_go_on_come_to_their_end(work, monkeypatch):
         return submit(self, task)
 
     monkeypatch.setattr(Workers, "submit", warned)
-    code, workers, log = work([(75, 1e4)] * 2, NodeRequest(1, 1, 0.0), Orders())
-    assert (code, len(workers.tasks)) == (75, 1)
+    code, workers, log = work([(75, 0.2)] * 2, BLOCK, Orders())
+    # Without it both would be started again.
+    assert (code, len(workers.tasks)) == (75, 2)
     assert "waiting 2  running 0  done 0  failed 0; exit code 75" in log
 
 
