@@ -97,7 +97,7 @@ def graph_seconds(devices: int) -> float:
     began = time.monotonic()
     built = planning.make(planning.read(None, [f"topology.devices={devices}"], 1), 1)
     graphs.components(built.graph)
-    built.rows(0, range(devices))
+    built.mixing_weights(0, range(devices))
     return time.monotonic() - began
 
 

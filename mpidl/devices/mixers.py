@@ -15,24 +15,24 @@ from mpidl.components.strategies import Look
 from mpidl.devices.mailbox import Inboxes, Mailbox
 from mpidl.exchange import kernels
 from mpidl.exchange.memory import Exchange
-from mpidl.plan import Mixing, Rows
+from mpidl.plan import Mixing, MixingWeights
 
 
 class Weights:
     """Mixing weights of own devices, which are known before messages arrive.
 
     Attributes:
-        rows: Members and weights ``(K,)`` in a round, by device.
+        by_device: Members and weights ``(K,)`` in a round, by device.
     """
 
     def __init__(self, mixing: Mixing, own: Sequence[int]) -> None:
         self._mixing, self._own = mixing, own
-        self._steady = mixing.rows(0, own) if mixing.lasts(own) else None
-        self.rows: Rows = {}
+        self._steady = mixing.mixing_weights(0, own) if mixing.lasts(own) else None
+        self.by_device: MixingWeights = {}
 
     def decide(self, round_: int) -> None:
         """Make the weights that are known before messages arrive."""
-        self.rows = self._steady or self._mixing.rows(round_, self._own)
+        self.by_device = self._steady or self._mixing.mixing_weights(round_, self._own)
 
     def look(self, round_: int, inboxes: Inboxes) -> None:
         """Make weights that follow from inboxes; here there are none."""
@@ -42,12 +42,12 @@ class Weights:
 
     def heard(self, number: int) -> int:
         """The number of in-neighbors that a device reads in this round."""
-        return int(np.count_nonzero(self.rows[number][1][1:]))
+        return int(np.count_nonzero(self.by_device[number][1][1:]))
 
     def mixture(self, number: int, vectors: Sequence[Tensor], before: Tensor | None) -> Tensor:
         """The weighted sum of members' messages for a device, ``(M,)``, in memory of the last."""
         out = vectors[0].new_empty(len(vectors[0])) if before is None else before
-        kernels.mix(self.rows[number][1], vectors, out)
+        kernels.mix(self.by_device[number][1], vectors, out)
         return out
 
 
@@ -68,16 +68,16 @@ class Looked(Weights):
 
     def decide(self, round_: int) -> None:
         """Forget the weights, as none is known before messages arrive."""
-        self.rows = {}
+        self.by_device = {}
 
     def look(self, round_: int, inboxes: Inboxes) -> None:
         """Make weights from the messages in the inboxes."""
-        self.rows = self._mixing.rows(round_, self._own, self._opened(inboxes))
+        self.by_device = self._mixing.mixing_weights(round_, self._own, self._opened(inboxes))
 
     def weigh(self, round_: int, exchange: Exchange) -> None:
         """Collective. Make mixing weights from the messages in inboxes, and pass them on."""
         self.look(round_, exchange.inboxes())
-        exchange.weigh(self.rows)
+        exchange.weigh(self.by_device)
 
 
 class Combined(Looked):
@@ -85,11 +85,11 @@ class Combined(Looked):
 
     def heard(self, number: int) -> int:
         """The number of in-neighbors that a device reads in this round."""
-        return len(self.rows[number][0]) - 1
+        return len(self.by_device[number][0]) - 1
 
     def mixture(self, number: int, vectors: Sequence[Tensor], before: Tensor | None) -> Tensor:
         """The strategy's mixture; a lazy algorithm adds a share of the device's own vector."""
-        mixed: Tensor = self.rows[number][1]
+        mixed: Tensor = self.by_device[number][1]
         lazy = self._mixing.algorithm.lazy
         return mixed.mul(1 - lazy).add(vectors[0], alpha=lazy) if lazy else mixed
 
@@ -144,7 +144,7 @@ class ByExchange(Mixer):
 
     def arrive(self, round_: int, links: nx.DiGraph | None) -> None:
         """Collective. Hand in weights and links, as far as they are known, and wait for all."""
-        self._exchange.arrive(self._weights.rows, links)
+        self._exchange.arrive(self._weights.by_device, links)
 
     def mix(self, round_: int, states: Mapping[int, State], measure: bool) -> None:
         """Collective. Make new own vectors of what travelled, and measure distances if asked."""
@@ -169,7 +169,7 @@ class ByHand(Mixer):
         """Collective. Make new own vectors from the messages in the inboxes."""
         inboxes = self._mailbox.open(round_)
         self._weights.look(round_, inboxes)
-        for number, (members, _) in self._weights.rows.items():
+        for number, (members, _) in self._weights.by_device.items():
             vectors, before = [inboxes[number][j] for j in members], self._mixtures.get(number)
             self._mixtures[number] = self._weights.mixture(number, vectors, before)
         self._mailbox.keep(round_)
@@ -196,8 +196,8 @@ class ByAlgorithm(ByHand):
         """Collective. Let the algorithm make models from the messages in the inboxes."""
         assert self._read is not None
         for number, inbox in self._mailbox.open(round_).items():
-            members, row = self._weights.rows[number]
-            self._read(states[number], Letters(members, row, [inbox[j] for j in members]))
+            members, own = self._weights.by_device[number]
+            self._read(states[number], Letters(members, own, [inbox[j] for j in members]))
         self._mailbox.keep(round_)
         self._exchange.replace({})
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mpidl.exchange import Wiring
 from mpidl.exchange.kernels import Mixture
-from mpidl.exchange.memory import Rows
+from mpidl.exchange.memory import MixingWeights
 from mpidl.exchange.neighborhoods import Neighborhoods
 
 
@@ -38,13 +38,13 @@ class Delayed(Neighborhoods):
             now, ago, then = (self._vectors[(turn + k) % 3] for k in (0, 2, 1))
             for others in (now, ago):
                 readable = {**foreign[0], **others}
-                rows = self._slots.members.items()
-                members = [[now[i], *(readable[j] for j in row[1:])] for i, row in rows]
+                known = self._slots.members.items()
+                members = [[now[i], *(readable[j] for j in near[1:])] for i, near in known]
                 self._mixtures.append(Mixture(members, list(then.values())))
 
-    def arrive(self, rows: Rows, links: nx.DiGraph | None = None) -> None:
+    def arrive(self, weights: MixingWeights, links: nx.DiGraph | None = None) -> None:
         """Hand in own mixing weights, without waiting for other ranks."""
-        self._take(rows)
+        self._take(weights)
 
     def share(self) -> None:
         """Collective. Wait for the vectors of the last round, or in the first round for its own."""

@@ -17,9 +17,9 @@ from mpidl.exchange.kernels import Mixture
 from mpidl.exchange.trips import ranks_served
 from mpidl.ranks.accelerators import settle
 
-Row = npt.NDArray[np.float64]
+Array = npt.NDArray[np.float64]
 Members = Sequence[int]
-Rows = Mapping[int, tuple[Members, Row]]
+MixingWeights = Mapping[int, tuple[Members, Array]]
 """For each own device the members of its neighborhood and their weights, ``(K,)``."""
 
 ALIGNMENT = 64
@@ -50,11 +50,11 @@ class Exchange(Protocol):
     def vectors(self) -> Mapping[int, Tensor]:
         """For each own device its parameters, ``(P,)``; other memory after each :meth:`mix`."""
 
-    def arrive(self, rows: Rows, links: nx.DiGraph | None = None) -> None:
+    def arrive(self, weights: MixingWeights, links: nx.DiGraph | None = None) -> None:
         """Collective. Hand in own mixing weights, if known, and wait until every rank has trained.
 
         Args:
-            rows: Mixing weights of own devices; empty if they follow from vectors.
+            weights: Mixing weights of own devices; empty if they follow from vectors.
             links: An edge j -> i if i reads the vector of j in this round; None for all links of
                 the wiring. The same on every rank.
         """
@@ -69,7 +69,7 @@ class Exchange(Protocol):
         memory.
         """
 
-    def weigh(self, rows: Rows) -> None:
+    def weigh(self, weights: MixingWeights) -> None:
         """Collective. Hand in own mixing weights that follow from the inboxes."""
 
     def mix(self, measure: bool = False) -> None:
@@ -114,15 +114,15 @@ class Slots:
             i: slice(*ends) for i, ends in zip(members, itertools.pairwise(starts), strict=True)
         }
 
-    def fill(self, rows: Rows, weights: Row) -> None:
+    def fill(self, given: MixingWeights, weights: Array) -> None:
         """Put the mixing weights of devices into the array of all weights, ``(size,)``."""
-        for device, (members, row) in rows.items():
+        for device, (members, own) in given.items():
             known, slots = self.members[device], weights[self._slices[device]]
             if list(members) == known:
-                slots[:] = row
+                slots[:] = own
             else:
                 slots[:] = 0
-                slots[[0, *(bisect_left(known, m, 1) for m in members[1:])]] = row
+                slots[[0, *(bisect_left(known, m, 1) for m in members[1:])]] = own
 
 
 class Buffers:
@@ -135,13 +135,13 @@ class Buffers:
         self._row = {device: i for i, device in enumerate(own)}
         self.buffers = self._allocate()
         self.phase = 0
-        self._vectors = [self._own(rows) for rows in self.buffers]
+        self._vectors = [self._own(buffer) for buffer in self.buffers]
         kind = self.device.type
         self._average = Average(wiring.comm, wiring.hosts, self.size, self.dtype, kind)
         self._uniform = wiring.uniform
         self._slots = slots_of(wiring, own)
-        self._weights: Row = np.full(self._slots.size, 1 / len(wiring.hosts))
-        self._rows: Rows | None = None
+        self._weights: Array = np.full(self._slots.size, 1 / len(wiring.hosts))
+        self._given: MixingWeights | None = None
         self._mixtures: list[Mixture] = []
         self._hosts = wiring.hosts
         self._count(wiring.graph)
@@ -183,9 +183,9 @@ class Buffers:
         """For each own device its parameters, ``(P,)``."""
         return self._vectors[self.phase]
 
-    def _own(self, rows: Tensor) -> dict[int, Tensor]:
+    def _own(self, buffer: Tensor) -> dict[int, Tensor]:
         """The vectors of own devices in a buffer, ``(P,)`` each."""
-        return {device: rows[self._row[device], : self.size] for device in self.own}
+        return {device: buffer[self._row[device], : self.size] for device in self.own}
 
     def _prepare(self, foreign: Sequence[Mapping[int, Tensor]]) -> None:
         """Prepare the mixing of own vectors with those of other ranks, as each phase reads them."""
@@ -194,20 +194,20 @@ class Buffers:
             members = [[readable[j] for j in row] for row in self._slots.members.values()]
             self._mixtures.append(Mixture(members, list(self._vectors[1 - phase].values())))
 
-    def arrive(self, rows: Rows, links: nx.DiGraph | None = None) -> None:
-        """Collective. Hand in own rows of W, and wait until every rank has trained."""
+    def arrive(self, weights: MixingWeights, links: nx.DiGraph | None = None) -> None:
+        """Collective. Hand in own mixing weights, and wait until every rank has trained."""
         self._follow(links)
-        self._take(rows)
+        self._take(weights)
         settle(self.device)
         self.node.meet()
 
     def _follow(self, links: nx.DiGraph | None) -> None:
         """Prepare for the links of a round; nothing to do if all vectors always travel."""
 
-    def _take(self, rows: Rows) -> None:
-        if rows is not self._rows and not self._uniform:
-            self._slots.fill(rows, self._weights)
-            self._rows = rows
+    def _take(self, weights: MixingWeights) -> None:
+        if weights is not self._given and not self._uniform:
+            self._slots.fill(weights, self._weights)
+            self._given = weights
 
     @property
     def _current(self) -> Mixture:
@@ -216,17 +216,17 @@ class Buffers:
 
     def inboxes(self) -> dict[int, dict[int, Tensor]]:
         """For each own device the vectors ``(P,)`` that it may mix, by device."""
-        rows = self._slots.members.items()
-        pairs = zip(rows, self._current.members, strict=True)
-        return {i: dict(zip(row, vectors, strict=True)) for (i, row), vectors in pairs}
+        members = self._slots.members.items()
+        pairs = zip(members, self._current.members, strict=True)
+        return {i: dict(zip(known, vectors, strict=True)) for (i, known), vectors in pairs}
 
     def _picked(self, readable: Mapping[int, Tensor]) -> dict[int, dict[int, Tensor]]:
         """The readable vectors that each own device may mix."""
         return {i: {j: readable[j] for j in self._slots.members[i]} for i in self.own}
 
-    def weigh(self, rows: Rows) -> None:
+    def weigh(self, weights: MixingWeights) -> None:
         """Hand in own mixing weights that follow from the inboxes."""
-        self._take(rows)
+        self._take(weights)
 
     def mix(self, measure: bool = False) -> None:
         """Replace each own vector by the weighted sum over its members."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mpidl.exchange import Wiring, kernels
 from mpidl.exchange.between import finish, receivers, start
-from mpidl.exchange.memory import ALIGNMENT, Buffers, Rows, slots_of
+from mpidl.exchange.memory import ALIGNMENT, Buffers, MixingWeights, slots_of
 from mpidl.exchange.trips import wants
 
 CHUNK = 4 << 20
@@ -161,10 +161,10 @@ class Shared(Buffers):
             self._wanted = wants(links, self._nodes, self.node.count)
             self._post()
 
-    def arrive(self, rows: Rows, links: nx.DiGraph | None = None) -> None:
+    def arrive(self, weights: MixingWeights, links: nx.DiGraph | None = None) -> None:
         """Collective. Hand in own mixing weights, and wait until the node's ranks have trained."""
         self._follow(links)
-        self._take(rows)
+        self._take(weights)
         for chunk in range(len(self._chunks)):
             start(self._leaving(chunk))
         self.node.wait()
@@ -188,9 +188,9 @@ class Shared(Buffers):
         here = {j: now[i, : self.size] for j, i in self._row.items()}
         return self._picked({**self._inbox, **here})
 
-    def weigh(self, rows: Rows) -> None:
+    def weigh(self, weights: MixingWeights) -> None:
         """Collective. Hand in own mixing weights, with which the node's ranks mix their columns."""
-        super().weigh(rows)
+        super().weigh(weights)
         self.node.wait()
 
     def mix(self, measure: bool = False) -> None:

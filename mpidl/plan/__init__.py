@@ -1,6 +1,6 @@
 """All that follows from a run file alone: graph, weights, hosts, data; the same on every rank."""
 
-from mpidl.plan.gossip_plan import SPECTRUM, Mixing, Rows
+from mpidl.plan.gossip_plan import SPECTRUM, Mixing, MixingWeights
 from mpidl.plan.making import make, make_mixing
 from mpidl.plan.plan import Plan
 from mpidl.plan.reading import FREE, KINDS, differences, read
@@ -10,8 +10,8 @@ __all__ = [
     "KINDS",
     "SPECTRUM",
     "Mixing",
+    "MixingWeights",
     "Plan",
-    "Rows",
     "differences",
     "make",
     "make_mixing",

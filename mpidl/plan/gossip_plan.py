@@ -16,7 +16,8 @@ from mpidl.components.strategies import Look
 from mpidl.plan import network
 from mpidl.plan.conditions import Array, Conditions
 
-Rows = dict[int, tuple[list[int], Any]]
+MixingWeights = dict[int, tuple[list[int], Any]]
+"""For each device the members of its neighborhood and their mixing weights, ``(K,)``."""
 
 SPECTRUM = 2048
 """Most devices for which the dense mixing matrix is stored and decomposed."""
@@ -102,7 +103,9 @@ class Mixing(Conditions):
         seed, trains = self.settings.seed, self.algorithm.trains
         return {i for i in self.active(round_) if trains(seed, i, round_)}
 
-    def rows(self, round_: int, devices: Sequence[int], look: Look | None = None) -> Rows:
+    def mixing_weights(
+        self, round_: int, devices: Sequence[int], look: Look | None = None
+    ) -> MixingWeights:
         """Members and mixing weights ``(K,)`` of some devices in a round.
 
         If the strategy :attr:`combines`, the mixture itself is in place of the weights.
@@ -116,7 +119,9 @@ class Mixing(Conditions):
             return self._swept(round_, devices)
         return self._mixed_at_once(round_, devices, look)
 
-    def _mixed_at_once(self, round_: int, devices: Sequence[int], look: Look | None = None) -> Rows:
+    def _mixed_at_once(
+        self, round_: int, devices: Sequence[int], look: Look | None = None
+    ) -> MixingWeights:
         if self.algorithm.columns:
             return self._handed_out(round_, devices)
         return {i: self._row(self.at(round_), i, round_, look) for i in devices}
@@ -132,7 +137,7 @@ class Mixing(Conditions):
             weights[0] += lazy
         return view.members, weights
 
-    def _handed_out(self, round_: int, devices: Sequence[int]) -> Rows:
+    def _handed_out(self, round_: int, devices: Sequence[int]) -> MixingWeights:
         """Mixing weights from a matrix whose columns are the strategy's weights for each sender."""
         links = self.at(round_)
         facing = links.turned
@@ -143,7 +148,7 @@ class Mixing(Conditions):
         shares = {j: dict(zip(*column, strict=True)) for j, column in columns.items()}
         return {i: (m, np.array([shares[j][i] for j in m])) for i, m in members.items()}
 
-    def _swept(self, round_: int, devices: Sequence[int]) -> Rows:
+    def _swept(self, round_: int, devices: Sequence[int]) -> MixingWeights:
         matrix = self.matrix(round_)
         members = {i: graphs.Neighborhood(self.mixing_graph, i).members for i in devices}
         return {i: (m, matrix[i, m]) for i, m in members.items()}

@@ -82,8 +82,8 @@ def of_run(
 def _weights(plan: Plan) -> dict[int, dict[int, float]] | None:
     if plan.devices > PICTURED or plan.looks or plan.changing:
         return None
-    rows = plan.rows(0, range(plan.devices))
-    return {i: {int(j): float(w) for j, w in zip(*row, strict=True)} for i, row in rows.items()}
+    weights = plan.mixing_weights(0, range(plan.devices))
+    return {i: {int(j): float(w) for j, w in zip(*own, strict=True)} for i, own in weights.items()}
 
 
 def of_graph(plan: Plan) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def _long_run(plan: Plan) -> Weighed:
     if plan.mixing_graph.number_of_edges() > LISTED:
         return Weighed(long_run=f"it has more than {LISTED:,} links")
     try:
-        matrix = strategies.sparse(plan.rows(0, range(plan.devices)))
+        matrix = strategies.sparse(plan.mixing_weights(0, range(plan.devices)))
         gap, share = graphs.long_run(matrix.T if plan.algorithm.columns else matrix)
     except graphs.Unknown as reason:
         return Weighed(long_run=str(reason))

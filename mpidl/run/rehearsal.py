@@ -21,7 +21,7 @@ def rehearse(comm: Comm, plan: Plan, stock: Stock) -> None:
     own = plan.hosted(comm.rank)
     with world.agreed(comm):
         if not plan.looks:
-            plan.rows(0, own)
+            plan.mixing_weights(0, own)
     inner = world.node(comm)
     ranks, setting = inner.allgather(comm.rank), plan.file.training.accelerator
     kind, seat = None, ""

@@ -33,10 +33,10 @@ def measured(comm: Comm, made: Plan, backend: str, size: int) -> dict[str, float
     seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for _, kind, round_ in itertools.product(range(TURNS), KINDS, range(ROUNDS)):
         links = made.wanted(round_) if kind == KINDS[0] else None
-        rows = made.rows(round_, list(exchange.vectors))
+        weights = made.mixing_weights(round_, list(exchange.vectors))
         comm.Barrier()
         began = time.perf_counter()
-        exchange.arrive(rows, links)
+        exchange.arrive(weights, links)
         exchange.share()
         exchange.mix()
         comm.Barrier()

@@ -141,7 +141,7 @@ def probe(comm):
         vector.fill_(start[device])
         vector[-1] = -start[device]
     for round_ in range(3):
-        exchange.arrive(made.rows(round_, list(exchange.vectors)))
+        exchange.arrive(made.mixing_weights(round_, list(exchange.vectors)))
         exchange.share()
         exchange.mix()
         start = made.matrix(round_) @ start

@@ -22,14 +22,14 @@ def whole(vector):
 
 
 def once(exchange, made, round_):
-    """One round by the plan's rows, which may follow from vectors."""
+    """One round by the plan's mixing weights, which may follow from vectors."""
     own = list(exchange.vectors)
-    exchange.arrive({} if made.looks else made.rows(round_, own), made.wanted(round_))
+    exchange.arrive({} if made.looks else made.mixing_weights(round_, own), made.wanted(round_))
     exchange.share()
     if made.looks:
         devices = dict.fromkeys(own, SimpleNamespace(parameters=whole))
         look = gossip.opened(exchange.inboxes(), devices)
-        exchange.weigh(made.rows(round_, own, look))
+        exchange.weigh(made.mixing_weights(round_, own, look))
     exchange.mix()
 
 

@@ -47,7 +47,7 @@ def test_vectors_on_an_accelerator_mix_like_the_dense_matrix(comm, kind, backend
         vector.copy_(torch.from_numpy(start[device]))
     want = start.astype(np.float64)
     for round_ in range(3):
-        exchange.arrive(made.rows(round_, list(exchange.vectors)))
+        exchange.arrive(made.mixing_weights(round_, list(exchange.vectors)))
         exchange.share()
         exchange.mix()
         want = made.matrix(round_) @ want

@@ -56,7 +56,7 @@ def mixes(exchange, made):
     for device, vector in exchange.vectors.items():
         assert not vector.any()
         vector.copy_(torch.from_numpy(begin[device]))
-    exchange.arrive(made.rows(0, list(exchange.vectors)))
+    exchange.arrive(made.mixing_weights(0, list(exchange.vectors)))
     exchange.share()
     exchange.mix()
     want = made.matrix() @ begin

@@ -26,7 +26,7 @@ HERE = sorted(name for name in BACKENDS if BACKENDS.properties(name).carries in 
 """The backends that carry what lies in host memory."""
 
 MESSAGES = sorted({*HERE} - {"allreduce"})
-"""Those of them that mix by any rows."""
+"""Those of them that mix by any weights."""
 
 
 def make(comm, devices, settings=()):
@@ -46,8 +46,8 @@ def exchange_of(comm, made, size, backend="auto", inner=None, dtype=torch.float3
     node.close()
 
 
-def turn(exchange, rows, measure=False):
-    exchange.arrive(rows)
+def turn(exchange, weights, measure=False):
+    exchange.arrive(weights)
     exchange.share()
     exchange.mix(measure)
 
@@ -58,10 +58,10 @@ def run(comm, made, size, turns, backend="auto", **options):
 
 
 MIXTURES = [name for name in strategies.STRATEGIES if strategies.combines(name)]
-"""Strategies that give no rows."""
+"""Strategies that give no weights."""
 
 ROWS = ["degree", "degree_similarity", "federated", "random"]
-"""One strategy of each kind: the same rows each round, rows of vectors, one mean, fresh rows."""
+"""One of each kind: the same weights each round, weights from vectors, one mean, fresh weights."""
 
 SHAPES = [(1, 1), (1, 1000), (2, 17), (3, 3)]
 """Devices of a rank, and parameters."""
@@ -287,7 +287,8 @@ def test_backends_give_the_same_bits_and_distances(comm, size, settings):
             for device, vector in exchange.vectors.items():
                 vector.copy_(torch.from_numpy(start(made.devices, size)[device]))
             for round_ in range(2):
-                turn(exchange, made.rows(round_, list(exchange.vectors)), measure=round_ == 1)
+                weights = made.mixing_weights(round_, list(exchange.vectors))
+                turn(exchange, weights, measure=round_ == 1)
             vectors = {i: vector.numpy().copy() for i, vector in exchange.vectors.items()}
             found[backend] = vectors, exchange.distances()
     (ours, near), *others = found.values()
@@ -324,7 +325,7 @@ def test_delayed_mixes_with_what_the_neighbors_had_a_round_ago(comm, hosting, na
             y = x + np.arange(made.devices)[:, None]
             for device, vector in exchange.vectors.items():
                 vector += device
-            turn(exchange, made.rows(round_, list(exchange.vectors)))
+            turn(exchange, made.mixing_weights(round_, list(exchange.vectors)))
             x = own @ y + others @ (y if ago is None else ago)
             ago = y
         for device, vector in exchange.vectors.items():

@@ -53,7 +53,7 @@ def test_rows_that_last_are_known_from_round_to_round(comm, planned, monkeypatch
     monkeypatch.setitem(STRATEGIES, "later", first_later)
     made = planned("strategy.name=later", *settings)
     assert [made.lasts([device]) for device in devices] == [device > 0 for device in devices]
-    # In a sweep, and where senders share out, rows follow from those of others.
+    # In a sweep, and where senders share out, weights follow from those of others.
     swept = planned("strategy.name=later", "exchange.mixing=sequential", *settings)
     pushed = planned("strategy.name=later", "algorithm.name=push_sum", *settings)
     assert not any(swept.lasts([device]) for device in devices)

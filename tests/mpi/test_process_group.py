@@ -70,12 +70,12 @@ def run(comm, made, size, build, turns=3, **options):
             vector.copy_(torch.from_numpy(begin[device]))
         own = list(exchange.vectors)
         for round_ in range(turns):
-            exchange.arrive({} if made.looks else made.rows(round_, own))
+            exchange.arrive({} if made.looks else made.mixing_weights(round_, own))
             exchange.share()
             if made.looks:
                 devices = dict.fromkeys(own, SimpleNamespace(parameters=lambda vector: [vector]))
                 look = gossip.opened(exchange.inboxes(), devices)
-                exchange.weigh(made.rows(round_, own, look))
+                exchange.weigh(made.mixing_weights(round_, own, look))
             exchange.mix()
         return {i: vector.numpy().copy() for i, vector in exchange.vectors.items()}
 

@@ -40,8 +40,8 @@ def rounds(comm, made, build, count=4):
     for device, vector in exchange.vectors.items():
         vector.copy_(torch.from_numpy(start(made.devices, SIZE)[device]))
     for round_ in range(count):
-        rows = made.rows(round_, list(exchange.vectors))
-        exchange.arrive(rows, made.wanted(round_))
+        weights = made.mixing_weights(round_, list(exchange.vectors))
+        exchange.arrive(weights, made.wanted(round_))
         exchange.share()
         exchange.mix()
     found = {device: vector.numpy().copy() for device, vector in exchange.vectors.items()}
@@ -91,7 +91,7 @@ def test_where_no_rank_reads_anything_there_is_no_message(comm, staged, build):
         devices=devices,
         hosts=np.arange(devices) // 2,
         mixing_graph=graph,
-        rows=lambda _, own: {i: even[i] for i in own},
+        mixing_weights=lambda _, own: {i: even[i] for i in own},
         wanted=lambda _: None,
     )
     exchange, node, found = rounds(comm, made, build, 1)

@@ -96,7 +96,7 @@ def test_random_weights_are_fresh_each_round_or_the_last_of_each_block(comm, pla
 
 @pytest.mark.parametrize(("draw", "values"), [("per_round", 4), ("frozen", 2)])
 def test_random_weights_in_a_run(comm, parts, monkeypatch, draw, values):
-    """The rows that the exchange is given, round by round."""
+    """The mixing weights that the exchange is given, round by round."""
     from mpidl.run import rounds
 
     seen = []
@@ -112,7 +112,7 @@ def test_random_weights_in_a_run(comm, parts, monkeypatch, draw, values):
         monkeypatch.setattr(
             made.gossip.exchange,
             "arrive",
-            lambda rows, *more: (seen.append(rows), take(rows, *more)),
+            lambda weights, *more: (seen.append(weights), take(weights, *more)),
         )
         rounds.run_rounds(made, lambda *_: None, lambda _: None)
         first = min(made.devices)

@@ -190,7 +190,7 @@ def test_those_away_neither_train_nor_exchange():
     assert made.active(0) == {0, 2, 3, 4, 5}
     assert 1 not in {end for edge in made.round_graph(1).edges for end in edge}
     assert made.active(2) == set(range(6))
-    assert made.rows(0, [1])[1][0] == [1]
+    assert made.mixing_weights(0, [1])[1][0] == [1]
     assert not made.steady
 
 

@@ -115,22 +115,22 @@ def _parameters(
     return parameters
 
 
-def stacked(rows: Mapping[int, tuple[Sequence[int], Array]]) -> Array:
+def stacked(weights: Mapping[int, tuple[Sequence[int], Array]]) -> Array:
     """The mixing matrix ``(N, N)``, from members and mixing weights of all devices."""
-    matrix = np.zeros((len(rows), len(rows)))
-    for device, (members, weights) in rows.items():
-        matrix[device, members] = weights
+    matrix = np.zeros((len(weights), len(weights)))
+    for device, (members, own) in weights.items():
+        matrix[device, members] = own
     return matrix
 
 
-def sparse(rows: Mapping[int, tuple[Sequence[int], Array]]) -> Any:
+def sparse(weights: Mapping[int, tuple[Sequence[int], Array]]) -> Any:
     """The mixing matrix as a sparse one of scipy, from members and weights of all N devices."""
     from scipy.sparse import csr_array
 
-    members, weights = zip(*(rows[device] for device in range(len(rows))), strict=True)
+    members, values = zip(*(weights[device] for device in range(len(weights))), strict=True)
     ends = np.cumsum([0, *map(len, members)])
-    size = len(rows), len(rows)
-    return csr_array((np.concatenate(weights), np.concatenate(members), ends), shape=size)
+    size = len(weights), len(weights)
+    return csr_array((np.concatenate(values), np.concatenate(members), ends), shape=size)
 
 
 def sequential(matrix: Array, order: Sequence[int]) -> Array:

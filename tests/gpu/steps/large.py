@@ -105,10 +105,10 @@ def consensus(devices: int, hardware: torch.device) -> None:
         exchange = BACKENDS["auto"](wiring)
         for device, vector in exchange.vectors.items():
             vector.fill_(device)
-        rows = made.rows(0, list(exchange.vectors))
+        weights = made.mixing_weights(0, list(exchange.vectors))
 
         def turn() -> None:
-            exchange.arrive(rows)
+            exchange.arrive(weights)
             exchange.share()
             exchange.mix(measure=True)
 

@@ -55,7 +55,7 @@ def rounds(comm, node, graph, hardware, build) -> float:
     for device, vector in exchange.vectors.items():
         vector.copy_(torch.from_numpy(want[device]))
     for round_ in range(3):
-        exchange.arrive(made.rows(round_, list(exchange.vectors)))
+        exchange.arrive(made.mixing_weights(round_, list(exchange.vectors)))
         exchange.share()
         exchange.mix()
         want = made.matrix(round_) @ want
