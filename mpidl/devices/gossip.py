@@ -129,8 +129,8 @@ class LocalGossip:
         for number, state in self._states.items():
             state.present, state.heard = number in active, self._weights.heard(number)
             self._algorithm.take(state)
-            recorded[number] = state.told
-            state.start, state.left, state.told = None, None, {}
+            recorded[number] = state.series
+            state.start, state.left, state.series = None, None, {}
         self._bind()
         settle(self.exchange.device)
         return recorded

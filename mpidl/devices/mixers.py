@@ -10,7 +10,7 @@ import networkx as nx
 import numpy as np
 from torch import Tensor
 
-from mpidl.components.algorithms import Letters, State
+from mpidl.components.algorithms import Messages, State
 from mpidl.components.strategies import Look
 from mpidl.devices.mailbox import Inboxes, Mailbox
 from mpidl.exchange import kernels
@@ -197,7 +197,7 @@ class ByAlgorithm(ByHand):
         assert self._read is not None
         for number, inbox in self._mailbox.open(round_).items():
             members, own = self._weights.by_device[number]
-            self._read(states[number], Letters(members, own, [inbox[j] for j in members]))
+            self._read(states[number], Messages(members, own, [inbox[j] for j in members]))
         self._mailbox.keep(round_)
         self._exchange.replace({})
 

@@ -56,7 +56,7 @@ def recorded(plan: Plan) -> list[str]:
         key
         for key in schema.SERIES
         if not key.endswith(tuple(schema.MOMENTS)) or key.endswith(moments)
-        if key not in schema.SPECIAL or key in plan.algorithm.tells
+        if key not in schema.SPECIAL or key in plan.algorithm.series
     ]
 
 

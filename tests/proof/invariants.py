@@ -83,7 +83,7 @@ def alike_agree(comm: Comm, algorithm: str) -> Finding:
     """As it is recorded: equal models and equal steps, so equal models for ever."""
     settings = "topology.name=ring", *named(algorithm)
     course = laboratory.run(comm, like_the_first(), *settings, rounds=ROUNDS)
-    return Finding(course.told["consensus_distance"][1:], 0, ROUNDING)
+    return Finding(course.series["consensus_distance"][1:], 0, ROUNDING)
 
 
 def like_the_first() -> Learning:

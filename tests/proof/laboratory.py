@@ -85,14 +85,14 @@ class Course:
         plan: That of the run.
         rounds: After how many rounds it was looked at, ascending.
         models: ``(L, N, P)``.
-        told: By series what was recorded, ``(L, N)``, NaN before the first round.
+        series: By name what was recorded, ``(L, N)``, NaN before the first round.
         memory: By name what the algorithm carries from round to round, ``(L, N, ...)``.
     """
 
     plan: plan.Plan
     rounds: Sequence[int]
     models: Array
-    told: dict[str, Array]
+    series: dict[str, Array]
     memory: dict[str, Array]
 
 
@@ -130,8 +130,8 @@ def run(
     seen = [_look(parts, row) for row in _rounds(parts, rounds, looks)]
     exchange.close()
     node.close()
-    models, told, memory = (_everyone(comm, list(part)) for part in zip(*seen, strict=True))
-    return Course(made, looks, models["model"], told, memory)
+    models, series, memory = (_everyone(comm, list(part)) for part in zip(*seen, strict=True))
+    return Course(made, looks, models["model"], series, memory)
 
 
 def _rounds(parts: Any, count: int, looks: Sequence[int]) -> Iterator[RoundValues]:
@@ -152,15 +152,15 @@ def _rounds(parts: Any, count: int, looks: Sequence[int]) -> Iterator[RoundValue
 def _look(parts: Any, row: RoundValues) -> tuple[dict[str, dict[int, Array]], ...]:
     """Copies of models, recorded numbers and memory of this rank's devices: ``{key: {device}}``."""
     models = {number: learner.vector.numpy().copy() for number, learner in parts.devices.items()}
-    told = {key: dict(zip(parts.devices, row[key].copy(), strict=True)) for key in _TOLD}
+    series = {key: dict(zip(parts.devices, row[key].copy(), strict=True)) for key in _SERIES}
     memory = {
         key: {number: vector.numpy().copy() for number, vector in vectors.items()}
         for key, vectors in parts.gossip.memory().items()
     }
-    return {"model": models}, told, memory
+    return {"model": models}, series, memory
 
 
-_TOLD = ("mass", "staleness", "consensus_distance")
+_SERIES = ("mass", "staleness", "consensus_distance")
 
 
 def _everyone(comm: Comm, own: list[dict[str, dict[int, Array]]]) -> dict[str, Array]:

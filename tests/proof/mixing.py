@@ -144,14 +144,14 @@ def push_sum_finds_the_plain_mean(comm: Comm, which: str) -> Finding:
 @check("push_sum", "mass of all devices in 50 rounds, {}", [(w,) for w in PUSHES])
 def mass_is_kept(comm: Comm, which: str) -> Finding:
     """The columns of every round's matrix sum to 1, so 1' m = N from the start on."""
-    return Finding(pushed(comm, which, 50).told["mass"][1:].sum(axis=1), 8.0, 8 * ROUNDING)
+    return Finding(pushed(comm, which, 50).series["mass"][1:].sum(axis=1), 8.0, 8 * ROUNDING)
 
 
 @check("push_sum", "mean weighted by mass, {}: its change in 50 rounds", [(w,) for w in PUSHES])
 def vectors_are_kept(comm: Comm, which: str) -> Finding:
     """1' u stays for u = m x, as 1' m does; m is 1 before the first round."""
     course = pushed(comm, which, 50)
-    mass = np.nan_to_num(course.told["mass"], nan=1.0)
+    mass = np.nan_to_num(course.series["mass"], nan=1.0)
     means = np.einsum("ln,lnp->lp", mass, course.models) / 8
     return Finding(means - means[0], 0, ROUNDING)
 

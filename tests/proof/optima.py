@@ -216,7 +216,7 @@ def staleness_is_the_pace(comm: Comm) -> Finding:
     began = [[i in course.plan.learners(r) for i in range(DEVICES)] for r in range(13)]
     pace = np.array([np.diff(np.flatnonzero(of_one)).min() for of_one in np.transpose(began)])
     expected = np.where(began[1:], pace, -1)
-    return Finding(np.nan_to_num(course.told["staleness"][1:], nan=-1), expected, 0.0)
+    return Finding(np.nan_to_num(course.series["staleness"][1:], nan=-1), expected, 0.0)
 
 
 EXACT = {

@@ -1,13 +1,13 @@
 """Algorithms: the steps of a device around training and mixing, a family in each file."""
 
 from mpidl.components.algorithms import asynchronous, compression, correction, descent, push, relay
-from mpidl.components.algorithms.base import ALGORITHMS, Algorithm, Lengths, Letters, State
+from mpidl.components.algorithms.base import ALGORITHMS, Algorithm, Lengths, Messages, State
 
 __all__ = [
     "ALGORITHMS",
     "Algorithm",
     "Lengths",
-    "Letters",
+    "Messages",
     "State",
     "asynchronous",
     "compression",

@@ -38,7 +38,7 @@ def asynchronous(slowest: Annotated[int, Field(ge=1, le=1000)] = 4) -> Algorithm
 
     def end(state: State) -> None:
         state.w.sub_(state.kept["pending"])
-        state.told["staleness"] = float(state.kept["mixings"])
+        state.series["staleness"] = float(state.kept["mixings"])
         state.kept["mixings"].fill_(IDLE)
 
     def give(state: State) -> None:
@@ -69,5 +69,5 @@ def asynchronous(slowest: Annotated[int, Field(ge=1, le=1000)] = 4) -> Algorithm
         keeps=keeps,
         starts=True,
         trains=trains,
-        tells=("staleness",),
+        series=("staleness",),
     )

@@ -41,7 +41,7 @@ class State:
         start: The learned numbers before the round's training, ``(T,)``, if the algorithm
             ``starts``.
         left: A vector that ``give`` leaves to ``take`` of the same round.
-        told: Values for the results file, by series.
+        series: Values for the results file, by name of their series.
     """
 
     x: "Tensor"
@@ -57,7 +57,7 @@ class State:
     kept: dict[str, "Tensor"] = field(default_factory=dict)
     start: "Tensor | None" = None
     left: "Tensor | None" = None
-    told: dict[str, float] = field(default_factory=dict)
+    series: dict[str, float] = field(default_factory=dict)
 
     @property
     def w(self) -> "Tensor":
@@ -88,7 +88,7 @@ class Lengths:
 
 
 @dataclass(frozen=True)
-class Letters:
+class Messages:
     """Messages that arrived at a device, for an algorithm that reads, with its mixing weights.
 
     Attributes:
@@ -143,7 +143,7 @@ class Algorithm:
         columns: Whether senders share out their vectors: W is column-stochastic.
         by_mass: Whether the steps of a device count by its mass, if senders share out.
         trains: Whether a device begins a training in a round, by seed, device and round.
-        tells: The series in which it records values.
+        series: Names of the series in which it records values.
         needs: What network, graph and strategy must have.
         doubly: Whether it needs a doubly stochastic W, to lead to the optimum of all losses.
         extrapolates: Whether it mixes ``2 x - x_before``, less gradients; parts of that grow if W
@@ -153,7 +153,7 @@ class Algorithm:
     setup: Step = _nothing
     give: Step = _nothing
     take: Step = _nothing
-    read: Callable[[State, Letters], None] | None = None
+    read: Callable[[State, Messages], None] | None = None
     travels: Callable[[Lengths], int] = _the_model
     keeps: Callable[[Lengths], Mapping[str, int]] = _no_memory
     starts: bool = False
@@ -162,7 +162,7 @@ class Algorithm:
     columns: bool = False
     by_mass: bool = False
     trains: Callable[[int, int, int], bool] = _always
-    tells: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
     doubly: bool = False
     extrapolates: bool = False

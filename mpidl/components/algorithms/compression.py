@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from mpidl.components.algorithms.base import ALGORITHMS, Algorithm, Lengths, Letters, State
+from mpidl.components.algorithms.base import ALGORITHMS, Algorithm, Lengths, Messages, State
 from mpidl.config import seeds
 
 if TYPE_CHECKING:
@@ -63,10 +63,10 @@ def choco(compressor: Name = "top_k", share: Share = 0.1, gamma: Share = 0.3) ->
         end = len(vector) - (len(state.x) - state.learned)
         return vector[:end], vector[end:]
 
-    def read(state: State, letters: Letters) -> None:
+    def read(state: State, messages: Messages) -> None:
         memory, statistics = known(state), state.x[state.learned :].zero_()
-        weights = letters.weights.tolist()
-        rows = zip(letters.members, letters.vectors, weights, memory, strict=True)
+        weights = messages.weights.tolist()
+        rows = zip(messages.members, messages.vectors, weights, memory, strict=True)
         for member, vector, weight, row in rows:
             message, theirs = parts(state, vector)
             q.add(message, (state.seed, member, state.round), row)

@@ -32,7 +32,7 @@ def push_sum(steps: Literal["alike", "by_mass"] = "alike") -> Algorithm:
 
     def take(state: State) -> None:
         state.x.div_(state.tail)
-        state.told["mass"] = float(state.tail)
+        state.series["mass"] = float(state.tail)
 
     return Algorithm(
         setup=setup,
@@ -42,6 +42,6 @@ def push_sum(steps: Literal["alike", "by_mass"] = "alike") -> Algorithm:
         starts=True,
         columns=True,
         by_mass=steps == "by_mass",
-        tells=("mass",),
+        series=("mass",),
         needs=("on time",),
     )

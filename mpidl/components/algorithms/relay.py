@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from mpidl.components.algorithms.base import ALGORITHMS, Algorithm, Lengths, Letters, State
+from mpidl.components.algorithms.base import ALGORITHMS, Algorithm, Lengths, Messages, State
 
 
 @ALGORITHMS.add(color="#64a100", marker="h", order=70)
@@ -24,10 +24,10 @@ def relay_sum() -> Algorithm:
         state.vector[-1] = 1
         state.vector.add_(heard.sum(dim=0))
 
-    def read(state: State, letters: Letters) -> None:
+    def read(state: State, messages: Messages) -> None:
         heard = state.kept["heard"].view(-1, len(state.vector))
         said = state.kept["said"].view(-1, len(state.vector))
-        own, *others = letters.vectors
+        own, *others = messages.vectors
         for row, other in enumerate(others):
             arrived = other - said[row]
             said[row] = own - heard[row]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl.components.algorithms import Lengths, Letters, State
+from mpidl.components.algorithms import Lengths, Messages, State
 from mpidl.components.algorithms.compression import BLOCK, COMPRESSORS, choco
 
 KEY = 7, 3, 5
@@ -117,7 +117,7 @@ def test_statistics_are_mixed_by_the_weights_and_stay_positive(name):
         sent = [state.vector.clone() for state in states]
         for own, state in enumerate(states):
             members = [own, 1 - own]
-            algorithm.read(state, Letters(members, np.array(weights), [sent[j] for j in members]))
+            algorithm.read(state, Messages(members, np.array(weights), [sent[j] for j in members]))
             want = weights[0] * before[own] + weights[1] * before[1 - own]
             assert torch.allclose(state.x[3:], want)
             assert (state.x[3:] > 0).all()
