@@ -117,7 +117,7 @@ def changes(plan: Plan) -> list[str]:
 def long_run(found: Weighed) -> str:
     """Spectral gap and who leads the consensus, where both are known, a sentence."""
     influence, gap = found.stationary or (), found.spectral_gap or 0.0
-    told = ", ".join(f"{d} ({influence[d]:#.3g})" for d in leaders(influence)[:3])
+    named = ", ".join(f"{d} ({influence[d]:#.3g})" for d in leaders(influence)[:3])
     begin = f"spectral gap {gap:.4g}"
     if found.followed is not None:
         agreed, begin = found.agreed, "W is not the same in every round: "
@@ -128,7 +128,7 @@ def long_run(found: Weighed) -> str:
         )
     if gap < NONE:
         return f"{begin}: devices do not come to agree"
-    return f"{begin}; consensus is led by {told or 'nobody'}"
+    return f"{begin}; consensus is led by {named or 'nobody'}"
 
 
 def _holds(plan: Plan, found: Weighed) -> list[str]:
@@ -156,9 +156,9 @@ def _devices(plan: Plan, found: Facts) -> list[str]:
         held = f"{found.samples[device]}" + (f" ({ood})" if ood else "")
         line = f"{device:6}{names[device]}  {rank:4}  {held:>13}"
         if weights:
-            told = "  ".join(f"{j}:{w:.3f}" for j, w in weights[device].items())
+            given = "  ".join(f"{j}:{w:.3f}" for j, w in weights[device].items())
             arrival = f"  {forecast.rounds(passage[device], whole.followed):>7}" if passage else ""
-            line += f"  {influence[device]:9.4f}{arrival}  {told}"
+            line += f"  {influence[device]:9.4f}{arrival}  {given}"
         lines.append(line)
     return [*lines, ""]
 

@@ -109,8 +109,8 @@ def weighed(plan: Plan) -> Weighed:
         found = prediction.of_rounds(plan.mixings(), plan.devices, plan.sources)
         return Weighed(**found | ({"stationary": _even(plan)} if plan.alike else {}))
     if plan.changing:
-        told = f"the graph changes, and has more than {prediction.WALKED} devices"
-        return Weighed(long_run=told)
+        reason = f"the graph changes, and has more than {prediction.WALKED} devices"
+        return Weighed(long_run=reason)
     if not plan.dense:
         return _long_run(plan)
     matrix = plan.matrix()
@@ -140,8 +140,8 @@ def _long_run(plan: Plan) -> Weighed:
         gap, share = graphs.long_run(matrix.T if plan.algorithm.columns else matrix)
     except graphs.Unknown as reason:
         return Weighed(long_run=str(reason))
-    told = _even(plan) if plan.alike else share.tolist()
-    return Weighed(spectral_gap=gap, stationary=told)
+    stationary = _even(plan) if plan.alike else share.tolist()
+    return Weighed(spectral_gap=gap, stationary=stationary)
 
 
 def traffic(plan: Plan, ranks: int, size: int) -> tuple[Any, Any]:

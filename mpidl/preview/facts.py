@@ -177,14 +177,14 @@ class Facts:
 
 def plain(found: Facts | Weighed | Advice) -> dict[str, Any]:
     """The same as plain values for JSON; what the mixing matrices of a run say lies beside all."""
-    told: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for one in fields(found):
         value, when = getattr(found, one.name), one.metadata.get("when")
         if one.name == "weighed":
-            told |= plain(value)
+            values |= plain(value)
         elif when(found) if when else value is not None:
-            told[one.name] = _plain(value)
-    return told
+            values[one.name] = _plain(value)
+    return values
 
 
 def _plain(value: Any) -> Any:

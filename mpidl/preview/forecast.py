@@ -31,13 +31,13 @@ def narrow(found: Facts) -> list[str]:
     if found.communities is None or found.bridges is None:
         return [f"communities and bridges are not sought beyond {prediction.MERGED:,} links"]
     sizes = [len(group) for group in found.communities]
-    told = f"{len(sizes)} communities of {_listed(sizes)} devices"
+    groups = f"{len(sizes)} communities of {_listed(sizes)} devices"
     if len(sizes) == 1:
-        told = f"one community of {sizes[0]} devices"
+        groups = f"one community of {sizes[0]} devices"
     if found.modularity is not None:
-        told += f", modularity {found.modularity:.3f}"
+        groups += f", modularity {found.modularity:.3f}"
     links = [f"{i}-{j}" for i, j in found.bridges]
-    return [f"{told}; " + (f"{_number(links)}: {_listed(links)}" if links else "no bridge")]
+    return [f"{groups}; " + (f"{_number(links)}: {_listed(links)}" if links else "no bridge")]
 
 
 def _number(links: Sequence[str]) -> str:
@@ -45,24 +45,24 @@ def _number(links: Sequence[str]) -> str:
 
 
 def _listed(values: Sequence[Any]) -> str:
-    told = ", ".join(map(str, values[:NAMED]))
+    names = ", ".join(map(str, values[:NAMED]))
     more = len(values) - NAMED
-    return f"{told} and {more} more" if more > 0 else told
+    return f"{names} and {more} more" if more > 0 else names
 
 
 def knowledge(found: Weighed, sources: Sequence[int]) -> list[str]:
     """Sentences on what knowledge does, where that is known."""
-    devices, told = len(found.passage_worst or ()), []
+    devices, sentences = len(found.passage_worst or ()), []
     if found.effective_neighbors is not None:
-        told.append(
+        sentences.append(
             f"mixing averages over {found.effective_neighbors:.3g} of {devices} devices "
             f"(effective number of neighbors, decay {prediction.DECAY:g})"
         )
     if sources and devices > len(sources):
-        told.append(arrival(found, sources))
+        sentences.append(arrival(found, sources))
     if devices > 1:
-        told.append(advice(found))
-    return told
+        sentences.append(advice(found))
+    return sentences
 
 
 def arrival(found: Weighed, sources: Sequence[int]) -> str:
@@ -90,8 +90,8 @@ def _within(found: Weighed) -> str:
 
 def spectrum(moduli: Sequence[float]) -> str:
     """The first moduli of a descending spectrum, a sentence."""
-    told = [f"{modulus:.4g}" for modulus in np.round(moduli, 10)]
-    return f"moduli of the eigenvalues of W: {_listed(told)}"
+    shown = [f"{modulus:.4g}" for modulus in np.round(moduli, 10)]
+    return f"moduli of the eigenvalues of W: {_listed(shown)}"
 
 
 def advice(found: Weighed) -> str:

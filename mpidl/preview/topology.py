@@ -37,10 +37,10 @@ def parser() -> Parser:
         epilog="Exit codes: 0 done, 2 your fault, 130 Ctrl-C.",
     )
     add = parser.add_argument
-    told = "a topology by name, a run file (.toml), or the file of a graph"
-    add("graph", metavar="NAME|FILE", help=told)
-    told = f"how many; {DEVICES} where neither the file nor --set says"
-    add("--devices", metavar="N", help=told)
+    meaning = "a topology by name, a run file (.toml), or the file of a graph"
+    add("graph", metavar="NAME|FILE", help=meaning)
+    meaning = f"how many; {DEVICES} where neither the file nor --set says"
+    add("--devices", metavar="N", help=meaning)
     add(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting"
     )
@@ -98,9 +98,9 @@ def named(made: Plan, name: str) -> StrategySettings:
     """A strategy with what the run file says of those of its settings that its own has too."""
     own = made.file.strategy
     known = {*StrategySettings.model_fields, *STRATEGIES.settings(name).model_fields}
-    told = {key: value for key, value in own.model_dump().items() if key in known}
+    settings = {key: value for key, value in own.model_dump().items() if key in known}
     section: StrategySettings = toml.check(
-        "strategy", StrategySettings, {**told, "name": name}, STRATEGIES
+        "strategy", StrategySettings, {**settings, "name": name}, STRATEGIES
     )
     return section
 
@@ -122,8 +122,8 @@ def advised(rows: Mapping[str, Weighed]) -> Advice | None:
 
 
 def _advisable(name: str) -> bool:
-    told = STRATEGIES.properties(name)
-    return not (told.complete or told.chance)
+    properties = STRATEGIES.properties(name)
+    return not (properties.complete or properties.chance)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -35,7 +35,7 @@ class Watch:
         self._places, self._folder, self._shelf = places, folder, shelf
         self._wanted = dataclasses.replace(wanted, figures=None, csv=True, html=False)
         self._seen: dict[Path, tuple[int, int]] | None = None
-        self._told: tuple[str, ...] = ()
+        self._reported: tuple[str, ...] = ()
         self._console = terminal.console()
 
     def go_on(self, seconds: float) -> NoReturn:
@@ -70,11 +70,11 @@ class Watch:
             products.make(collection, self._wanted, self._folder, _silent)
         except Fault as fault:
             # A file may vanish between two looks, as when a run is started anew.
-            if fault.sentences != self._told:
+            if fault.sentences != self._reported:
                 self._say(" ".join(fault.sentences[:3]))
-            self._told, self._seen = fault.sentences, None
+            self._reported, self._seen = fault.sentences, None
             return False
-        self._told, self._seen = (), marks
+        self._reported, self._seen = (), marks
         return True
 
     def _show(self, collection: Collection, page: Path) -> None:

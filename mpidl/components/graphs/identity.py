@@ -42,8 +42,8 @@ def digest_of(
         link_probability: The run file's setting; a link with this chance counts as having chance 1.
     """
     ends: npt.NDArray[Any] = np.asarray(links, "<i8").reshape(-1, 2)
-    told = np.broadcast_to(np.asarray(chances, "<f8"), len(ends))
-    own = np.where(told == link_probability, 1.0, told).astype("<f8")
+    given = np.broadcast_to(np.asarray(chances, "<f8"), len(ends))
+    own = np.where(given == link_probability, 1.0, given).astype("<f8")
     found = hashlib.sha256(f"{devices} devices".encode())
     found.update(np.ascontiguousarray(ends).data)
     found.update(np.ascontiguousarray(own).data)

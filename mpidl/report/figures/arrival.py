@@ -106,5 +106,5 @@ def _ranked(predicted: Array, hops: Array, measured: Array) -> str:
     """How well prediction and distance put devices in the order that was measured."""
     ranks = {"prediction": predicted, "hops": hops}
     found = {name: measures.spearman(values, measured) for name, values in ranks.items()}
-    told = [f"{name} {rank:.2f}" for name, rank in found.items() if np.isfinite(rank)]
-    return f"Spearman: {', '.join(told)}" if told else ""
+    correlations = [f"{name} {rank:.2f}" for name, rank in found.items() if np.isfinite(rank)]
+    return f"Spearman: {', '.join(correlations)}" if correlations else ""

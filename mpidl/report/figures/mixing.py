@@ -30,16 +30,18 @@ def matrix(run: xr.Dataset) -> Picture | None:
     weights = run["W"].to_numpy()
     side = -(-len(weights) // CELLS)
     _weights(figure, figure.add_subplot(grid[0]), weights, side)
-    told = "Weight that each device (row) gives to each other (column), grey where it hears none."
+    caption = (
+        "Weight that each device (row) gives to each other (column), grey where it hears none."
+    )
     if side > 1:
-        told += f" A cell is the greatest weight among {side} by {side} devices."
+        caption += f" A cell is the greatest weight among {side} by {side} devices."
     if both:
         _moduli(figure.add_subplot(grid[1]), moduli)
-        told += (
+        caption += (
             " Right: moduli of the eigenvalues, descending; the gap between the first two says how"
             " fast differences between models fade, 1 at once and 0 never."
         )
-    return Picture("mixing", "Mixing matrix W", told, figure)
+    return Picture("mixing", "Mixing matrix W", caption, figure)
 
 
 def _weights(figure: Figure, axes: Axes, weights: Array, side: int) -> None:

@@ -57,8 +57,8 @@ def graph(run: xr.Dataset) -> Picture | None:
         sketch.marks(axes, 72 * size)
         sketch.numbers(axes, at, 72 * size)
         if shown:
-            told = f"after round {rounds[shown[place]]}, mean {np.nanmean(at):.2f}"
-            axes.set_title(told, loc="center", pad=1)
+            title = f"after round {rounds[shown[place]]}, mean {np.nanmean(at):.2f}"
+            axes.set_title(title, loc="center", pad=1)
         panels.append(axes)
     if shown:
         where = {"orientation": "horizontal", "location": "bottom", "shrink": 0.7}
@@ -70,21 +70,21 @@ def graph(run: xr.Dataset) -> Picture | None:
 
 def _graph_caption(run: xr.Dataset, measured: bool) -> str:
     if measured:
-        told = "Devices coloured by their accuracy on the OOD test set, from 0 to 1; stars are"
-        told += " the devices that hold OOD data."
+        caption = "Devices coloured by their accuracy on the OOD test set, from 0 to 1; stars are"
+        caption += " the devices that hold OOD data."
         if measures.attackers(run).any():
-            told += " Attackers have no accuracy that counts."
+            caption += " Attackers have no accuracy that counts."
     else:
-        told = "The graph; devices are grey as no OOD accuracy was measured."
+        caption = "The graph; devices are grey as no OOD accuracy was measured."
     if "W" in run:
-        told += (
+        caption += (
             " The half of a link that touches a device is as wide as the weight that the device"
             " gives to the neighbor at the other end."
         )
     if "name" in run.coords and run.sizes["device"] <= drawing.NUMBERED:
         names = (f"{number} {name}" for number, name in enumerate(run["name"].to_numpy()))
-        told += f" They are {', '.join(names)}."
-    return told
+        caption += f" They are {', '.join(names)}."
+    return caption
 
 
 def heat(run: xr.Dataset) -> Picture | None:

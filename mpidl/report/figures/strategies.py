@@ -75,12 +75,12 @@ def _curves(collection: Collection, kind: str, over: str = "round") -> Picture |
         drawn.shares(axes, f"{kind.upper()} accuracy" if place % columns == 0 else "")
         axes.set_title(titles[place])
     sides.legend(figure, sides.lined(strategies))
-    name, axis, told = OVER[over]
+    name, axis, condition = OVER[over]
     return Picture(
         f"{name}-{kind}",
         collection.compared.titled(f"{kind.upper()} accuracy over {axis}"),
         f"Mean accuracy of all devices on the {kind.upper()} test set after each round, mean over "
-        f"finished runs{told}; bands go from the least run to the greatest.{left_out}",
+        f"finished runs{condition}; bands go from the least run to the greatest.{left_out}",
         figure,
     )
 
@@ -144,8 +144,8 @@ def thresholds(collection: Collection) -> Picture | None:
     if not runs[key].notna().any():
         return None
     late = 1.1 * runs[key].max()
-    told = runs.assign(**{key: runs[key].fillna(late)})
-    figure, axes, left_out = _dots(told, key, late, _median)
+    filled = runs.assign(**{key: runs[key].fillna(late)})
+    figure, axes, left_out = _dots(filled, key, late, _median)
     ticks = MaxNLocator(5, integer=True, min_n_ticks=1).tick_values(0, runs[key].max())
     places = [tick for tick in ticks if 1 <= tick <= runs[key].max()]
     names = [f"{tick:g}" for tick in places]

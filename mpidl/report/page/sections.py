@@ -83,14 +83,14 @@ def abstract(collection: Collection) -> str:
     runs = list(collection.summaries.values())
     devices = _range({one.devices for one in runs})
     which = f"{len(runs):,} runs" if len(runs) > 1 else "One run"
-    told = f"{which} of decentralized learning on {devices} devices: "
+    subject = f"{which} of decentralized learning on {devices} devices: "
     parts = [f"data {_several(runs, 'data.name')}", f"model {_several(runs, 'model.name')}"]
     for singular, plural, usual in NAMES:
         names = labels.ordered(str(one.settings.get(f"{singular}.name", usual)) for one in runs)
         if names != [usual]:
             parts.append(f"{singular if len(names) == 1 else plural} {_listed(names)}")
     parts.append(_sources(runs))
-    return told + "; ".join(parts) + "."
+    return subject + "; ".join(parts) + "."
 
 
 def _sources(runs: Sequence[Summary]) -> str:

@@ -158,9 +158,9 @@ def _head(path: Path) -> bytes:
         return file.read(HEAD)
 
 
-def _published(path: Path, told: str, devices: int) -> tuple[int, ...]:
-    where = f"the line '# published ood ranks: {told[:40]}'"
-    entered = told.replace(",", " ").split(None, devices)
+def _published(path: Path, listed: str, devices: int) -> tuple[int, ...]:
+    where = f"the line '# published ood ranks: {listed[:40]}'"
+    entered = listed.replace(",", " ").split(None, devices)
     ranks = [entries.whole(path, entry, where, 0, devices - 1) for entry in entered]
     if not ranks or len(set(ranks)) < len(ranks):
         raise Fault(f"Graph file {path}: {where} must list different devices.")

@@ -22,16 +22,16 @@ def read(path: Path, text: str, where: str) -> dict[str, Any]:
     """
     if text == "{}":
         return {}
-    told = f"Graph file {path}: {where} has attributes "
+    begin = f"Graph file {path}: {where} has attributes "
     if len(text) > LONGEST:
-        raise Fault(f"{told}of {len(text):,} characters; at most {LONGEST:,} are read.")
+        raise Fault(f"{begin}of {len(text):,} characters; at most {LONGEST:,} are read.")
     try:
         found = ast.literal_eval(re.sub(SCALAR, r"\1", text))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise Fault(
-            f"{told}{shown(text)} that are no dictionary as networkx writes it, such as "
+            f"{begin}{shown(text)} that are no dictionary as networkx writes it, such as "
             "{'probability': 0.5}."
         )
     return found

@@ -33,8 +33,8 @@ def topology(path: Path, file: TextIO) -> Topology:
     try:
         found = nx.parse_gml(text, label="id")
     except (nx.NetworkXException, *BROKEN) as error:
-        told = printable(str(error)) or type(error).__name__
-        raise Fault(f"Graph file {path}: is not valid GML: {told}.") from None
+        reason = printable(str(error)) or type(error).__name__
+        raise Fault(f"Graph file {path}: is not valid GML: {reason}.") from None
     nodes: dict[Hashable, str | None] = {
         node: None if given.get("label") is None else str(given["label"])
         for node, given in found.nodes(data=True)

@@ -36,8 +36,8 @@ def topology(path: Path, kind: str) -> Topology:
         raise
     except Exception as error:
         # Over a damaged file numpy and scipy raise whatever comes up, errors of tokenize among it.
-        told = printable(" ".join(str(error).split()))[:200].rstrip(".")
-        raise Fault(f"Graph file {path}: is not valid .{kind}: {told}.") from None
+        reason = printable(" ".join(str(error).split()))[:200].rstrip(".")
+        raise Fault(f"Graph file {path}: is not valid .{kind}: {reason}.") from None
 
 
 def _topology(path: Path, found: Entries) -> Topology:
@@ -69,8 +69,8 @@ def check_shape(path: Path, shape: tuple[int, ...]) -> None:
         Fault: If it is not.
     """
     if len(shape) != 2 or shape[0] != shape[1]:
-        told = " x ".join(map(str, shape))
-        raise Fault(f"Graph file {path}: has the shape {told}; an adjacency matrix is square.")
+        sizes = " x ".join(map(str, shape))
+        raise Fault(f"Graph file {path}: has the shape {sizes}; an adjacency matrix is square.")
     entries.populated(path, shape[0])
 
 

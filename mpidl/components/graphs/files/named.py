@@ -12,8 +12,8 @@ from mpidl.config.faults import Fault, printable, shown
 LONGEST = 100
 """Characters of a name that are kept."""
 
-TOLD = 3
-"""Names that are told as examples."""
+EXAMPLES = 3
+"""Names that are shown as examples."""
 
 
 @dataclass(frozen=True)
@@ -85,15 +85,17 @@ def called(found: Topology, names: Sequence[str]) -> Topology:
         name if name and often[name] == 1 else f"{name} #{number}".strip()
         for number, name in enumerate(cut)
     ]
-    told = ", ".join(f"{number} is {shown(name)}" for number, name in enumerate(kept[:TOLD]))
-    note = f"nodes have names: device {told}" + (" and so on" if len(kept) > TOLD else "")
+    examples = ", ".join(
+        f"{number} is {shown(name)}" for number, name in enumerate(kept[:EXAMPLES])
+    )
+    note = f"nodes have names: device {examples}" + (" and so on" if len(kept) > EXAMPLES else "")
     return replace(found, names=tuple(kept), notes=(note, *found.notes))
 
 
 def unread(beside: bool) -> list[str]:
     """A line where a graph as a whole has a probability, which says nothing of its links."""
-    told = "the probability that the file gives the graph as a whole is no link's, and is not read"
-    return [told] if beside else []
+    note = "the probability that the file gives the graph as a whole is no link's, and is not read"
+    return [note] if beside else []
 
 
 def _weight(given: object) -> object:

@@ -33,8 +33,8 @@ def topology(path: Path, file: TextIO) -> Topology:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        told = str(error) or type(error).__name__
-        raise Fault(f"Graph file {path}: is not valid JSON: {told}.") from None
+        reason = str(error) or type(error).__name__
+        raise Fault(f"Graph file {path}: is not valid JSON: {reason}.") from None
     listed = next((key for key in LINKS if key in found), "") if isinstance(found, dict) else ""
     if not listed or not (_objects(found.get("nodes")) and _objects(found[listed])):
         raise Fault(

@@ -134,8 +134,8 @@ def _topology(text: Text, nodes: "_Nodes", listed: "_Listed") -> Topology:
     found = entries.topology(devices, links, [*listed.notes(), *text.notes])
     if nodes.called:
         return named.called(found, _all_names(nodes, devices))
-    if text.devices is None and (told := _unlinked(found.graph)):
-        return replace(found, unlinked=told, notes=(*found.notes, told))
+    if text.devices is None and (unlinked := _unlinked(found.graph)):
+        return replace(found, unlinked=unlinked, notes=(*found.notes, unlinked))
     return found
 
 
@@ -282,8 +282,8 @@ class _Listed:
     def notes(self) -> list[str]:
         """What a reader of the graph should know about the list, a line each."""
         both = self._mutual and not self._text.directed
-        told = "each link is written in both directions: it is one that goes both ways"
-        return [told] * bool(both) + self.links.notes()
+        note = "each link is written in both directions: it is one that goes both ways"
+        return [note] * bool(both) + self.links.notes()
 
 
 def _check_first(path: Path, rows: Rows) -> None:
@@ -322,8 +322,8 @@ def _take_header(text: Text) -> None:
         text.notes.append(f"{where} is the number of devices")
     elif _counts(text, devices, int(found[1])):
         text.devices = devices
-        told = f"{where} is a header: {devices} devices and {found[1]} lines of links"
-        text.notes.append(told)
+        note = f"{where} is a header: {devices} devices and {found[1]} lines of links"
+        text.notes.append(note)
         rest = replace(text, rows=text.rows[1:])
         if int(found[1]) < devices and nx.is_strongly_connected(edges(rest).graph):
             raise Fault(

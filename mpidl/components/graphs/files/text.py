@@ -71,15 +71,15 @@ class Text:
         Raises:
             Fault: If it looks like a header, but is not a valid one.
         """
-        told = line[1:].strip()
-        where = f"line {number} ({line[0]} {told[:40]})"
+        comment = line[1:].strip()
+        where = f"line {number} ({line[0]} {comment[:40]})"
         for kind, pattern in HEADERS.items():
-            if found := re.fullmatch(pattern, told, re.IGNORECASE):
+            if found := re.fullmatch(pattern, comment, re.IGNORECASE):
                 self._set(kind, found[1] or "", where)
                 return
-        if line[0] == "%" and (found := re.match(KONECT, told)):
+        if line[0] == "%" and (found := re.match(KONECT, comment)):
             self._konect(found[1], where)
-        elif re.match(MEANT, told, re.IGNORECASE):
+        elif re.match(MEANT, comment, re.IGNORECASE):
             raise Fault(
                 f"Graph file {self.path}: {where} begins as a header does and is none; headers are "
                 "'# devices: 5', '# directed', '# numbered from: 1', '# round: 3', '# period: 20' "
@@ -153,8 +153,8 @@ def _uncommented(path: Path, number: int, text: str) -> str:
     if found is None:
         return text
     comment = text[after + found.start() :].strip()
-    told = comment[1:].strip()
-    if re.match("|".join([MEANT, *HEADERS.values()]), told, re.IGNORECASE):
+    content = comment[1:].strip()
+    if re.match("|".join([MEANT, *HEADERS.values()]), content, re.IGNORECASE):
         raise Fault(
             f"Graph file {path}: line {number} has a header at its end ({comment[:40]}); a header "
             "is a line of its own."
