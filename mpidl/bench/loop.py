@@ -62,8 +62,8 @@ def _rounds(
         (time.thread_time, np.sum) if hardware.type == "cpu" else (time.perf_counter, np.max)
     )
     plan = planning.make(planning.read(None, settings, comm.size), comm.size)
-    stock = data.provide(comm, plan)
-    plan = replace(plan, samples=stock.samples)
+    run_data = data.provide(comm, plan)
+    plan = replace(plan, samples=run_data.samples)
     stamps: list[float] = []
     worked: list[float] = []
 
@@ -74,7 +74,7 @@ def _rounds(
 
     with tempfile.TemporaryDirectory() as folder:
         path = comm.bcast(Path(folder) / "bench.h5")
-        with build.parts(comm, plan, stock, path, mpi_library.check_hdf5()) as parts:
+        with build.parts(comm, plan, run_data, path, mpi_library.check_hdf5()) as parts:
             rounds.run_rounds(replace(parts, timer=timer), watch, lambda _: None)
             parts.recorder.close(completed=True)
     return [float(seconds) for seconds in np.diff(stamps)], worked[1:]

@@ -10,7 +10,7 @@ from mpidl.config import seeds
 from mpidl.config.faults import Fault
 from mpidl.devices import batching
 from mpidl.devices.batch import obstacle
-from mpidl.devices.data import Stock
+from mpidl.devices.data import RunData
 from mpidl.devices.device import Device, Samples, seed_torch
 from mpidl.devices.flat import Flat
 from mpidl.plan import Plan
@@ -18,38 +18,38 @@ from mpidl.plan import Plan
 Array = npt.NDArray[Any]
 
 
-def make_model(plan: Plan, stock: Stock, device: int) -> torch.nn.Module:
+def make_model(plan: Plan, run_data: RunData, device: int) -> torch.nn.Module:
     """The initial model of a device: the same for all, or its own, as the run file says."""
     training = plan.file.training
     own = ("init of one device", device) if training.init == "per_device" else ("init",)
     with torch.random.fork_rng([]):
         seed_torch(seeds.integer(training.seed, *own), torch.device("cpu"))
-        model: torch.nn.Module = MODELS.build(plan.file.model, stock.traits.shape)
+        model: torch.nn.Module = MODELS.build(plan.file.model, run_data.traits.shape)
     return model
 
 
-def sketch(plan: Plan, stock: Stock) -> torch.nn.Module:
+def sketch(plan: Plan, run_data: RunData) -> torch.nn.Module:
     """A model without memory for its numbers, unless its builder needs them."""
     try:
         with torch.device("meta"):
-            return make_model(plan, stock, 0)
+            return make_model(plan, run_data, 0)
     except Fault:
         raise
     except Exception:  # a user's builder may raise anything here
-        return make_model(plan, stock, 0)
+        return make_model(plan, run_data, 0)
 
 
-def sizes(plan: Plan, stock: Stock) -> tuple[int, int]:
+def sizes(plan: Plan, run_data: RunData) -> tuple[int, int]:
     """P and T: the numbers of floating values and of learned values of a model of this run.
 
     Raises:
         Fault: If the model does not fit the data.
     """
-    flat = Flat(sketch(plan, stock))
+    flat = Flat(sketch(plan, run_data))
     return flat.size, flat.learned
 
 
-def side_by_side(plan: Plan, stock: Stock, hosted: int, hardware: torch.device) -> bool:
+def side_by_side(plan: Plan, run_data: RunData, hosted: int, hardware: torch.device) -> bool:
     """Whether a rank trains the devices that it hosts at once instead of one after another.
 
     Raises:
@@ -58,11 +58,11 @@ def side_by_side(plan: Plan, stock: Stock, hosted: int, hardware: torch.device) 
     setting, kind = plan.file.training.batched, hardware.type
     if setting == "no" or (setting == "auto" and kind == "cpu"):
         return False
-    model = sketch(plan, stock)
+    model = sketch(plan, run_data)
     if setting == "auto" and not batching.pays(model, hosted, kind):
         return False
-    inputs, labels = stock.tests["iid"]
-    few = samples(stock, inputs[:2], labels[:2], torch.device("meta"))
+    inputs, labels = run_data.tests["iid"]
+    few = samples(run_data, inputs[:2], labels[:2], torch.device("meta"))
     reason = obstacle(model, few)
     if reason is not None and setting == "yes":
         raise Fault(
@@ -72,24 +72,26 @@ def side_by_side(plan: Plan, stock: Stock, hosted: int, hardware: torch.device) 
     return reason is None and hosted > 1
 
 
-def make_devices(plan: Plan, stock: Stock, rank: int, hardware: torch.device) -> dict[int, Device]:
+def make_devices(
+    plan: Plan, run_data: RunData, rank: int, hardware: torch.device
+) -> dict[int, Device]:
     """The devices of a rank with their models and shards."""
     return {
         number: Device(
             number,
-            make_model(plan, stock, number).to(hardware),
-            samples(stock, *stock.shards[number], hardware),
+            make_model(plan, run_data, number).to(hardware),
+            samples(run_data, *run_data.shards[number], hardware),
             plan.file.training,
         )
         for number in plan.hosted(rank)
     }
 
 
-def samples(stock: Stock, inputs: Array, labels: Array, to: torch.device) -> Samples:
+def samples(run_data: RunData, inputs: Array, labels: Array, to: torch.device) -> Samples:
     """Samples of a run's data, on some hardware."""
     return Samples(
         torch.from_numpy(inputs).to(to),
         torch.from_numpy(labels).to(to),
-        sequence=stock.traits.sequence,
-        padding=stock.traits.padding,
+        sequence=run_data.traits.sequence,
+        padding=run_data.traits.padding,
     )

@@ -45,7 +45,7 @@ class Traits:
 
 
 @dataclass(frozen=True)
-class Stock:
+class RunData:
     """The data of a run on one rank.
 
     Attributes:
@@ -76,7 +76,7 @@ class Stock:
         self.shared.free()
 
 
-def provide(comm: Comm, plan: Plan) -> Stock:
+def provide(comm: Comm, plan: Plan) -> RunData:
     """Collective. The data of a run: loaded on one rank of each node, shared, with own shards.
 
     Raises:
@@ -100,7 +100,7 @@ def provide(comm: Comm, plan: Plan) -> Stock:
     turned[list(own)] = [int(mask.sum()) for _, _, mask in own.values()]
     total = np.zeros_like(turned)
     comm.Allreduce(turned, total)
-    return Stock(
+    return RunData(
         traits=traits,
         tests={kind: _pair(tests.arrays, kind) for kind in ("iid", "ood")},
         shards={device: (inputs, labels) for device, (inputs, labels, _) in own.items()},

@@ -11,7 +11,7 @@ import torch
 from mpidl.components.algorithms import Lengths
 from mpidl.devices import building
 from mpidl.devices.batch import Batch
-from mpidl.devices.data import Stock
+from mpidl.devices.data import RunData
 from mpidl.devices.gossip import Learner, LocalGossip
 from mpidl.exchange import BACKENDS, Wiring
 from mpidl.plan import Mixing, Plan
@@ -35,7 +35,7 @@ Array = npt.NDArray[Any]
 def parts(
     comm: Comm,
     plan: Plan,
-    stock: Stock,
+    run_data: RunData,
     path: Path,
     parallel: bool,
     found: LoadedCheckpoint | None = None,
@@ -45,7 +45,7 @@ def parts(
     Args:
         comm: All ranks.
         plan: The plan of the run.
-        stock: The data.
+        run_data: The data.
         path: The results file to write.
         parallel: Whether it is written in parallel.
         found: The checkpoint with which the run goes on; None if it begins.
@@ -56,13 +56,13 @@ def parts(
         Breakdown: If an accelerator has no memory left, now or later.
     """
     with accelerators.explained(), ExitStack() as lent:
-        yield _build(comm, plan, stock, path, parallel, found, lent.enter_context)
+        yield _build(comm, plan, run_data, path, parallel, found, lent.enter_context)
 
 
 def _build(
     comm: Comm,
     plan: Plan,
-    stock: Stock,
+    run_data: RunData,
     path: Path,
     parallel: bool,
     found: LoadedCheckpoint | None,
@@ -70,7 +70,7 @@ def _build(
 ) -> Parts:
     """Collective. The parts; contexts that free their memory are entered by ``lend``."""
     training = plan.file.training
-    lend(world.returned(stock.close))
+    lend(world.returned(run_data.close))
     node = Node(comm)
     lend(world.returned(node.close))
     with world.agreed(comm):
@@ -80,7 +80,7 @@ def _build(
     lend(accelerators.rounding(training.precision))
     torch.set_num_threads(node.share if training.threads == "auto" else training.threads)
     with world.agreed(comm):
-        devices = building.make_devices(plan, stock, comm.rank, hardware)
+        devices = building.make_devices(plan, run_data, comm.rank, hardware)
     flats = {number: device.flat for number, device in devices.items()}
     first = next(iter(flats.values()))
     wiring = wired(node, plan, first, hardware)
@@ -89,29 +89,31 @@ def _build(
     lend(world.returned(exchange.close))
     gossip = LocalGossip(comm, plan, flats, exchange)
     with world.agreed(comm):
-        together = building.side_by_side(plan, stock, len(devices), hardware)
+        together = building.side_by_side(plan, run_data, len(devices), hardware)
     sharers = sharing.count(node.inner, hardware)
     batch = Batch(devices, training, sharers) if together else None
-    snapshot = Snapshot(devices, batch, gossip, stock.shards)
-    columns = width(classes := len(stock.traits.classes))
+    snapshot = Snapshot(devices, batch, gossip, run_data.shards)
+    columns = width(classes := len(run_data.traits.classes))
     if found is not None:
         with world.agreed(comm):
             snapshot.check(found, columns - FLAGS)
         snapshot.restore(found)
     used = of_all(comm, hardware, sharers, together)
     backend = type(exchange).__name__.lower()
-    attributes = provenance.attributes(comm, plan, stock, backend, used)
+    attributes = provenance.attributes(comm, plan, run_data, backend, used)
     story, counted = None, 0
     with world.agreed(comm):
         if attributes:
-            story = describe_run(plan, stock, attributes, found)
-            counted = lay_out(path, plan, stock, attributes, first.size, found)
+            story = describe_run(plan, run_data, attributes, found)
+            counted = lay_out(path, plan, run_data, attributes, first.size, found)
     book = Recorder(
         node, path, plan.hosts, plan.file.record, parallel, len(snapshot.rounds), counted
     )
     saver = Saver(comm, path, plan.file.checkpoint, story)
     lend(world.returned(saver.close))
-    tests = {kind: building.samples(stock, *stock.tests[kind], hardware) for kind in schema.KINDS}
+    tests = {
+        kind: building.samples(run_data, *run_data.tests[kind], hardware) for kind in schema.KINDS
+    }
     board = Board(node, plan.hosts, columns)
     clock = plan.clock(wiring.size * wiring.dtype.itemsize)
     return Parts(
@@ -175,10 +177,10 @@ def wired(
 
 
 def describe_run(
-    plan: Plan, stock: Stock, attributes: dict[str, Any], found: LoadedCheckpoint | None
+    plan: Plan, run_data: RunData, attributes: dict[str, Any], found: LoadedCheckpoint | None
 ) -> Story:
     """The description of this run in its checkpoints; a resumed run continues the earlier one."""
-    checksums, resumed = origin(plan, stock.tests), list[int]()
+    checksums, resumed = origin(plan, run_data.tests), list[int]()
     if found is not None:
         recognize(found, plan, checksums)
         before = found.head.story

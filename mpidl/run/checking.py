@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from mpidl.devices.data import Stock
+from mpidl.devices.data import RunData
 from mpidl.plan import Plan
 from mpidl.preview import estimates, facts
 from mpidl.preview.check import report
@@ -13,7 +13,7 @@ from mpidl.ranks import world
 from mpidl.ranks.world import Comm
 
 
-def check(comm: Comm, plan: Plan, stock: Stock, as_json: bool) -> int:
+def check(comm: Comm, plan: Plan, run_data: RunData, as_json: bool) -> int:
     """Collective. Print on rank 0 what would run, with data that can run; exit code 0."""
     node = world.node(comm)
     together = node.size == comm.size
@@ -21,29 +21,29 @@ def check(comm: Comm, plan: Plan, stock: Stock, as_json: bool) -> int:
     found = None
     with world.agreed(comm):
         if comm.rank == 0:
-            found = _facts(plan, stock, comm.size, together)
+            found = _facts(plan, run_data, comm.size, together)
     if found is not None:
         print(json.dumps(facts.plain(found), indent=2) if as_json else report(plan, found))
     return 0
 
 
-def _facts(plan: Plan, stock: Stock, ranks: int, together: bool) -> Facts:
+def _facts(plan: Plan, run_data: RunData, ranks: int, together: bool) -> Facts:
     from mpidl.devices import batching, building
 
-    size, learned = building.sizes(plan, stock)
-    advice = batching.advice(plan, building.sketch(plan, stock), size)
-    return estimates.of_run(plan, size, learned, counted(stock), ranks, together, advice)
+    size, learned = building.sizes(plan, run_data)
+    advice = batching.advice(plan, building.sketch(plan, run_data), size)
+    return estimates.of_run(plan, size, learned, counted(run_data), ranks, together, advice)
 
 
-def counted(stock: Stock) -> Counts:
+def counted(run_data: RunData) -> Counts:
     """The data of a run in numbers."""
-    traits = stock.traits
+    traits = run_data.traits
     number = 1 if traits.sequence else estimates.FLOAT
     return Counts(
         content=traits.content,
-        samples=stock.samples,
-        placed=stock.placed,
-        ood=stock.ood_samples.tolist(),
-        tests={kind: len(labels) for kind, (_, labels) in stock.tests.items()},
+        samples=run_data.samples,
+        placed=run_data.placed,
+        ood=run_data.ood_samples.tolist(),
+        tests={kind: len(labels) for kind, (_, labels) in run_data.tests.items()},
         sample_bytes=int(np.prod(traits.shape.inputs)) * number + np.dtype(np.int64).itemsize,
     )

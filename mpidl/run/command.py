@@ -14,7 +14,7 @@ from mpidl.config import version
 from mpidl.config.faults import Fault, Parser
 from mpidl.config.outcome import Outcome, joint
 from mpidl.devices import data
-from mpidl.devices.data import Stock
+from mpidl.devices.data import RunData
 from mpidl.plan import Plan
 from mpidl.ranks import claims, hdf5, host, stopping, walltime, watchdog, world
 from mpidl.ranks.world import Comm
@@ -155,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if resuming.finished(comm, plan, path, options.resume):
                     return Outcome.COMPLETED.code
                 with begin(comm, plan, path, options.overwrite, options.resume) as start:
-                    return checking.check(comm, start.plan, start.stock, options.json)
+                    return checking.check(comm, start.plan, start.run_data, options.json)
         return run(comm, plan, path, options.overwrite, options.resume, limit)
     return Outcome.FAILED.code
 
@@ -168,13 +168,13 @@ class Start:
         parallel: Whether the results file is written in parallel.
         found: The checkpoint with which the run goes on; None if it begins.
         plan: The plan, with the samples of each device.
-        stock: The data.
+        run_data: The data.
     """
 
     parallel: bool
     found: LoadedCheckpoint | None
     plan: Plan
-    stock: Stock
+    run_data: RunData
 
 
 @contextmanager
@@ -192,15 +192,15 @@ def begin(
     with world.agreed(comm):
         parallel = rehearsal.writer(plan)
     found = None if resume is None else resuming.resumed(comm, plan, path, resume)
-    stock = data.provide(comm, plan)
-    plan = replace(plan, samples=stock.samples)
-    size = schema.series_bytes(plan.sizes(len(stock.traits.classes)))
+    run_data = data.provide(comm, plan)
+    plan = replace(plan, samples=run_data.samples)
+    size = schema.series_bytes(plan.sizes(len(run_data.traits.classes)))
     replaces = overwrite or found is not None
-    with world.returned(stock.close):
+    with world.returned(run_data.close):
         with world.agreed(comm):
             results_file.examine(path, replaces, size, leads)
-        rehearsal.rehearse(comm, plan, stock)
-        yield Start(parallel, found, plan, stock)
+        rehearsal.rehearse(comm, plan, run_data)
+        yield Start(parallel, found, plan, run_data)
 
 
 def run(
@@ -261,15 +261,15 @@ def _run(
 
 
 def _work(comm: Comm, start: Start, path: Path, limit: float | None) -> Outcome:
-    leads, plan, stock, found = comm.rank == 0, start.plan, start.stock, start.found
+    leads, plan, run_data, found = comm.rank == 0, start.plan, start.run_data, start.found
 
     from mpidl.run import build, rounds
 
-    with build.parts(comm, plan, stock, path, start.parallel, found) as parts:
+    with build.parts(comm, plan, run_data, path, start.parallel, found) as parts:
         first = len(parts.snapshot.rounds)
         settings = plan.file.training.rounds, not leads, first, plan.attackers, plan.hosts
         display = Display(*settings)
-        facts = plan, stock, parts.gossip.exchange, start.parallel, parts.hardware
+        facts = plan, run_data, parts.gossip.exchange, start.parallel, parts.hardware
         for line in provenance.notes(comm, *facts) if leads else ():
             display.console.print(line)
         if found is not None:
@@ -283,7 +283,7 @@ def _work(comm: Comm, start: Start, path: Path, limit: float | None) -> Outcome:
         if completed:
             parts.saver.discard()
             display.console.print(display.table(plan.hops()))
-            for sentence in [] if stock.traits.sequence else display.failures():
+            for sentence in [] if run_data.traits.sequence else display.failures():
                 display.console.print(sentence)
         trouble = parts.saver.give_up() if outcome is Outcome.UNSAVED else ""
         display.console.print(outcome.message(path, trouble))

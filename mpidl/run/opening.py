@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from mpidl.components import graphs
 from mpidl.components.strategies import STRATEGIES
-from mpidl.devices.data import Stock
+from mpidl.devices.data import RunData
 from mpidl.plan import Plan, differences
 from mpidl.storage import layout, results_file, schema
 from mpidl.storage.checkpoint import LoadedCheckpoint
@@ -23,13 +23,13 @@ LAGS = 10_000_000
 def lay_out(
     path: Path,
     plan: Plan,
-    stock: Stock,
+    run_data: RunData,
     attributes: dict[str, Any],
     size: int,
     found: LoadedCheckpoint | None,
 ) -> int:
     """Create the results file with all that is known before the run; return its past rounds."""
-    classes, past = len(stock.traits.classes), dict[str, Array]()
+    classes, past = len(run_data.traits.classes), dict[str, Array]()
     series = recorded(plan)
     if found is not None:
         known = Series(np.swapaxes(found.everywhere("rows"), 0, 1), classes)
@@ -39,8 +39,8 @@ def lay_out(
     contents = layout.Contents(
         sizes=plan.sizes(classes),
         series=series,
-        static={"graph": graph_arrays(plan), "placement": placement_arrays(plan, stock)},
-        labels={"class": stock.traits.classes},
+        static={"graph": graph_arrays(plan), "placement": placement_arrays(plan, run_data)},
+        labels={"class": run_data.traits.classes},
         attributes={**attributes, "parameters": size},
         past=past,
     )
@@ -89,13 +89,13 @@ def graph_arrays(plan: Plan) -> dict[str, Array]:
     return arrays
 
 
-def placement_arrays(plan: Plan, stock: Stock) -> dict[str, Array]:
+def placement_arrays(plan: Plan, run_data: RunData) -> dict[str, Array]:
     """The variables of the group ``placement``."""
     return {
-        "samples": np.array(stock.samples),
-        "ood_samples": stock.ood_samples,
+        "samples": np.array(run_data.samples),
+        "ood_samples": run_data.ood_samples,
         "source": np.isin(np.arange(plan.devices), plan.sources).astype(np.int64),
         "attacker": np.isin(np.arange(plan.devices), plan.attackers).astype(np.int64),
         "rank": plan.hosts,
-        "labels": stock.label_counts,
+        "labels": run_data.label_counts,
     }

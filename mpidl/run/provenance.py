@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mpidl.components import graphs
 from mpidl.config import version
-from mpidl.devices.data import Stock
+from mpidl.devices.data import RunData
 from mpidl.plan import Plan, sentences, warnings
 from mpidl.ranks import hdf5, host, mpi_library, watchdog
 from mpidl.ranks.world import Comm
@@ -30,7 +30,7 @@ def command() -> str:
 
 
 def attributes(
-    comm: Comm, plan: Plan, stock: Stock, backend: str, hardware: Hardware
+    comm: Comm, plan: Plan, run_data: RunData, backend: str, hardware: Hardware
 ) -> dict[str, Any]:
     """Collective. Attributes of the results file about its origin; empty except on rank 0."""
     import numpy as np
@@ -44,8 +44,8 @@ def attributes(
         "commit": version.commit(),
         "run_file": plan.file.text(),
         schema.GRAPH_DIGEST: graphs.digest(plan.topology, plan.file.topology.link_probability),
-        schema.DATA_DIGEST: stock.traits.content.digest,
-        schema.DATA_PUBLISHED: stock.traits.content.published,
+        schema.DATA_DIGEST: run_data.traits.content.digest,
+        schema.DATA_PUBLISHED: run_data.traits.content.published,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": command(),
         "ranks": comm.size,
@@ -87,7 +87,7 @@ def waiting() -> str:
 def notes(
     comm: Comm,
     plan: Plan,
-    stock: Stock,
+    run_data: RunData,
     exchange: "Exchange",
     parallel: bool,
     hardware: Hardware,
@@ -104,6 +104,6 @@ def notes(
     ]
     if watchdog.on_duty is not None and watchdog.on_duty.crowded:
         lines.append(f"there are more ranks than cores: while a rank waits, {waiting()}")
-    lines += [*plan.topology.notes, *sentences.data(plan, stock.traits.content)]
-    lines += [*sentences.sharing(plan.devices, stock.placed), *sentences.emulated(plan)]
+    lines += [*plan.topology.notes, *sentences.data(plan, run_data.traits.content)]
+    lines += [*sentences.sharing(plan.devices, run_data.placed), *sentences.emulated(plan)]
     return [*lines, *warnings.of(plan), *warnings.crowded(plan, hardware.sharing)]

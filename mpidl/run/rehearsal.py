@@ -2,14 +2,14 @@
 
 from mpidl.components.algorithms import Lengths
 from mpidl.config.faults import Fault
-from mpidl.devices.data import Stock
+from mpidl.devices.data import RunData
 from mpidl.plan import Plan
 from mpidl.ranks import accelerators, mpi_library, sharing, world
 from mpidl.ranks.node import Node
 from mpidl.ranks.world import Comm
 
 
-def rehearse(comm: Comm, plan: Plan, stock: Stock) -> None:
+def rehearse(comm: Comm, plan: Plan, run_data: RunData) -> None:
     """Collective. Make the first mixing weights, try hardware and model, and test the backend.
 
     On processors one rank of each node tries the model before the others, so that a fault costs
@@ -37,11 +37,11 @@ def rehearse(comm: Comm, plan: Plan, stock: Stock) -> None:
             if inner.rank == 0:
                 from mpidl.run import trial
 
-                trial.fits(inner, plan, stock, ranks, seats)
-    _connect(comm, plan, stock)
+                trial.fits(inner, plan, run_data, ranks, seats)
+    _connect(comm, plan, run_data)
 
 
-def _connect(comm: Comm, plan: Plan, stock: Stock) -> None:
+def _connect(comm: Comm, plan: Plan, run_data: RunData) -> None:
     """Collective. Check that the backend works between all ranks.
 
     Raises:
@@ -58,7 +58,7 @@ def _connect(comm: Comm, plan: Plan, stock: Stock) -> None:
     with world.returned(node.close):
         with world.agreed(comm):
             hardware = accelerators.choose(node.inner, setting)
-        wiring = build.wired(node, plan, Lengths(*building.sizes(plan, stock)), hardware)
+        wiring = build.wired(node, plan, Lengths(*building.sizes(plan, run_data)), hardware)
         survey.require(plan.file.exchange.backend, survey.survey(wiring))
 
 

@@ -7,7 +7,7 @@ import torch
 from mpidl.components.models import MODELS
 from mpidl.config.faults import Fault, shown
 from mpidl.devices import building
-from mpidl.devices.data import Stock
+from mpidl.devices.data import RunData
 from mpidl.exchange import survey
 from mpidl.plan import Plan, network
 from mpidl.plan.sentences import volume
@@ -18,13 +18,15 @@ FEW = 2
 """Samples that a model is tried with."""
 
 
-def fits(node: Comm, plan: Plan, stock: Stock, ranks: Sequence[int], seats: Sequence[str]) -> None:
+def fits(
+    node: Comm, plan: Plan, run_data: RunData, ranks: Sequence[int], seats: Sequence[str]
+) -> None:
     """Try the accelerator and the model, without memory for its parameters, and check its size.
 
     Args:
         node: The ranks of this node.
         plan: The plan of the run.
-        stock: Its data.
+        run_data: Its data.
         ranks: The numbers of the node's ranks, this one first.
         seats: A text that identifies the accelerator of each of them; empty for processors.
 
@@ -35,9 +37,9 @@ def fits(node: Comm, plan: Plan, stock: Stock, ranks: Sequence[int], seats: Sequ
     place = accelerators.choose(node, plan.file.training.accelerator)
     accelerators.check_precision(place, plan.file.training.precision)
     survey.foresee(plan.file.exchange.backend, place.type)
-    _learns(plan, building.sketch(plan, stock))
-    (size, _), memory = building.sizes(plan, stock), accelerators.memory(place)
-    building.side_by_side(plan, stock, len(plan.hosted(ranks[0])), place)
+    _learns(plan, building.sketch(plan, run_data))
+    (size, _), memory = building.sizes(plan, run_data), accelerators.memory(place)
+    building.side_by_side(plan, run_data, len(plan.hosted(ranks[0])), place)
     shares = [[rank for rank, at in zip(ranks, seats, strict=True) if at == s] for s in {*seats}]
     needed, share = max(
         (
@@ -58,7 +60,7 @@ def fits(node: Comm, plan: Plan, stock: Stock, ranks: Sequence[int], seats: Sequ
             f"devices need {volume(needed)}{late}; {host.name()} has {volume(memory)} for its "
             f"{place.type}{which}."
         )
-    _answers(plan, stock)
+    _answers(plan, run_data)
 
 
 def _learns(plan: Plan, model: torch.nn.Module) -> None:
@@ -75,7 +77,7 @@ def _learns(plan: Plan, model: torch.nn.Module) -> None:
         raise Fault(f"{subject} has numbers of {other}: must be {torch.float32}.")
 
 
-def _answers(plan: Plan, stock: Stock) -> None:
+def _answers(plan: Plan, run_data: RunData) -> None:
     """Check that a model takes the data, and has enough outputs.
 
     It gets a few samples, once: without memory or, if it needs numbers, on the processor.
@@ -83,14 +85,14 @@ def _answers(plan: Plan, stock: Stock) -> None:
     Raises:
         Fault: If it does not.
     """
-    subject, outputs = f"model.name = {plan.file.model.name!r}:", stock.traits.shape.outputs
+    subject, outputs = f"model.name = {plan.file.model.name!r}:", run_data.traits.shape.outputs
     try:
-        answers, targets = _pass(building.sketch(plan, stock), stock, "meta")
+        answers, targets = _pass(building.sketch(plan, run_data), run_data, "meta")
     except Exception:  # a user's model may raise anything, here and below
         try:
-            answers, targets = _pass(building.make_model(plan, stock, 0), stock, "cpu")
+            answers, targets = _pass(building.make_model(plan, run_data, 0), run_data, "cpu")
         except Exception as error:
-            shape = "x".join(map(str, stock.traits.shape.inputs))
+            shape = "x".join(map(str, run_data.traits.shape.inputs))
             why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise Fault(f"{subject} cannot be given samples of {shape}: {why}.") from None
     if not isinstance(answers, torch.Tensor) or not answers.is_floating_point():
@@ -103,17 +105,17 @@ def _answers(plan: Plan, stock: Stock) -> None:
             f"{shape_needed}."
         )
     if answers.shape[-1] < outputs:
-        noun = "tokens" if stock.traits.sequence else "classes"
+        noun = "tokens" if run_data.traits.sequence else "classes"
         raise Fault(
             f"{subject} gives {answers.shape[-1]} outputs: must be {outputs}, as the data have "
             f"{outputs} {noun}."
         )
 
 
-def _pass(model: torch.nn.Module, stock: Stock, where: str) -> tuple[object, torch.Tensor]:
+def _pass(model: torch.nn.Module, run_data: RunData, where: str) -> tuple[object, torch.Tensor]:
     """The outputs of a model for a few samples, and the targets."""
-    inputs, labels = (array[:FEW] for array in stock.tests["iid"])
-    few = building.samples(stock, inputs, labels, torch.device(where))
+    inputs, labels = (array[:FEW] for array in run_data.tests["iid"])
+    few = building.samples(run_data, inputs, labels, torch.device(where))
     batch, targets = few.batch(slice(FEW))
     with torch.no_grad():
         return model.eval()(batch), targets

@@ -56,10 +56,10 @@ def measure(settings: list[str], devices: int, batched: str, repetitions: int) -
         source.write_text(text.replace("epochs = 5\n", ""), encoding="utf-8")
         comm = MPI.COMM_SELF
         made = plan.make(plan.read(source, wanted, 1), 1)
-        stock = data.provide(comm, made)
-        made = replace(made, samples=stock.samples)
+        run_data = data.provide(comm, made)
+        made = replace(made, samples=run_data.samples)
         stamps: list[float] = []
-        with build.parts(comm, made, stock, Path(folder) / "bench.h5", parallel=False) as parts:
+        with build.parts(comm, made, run_data, Path(folder) / "bench.h5", parallel=False) as parts:
             timed = replace(parts, timer=time.process_time)
             rounds.run_rounds(timed, lambda *_: stamps.append(time.process_time()), lambda _: None)
             parts.recorder.close(completed=True)

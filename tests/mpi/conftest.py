@@ -96,7 +96,7 @@ def read() -> Callable[[Path], dict[str, Any]]:
 def parts(comm: MPI.Intracomm, shared_path: Path) -> Callable[..., AbstractContextManager[Any]]:
     """A context manager, collective: what a small run is made of, not yet run.
 
-    Beside the parts it has ``stock``, the data, and ``path``, the results file.
+    Beside the parts it has ``run_data``, the data, and ``path``, the results file.
     """
     from mpidl.run import build
 
@@ -104,10 +104,10 @@ def parts(comm: MPI.Intracomm, shared_path: Path) -> Callable[..., AbstractConte
     def make(*settings: str) -> Iterator[Any]:
         path = shared_path / "parts.h5"
         made = small(settings, comm.size)
-        stock = data.provide(comm, made)
-        made = replace(made, samples=stock.samples)
-        with build.parts(comm, made, stock, path, parallel=False) as parts:
-            yield SimpleNamespace(**vars(parts), stock=stock, path=path)
+        run_data = data.provide(comm, made)
+        made = replace(made, samples=run_data.samples)
+        with build.parts(comm, made, run_data, path, parallel=False) as parts:
+            yield SimpleNamespace(**vars(parts), run_data=run_data, path=path)
             parts.recorder.close(completed=False)
 
     return make
@@ -138,9 +138,9 @@ def checked(comm: MPI.Intracomm, capsys: pytest.CaptureFixture[str]) -> Callable
     from mpidl.run import checking
 
     def said(made: Any, as_json: bool) -> Any:
-        with closing(data.provide(comm, made)) as stock:
-            made = replace(made, samples=stock.samples)
-            assert checking.check(comm, made, stock, as_json) == 0
+        with closing(data.provide(comm, made)) as run_data:
+            made = replace(made, samples=run_data.samples)
+            assert checking.check(comm, made, run_data, as_json) == 0
         told = capsys.readouterr().out
         if comm.rank != 0:
             assert told == ""

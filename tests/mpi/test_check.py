@@ -16,8 +16,8 @@ SHARED = "only 3 training samples for {devices} devices: they are dealt in turn,
 
 
 def tell(comm, made, as_json):
-    with closing(data.provide(comm, made)) as stock:
-        return checking.check(comm, replace(made, samples=stock.samples), stock, as_json)
+    with closing(data.provide(comm, made)) as run_data:
+        return checking.check(comm, replace(made, samples=run_data.samples), run_data, as_json)
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -161,7 +161,7 @@ def test_a_network_that_works_is_not_mentioned(comm, planned, capsys):
 
 
 def test_only_what_is_learned_travels_twice(comm, planned, checked, monkeypatch):
-    monkeypatch.setattr("mpidl.devices.building.sizes", lambda plan, stock: (100, 60))
+    monkeypatch.setattr("mpidl.devices.building.sizes", lambda plan, run_data: (100, 60))
     settings = "algorithm.name=gradient_tracking", "network.bandwidth=640"
     found = checked(planned(f"topology.devices={comm.size + 2}", *settings), True)
     if comm.rank == 0:

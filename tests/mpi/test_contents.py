@@ -74,10 +74,10 @@ def test_nothing_is_resumed_on_a_graph_whose_file_has_changed(comm, planned, pro
 
 
 def test_subsets_do_not_change_the_digest(comm, planned):
-    stocks = [data.provide(comm, planned(f"data.train_samples={n}")) for n in (60, 80)]
-    digests = {stock.traits.content.digest for stock in stocks}
-    for stock in stocks:
-        stock.close()
+    both = [data.provide(comm, planned(f"data.train_samples={n}")) for n in (60, 80)]
+    digests = {run_data.traits.content.digest for run_data in both}
+    for run_data in both:
+        run_data.close()
     assert digests == DATASETS.properties("digits").published
 
 

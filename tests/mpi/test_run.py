@@ -37,7 +37,7 @@ def everyone(comm, own):
 
 
 def initial(parts):
-    return building.make_model(parts.plan, parts.stock, 0)
+    return building.make_model(parts.plan, parts.run_data, 0)
 
 
 def flat(model):
@@ -101,7 +101,7 @@ def test_complete_graph_and_one_step_are_one_step_on_all_data(comm, parts, finis
         f"training.rounds={rounds}",
     ) as made:
         found = everyone(comm, finish(made))
-        shards = [*chain.from_iterable(s.values() for s in comm.allgather(made.stock.shards))]
+        shards = [*chain.from_iterable(s.values() for s in comm.allgather(made.run_data.shards))]
         model = initial(made)
     assert [len(labels) for _, labels in shards] == [20] * devices
     inputs, labels = (torch.from_numpy(np.concatenate(part)) for part in zip(*shards, strict=True))
@@ -123,8 +123,8 @@ def test_without_mixing_every_device_trains_alone(comm, parts, finish):
     with parts(*settings, "strategy.name=none", "training.rounds=3") as made:
         found = finish(made)
         for number, vector in found.items():
-            shard = Samples(*map(torch.from_numpy, made.stock.shards[number]))
-            model = building.make_model(made.plan, made.stock, number)
+            shard = Samples(*map(torch.from_numpy, made.run_data.shards[number]))
+            model = building.make_model(made.plan, made.run_data, number)
             alone = Device(number, model, shard, made.plan.file.training)
             alone.flat.adopt(torch.zeros(alone.flat.size))
             for round_ in range(3):

@@ -217,10 +217,10 @@ def test_test_sequences_are_unseen_or_mostly_seen(comm, planned, split):
         "model.name=transformer",
     )
     assert made.file.data.split == split
-    stock = data.provide(comm, made)
-    own = {row.tobytes() for inputs, _ in stock.shards.values() for row in inputs}
-    test = [row.tobytes() for kind in ("iid", "ood") for row in stock.tests[kind][0]]
-    stock.close()
+    run_data = data.provide(comm, made)
+    own = {row.tobytes() for inputs, _ in run_data.shards.values() for row in inputs}
+    test = [row.tobytes() for kind in ("iid", "ood") for row in run_data.tests[kind][0]]
+    run_data.close()
     seen = np.any(comm.allgather([row in own for row in test]), axis=0).mean()
     assert len(test) == 500
     if split == "disjoint":
