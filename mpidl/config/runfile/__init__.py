@@ -2,22 +2,22 @@
 
 from pathlib import Path
 
+from mpidl.config.runfile.mixing_settings import (
+    MixingSettings,
+    NetworkSettings,
+    ScheduleSettings,
+    StrategySettings,
+)
 from mpidl.config.runfile.reading import lay_over, override, placed, read, validate
+from mpidl.config.runfile.section import Count, Rate, Section
 from mpidl.config.runfile.settings import (
     SECTIONS,
     WITHOUT_EFFECT,
     CheckpointSettings,
-    Count,
     DataSettings,
     EvaluationSettings,
-    MixingSettings,
-    NetworkSettings,
-    Rate,
     RecordSettings,
     RunFile,
-    ScheduleSettings,
-    Section,
-    StrategySettings,
     TopologySettings,
     TrainingSettings,
 )

@@ -1,52 +1,32 @@
-"""Sections of a run file, with every setting, its allowed values, and its default."""
+"""Settings of a run file: its other sections, and all sections together."""
 
 from dataclasses import dataclass, fields
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_type_hints
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import Field
 
-Count = Annotated[int, Field(ge=1, le=10**9)]
-Natural = Annotated[int, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Decay = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-Chance = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-MANY = 100_000
-"""Most devices in a list."""
-
-Devices = Annotated[list[Natural], Field(max_length=MANY)]
-
-
-def _nonzero(value: float) -> float:
-    if value == 0:
-        raise ValueError("must not be zero")
-    return value
-
-
-def _ascending(bounds: list[int]) -> list[int]:
-    if bounds != sorted(bounds):
-        raise ValueError("must ascend")
-    return bounds
-
-
-def _ends_after_it_begins(outage: list[int]) -> list[int]:
-    _, away, back = outage
-    if back <= away:
-        raise ValueError("must end after it begins")
-    return outage
-
-
-Temperature = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_nonzero)]
-
-
-class Section(BaseModel):
-    """One table of a run file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+from mpidl.config.runfile.mixing_settings import (
+    AlgorithmSettings,
+    AttackSettings,
+    ExchangeSettings,
+    MixingSettings,
+    NetworkSettings,
+    ScheduleSettings,
+    StrategySettings,
+)
+from mpidl.config.runfile.section import (
+    SOURCES,
+    Chosen,
+    Count,
+    Decay,
+    Devices,
+    Natural,
+    Rate,
+    Section,
+    Seed,
+    Share,
+)
 
 
 class TopologySettings(Section):
@@ -67,27 +47,6 @@ class TopologySettings(Section):
     """For a graph that changes, rounds after which centralities are computed again."""
 
 
-class StrategySettings(Section):
-    """The rule that gives a device its mixing weights."""
-
-    name: str = "degree"
-    temperature: Temperature = 0.1
-    """The temperature of the softmax of a centrality: near 0, the central devices get most weight;
-    below 0, the others do."""
-
-
-class ScheduleSettings(Section):
-    """The change of the inverse temperature from round to round."""
-
-    name: str = "constant"
-
-
-class AlgorithmSettings(Section):
-    """The algorithm: how devices train, exchange and mix their vectors."""
-
-    name: str = "dsgd"
-
-
 class DataSettings(Section):
     """The data set, its folder, and how much of it is used."""
 
@@ -98,12 +57,6 @@ class DataSettings(Section):
     """Training samples that are used, drawn so that classes keep their shares; unset, all."""
     test_samples: Count | None = None
     """Test samples that are used, drawn in the same way; unset, all."""
-
-
-SOURCES = "must be a device number, text such as 'degree:1' or 'random:2', or a list of these"
-
-Chosen = int | str | Annotated[list[int | str], Field(max_length=MANY)]
-"""Devices as :func:`mpidl.components.placement.chosen` reads them."""
 
 
 class OodSettings(Section):
@@ -200,82 +153,6 @@ class EvaluationSettings(Section):
     """How correct answers are counted: by all samples, or as the testbed does, by whole batches."""
 
 
-class ExchangeSettings(Section):
-    """The exchange of vectors, and whether devices mix at once, in turn, or with a delay."""
-
-    backend: str = "auto"
-    mixing: Literal["synchronous", "sequential", "delayed"] = "synchronous"
-    """Whether devices mix at once, in turn with vectors that are already mixed, or with the vectors
-    of the round before."""
-    sequence: Devices | None = Field(
-        None, description="must be a list of all devices, in the order in which they mix"
-    )
-    """The order in which devices mix in turn; unset, by number."""
-    accelerator_aware: Literal["auto", "yes", "no"] = "auto"
-    """Whether MPI gets an accelerator's memory; auto tries it if MPI says that it supports it."""
-
-
-DELAY = 1000
-"""Most rounds by which a link may be late; so many vectors of every device are kept."""
-
-Delay = Annotated[int, Field(ge=0, le=DELAY)]
-Bounds = Annotated[list[Delay], Field(min_length=2, max_length=2), AfterValidator(_ascending)]
-Outage = Annotated[
-    list[Natural], Field(min_length=3, max_length=3), AfterValidator(_ends_after_it_begins)
-]
-
-
-class NetworkSettings(Section):
-    """The network, with times, delays and failures; by default it has none of them.
-
-    :class:`mpidl.plan.network.Clock` describes how the seconds add up.
-    """
-
-    latency: Seconds = 0.0
-    """Seconds that each message takes beside those for its bytes, on the virtual clock."""
-    bandwidth: Rate | None = None
-    """Bytes a second of a link; unset, no limit."""
-    uplink: Rate | None = None
-    """Bytes a second that a device sends, shared by its links; unset, no limit."""
-    downlink: Rate | None = None
-    """Bytes a second that a device receives, shared by its links; unset, no limit."""
-    step_seconds: Seconds = 0.0
-    """Seconds of a local step, on the virtual clock."""
-    stragglers: Chosen = Field(default=[], description=SOURCES)
-    """The devices that are slow, as ``ood.sources`` names them."""
-    slowdown: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 10.0
-    """The factor by which a straggler's step takes longer."""
-    jitter: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
-    """The variation of step times: sigma of a log-normal factor with median 1, for each device and
-    round."""
-    delay: Delay | Bounds = Field(
-        0,
-        description=f"must be rounds from 0 to {DELAY}, or [lowest, highest] in ascending order",
-    )
-    """Rounds by which messages on a link are late, or the bounds between which these are drawn."""
-    delay_draw: Literal["per_link", "per_round"] = "per_link"
-    """Whether a delay between bounds is drawn once for a link, or in each round."""
-    outages: Annotated[list[Outage], Field(max_length=MANY)] = Field(
-        default=[],
-        description="must list [device, first round away, first round back] in ascending order",
-    )
-    """Devices that are away, from one round until before another; rounds count from 0."""
-    leave: Chance = 0.0
-    """The chance in each round that a present device leaves."""
-    back: Chance = 0.5
-    """The chance in each round that a device that left comes back."""
-
-
-class AttackSettings(Section):
-    """The attack: what malicious devices send in place of their models."""
-
-    name: str = "none"
-    devices: Chosen = Field("random:1", description=SOURCES)
-    """The devices that are malicious, as ``ood.sources`` names them."""
-    from_round: Natural = 0
-    """The first round of the attack; rounds count from 0."""
-
-
 class RecordSettings(Section):
     """The writing of the results file: every few rounds, or seconds if that comes first."""
 
@@ -303,31 +180,6 @@ class CheckpointSettings(Section):
 
 
 @dataclass(frozen=True)
-class MixingSettings:
-    """What gossip needs of a run file: neither data nor a model nor how devices train.
-
-    Attributes:
-        strategy: What makes a row of the mixing matrix.
-        schedule: How its temperature changes.
-        algorithm: What a device does around training and mixing.
-        exchange: The backend, and whether devices mix at once, in turn, or with the last round's.
-        network: What is late or away.
-        attack: What malicious devices send.
-        seed: What all draws of the rounds follow from.
-        participation: The share of devices that take part in a round.
-    """
-
-    strategy: StrategySettings
-    schedule: ScheduleSettings
-    algorithm: AlgorithmSettings
-    exchange: ExchangeSettings
-    network: NetworkSettings
-    attack: AttackSettings
-    seed: int = 0
-    participation: float = 1.0
-
-
-@dataclass(frozen=True)
 class RunFile:
     """A validated run file; its sections also hold the parameters of their builders."""
 
@@ -350,7 +202,7 @@ class RunFile:
 
     @property
     def mixing(self) -> MixingSettings:
-        """What gossip needs of it."""
+        """The settings that gossip needs."""
         return MixingSettings(
             self.strategy,
             self.schedule,
@@ -375,21 +227,7 @@ class RunFile:
 
 
 SECTIONS: dict[str, type[Section]] = {
-    "topology": TopologySettings,
-    "strategy": StrategySettings,
-    "schedule": ScheduleSettings,
-    "algorithm": AlgorithmSettings,
-    "data": DataSettings,
-    "ood": OodSettings,
-    "placement": PlacementSettings,
-    "model": ModelSettings,
-    "training": TrainingSettings,
-    "evaluation": EvaluationSettings,
-    "exchange": ExchangeSettings,
-    "network": NetworkSettings,
-    "attack": AttackSettings,
-    "record": RecordSettings,
-    "checkpoint": CheckpointSettings,
+    name: kind for name, kind in get_type_hints(RunFile).items() if name != "name"
 }
 """Sections by name, in the order in which a resolved file lists them."""
 
