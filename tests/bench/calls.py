@@ -54,6 +54,8 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=3000)
     parser.add_argument("--from", type=int, default=100, dest="first")
     options = parser.parse_args()
+    if not 2 <= options.first <= options.calls // 2:
+        parser.error("--from must be at least 2 and at most half of --calls.")
     leads = MPI.COMM_WORLD.rank == 0
     with tempfile.TemporaryDirectory() as own, open(os.devnull, "w") as nowhere:
         out = MPI.COMM_WORLD.bcast(own)
