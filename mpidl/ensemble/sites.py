@@ -167,7 +167,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Binding:
-    """Where one rank of a run computes: its node, its number on this node, and its place."""
+    """The place of one rank of a run: its node, its number on this node, and its place."""
 
     rank: int
     node: int
@@ -259,7 +259,7 @@ def slot(site: Site, shape: Shape, number: int) -> list[Place]:
 
 
 def bindings(site: Site, shape: Shape, number: int = 0) -> list[Binding]:
-    """Where each rank of a run in a slot computes."""
+    """The binding of each rank of a run in a slot."""
     mine, result = slot(site, shape, number), []
     for rank in range(shape.ranks):
         node, local = divmod(rank, shape.per_node)

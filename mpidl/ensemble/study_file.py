@@ -36,7 +36,7 @@ class Axis(Section):
 
     @cached_property
     def pieces(self) -> dict[str, dict[str, Any]]:
-        """By label, the settings that are laid over the base file."""
+        """The settings that are laid over the base file, by label."""
         if self.groups is not None:
             return self.groups
         section, _, key = (self.set or "").rpartition(".")

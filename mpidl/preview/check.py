@@ -1,4 +1,4 @@
-"""The check: what a run would do, printed without doing it."""
+"""The check of a run: its facts as a page of text."""
 
 import inspect
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from mpidl.preview import estimates, forecast
 from mpidl.preview.facts import Advice, Facts, Weighed
 
 NONE = 1e-12
-"""A spectral gap that is none but for rounding."""
+"""The largest spectral gap that counts as rounding of 0."""
 
 NAME = 24
 """Characters of a device's name in a table."""
@@ -44,7 +44,7 @@ def _counted(value: float) -> str:
 
 
 def _mixing(plan: Plan, found: Weighed) -> list[str]:
-    """What W does, as far as it is known."""
+    """Sentences on W, as far as it is known."""
     if plan.looks:
         return [
             f"{plan.file.strategy.name} weights follow from the vectors that arrive: before a run "
@@ -61,7 +61,7 @@ def _mixing(plan: Plan, found: Weighed) -> list[str]:
 
 
 def _beside(plan: Plan) -> list[str]:
-    """What there is in the run beside W, of which the sentences on W know nothing."""
+    """Sentences on delays, attacks and algorithms, which the sentences on W leave out."""
     file = plan.file
     late = network.longest(file.network) > 0 or file.exchange.mixing == "delayed"
     parts = ["delays"] * late + ["lies"] * bool(plan.attackers)
@@ -89,7 +89,7 @@ def _costs(plan: Plan, found: Facts) -> list[str]:
 
 
 def heading(plan: Plan, found: Facts, size: str) -> str:
-    """What graph it is, of a size, a sentence."""
+    """A sentence on the graph, with a text for its size."""
     parts = found.components
     whole = "connected" if parts == 1 else f"{parts} components"
     wide = f", diameter {found.diameter}" if found.diameter is not None else ""
@@ -100,7 +100,7 @@ def heading(plan: Plan, found: Facts, size: str) -> str:
 
 
 def changes(plan: Plan) -> list[str]:
-    """Which of all links a round has, where that is not the same in each, a sentence."""
+    """A sentence on the links of a round, if the graph changes."""
     moving = plan.topology.sequence
     if moving is None:
         return []
@@ -115,7 +115,7 @@ def changes(plan: Plan) -> list[str]:
 
 
 def long_run(found: Weighed) -> str:
-    """Spectral gap and who leads the consensus, where both are known, a sentence."""
+    """A sentence on the spectral gap and the devices that lead the consensus, if known."""
     influence, gap = found.stationary or (), found.spectral_gap or 0.0
     named = ", ".join(f"{d} ({influence[d]:#.3g})" for d in leaders(influence)[:3])
     begin = f"spectral gap {gap:.4g}"
@@ -136,10 +136,7 @@ def _holds(plan: Plan, found: Weighed) -> list[str]:
 
 
 def leaders(influence: Sequence[float]) -> list[int]:
-    """Devices by descending influence, of those that have some; none where all are alike.
-
-    To ten digits.
-    """
+    """The devices with influence, most first; none if all have the same to ten digits."""
     shares = np.round(influence, 10)
     alike = len(shares) > 1 and float(np.ptp(shares)) == 0
     return [] if alike else np.argsort(-shares, kind="stable")[: (shares > 0).sum()].tolist()
@@ -164,7 +161,7 @@ def _devices(plan: Plan, found: Facts) -> list[str]:
 
 
 def called(found: Facts) -> list[str]:
-    """A column of what devices are called, its head first; empty where they have no names."""
+    """A column of device names, its head first; empty cells if devices have no names."""
     cells = ["name", *found.names]
     if len(cells) == 1:
         return [""] * (1 + found.devices)

@@ -1,4 +1,4 @@
-"""A comparison of every strategy on a graph, side by side in words."""
+"""Comparison of all strategies on a graph, as a page of text."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from mpidl.preview import check, estimates, forecast
 from mpidl.preview.facts import Advice, Facts, Weighed
 
 LISTED = 10
-"""Devices of a graph too large to be drawn that are listed: those from which to spread."""
+"""Devices that are listed if a graph is too large to be drawn: the fastest as sources."""
 
 LEGEND = (
     "gap: spectral gap of W; where W changes, one minus the factor by which disagreement shrinks",
@@ -23,7 +23,7 @@ LEGEND = (
     f"first, and its longest rounds; >{prediction.ROUNDS}: not in the {prediction.ROUNDS} rounds "
     "for which a W that changes is followed",
 )
-"""What the columns of the table are."""
+"""The meaning of the columns of the table."""
 
 
 def report(made: Plan, found: Facts) -> str:
@@ -90,7 +90,7 @@ def _numbers(made: Plan, row: Weighed) -> tuple[str, ...]:
 
 
 def _devices(found: Facts, own: Weighed) -> list[str]:
-    """A line for each device, or for those from which knowledge spreads fastest."""
+    """A line for each device, or for the devices from which knowledge spreads fastest."""
     groups, influence = found.communities or [], own.stationary or ()
     passages, worst, mean = own.passage, own.passage_worst or (), own.passage_mean or ()
     community = {device: place for place, group in enumerate(groups) for device in group}

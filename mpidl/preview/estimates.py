@@ -15,13 +15,13 @@ from mpidl.preview.facts import Counts, Facts, Weighed
 from mpidl.ranks import accelerators, sharing
 
 PICTURED = 40
-"""Devices. A larger graph is not drawn, and its devices are not listed one by one."""
+"""Most devices of a graph that is drawn, and whose devices are listed one by one."""
 
 WIDE = 2000
-"""Devices. The diameter of a larger graph takes too long."""
+"""Most devices of a graph whose diameter is computed; of a larger one it takes too long."""
 
 LISTED = 2_000_000
-"""Links. Of more the rows of the mixing matrix take too long to be asked for one by one."""
+"""Most links for which the mixing weights of all devices are computed before a run."""
 
 FLOAT = 4
 """Bytes of a parameter."""
@@ -36,16 +36,16 @@ def of_run(
     together: bool,
     advice: Sequence[str],
 ) -> Facts:
-    """What a check tells.
+    """The facts of a planned run.
 
     Args:
         plan: The run.
         size: P.
-        learned: T, how many of these numbers are learned.
-        counts: Of its data.
-        ranks: Of MPI.
-        together: Whether all of them are on one node.
-        advice: What would take less time, sentences.
+        learned: T, the number of learned values.
+        counts: Its data in numbers.
+        ranks: The number of ranks.
+        together: Whether all ranks are on one node.
+        advice: Sentences on how to save time.
     """
     travels = plan.algorithm.travels(Lengths(size, learned))
     sent, received = traffic(plan, ranks, travels)
@@ -87,7 +87,7 @@ def _weights(plan: Plan) -> dict[int, dict[int, float]] | None:
 
 
 def of_graph(plan: Plan) -> dict[str, Any]:
-    """What is told of the graph of any plan, by the names of :class:`Facts`."""
+    """The facts of the graph of any plan, by the attributes of :class:`Facts`."""
     graph, parts = plan.graph, graphs.components(plan.graph)
     known = parts == 1 and len(graph) <= WIDE
     return {
@@ -104,7 +104,7 @@ def of_graph(plan: Plan) -> dict[str, Any]:
 
 
 def weighed(plan: Plan) -> Weighed:
-    """What mixing matrices say that are known before the run: all, or that of the first round."""
+    """Properties of the mixing matrices known before the run: of all, or of the first round's."""
     if not plan.steady and plan.devices <= prediction.WALKED:
         found = prediction.of_rounds(plan.mixings(), plan.devices, plan.sources)
         return Weighed(**found | ({"stationary": _even(plan)} if plan.alike else {}))
@@ -132,7 +132,7 @@ def _close(plan: Plan) -> bool:
 
 
 def _long_run(plan: Plan) -> Weighed:
-    """Spectral gap and stationary weights where W is too large to be dense, or why not."""
+    """Spectral gap and stationary weights of a W too large to be dense, or the reason why not."""
     if plan.mixing_graph.number_of_edges() > LISTED:
         return Weighed(long_run=f"it has more than {LISTED:,} links")
     try:
@@ -147,7 +147,7 @@ def _long_run(plan: Plan) -> Weighed:
 def traffic(plan: Plan, ranks: int, size: int) -> tuple[Any, Any]:
     """Bytes of vectors ``(size,)`` that each rank sends and receives in a round, ``(ranks,)``.
 
-    Where the graph changes they are those of the first one.
+    If the graph changes, they are those of the first round.
     """
     exchange = plan.file.exchange
     wanted = None if exchange.mixing == "delayed" else plan.wanted(0)
@@ -168,7 +168,7 @@ def memory(plan: Plan, counts: Counts, inbox: Any, size: int) -> Any:
 
     Args:
         plan: The run.
-        counts: Of its data.
+        counts: Its data in numbers.
         inbox: Bytes of the vectors that each rank keeps for others, ``(ranks,)``.
         size: P.
     """

@@ -1,6 +1,6 @@
-"""Facts of a run to be, or of a graph: what is known of it without training.
+"""Facts that are known of a planned run, or of a graph, without training.
 
-Shapes: N devices, ranks of MPI, P numbers of a model.
+Shapes: N devices, P numbers of a model, ``ranks`` the number of MPI ranks.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,11 +11,11 @@ from mpidl.components.datasets import Content
 from mpidl.components.graphs import prediction
 
 Rounds = Sequence[float | None]
-"""Predicted rounds, ``(N,)``; None stands for never, or for not known."""
+"""Predicted rounds, ``(N,)``; None means never, or not known."""
 
 
 def _told(default: Any, when: Callable[[Any], bool]) -> Any:
-    """A field that is told when something holds, be it None; others are where they are not None."""
+    """A field that JSON has if a condition holds, even as None; other fields it has if not None."""
     return field(default=default, metadata={"when": when})
 
 
@@ -28,11 +28,11 @@ class Counts:
     """The data of a run in numbers.
 
     Attributes:
-        content: What the whole data set holds.
+        content: The content of the whole data set.
         samples: Training samples of each device, ``(N,)``.
-        placed: Training samples in all.
+        placed: Training samples of all devices.
         ood: Out-of-distribution training samples of each device, ``(N,)``.
-        tests: Samples of the test sets ``iid`` and ``ood``.
+        tests: Number of samples of the test sets ``iid`` and ``ood``.
         sample_bytes: Bytes of a sample and its label.
     """
 
@@ -46,21 +46,21 @@ class Counts:
 
 @dataclass(frozen=True)
 class Weighed:
-    """What mixing matrices say; what is not known of them is None.
+    """Properties of mixing matrices; a property that is not known is None.
 
     Attributes:
-        spectral_gap: Disagreement shrinks to one minus this in a round.
-        moduli: Of the eigenvalues of W, descending, ``(N,)``.
-        stationary: Each device's share in what all agree on, ``(N,)``.
-        followed: For how many rounds a W was followed that is another in each.
-        agreed: After how many of them all agree exactly; None if they come closer by and by.
-        effective_neighbors: Over how many devices mixing averages noise.
-        passage: Until knowledge of the sources arrives, ``(N,)``; empty without sources.
-        passage_worst: The longest rounds to all others from each as the only source, ``(N,)``.
-        passage_mean: The mean of these, ``(N,)``.
-        fastest: The device from which all others are reached first; None if from nowhere.
-        long_run: Why gap and shares are not known.
-        left_out: Why nothing is known.
+        spectral_gap: One minus the factor by which disagreement shrinks in a round.
+        moduli: Moduli of the eigenvalues of W, descending, ``(N,)``.
+        stationary: Each device's share in the consensus, ``(N,)``.
+        followed: The number of rounds for which a W that changes was followed.
+        agreed: The round after which all agree exactly; None if they only come closer.
+        effective_neighbors: The number of devices over which mixing averages noise.
+        passage: Rounds until knowledge of the sources arrives, ``(N,)``; empty without sources.
+        passage_worst: With each device as the only source, the most rounds to another, ``(N,)``.
+        passage_mean: The same, the mean over the others, ``(N,)``.
+        fastest: The device from which all others are reached first; None if there is none.
+        long_run: The reason why gap and shares are not known.
+        left_out: The reason why nothing is known.
     """
 
     spectral_gap: float | None = None
@@ -79,7 +79,7 @@ class Weighed:
 
 @dataclass(frozen=True)
 class Advice:
-    """A strategy, the device from which it carries knowledge to all first, and in what rounds."""
+    """A strategy, and the device from which it carries knowledge to all others first."""
 
     strategy: str
     device: int
@@ -88,45 +88,45 @@ class Advice:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What is known of a run, or of a graph for which every strategy is asked.
+    """Facts of a run, or of a graph with every strategy.
 
-    What is of the other kind is empty; what is not known, or takes too long, is None.
+    Facts of the other kind are empty; facts that are not known, or take too long, are None.
 
     Attributes:
-        name: Of the run.
-        strategy: Of a graph, the one that is told in detail.
+        name: The name of the run.
+        strategy: For a graph, the strategy that is shown in detail.
         devices: N.
-        ranks: Of a run.
-        links: How many, directed.
-        components: Strongly connected ones.
-        diameter: None also where there is none.
-        notes: How the file of a graph was understood, sentences.
-        names: Of devices, ``(N,)``, or empty.
+        ranks: The number of ranks; 0 for a graph.
+        links: The number of directed links.
+        components: The number of strongly connected components.
+        diameter: The diameter; None also if there is none.
+        notes: Sentences on how the file of a graph was read.
+        names: The names of devices, ``(N,)``, or empty.
         sources: Devices with OOD data, ascending.
-        data: What the data set holds.
+        data: The content of the data set.
         samples: Training samples of each device, ``(N,)``.
-        training_samples: In all.
+        training_samples: Training samples of all devices.
         ood_samples: Out-of-distribution training samples of each device, ``(N,)``.
-        test_samples: Of the test sets ``iid`` and ``ood``.
+        test_samples: Number of samples of the test sets ``iid`` and ``ood``.
         parameters: P.
-        bytes_sent_per_rank: In a round, ``(ranks,)``, of a graph that changes in its first.
-        bytes_received_per_rank: The same.
+        bytes_sent_per_rank: Bytes in a round, ``(ranks,)``; if the graph changes, in the first.
+        bytes_received_per_rank: The same for bytes that arrive.
         memory_per_rank: Bytes beside torch and activations, ``(ranks,)``.
-        attackers: Devices that send what they should not, ascending.
+        attackers: Devices that attack, ascending.
         stragglers: Slow devices, ascending.
-        simulated_seconds: Of all rounds, by the clock of the network.
-        degree: Of each device, how many it hears, ``(N,)``.
+        simulated_seconds: Seconds of all rounds, by the clock of the network.
+        degree: The number of in-neighbors of each device, ``(N,)``.
         bridges: Links without which the graph falls apart.
-        communities: Their devices.
-        modularity: Of these; None also where there is none.
-        first_links: Of the first round, where the graph changes.
-        weighed: What the mixing matrices of a run say.
-        weights: Of each device those of its members, by device.
-        strategies: Of a graph, what each strategy makes of it.
-        cautions: What to beware of, sentences.
-        advice: What would take less time, sentences; of a graph how knowledge spreads first, None
-            also where it surely does from nowhere.
-        run_file: Resolved, as TOML.
+        communities: The devices of each community.
+        modularity: The modularity of the communities; None also if there is none.
+        first_links: If the graph changes, the number of links in the first round.
+        weighed: Properties of the mixing matrices of a run.
+        weights: By device, the mixing weights of its members.
+        strategies: For a graph, the properties of each strategy's mixing matrices.
+        cautions: Sentences of warning.
+        advice: For a run, sentences on how to save time; for a graph, the strategy and the device
+            that spread knowledge first, None also if none surely does.
+        run_file: The resolved run file, as TOML.
     """
 
     name: str
@@ -176,7 +176,7 @@ class Facts:
 
 
 def plain(found: Facts | Weighed | Advice) -> dict[str, Any]:
-    """The same as plain values for JSON; what the mixing matrices of a run say lies beside all."""
+    """Plain values for JSON; those of ``weighed`` stand beside the others."""
     values: dict[str, Any] = {}
     for one in fields(found):
         value, when = getattr(found, one.name), one.metadata.get("when")

@@ -12,16 +12,16 @@ BEYOND = (
     "communities, bridges and how knowledge spreads are not sought beyond "
     f"{prediction.CLOSE:,} devices"
 )
-"""What is said of a larger graph."""
+"""The sentence on a larger graph."""
 
 CHANGING = (
     f"W is not the same in every round, and beyond {prediction.WALKED} devices not followed: what "
     "is said of it is said of the first round"
 )
-"""What is said where links, weights or who takes part change, and are not followed."""
+"""The sentence on a W that changes and is not followed."""
 
 NAMED = 8
-"""Bridges and communities that a sentence lists."""
+"""Most bridges or communities that a sentence lists."""
 
 
 def narrow(found: Facts) -> list[str]:
@@ -51,7 +51,7 @@ def _listed(values: Sequence[Any]) -> str:
 
 
 def knowledge(found: Weighed, sources: Sequence[int]) -> list[str]:
-    """Sentences on what knowledge does, where that is known."""
+    """Sentences on how knowledge spreads, as far as it is known."""
     devices, sentences = len(found.passage_worst or ()), []
     if found.effective_neighbors is not None:
         sentences.append(
@@ -66,7 +66,7 @@ def knowledge(found: Weighed, sources: Sequence[int]) -> list[str]:
 
 
 def arrival(found: Weighed, sources: Sequence[int]) -> str:
-    """When knowledge of the sources is where, a sentence."""
+    """A sentence on the rounds until knowledge of the sources arrives."""
     passage = found.passage or ()
     worst, mean = over(passage, sources)
     if worst is None:
@@ -89,13 +89,13 @@ def _within(found: Weighed) -> str:
 
 
 def spectrum(moduli: Sequence[float]) -> str:
-    """The first moduli of a descending spectrum, a sentence."""
+    """A sentence on the largest moduli of a spectrum in descending order."""
     shown = [f"{modulus:.4g}" for modulus in np.round(moduli, 10)]
     return f"moduli of the eigenvalues of W: {_listed(shown)}"
 
 
 def advice(found: Weighed) -> str:
-    """Where a single source spreads what it knows fastest, a sentence."""
+    """A sentence on the device from which, as the only source, knowledge spreads fastest."""
     best, mean, worst = found.fastest, found.passage_mean, found.passage_worst
     if best is None or mean is None or worst is None:
         return f"from no device does knowledge reach all others{_within(found)}"
@@ -109,7 +109,7 @@ def advice(found: Weighed) -> str:
 def over(
     passage: Sequence[float | None], sources: Sequence[int]
 ) -> tuple[float | None, float | None]:
-    """The longest and the mean predicted rounds over devices that are no source; None if never."""
+    """The most and the mean predicted rounds over devices that are no source; None if never."""
     others = [value for device, value in enumerate(passage) if device not in set(sources)]
     known = [value for value in others if value is not None]
     if not others or len(known) < len(others):
@@ -118,11 +118,11 @@ def over(
 
 
 def rounds(value: float | None, followed: int | None = None) -> str:
-    """A predicted number of rounds, three digits of it; of None, that it is never or not known.
+    """A predicted number of rounds as text, to three digits; ``never`` or a bound for None.
 
     Args:
         value: The rounds.
-        followed: For how many rounds a W was followed that is another in each.
+        followed: The number of rounds for which a W that changes was followed.
     """
     if value is None:
         return "never" if followed is None else f">{followed}"

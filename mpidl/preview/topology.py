@@ -1,4 +1,4 @@
-"""The command that says what a graph lets expect of every strategy; no MPI is started.
+"""Command that compares all strategies on a graph before any run; it starts no MPI.
 
 python -m mpidl.topology NAME|FILE [--devices N] [--set section.key=value] [--json]
 """
@@ -21,7 +21,7 @@ from mpidl.preview import comparison, estimates, facts
 from mpidl.preview.facts import Advice, Facts, Weighed
 
 DEVICES = 16
-"""Of a graph that may have any number."""
+"""Devices of a graph that may have any number."""
 
 UNSEEN = "weights follow from the vectors that arrive"
 
@@ -71,7 +71,7 @@ def read(graph: str, overrides: Sequence[str]) -> Plan:
 
 
 def values(made: Plan) -> Facts:
-    """What is known of a graph, by every strategy."""
+    """The facts of a graph, with every strategy."""
     found = Facts(
         strategy=made.file.strategy.name,
         degree=[int(degree) for _, degree in made.graph.in_degree],
@@ -82,7 +82,7 @@ def values(made: Plan) -> Facts:
 
 
 def _strategy(made: Plan, name: str) -> Weighed:
-    """What one strategy makes of the graph, or why that is not known."""
+    """Properties of one strategy's mixing matrices, or the reason why they are not known."""
     if strategies.looks(name):
         return Weighed(left_out=UNSEEN)
     if "samples" in STRATEGIES.properties(name).needs:
@@ -95,7 +95,7 @@ def _strategy(made: Plan, name: str) -> Weighed:
 
 
 def named(made: Plan, name: str) -> StrategySettings:
-    """A strategy with what the run file says of those of its settings that its own has too."""
+    """A strategy with the settings that it has in common with the run file's strategy."""
     own = made.file.strategy
     known = {*StrategySettings.model_fields, *STRATEGIES.settings(name).model_fields}
     settings = {key: value for key, value in own.model_dump().items() if key in known}
@@ -108,8 +108,8 @@ def named(made: Plan, name: str) -> StrategySettings:
 def advised(rows: Mapping[str, Weighed]) -> Advice | None:
     """The strategy and the device from which knowledge is predicted to reach all others first.
 
-    Strategies that replace the graph are no advice on it, nor is what was drawn for one run. None
-    if knowledge surely reaches all from nowhere.
+    It leaves out strategies that replace the graph, and random ones. None if no device surely
+    reaches all others.
     """
     found = [
         Advice(name, row.fastest, worst)

@@ -147,7 +147,7 @@ class Collection:
 
     @cached_property
     def _variants(self) -> dict[str, list[str]]:
-        """By name of a strategy, the settings in which runs of that name differ."""
+        """The settings in which runs of a strategy differ, by its name."""
         rows: dict[str, list[Mapping[str, Any]]] = {}
         for row in self.settings.values():
             rows.setdefault(self._called(row), []).append(row)
@@ -155,7 +155,7 @@ class Collection:
 
     @cached_property
     def _builders(self) -> dict[str, set[str]]:
-        """By setting that differs, the builders that have it in some run; graphs have none."""
+        """The builders that have a setting in some run, by differing setting; graphs have none."""
         rows, keys = self.settings.values(), [*filter(_settable, self.differing)]
         return {key: {labels.builder(key, row) for row in rows if key in row} for key in keys}
 

@@ -139,7 +139,7 @@ def marker(strategy: str, among: Sequence[str] = ()) -> str:
 
 
 def variant(strategy: str, among: Sequence[str], count: int) -> int:
-    """Which of so many looks a strategy has: the first for a plain name, others for variants.
+    """The number of a strategy's look: 0 for a plain name, others for its variants.
 
     Args:
         strategy: Its label.

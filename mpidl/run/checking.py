@@ -1,4 +1,4 @@
-"""The check of a run: what would run, told with its data and model, and not done."""
+"""Check of a run with its data and model, without training."""
 
 import json
 

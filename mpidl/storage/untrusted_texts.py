@@ -89,7 +89,7 @@ def texts(file: BinaryIO, at: int, count: int) -> list[str]:
 
 
 def _objects(file: BinaryIO, address: int) -> dict[int, tuple[int, int]]:
-    """By index the first byte and the size of each object in a collection."""
+    """The first byte and the size of each object in a collection, by index."""
     end_of_file = file.seek(0, io.SEEK_END)
     if not 0 <= address <= end_of_file - 16:
         raise ValueError(f"there is no collection of texts at byte {address}")

@@ -29,7 +29,7 @@ def ends(graph: nx.DiGraph) -> Ends:
 
 
 def chances(graph: nx.DiGraph) -> npt.NDArray[np.float64]:
-    """Of each of :func:`ends` the chance that it works in a round, ``(L,)``."""
+    """The chance that each link of :func:`ends` works in a round, ``(L,)``."""
     data = (data for _, links in graph.adjacency() for data in links.values())
     found = np.fromiter((one.get("probability", 1.0) for one in data), np.float64)
     return found[np.argsort(_codes(graph))]
@@ -51,7 +51,7 @@ def symmetric(graph: nx.DiGraph) -> bool:
 
 
 def components(graph: nx.DiGraph) -> int:
-    """How many groups of devices there are in which each reaches each, along links."""
+    """The number of strongly connected components: groups in which each device reaches each."""
     import rustworkx as rx
 
     return len(rx.strongly_connected_components(_plain(graph)))

@@ -118,7 +118,7 @@ def mobility(
 
 
 def _places(devices: int, seed: int, speed: float, round: int) -> Array:
-    """Where all devices are in a round, ``(N, 2)``."""
+    """The positions of all devices in a round, ``(N, 2)``."""
     leg, step = divmod(round, LEG)
     way = _begin(devices, seed, speed, leg) + _leg(devices, seed, speed, leg)[:step].sum(axis=0)
     # A reflected walk is an unbounded one on a square that is folded.
@@ -128,7 +128,7 @@ def _places(devices: int, seed: int, speed: float, round: int) -> Array:
 
 @lru_cache(maxsize=64)
 def _begin(devices: int, seed: int, speed: float, leg: int) -> Array:
-    """Where a leg begins, without walls, ``(N, 2)``."""
+    """The positions at which a leg begins, without walls, ``(N, 2)``."""
     place = seeds.stream(seed, "places").random((devices, 2))
     for before in range(leg):
         place = place + _leg(devices, seed, speed, before).sum(axis=0)

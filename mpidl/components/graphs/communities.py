@@ -30,7 +30,7 @@ def communities(graph: nx.Graph) -> list[list[int]]:
 
 
 def modularity(graph: nx.Graph, groups: Sequence[Sequence[int]]) -> float:
-    """Of :func:`communities`: near 1 where few links lead out of them; NaN without links."""
+    """The modularity of :func:`communities`: near 1 if few links leave them; NaN without links."""
     if not graph.number_of_edges():
         return float("nan")
     return float(nx.community.modularity(undirected(graph), groups))

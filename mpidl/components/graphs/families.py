@@ -12,7 +12,7 @@ from mpidl.config.registry import Properties, Registry
 
 
 class TopologyProperties(Properties):
-    """What a family of graphs declares.
+    """Properties that a family of graphs declares.
 
     Attributes:
         remedy: What to do where such a graph falls apart, as a part of a sentence.

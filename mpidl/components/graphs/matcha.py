@@ -197,7 +197,7 @@ def _sum(laplacians: list[Array], factors: Array) -> Array:
 
 
 def _apart(laplacians: list[Array]) -> Array:
-    """What takes from numbers of devices, ``(N,)``, their mean over each connected part: I - J."""
+    """The matrix I - J: it subtracts from values ``(N,)`` their mean over each connected part."""
     from scipy.sparse.csgraph import connected_components
 
     parts = connected_components(_sum(laplacians, np.ones(len(laplacians))))[1]

@@ -53,7 +53,7 @@ def of_graph(graph: nx.DiGraph) -> dict[str, Any]:
 
 
 def of_weights(matrix: Array, sources: Sequence[int]) -> dict[str, Any]:
-    """What knowledge does under a mixing matrix.
+    """The spread of knowledge under a mixing matrix.
 
     Args:
         matrix: W, ``(N, N)``, N up to :data:`CLOSE`.

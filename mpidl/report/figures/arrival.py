@@ -103,7 +103,7 @@ def _rounds(axes: Axes, last: float, late: float | None) -> None:
 
 
 def _ranked(predicted: Array, hops: Array, measured: Array) -> str:
-    """How well prediction and distance put devices in the order that was measured."""
+    """The rank correlations of prediction and distance with the measured order of devices."""
     ranks = {"prediction": predicted, "hops": hops}
     found = {name: measures.spearman(values, measured) for name, values in ranks.items()}
     correlations = [f"{name} {rank:.2f}" for name, rank in found.items() if np.isfinite(rank)]

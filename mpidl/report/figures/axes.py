@@ -42,7 +42,7 @@ def ticks(first: float, last: float, count: int = 5) -> list[float]:
 
 
 def missed(rounds: Iterable[float]) -> str:
-    """What stands at an axis for what was not reached in the rounds of some runs."""
+    """The label at an axis for values that some runs did not reach."""
     counts = {int(one) for one in rounds}
     return f"not in\n{counts.pop()} rounds" if len(counts) == 1 else "not\nreached"
 
@@ -74,12 +74,12 @@ def above(axes: Axes, columns: int = 4, more: Sequence[Artist] = ()) -> None:
 
 
 def alone(color: str) -> Artist:
-    """What a legend shows for the thin lines of devices."""
+    """The legend entry of the thin lines of devices."""
     return Line2D([], [], color=color, alpha=0.6, linewidth=0.6, label="a device")
 
 
 def most(color: str) -> Artist:
-    """What a legend shows for the band of :func:`bounded`."""
+    """The legend entry of the band of :func:`bounded`."""
     return Patch(facecolor=color, alpha=0.18, linewidth=0, label="10th to 90th percentile")
 
 

@@ -19,7 +19,7 @@ UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "byte"))
 
 
 def seconds(run: xr.Dataset) -> Picture | None:
-    """Where the time went, by round and by rank."""
+    """The seconds of each phase, by round and by rank."""
     ranks = run["rank"].to_numpy()
     series = {
         phase: run[f"{SECONDS}{phase}"].to_numpy()

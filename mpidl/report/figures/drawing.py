@@ -125,7 +125,7 @@ class Drawing:
             axes.text(x, y, f"{device}", ha="center", va="center_baseline", **look)
 
     def handles(self) -> list[Line2D]:
-        """What a legend shows for sources and marks, as far as there are any."""
+        """The legend entries of sources and marks, if there are any."""
         shown = [("source", "*", style.KINDS["ood"])] if self.sources.any() else []
         shown += [(what, *MARKS[what][:2]) for what in self.marked]
         look: dict[str, Any] = {"linestyle": "", "markerfacecolor": "none", "markersize": 6}
@@ -158,7 +158,7 @@ def of(run: xr.Dataset) -> Drawing:
 
 @lru_cache(maxsize=64)
 def layout(edges: tuple[tuple[int, int], ...], devices: int) -> Array:
-    """Where to put the devices, ``(N, 2)`` in -1 to 1.
+    """The positions of devices, ``(N, 2)`` in -1 to 1.
 
     Each connected part by itself: up to :data:`CAREFUL` devices by Kamada and Kawai, whose
     distances follow the number of links, else by springs. Parts stand side by side, large first.

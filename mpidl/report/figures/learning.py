@@ -125,7 +125,7 @@ def moments(run: xr.Dataset) -> Picture | None:
 
 
 def consensus(run: xr.Dataset) -> Picture | None:
-    """How far models are from their mean, over rounds."""
+    """The distance of models from their mean, over rounds."""
     if "consensus_distance" not in run or run.sizes["device"] < 2:
         return None
     curve = run["consensus_distance"].dropna("round", how="all")

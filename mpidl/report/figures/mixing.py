@@ -80,7 +80,7 @@ def _moduli(axes: Axes, moduli: Array) -> None:
 
 
 def labels(run: xr.Dataset) -> Picture | None:
-    """How many training samples of each label each device has."""
+    """The number of training samples of each label on each device."""
     if "labels" not in run or not run["labels"].size:
         return None
     counts = run["labels"].to_numpy()

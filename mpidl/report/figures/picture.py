@@ -98,7 +98,7 @@ def svg(picture: Picture) -> str:
 
 
 def _element(picture: Picture, text: str) -> str:
-    """What matplotlib wrote, without what would leak into a page."""
+    """The element that matplotlib wrote, without parts that would affect the page around it."""
     text = text[text.index("<svg") :].rstrip()
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     # Its style sheet would hold for the whole page.

@@ -63,7 +63,7 @@ def predictors(collection: Collection) -> Picture | None:
 
 
 def _values(values: pd.Series) -> int:
-    """How many numbers are there that differ by more than rounding does."""
+    """The number of values that differ by more than rounding."""
     return len(np.unique(values.dropna().round(6)))
 
 

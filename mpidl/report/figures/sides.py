@@ -50,7 +50,7 @@ def shown(cells: pd.Series) -> tuple[list[str], str]:
 
 
 def _natural(cell: str) -> list[tuple[float, str]]:
-    """By which labels sort as people count: 8 devices before 16."""
+    """The key that sorts labels as people count: 8 devices before 16."""
     words = re.split(r"(\d+(?:\.\d+)?)", cell)
     return [(float(word), "") if i % 2 else (0.0, word) for i, word in enumerate(words)]
 
@@ -83,5 +83,5 @@ def legend(figure: Figure, handles: Mapping[str, Artist]) -> None:
 
 
 def lined(strategies: list[str]) -> dict[str, Artist]:
-    """What a legend shows for lines with markers."""
+    """The legend entries of lines with markers."""
     return {one: Line2D([], [], **looks(one, strategies)) for one in strategies}

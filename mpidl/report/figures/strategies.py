@@ -171,7 +171,7 @@ def _median(values: Array) -> float:
 
 
 def differences(collection: Collection) -> Picture | None:
-    """How much OOD exceeds IID in percent."""
+    """The excess of OOD over IID accuracy, in percent."""
     runs = collection.runs
     if not runs["difference"].notna().any():
         return None

@@ -79,7 +79,7 @@ def title(collection: Collection) -> str:
 
 
 def abstract(collection: Collection) -> str:
-    """What the page is about, a sentence."""
+    """A sentence on the subject of the page."""
     runs = list(collection.summaries.values())
     devices = _range({one.devices for one in runs})
     which = f"{len(runs):,} runs" if len(runs) > 1 else "One run"

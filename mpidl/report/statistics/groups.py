@@ -49,7 +49,7 @@ def seeded(collection: Collection) -> pd.DataFrame:
 
 
 def seeded_devices(collection: Collection) -> pd.DataFrame:
-    """As :func:`seeded`, with a line for each device."""
+    """The same as :func:`seeded`, with a line for each device."""
     finished = collection.runs.loc[collection.runs["completed"], ["run", *SEEDED]]
     numbers = collection.devices.drop(columns="name", errors="ignore")
     merged = numbers.merge(finished, on="run").drop(columns="run")

@@ -119,7 +119,7 @@ class Links:
         self.chances[link] = 1 - (1 - self.chances[link]) * (1 - chance)
 
     def notes(self) -> list[str]:
-        """What a reader of the graph should know about its links, a line each."""
+        """Notes about the links for a reader of the graph, a line each."""
         lines = []
         if self.parallel:
             links = "a link is" if self.parallel == 1 else f"{self.parallel} links are"

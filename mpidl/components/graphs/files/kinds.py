@@ -73,7 +73,7 @@ UNREAD_SUFFIXES = {
 
 
 def kind(path: Path, head: bytes) -> str:
-    """What a file is: one of the values of the tables above; empty where neither tells.
+    """The kind of a file: one of the values of the tables above; empty if neither has it.
 
     Args:
         path: Its name.

@@ -126,7 +126,7 @@ def _tag(element: "Element") -> str:
 
 
 def _all(element: "Element", tag: str) -> "list[Element]":
-    """What an element holds by this name, in whatever name space."""
+    """The children of an element with this name, in any name space."""
     return [one for one in element if _tag(one) == tag]
 
 
@@ -145,13 +145,13 @@ def _keys(keys: "list[Element]", name: str) -> Defaults:
 
 
 def _given(keys: Defaults, given: dict[str, str | None]) -> str | None:
-    """What an edge is given of an attribute, else its default."""
+    """The value of an attribute of an edge, or its default."""
     found = [given.get(key) or default for key, default in keys.items()]
     return next((one for one in found if one is not None), None)
 
 
 def _label(node: "Element", keys: list[str]) -> str | None:
-    """What a node is called: an attribute for that, or what yEd shows."""
+    """The name of a node: an attribute for names, or the label that yEd shows."""
     given = {one.get("key", ""): one for one in _all(node, "data")}
     found = [_text(given[key]) for key in keys if key in given]
     found += [_text(one) for data in given.values() for one in data.iter() if _tag(one) == SHOWN]

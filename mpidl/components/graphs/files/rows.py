@@ -280,7 +280,7 @@ class _Listed:
         return chances
 
     def notes(self) -> list[str]:
-        """What a reader of the graph should know about the list, a line each."""
+        """Notes about the list for a reader of the graph, a line each."""
         both = self._mutual and not self._text.directed
         note = "each link is written in both directions: it is one that goes both ways"
         return [note] * bool(both) + self.links.notes()

@@ -126,7 +126,7 @@ class Text:
 
 
 def read(path: Path, file: TextIO) -> Text:
-    """What an open file says.
+    """The text of an open file.
 
     Raises:
         Fault: If a header is wrong, or there are too many lines.
