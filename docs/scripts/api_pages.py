@@ -1,4 +1,4 @@
-"""Pages of the API reference, one for each room of the package, from what there is to import."""
+"""Pages of the API reference, one for each room of the package, with all its modules."""
 
 import importlib
 import pkgutil
@@ -33,7 +33,7 @@ def page(room: str) -> str:
 
 
 def write(folder: Path) -> None:
-    """Write all pages; those of rooms that are gone go."""
+    """Write all pages, and delete those of rooms that are gone."""
     folder.mkdir(parents=True, exist_ok=True)
     pages = {f"{room}.md": page(room) for room in rooms()}
     for old in {*folder.glob("*.md")} - {folder / name for name in pages}:

@@ -1,6 +1,6 @@
 """Pages made of the Markdown files that lie beside docs/: measurements, graphs, changes.
 
-On a forge links lead to these files where they are; here they lead to pages.
+On a forge, links lead to the files themselves; in the built docs they lead to pages.
 """
 
 import os
@@ -22,7 +22,7 @@ LINK = re.compile(r"\]\((?!https?:|#|/)([^)\s#]+)")
 
 
 def led(text: str, folder: Path) -> str:
-    """A text with its links led to pages; they are told from the folder that it lies in."""
+    """A text whose links lead to pages; its links start from the given folder."""
     return LINK.sub(lambda link: f"]({_target(folder, link[1])}", text)
 
 
@@ -46,6 +46,6 @@ def write() -> None:
 
 
 def read(app: Any, name: str, source: list[str]) -> None:
-    """What Sphinx calls with the text of each page that it reads."""
+    """Let the links of a page lead to pages; Sphinx calls it for each page that it reads."""
     if not name.startswith(("outside/", "api/")):
         source[0] = led(source[0], (DOCS / name).parent)

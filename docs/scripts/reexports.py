@@ -1,4 +1,4 @@
-"""References to names: where a package offers one, they lead to where it is defined."""
+"""References to names that a package re-exports: they lead to the definition."""
 
 import importlib
 from typing import Any
@@ -8,7 +8,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 
 
 class Foreign(SphinxPostTransform):
-    """Names of other packages are text, where no lists of their names are at hand.
+    """Shows names of other packages as text if no lists of their names are available.
 
     Sphinx would look for each of them among all names of ours, which takes a third of its time.
     """
@@ -25,7 +25,7 @@ class Foreign(SphinxPostTransform):
 
 
 def defined(target: str) -> str | None:
-    """Where what a dotted name means is defined; None where there is nothing of that name."""
+    """The dotted name of a definition, from a name that leads to it; None if there is none."""
     module, _, name = target.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)
@@ -37,7 +37,7 @@ def defined(target: str) -> str | None:
 
 
 def resolve(app: Any, environment: Any, node: Any, content: Any) -> Any:
-    """What Sphinx calls for a reference that it cannot find."""
+    """Resolve a reference by its definition; Sphinx calls it for those that it cannot find."""
     target = node.get("reftarget", "")
     if node.get("refdomain") != "py" or not target.startswith("mpidl."):
         return None

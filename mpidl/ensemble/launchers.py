@@ -30,11 +30,14 @@ comes before it has started its proxies."""
 
 
 def ask(run: subprocess.Popen[bytes], last: float = -math.inf) -> float:
-    """Ask a run to stop, unless it was asked less than ``AGAIN`` ago; when it was asked last.
+    """Ask a run to stop, unless the last request is newer than ``AGAIN``.
 
     Args:
         run: The launcher's process.
-        last: When it was asked last, by ``time.monotonic``.
+        last: The moment of the last request, by ``time.monotonic``.
+
+    Returns:
+        The moment of the last request now.
     """
     now = time.monotonic()
     if now - last < AGAIN:
