@@ -1,12 +1,16 @@
 """Names of the program that tests use and patch are there, also where few numbers of ranks look."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from pkgutil import resolve_name
 from types import ModuleType
 
 HERE = Path(__file__).parent
+
+PLACE = re.compile(r"mpidl[\w.]*:\w[\w.]*")
+"""A place of the program where a job is to pause."""
 
 
 def used(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -37,6 +41,8 @@ def used(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 func=ast.Attribute(attr="setattr"), args=[ast.Constant(value=str(path)), *_]
             ):
                 yield node.lineno, path
+            case ast.Constant(value=str(place)) if PLACE.fullmatch(place):
+                yield node.lineno, place.replace(":", ".")
 
 
 def missing(path: str) -> bool:

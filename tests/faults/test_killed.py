@@ -21,7 +21,7 @@ pytestmark = [
 PLACES = {
     "start-up: before MPI": ("mpidl.ranks.world:_mpi", 0),
     "start-up: data": ("mpidl.devices.data:cut", 0),
-    "start-up: models": ("mpidl.run.build:make_devices", 0),
+    "start-up: models": ("mpidl.devices.building:make_devices", 0),
     "start-up: results file is laid out": ("mpidl.storage.layout:_variable", 20),
     "start-up: results file is put in place": ("os:replace", 0),
     "training": ("mpidl.devices.device:Device.train", 7),
