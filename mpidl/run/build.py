@@ -23,10 +23,11 @@ from mpidl.run.hardware import of_all
 from mpidl.run.opening import lay_out
 from mpidl.run.rounds import Parts
 from mpidl.run.snapshot import Snapshot, origin, recognize
-from mpidl.storage import schema
+from mpidl.storage import run_series, schema
 from mpidl.storage.checkpoint import LoadedCheckpoint, Saver, Story
 from mpidl.storage.recorder import Recorder
 from mpidl.storage.round_values import FLAGS, width
+from mpidl.storage.run_series import RunSeries
 
 Array = npt.NDArray[Any]
 
@@ -93,7 +94,8 @@ def _build(
     sharers = sharing.count(node.inner, hardware)
     batch = Batch(devices, training, sharers) if together else None
     snapshot = Snapshot(devices, batch, gossip, run_data.shards)
-    columns = width(classes := len(run_data.traits.classes))
+    of_run = run_series.of(len(run_data.traits.classes))
+    columns = width(of_run)
     if found is not None:
         with world.agreed(comm):
             snapshot.check(found, columns - FLAGS)
@@ -104,8 +106,8 @@ def _build(
     story, counted = None, 0
     with world.agreed(comm):
         if attributes:
-            story = describe_run(plan, run_data, attributes, found)
-            counted = lay_out(path, plan, run_data, attributes, first.size, found)
+            story = describe_run(plan, run_data, of_run, attributes, found)
+            counted = lay_out(path, plan, run_data, of_run, attributes, first.size, found)
     book = Recorder(
         node, path, plan.hosts, plan.file.record, parallel, len(snapshot.rounds), counted
     )
@@ -125,7 +127,7 @@ def _build(
         clock,
         board,
         tests,
-        classes,
+        of_run,
         book,
         snapshot,
         saver,
@@ -177,10 +179,14 @@ def wired(
 
 
 def describe_run(
-    plan: Plan, run_data: RunData, attributes: dict[str, Any], found: LoadedCheckpoint | None
+    plan: Plan,
+    run_data: RunData,
+    of_run: RunSeries,
+    attributes: dict[str, Any],
+    found: LoadedCheckpoint | None,
 ) -> Story:
     """The description of this run in its checkpoints; a resumed run continues the earlier one."""
-    checksums, resumed = origin(plan, run_data.tests), list[int]()
+    checksums, resumed = origin(plan, run_data.tests, of_run), list[int]()
     if found is not None:
         recognize(found, plan, checksums)
         before = found.head.story

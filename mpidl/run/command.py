@@ -20,7 +20,7 @@ from mpidl.ranks import claims, hdf5, host, stopping, walltime, watchdog, world
 from mpidl.ranks.world import Comm
 from mpidl.run import checking, listing, provenance, rehearsal, resuming
 from mpidl.run.console import Display
-from mpidl.storage import checkpoint, results_file, schema
+from mpidl.storage import checkpoint, results_file, run_series
 from mpidl.storage.checkpoint import LoadedCheckpoint
 
 
@@ -194,7 +194,8 @@ def begin(
     found = None if resume is None else resuming.resumed(comm, plan, path, resume)
     run_data = data.provide(comm, plan)
     plan = replace(plan, samples=run_data.samples)
-    size = schema.series_bytes(plan.sizes(len(run_data.traits.classes)))
+    classes = len(run_data.traits.classes)
+    size = run_series.of(classes).bytes(plan.sizes(classes))
     replaces = overwrite or found is not None
     with world.returned(run_data.close):
         with world.agreed(comm):

@@ -13,6 +13,7 @@ from mpidl.plan import Plan, differences
 from mpidl.storage import layout, results_file, schema
 from mpidl.storage.checkpoint import LoadedCheckpoint
 from mpidl.storage.round_values import Series
+from mpidl.storage.run_series import RunSeries
 
 Array = npt.NDArray[Any]
 
@@ -24,20 +25,21 @@ def lay_out(
     path: Path,
     plan: Plan,
     run_data: RunData,
+    of_run: RunSeries,
     attributes: dict[str, Any],
     size: int,
     found: LoadedCheckpoint | None,
 ) -> int:
     """Create the results file with all that is known before the run; return its past rounds."""
-    classes, past = len(run_data.traits.classes), dict[str, Array]()
-    series = recorded(plan)
+    past = dict[str, Array]()
+    series = recorded(plan, of_run)
     if found is not None:
-        known = Series(np.swapaxes(found.everywhere("rows"), 0, 1), classes)
+        known = Series(np.swapaxes(found.everywhere("rows"), 0, 1), of_run)
         past = results_file.inherit(
             path, {key: known[key] for key in series}, lambda text: not differences(text, plan.file)
         )
     contents = layout.Contents(
-        sizes=plan.sizes(classes),
+        sizes=plan.sizes(of_run.classes),
         series=series,
         static={"graph": graph_arrays(plan), "placement": placement_arrays(plan, run_data)},
         labels={"class": run_data.traits.classes},
@@ -48,16 +50,16 @@ def lay_out(
     return min(map(len, past.values()), default=0)
 
 
-def recorded(plan: Plan) -> list[str]:
-    """The series that a run records, in order."""
+def recorded(plan: Plan, of_run: RunSeries) -> dict[str, schema.Variable]:
+    """The series that a run records, in order; ``of_run`` are those that it can have."""
     moment = plan.file.evaluation.moment
     moments = tuple(schema.MOMENTS) if moment == "both" else (moment,)
-    return [
-        key
-        for key in schema.SERIES
+    return {
+        key: variable
+        for key, variable in of_run.variables.items()
         if not key.endswith(tuple(schema.MOMENTS)) or key.endswith(moments)
         if key not in schema.SPECIAL or key in plan.algorithm.series
-    ]
+    }
 
 
 def graph_arrays(plan: Plan) -> dict[str, Array]:

@@ -20,6 +20,7 @@ from mpidl.run.snapshot import Snapshot
 from mpidl.storage.checkpoint import Saver
 from mpidl.storage.recorder import Recorder
 from mpidl.storage.round_values import FLAGS, Array, RoundValues, Series, SeriesArrays
+from mpidl.storage.run_series import RunSeries
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Parts:
         clock: The simulated seconds at which each device has finished a round, ``(N,)``.
         board: Shows every rank the values of all devices.
         tests: The test sets, ``iid`` and ``ood``.
-        classes: C.
+        of_run: The series of the run.
         recorder: Writes the results file.
         snapshot: Copies the state of this rank's devices.
         saver: Writes checkpoints.
@@ -51,7 +52,7 @@ class Parts:
     clock: Callable[[int], Array]
     board: Board
     tests: Mapping[str, Samples]
-    classes: int
+    of_run: RunSeries
     recorder: Recorder
     snapshot: Snapshot
     saver: Saver
@@ -77,7 +78,7 @@ def run_rounds(
     """
     plan, rounds = parts.plan, parts.plan.file.training.rounds
     halves = {"train": train, "exchange": exchange}
-    values, spent_recording = RoundValues(list(parts.devices), parts.classes, parts.timer), 0.0
+    values, spent_recording = RoundValues(list(parts.devices), parts.of_run, parts.timer), 0.0
     for round_ in range(first, rounds):
         values.clear()
         due = (round_ + 1) % plan.file.evaluation.every == 0 or round_ == rounds - 1
@@ -152,7 +153,7 @@ def exchange(parts: Parts, values: RoundValues, round_: int, due: bool) -> None:
 
 def scores(parts: Parts, values: RoundValues, samples: Samples) -> Iterator[tuple[int, Score]]:
     """The score of each device of this rank on a test set."""
-    arguments = samples, parts.classes, parts.plan.file.evaluation
+    arguments = samples, parts.of_run.classes, parts.plan.file.evaluation
     if parts.batch is not None:
         with values.clock("evaluate"):
             by_device = parts.batch.evaluate(*arguments)
@@ -202,4 +203,4 @@ def gather(parts: Parts, values: RoundValues, stop: Outcome | None) -> tuple[Wis
     everyone = parts.board.gather(values.array)
     stops, writes, saves, saving = everyone[:, -FLAGS:].T
     wishes = Wishes(joint(stops), bool(writes.any()), bool(saves.any()), saving)
-    return wishes, Series(everyone, parts.classes)
+    return wishes, Series(everyone, parts.of_run)

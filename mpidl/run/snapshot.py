@@ -16,10 +16,11 @@ from mpidl.devices.device import Device
 from mpidl.devices.gossip import LocalGossip
 from mpidl.plan import Plan, network
 from mpidl.storage.checkpoint import LoadedCheckpoint
+from mpidl.storage.run_series import RunSeries
 
 Array = npt.NDArray[Any]
 
-THINGS = {"graph": "graph", "iid": "IID test set", "ood": "OOD test set"}
+THINGS = {"graph": "graph", "iid": "IID test set", "ood": "OOD test set", "series": "set of series"}
 
 
 class Snapshot:
@@ -117,8 +118,10 @@ class Snapshot:
         return self._known[number]
 
 
-def origin(plan: Plan, tests: Mapping[str, tuple[Array, Array]]) -> dict[str, int]:
-    """Checksums of the inputs that are not in the run file: the graph and the test sets.
+def origin(
+    plan: Plan, tests: Mapping[str, tuple[Array, Array]], of_run: RunSeries
+) -> dict[str, int]:
+    """Checksums of what is not in the run file: the graph, the test sets, names of own series.
 
     Of a topology that changes what tells it from others: a run may go on for more rounds, and then
     has more links. Not where delays are drawn for all of these.
@@ -132,6 +135,7 @@ def origin(plan: Plan, tests: Mapping[str, tuple[Array, Array]]) -> dict[str, in
     return {
         "graph": _checksum(graph),
         **{name: _checksum(arrays) for name, arrays in tests.items()},
+        **({"series": zlib.crc32(",".join(of_run.own).encode())} if of_run.own else {}),
     }
 
 

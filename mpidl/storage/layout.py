@@ -35,7 +35,7 @@ class Contents:
 
     Attributes:
         sizes: Length of each dimension of the series.
-        series: The names of ``schema.SERIES`` that the run records.
+        series: The series that the run records, by name.
         static: For each other group, the values of each variable.
         labels: Names along a dimension, such as the classes.
         attributes: Attributes of the file.
@@ -43,7 +43,7 @@ class Contents:
     """
 
     sizes: Mapping[str, int]
-    series: Sequence[str]
+    series: Mapping[str, schema.Variable]
     static: Mapping[str, Mapping[str, Array]]
     labels: Mapping[str, Sequence[str]]
     attributes: Mapping[str, Any]
@@ -80,13 +80,15 @@ def _lay_out(draft: Path, contents: Contents) -> None:
         file.attrs["schema"] = schema.VERSION
         for key, value in contents.attributes.items():
             file.attrs[key] = value
+        if own := [key for key in contents.series if key not in schema.SERIES]:
+            file.attrs[schema.OWN_SERIES] = ",".join(own)
         done = min((len(values) for values in contents.past.values()), default=0)
         file.create_dataset(schema.ROUNDS_DONE, data=np.int64(done))
         file.create_dataset(schema.COMPLETED, data=np.int64(0))
         group = file.create_group("series")
-        for key in contents.series:
-            shape = tuple(contents.sizes[dim] for dim in schema.SERIES[key].dims)
-            _variable(group, key, schema.SERIES[key], shape, None, contents.labels)
+        for key, variable in contents.series.items():
+            shape = tuple(contents.sizes[dim] for dim in variable.dims)
+            _variable(group, key, variable, shape, None, contents.labels)
             if done:
                 dataset = group[key]
                 dataset[:done] = contents.past[key][:done].astype(dataset.dtype)

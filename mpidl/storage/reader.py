@@ -33,7 +33,8 @@ REQUIRED = {
 """Variables by group that are in every results file."""
 
 UNBOUNDED = ("loss", "consensus")
-"""Parts of the names of series that may be infinite, as training may diverge; no other may."""
+"""Parts of the names of series that may be infinite, as training may diverge; beside these only
+series of a run's own may."""
 
 
 def open(path: Path | str, names: Iterable[str] | None = None) -> "xr.Dataset":
@@ -50,7 +51,7 @@ def open(path: Path | str, names: Iterable[str] | None = None) -> "xr.Dataset":
 
     Args:
         path: A results file.
-        names: The variables to read; all by default.
+        names: The variables to read, beside the series of the run's own; all by default.
 
     Raises:
         Fault: If the file is missing, damaged, truncated, not mpidl's, or of a newer schema.
@@ -93,15 +94,17 @@ def _dataset(path: Path, file: "hdf5.File", names: set[str] | None) -> "xr.Datas
         raise Fault("Labelled arrays need xarray: pip install 'mpidl[report]'.") from None
     room = untrusted.size(file)
     done = _done(file)
+    known = {name for layouts in schema.GROUPS.values() for name in layouts}
+    left_out = set() if names is None else known - names - {*COORDINATES}
     variables: dict[str, Any] = {}
     scales: dict[str, Any] = {}
-    for group, layouts in schema.GROUPS.items():
+    for group, layouts in untrusted.layouts(file).items():
         members = untrusted.group(file, group) if group in file else {}
         for name in REQUIRED[group]:
             if name not in members:
                 raise Fault(f"{path} is damaged: it lacks {group}/{name}.")
         for name, layout in layouts.items():
-            if name not in members or (names is not None and name not in names | {*COORDINATES}):
+            if name not in members or name in left_out:
                 continue
             stored = untrusted.dataset(members, name)
             untrusted.check_size(path, stored, len(layout.dims), room)
@@ -129,7 +132,9 @@ def _check_values(path: Path, run: "xr.Dataset") -> None:
     if "edges" in run and ((run["edges"] < 0) | (run["edges"] >= devices)).any():
         raise Fault(f"{path} is damaged: it has links between more devices than its {devices}.")
     for name, variable in run.variables.items():
-        bounded = variable.dtype.kind == "f" and not any(part in str(name) for part in UNBOUNDED)
+        known = any(name in layouts for layouts in schema.GROUPS.values())
+        free = not known or any(part in str(name) for part in UNBOUNDED)
+        bounded = variable.dtype.kind == "f" and not free
         if bounded and np.isinf(variable.to_numpy()).any():
             raise Fault(f"{path} is damaged: {name} is infinite.")
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from mpidl.config.runfile import RecordSettings
 from mpidl.ranks import hdf5
 from mpidl.ranks.node import Node
-from mpidl.storage import schema
+from mpidl.storage import run_series, schema
 
 Array = npt.NDArray[Any]
 
@@ -58,8 +58,10 @@ class Recorder:
             self._file = hdf5.File(path, "r+", driver="mpio", comm=self._writers)
         elif not parallel and self._marks:
             self._file = hdf5.File(path, "r+")
-        present = [] if self._file is None else list(self._file["series"])
-        self._series = [key for key in schema.SERIES if key in present]
+        self._series: list[str] = []
+        if self._file is not None:
+            own = run_series.listed(self._file.attrs.get(schema.OWN_SERIES))
+            self._series = [key for key in (*schema.SERIES, *own) if key in self._file["series"]]
 
     @property
     def overdue(self) -> bool:

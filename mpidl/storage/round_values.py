@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl.storage import schema
+from mpidl.storage.run_series import RunSeries
 
 Array = npt.NDArray[np.float64]
 SeriesArrays = Mapping[str, Array]
@@ -19,10 +20,9 @@ FLAGS = 4
 whether the state should be saved, and how far its saving is."""
 
 
-def width(classes: int) -> int:
-    """S, the number of columns: those of all series and the flags."""
-    last: int = max(columns.stop for columns in schema.columns(classes).values())
-    return last + FLAGS
+def width(of_run: RunSeries) -> int:
+    """S, the number of columns: those of all series of a run and the flags."""
+    return of_run.width + FLAGS
 
 
 class Series(Mapping[str, Array]):
@@ -30,22 +30,22 @@ class Series(Mapping[str, Array]):
 
     Args:
         array: Columns of all series for N devices, ``(N, S)``, or in r rounds, ``(r, N, S)``.
-        classes: C.
+        of_run: The series of the run.
     """
 
-    def __init__(self, array: Array, classes: int) -> None:
-        self._array, self._columns = array, schema.columns(classes)
+    def __init__(self, array: Array, of_run: RunSeries) -> None:
+        self._array, self._of_run = array, of_run
 
     def __getitem__(self, key: str) -> Array:
-        columns = self._columns[key]
-        by_class = schema.SERIES[key].dims == schema.PER_CLASS
+        columns = self._of_run.columns[key]
+        by_class = self._of_run.variables[key].dims == schema.PER_CLASS
         return self._array[..., columns if by_class else columns.start]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
+        return iter(self._of_run.columns)
 
     def __len__(self) -> int:
-        return len(self._columns)
+        return len(self._of_run.columns)
 
 
 class RoundValues:
@@ -58,11 +58,11 @@ class RoundValues:
         trained: Whether each device begins a training in the round, ``(D,)``.
     """
 
-    def __init__(self, devices: list[int], classes: int, timer: Callable[[], float]) -> None:
+    def __init__(self, devices: list[int], of_run: RunSeries, timer: Callable[[], float]) -> None:
         self._timer = timer
         self._place = {number: i for i, number in enumerate(devices)}
-        self.array = np.full((len(devices), width(classes)), np.nan)
-        self.series = dict(Series(self.array, classes))
+        self.array = np.full((len(devices), width(of_run)), np.nan)
+        self.series = dict(Series(self.array, of_run))
         self.flags = self.array[:, -FLAGS:]
         self.trained = np.zeros(len(devices), bool)
         self._seconds = [part for key, part in self.series.items() if key.startswith(SECONDS)]

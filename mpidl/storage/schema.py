@@ -1,10 +1,6 @@
 """Schema of a results file: the name, shape and unit of each variable, for writer and reader."""
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from types import MappingProxyType
 
 VERSION = 1
 """Version of the schema; a reader refuses a newer one."""
@@ -44,7 +40,10 @@ SERIES = {
         PER_DEVICE, "end of the round by the clock of the run file's network; 0 without one", "s"
     ),
 }
-"""Series, recorded in each round for each device; scores are added below."""
+"""Series, recorded in each round for each device; scores are added below.
+
+A run may have others of its own, and lack those of accuracies; see
+:mod:`mpidl.storage.run_series`."""
 
 SPECIAL = {
     "mass": Variable(PER_DEVICE, "push-sum's weight of the device, by which its vector is divided"),
@@ -101,26 +100,6 @@ PLACEMENT = {
 }
 
 
-@cache
-def columns(classes: int) -> Mapping[str, slice]:
-    """The columns of each series in an array of all series side by side, for C classes."""
-    slices: dict[str, slice] = {}
-    start = 0
-    for key, variable in SERIES.items():
-        stop = start + (classes if variable.dims == PER_CLASS else 1)
-        slices[key] = slice(start, stop)
-        start = stop
-    return MappingProxyType(slices)
-
-
-def series_bytes(sizes: Mapping[str, int]) -> int:
-    """Bytes that all series take, given the lengths of their dimensions."""
-    return sum(
-        math.prod(sizes[dim] for dim in variable.dims) * int(variable.dtype[1:])
-        for variable in SERIES.values()
-    )
-
-
 GROUPS = {"series": SERIES, "graph": GRAPH, "placement": PLACEMENT}
 
 ROUNDS_DONE = "rounds_done"
@@ -128,6 +107,10 @@ ROUNDS_DONE = "rounds_done"
 
 COMPLETED = "completed"
 """Scalar: 1 if the run is completed."""
+
+OWN_SERIES = "own_series"
+"""Attribute: names of the series that are not in :data:`SERIES`, with commas between; a file
+without any lacks it."""
 
 GRAPH_DIGEST = "graph_sha256"
 """Attribute: digest of the topology, see :func:`mpidl.components.graphs.digest`."""

@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ import numpy as np
 
 from mpidl.config.faults import Fault, printable, shown
 from mpidl.ranks import hdf5, host
-from mpidl.storage import schema, untrusted_texts
+from mpidl.storage import run_series, schema, untrusted_texts
+from mpidl.storage.schema import Variable
 
 BROKEN = (
     *(OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError),
@@ -179,6 +180,13 @@ def group(file: "hdf5.File", name: str) -> "hdf5.Group":
     if not isinstance(member, hdf5.Group):
         raise ValueError(f"{name} is no group of this file")
     return member
+
+
+def layouts(file: "hdf5.File") -> dict[str, Mapping[str, Variable]]:
+    """The variables that each group of a file may have, with the series of its run's own."""
+    named = [schema.OWN_SERIES] if schema.OWN_SERIES in file.attrs else []
+    own = run_series.listed(attributes(file, named).get(schema.OWN_SERIES))
+    return {**schema.GROUPS, "series": {**schema.SERIES, **own}}
 
 
 def check_size(path: Path, stored: "hdf5.Dataset", dims: int, room: int) -> None:

@@ -415,7 +415,7 @@ def test_rows_of_other_series_are_refused(start, stop, monkeypatch):
     stop(2)
     assert start("rows") == 75
     width = build.width
-    monkeypatch.setattr(build, "width", lambda classes: width(classes) + 1)
+    monkeypatch.setattr(build, "width", lambda of_run: width(of_run) + 1)
     with pytest.raises(Fault, match="the version of mpidl of its run"):
         start("rows", resume="")
 

@@ -30,7 +30,7 @@ def test_a_phase_takes_the_time_of_its_work_and_not_of_its_launch(comm, parts, m
         exchange, algorithm = made.gossip.exchange, made.gossip._algorithm
         exchange.share, exchange.mix = slow(exchange.share, 10), slow(exchange.mix, 100)
         made.gossip._algorithm = replace(algorithm, give=slow(algorithm.give, 1000))
-        row = RoundValues(list(made.devices), made.classes, lambda: now[0])
+        row = RoundValues(list(made.devices), made.of_run, lambda: now[0])
         row.clear()
         rounds.exchange(made, row, 0, due=False)
     for phase, seconds in {"mix": 2100, "exchange": 10, "wait": 0, "evaluate": 0}.items():

@@ -31,7 +31,8 @@ def create(comm, path, devices, series=tuple(schema.SERIES)):
         sizes = {"round": ROUNDS, "device": devices, "class": CLASSES}
         graph = {"W": np.eye(devices), "hops": np.arange(devices)}
         labels = {"class": ["cat", "dog", "äöü"]}
-        contents = layout.Contents(sizes, series, {"graph": graph}, labels, {"note": "a test"})
+        chosen = {key: schema.SERIES[key] for key in series}
+        contents = layout.Contents(sizes, chosen, {"graph": graph}, labels, {"note": "a test"})
         layout.create(path, contents)
     comm.Barrier()
 

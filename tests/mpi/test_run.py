@@ -195,14 +195,12 @@ def test_the_last_row_is_the_score_of_the_last_vectors(comm, parts, finish, read
         evaluation = made.plan.file.evaluation
         for number, device in made.devices.items():
             for kind, samples in made.tests.items():
-                score = device.evaluate(samples, made.classes, evaluation)
+                score = device.evaluate(samples, made.of_run.classes, evaluation)
                 assert found[f"series/{kind}_loss_mixed"][-1, number] == score.loss
                 assert found[f"series/{kind}_accuracy_mixed"][-1, number] == score.accuracy
             by_class = found["series/iid_class_accuracy_mixed"][-1, number]
-            assert by_class.tolist() == pytest.approx(
-                device.evaluate(made.tests["iid"], made.classes, evaluation).by_class.tolist(),
-                nan_ok=True,
-            )
+            score = device.evaluate(made.tests["iid"], made.of_run.classes, evaluation)
+            assert by_class.tolist() == pytest.approx(score.by_class.tolist(), nan_ok=True)
     distance = np.linalg.norm(vectors - vectors.mean(0, dtype=np.float64), axis=1)
     np.testing.assert_allclose(found["series/consensus_distance"][-1], distance, rtol=1e-4)
     assert distance.min() > 1e-4

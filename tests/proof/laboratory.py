@@ -16,6 +16,7 @@ from mpidl.exchange import BACKENDS
 from mpidl.ranks.node import Node
 from mpidl.ranks.world import Comm
 from mpidl.run import build, rounds
+from mpidl.storage import run_series
 from mpidl.storage.round_values import RoundValues
 
 Array = npt.NDArray[np.float64]
@@ -137,7 +138,7 @@ def run(
 def _rounds(parts: Any, count: int, looks: Sequence[int]) -> Iterator[RoundValues]:
     """Run all rounds; the row of each after which somebody looks."""
     halves = {"train": rounds.train, "exchange": rounds.exchange}
-    row = RoundValues(list(parts.devices), 1, lambda: 0.0)
+    row = RoundValues(list(parts.devices), run_series.of(1), lambda: 0.0)
     for done in range(count + 1):
         if done:
             row.clear()

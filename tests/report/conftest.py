@@ -64,7 +64,11 @@ def write_file(
     file = plan.read(None, [*told, *settings], devices)
     named = {"name": np.array(names, object)} if (names := graph.graph.get("names")) else {}
     skipped = tuple(moment for moment in schema.MOMENTS if moment not in moments)
-    recorded = [key for key in schema.SERIES if not skipped or not key.endswith(skipped)]
+    recorded = {
+        key: variable
+        for key, variable in schema.SERIES.items()
+        if not skipped or not key.endswith(skipped)
+    }
     contents = layout.Contents(
         sizes={"round": rounds, "device": devices, "class": classes},
         series=recorded,
