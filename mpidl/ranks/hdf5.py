@@ -4,9 +4,14 @@ If it was built with MPI it needs an MPI library too, and some versions start MP
 Only :func:`mpidl.ranks.world.load` may start MPI, as a process without a launcher is not a rank.
 """
 
+import ctypes
 import importlib
+import importlib.util
 import os
+import sys
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from mpidl.config.faults import Fault
@@ -26,6 +31,7 @@ def load() -> Any:
     Raises:
         Fault: If h5py, or a library that it needs, is missing.
     """
+    _keep_quiet()
     before = os.environ.get(SWITCH)
     os.environ[SWITCH] = "0"
     try:
@@ -40,3 +46,16 @@ def load() -> Any:
             del os.environ[SWITCH]
         else:
             os.environ[SWITCH] = before
+
+
+def _keep_quiet() -> None:
+    """Keep HDF5 from closing files when a process exits; to be called before h5py is imported.
+
+    When MPI aborts, every rank exits, and HDF5 would call MPI again to close an open file
+    together: dozens of lines of C frames behind the traceback that matters, or a hang.
+    """
+    spec = importlib.util.find_spec("h5py")
+    if spec is not None and spec.origin is not None and "h5py" not in sys.modules:
+        for path in Path(spec.origin).parent.glob("defs.*"):
+            with suppress(OSError, AttributeError):
+                ctypes.CDLL(str(path)).H5dont_atexit()

@@ -30,7 +30,10 @@ FIELDS = ("process", "namespace", "works", "phase", "since", "beat", "code")
 """Notes of a rank: its process and PID namespace; the number of finished works; its phase, and
 since when; when its watchdog looked last; and the exit code with which it ends, plus 1."""
 
-PHASES = ("waiting", "start", "training", "evaluation", "recording", "checkpointing")
+AWAY = "its own program"
+"""The phase of a rank between two calls of a program that mpidl works in."""
+
+PHASES = ("waiting", "start", "training", "evaluation", "recording", "checkpointing", AWAY)
 """Phases of a rank; in the first it only waits."""
 
 Notes = npt.NDArray[np.float64]
@@ -84,8 +87,18 @@ class Watchdog:
     @contextmanager
     def working(self, phase: str) -> Iterator[None]:
         """Note that this rank works, so that others wait for it; each rank does the same works."""
+        self.begin(phase)
+        try:
+            yield
+        finally:
+            self.done()
+
+    def begin(self, phase: str) -> None:
+        """Note that this rank works from now on, until :meth:`done`."""
         self._say(phase=PHASES.index(phase), since=time.monotonic())
-        yield
+
+    def done(self) -> None:
+        """Note that a work is done, and that this rank waits from now on."""
         works = self._notes[self._own, FIELDS.index("works")]
         self._say(works=works + 1, phase=0, since=time.monotonic())
 

@@ -1,14 +1,11 @@
 """World: start of MPI, the communicator of all ranks, and the end of the job by an error."""
 
-import ctypes
-import importlib.util
 import math
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 import numpy as np
@@ -54,22 +51,6 @@ PATIENCE = 10.0
 """Seconds that a rank with a fault waits for the others, which should have the same fault."""
 
 
-def _keep_hdf5_quiet() -> None:
-    """Keep HDF5 from closing files when a process exits; to be called before h5py is imported.
-
-    When MPI aborts, every rank exits, and HDF5 would call MPI again to close an open file
-    together: dozens of lines of C frames behind the traceback that matters, or a hang.
-    """
-    spec = importlib.util.find_spec("h5py")
-    if spec is not None and spec.origin is not None and "h5py" not in sys.modules:
-        for path in Path(spec.origin).parent.glob("defs.*"):
-            with suppress(OSError, AttributeError):
-                ctypes.CDLL(str(path)).H5dont_atexit()
-
-
-_keep_hdf5_quiet()
-
-
 @contextmanager
 def world() -> Iterator[Comm]:
     """Collective. Yield a private world communicator; an error on one rank ends all ranks.
@@ -106,48 +87,92 @@ def _mpi() -> Iterator[None]:
 
 @contextmanager
 def _world() -> Iterator[Comm]:
-    from mpi4py import MPI
-
     try:
-        _check_launcher(MPI.COMM_WORLD.size)
-        comm = MPI.COMM_WORLD.Dup()
-        forget_names(comm)
+        comm = private()
     except Fault as fault:
         _end(fault)
-    guard, window = _guard(comm)
+    guard, window = watched(comm)
     try:
         yield comm
     except Fault as fault:
-        _leave(comm, guard, fault)
-        _return(comm, window)
+        if comm.rank == 0:
+            tell(fault)
+        meet(comm, guard, fault, told=comm.rank == 0)
+        guard.stop(Outcome.REFUSED.code)
+        free(comm, window)
         sys.exit(Outcome.REFUSED.code)
-    except KeyboardInterrupt:
+    except BaseException as error:
+        end_job(comm, guard, error)
+    gathered(comm)
+    guard.stop()
+    free(comm, window)
+
+
+def private(given: "Comm | None" = None) -> Comm:
+    """Collective. A copy of a communicator, or of that of all ranks.
+
+    Raises:
+        Fault: If the launcher belongs to another MPI library.
+    """
+    from mpi4py import MPI
+
+    _check_launcher(MPI.COMM_WORLD.size)
+    comm = MPI.Intracomm((MPI.COMM_WORLD if given is None else given).Dup())
+    forget_names(comm)
+    return comm
+
+
+def end_job(comm: Comm, guard: Watchdog, error: BaseException) -> NoReturn:
+    """Print an error that only this rank may have, and end the job on all ranks.
+
+    Ctrl-C ends it with exit code 130, anything else with 1 and, unless it is a
+    :class:`Breakdown`, with the traceback.
+    """
+    outcome = Outcome.FAILED
+    if isinstance(error, KeyboardInterrupt):
+        outcome = Outcome.INTERRUPTED
         if comm.rank == 0:
             print(
                 "mpidl: interrupted; the results file holds all rounds that it counts.", flush=True
             )
-        guard.stop(Outcome.INTERRUPTED.code)
-        comm.Abort(Outcome.INTERRUPTED.code)
-    except Breakdown as trouble:
-        print(f"mpidl: rank {comm.rank}: {trouble}", file=sys.stderr, flush=True)
-        guard.stop(Outcome.FAILED.code)
-        comm.Abort(Outcome.FAILED.code)
-    except BaseException:
-        print(f"[rank {comm.rank}] {traceback.format_exc()}", file=sys.stderr, end="", flush=True)
-        guard.stop(Outcome.FAILED.code)
-        comm.Abort(Outcome.FAILED.code)
-    gathered(comm)
-    guard.stop()
-    _return(comm, window)
+    elif isinstance(error, Breakdown):
+        print(f"mpidl: rank {comm.rank}: {error}", file=sys.stderr, flush=True)
+    else:
+        trace = "".join(traceback.format_exception(error))
+        print(f"[rank {comm.rank}] {trace}", file=sys.stderr, end="", flush=True)
+    guard.stop(outcome.code)
+    comm.Abort(outcome.code)
 
 
-def _return(comm: Comm, window: "MPI.Win") -> None:
-    """Collective. Free what a fault left open, and the memory of the watchdog."""
-    while _left:
-        _left.pop(0)()
+def meet(comm: Comm, guard: Watchdog, fault: Fault, told: bool = False) -> None:
+    """Collective. Wait for all ranks to come with a fault; end the job if some do not.
+
+    Args:
+        comm: All ranks.
+        guard: The watchdog of this rank.
+        fault: The fault, which is printed if the job ends.
+        told: Whether it is printed already.
+    """
+    if gathered(comm, PATIENCE):
+        return
+    if not told:
+        tell(fault)
+    guard.stop(Outcome.REFUSED.code)
+    comm.Abort(Outcome.REFUSED.code)
+
+
+def free(comm: Comm, window: "MPI.Win") -> None:
+    """Collective. Free what an error left open, the memory of the watchdog, and a communicator."""
+    free_left()
     watchdog.on_duty = None
     window.Free()
     comm.Free()
+
+
+def free_left() -> None:
+    """Collective. Free what an error left open; see :func:`returned`."""
+    while _left:
+        _left.pop(0)()
 
 
 def refuse(fault: Fault) -> NoReturn:
@@ -171,7 +196,7 @@ def _end(fault: Fault) -> NoReturn:
     sys.exit(Outcome.REFUSED.code)
 
 
-def _guard(comm: Comm) -> tuple[Watchdog, "MPI.Win"]:
+def watched(comm: Comm) -> tuple[Watchdog, "MPI.Win"]:
     """Collective. Start watching among ranks that share memory; the watchdog and its memory."""
     from mpi4py import MPI
 
@@ -198,18 +223,6 @@ def _guard(comm: Comm) -> tuple[Watchdog, "MPI.Win"]:
         guard.start()
     watchdog.on_duty = guard
     return guard, window
-
-
-def _leave(comm: Comm, guard: Watchdog, fault: Fault) -> None:
-    """Collective. Print a fault and wait for all ranks; end the job if some do not come."""
-    if comm.rank == 0:
-        tell(fault)
-    together = gathered(comm, PATIENCE)
-    guard.stop(Outcome.REFUSED.code)
-    if not together:
-        if comm.rank != 0:
-            tell(fault)
-        comm.Abort(Outcome.REFUSED.code)
 
 
 def gathered(comm: Comm, patience: float = math.inf) -> bool:
@@ -273,11 +286,12 @@ def returned(close: Callable[[], None]) -> Iterator[None]:
     """Collective. Free something at the end of the context.
 
     After a fault, freeing waits until all ranks are known to have the fault, as one rank alone
-    would wait forever; after any other error nothing is freed, as the job ends.
+    would wait forever. After any other error the job ends and nothing is freed, unless there is
+    only one rank.
     """
     try:
         yield
-    except Fault:
+    except BaseException:
         _left.append(close)
         raise
     close()
