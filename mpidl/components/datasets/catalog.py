@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mpidl.components.datasets import strata
+from mpidl.components.datasets import strata, targets
 from mpidl.components.datasets.sources import Source
 from mpidl.config import seeds
 from mpidl.config.faults import Fault, shown
@@ -23,7 +23,8 @@ class Dataset:
 
     Images are float32, channels first, ``(n, channels, height, width)``; sequences are uint8
     tokens, ``(n, positions)``. Labels are int64, ``(n,)``, below C = ``len(classes)``; for
-    sequences they name the task a sequence belongs to and are not what a model predicts.
+    sequences they name the task a sequence belongs to and are not what a model predicts. For
+    regression they are the numbers that a model predicts, float32, ``(n,)`` or ``(n, outputs)``.
 
     Attributes:
         name: Its name in the registry.
@@ -31,7 +32,7 @@ class Dataset:
         train_labels: ``(n,)``.
         test_inputs: ``(n, *shape)``.
         test_labels: ``(n,)``.
-        classes: C names.
+        classes: C names; none for regression.
         task: The task of a model.
         vocabulary: Number of tokens, 0 for images.
         padding: Token that loss and accuracy ignore as a target, -1 for none.
@@ -44,7 +45,7 @@ class Dataset:
     test_inputs: Array
     test_labels: Array
     classes: tuple[str, ...]
-    task: Literal["classification", "next_token"] = "classification"
+    task: Literal["classification", "next_token", "regression"] = "classification"
     vocabulary: int = 0
     padding: int = -1
     span: tuple[float, float] = (0.0, 1.0)
@@ -53,6 +54,13 @@ class Dataset:
     def shape(self) -> tuple[int, ...]:
         """Shape of one sample."""
         return tuple(self.train_inputs.shape[1:])
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of a model: for each class, for each token, or for each number of a target."""
+        if self.task == "regression":
+            return int(np.prod(self.train_labels.shape[1:], dtype=int))
+        return self.vocabulary or len(self.classes)
 
 
 class DataProperties(Properties):
@@ -121,18 +129,27 @@ def _faults(built: Any) -> list[str]:
     if not isinstance(built, Dataset):
         return [f"must give a Dataset, not {shown(built)}."]
     classes, faults = built.classes, list[str]()
-    if not classes or not all(isinstance(name, str) for name in classes):
+    numbers = built.task == "regression"
+    if numbers and len(classes):
+        return [f"a data set whose task is 'regression' has no classes, not {shown(classes)}."]
+    if not numbers and not (classes and all(isinstance(name, str) for name in classes)):
         return [f"classes must be names, which are text, and at least one, not {shown(classes)}."]
     if built.task == "next_token" and built.vocabulary < 1:
         faults.append("a data set whose task is 'next_token' needs a vocabulary of at least 1.")
     for part in ("train", "test"):
         inputs, labels = getattr(built, f"{part}_inputs"), getattr(built, f"{part}_labels")
-        faults += _samples(built, part, inputs) or _labels(part, labels, len(inputs), len(classes))
+        faults += _samples(built, part, inputs) or (
+            targets.faults(part, labels, len(inputs))
+            if numbers
+            else _labels(part, labels, len(inputs), len(classes))
+        )
     if not faults and built.test_inputs.shape[1:] != built.shape:
         test_shape = built.test_inputs.shape[1:]
         faults.append(
             f"test samples have the shape {test_shape}, and those for training {built.shape}."
         )
+    if not faults and numbers and built.test_labels.shape[1:] != built.train_labels.shape[1:]:
+        faults.append("test_labels and train_labels must have as many numbers for a sample.")
     return faults
 
 

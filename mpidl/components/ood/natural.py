@@ -97,7 +97,7 @@ def rotation(
     return _picture("rotation", shape, turn)
 
 
-@OODS.add
+@OODS.add(classes=True)
 def held_out_class(shape: Shape, /, held_out: Annotated[int, Field(ge=0)] = 0) -> Shift:
     """A class (of sequences: a task) that only the sources see.
 

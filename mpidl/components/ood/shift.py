@@ -14,7 +14,18 @@ from mpidl.config.registry import Properties, Registry
 Array = npt.NDArray[Any]
 Rng = np.random.Generator
 
-OODS = Registry("OOD kind", Properties)
+
+class OodProperties(Properties):
+    """Properties that a kind of OOD data declares.
+
+    Attributes:
+        classes: Whether it needs labels that are classes.
+    """
+
+    classes: bool = False
+
+
+OODS = Registry("OOD kind", OodProperties)
 """Builders of kinds: ``builder(shape: Shape, /, **parameters) -> Shift``."""
 
 
@@ -70,7 +81,9 @@ def image_size(kind: str, shape: Shape) -> tuple[int, int]:
         Fault: If the data are not images.
     """
     if shape.vocabulary or len(shape.inputs) != 3:
-        raise Fault(f"ood.name = {kind!r} needs images; this data set has sequences of tokens.")
+        size = "x".join(map(str, shape.inputs))
+        had = "sequences of tokens" if shape.vocabulary else f"samples of {size}"
+        raise Fault(f"ood.name = {kind!r} needs images; this data set has {had}.")
     return shape.inputs[1], shape.inputs[2]
 
 

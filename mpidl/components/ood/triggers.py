@@ -9,7 +9,7 @@ from mpidl.components.ood.shift import OODS, Array, Rng, Shape, Shift, image_siz
 from mpidl.config.faults import Fault
 
 
-@OODS.add
+@OODS.add(classes=True)
 def trigger(
     shape: Shape,
     /,

@@ -28,7 +28,18 @@ from mpidl.config.seeds import stream
 Array = npt.NDArray[Any]
 Concentration = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
-PLACEMENTS = Registry("placement", Properties)
+
+class PlacementProperties(Properties):
+    """Properties that a placement declares.
+
+    Attributes:
+        classes: Whether it needs labels that are classes.
+    """
+
+    classes: bool = False
+
+
+PLACEMENTS = Registry("placement", PlacementProperties)
 """``builder(labels, topology, seed, /, ...)``: N disjoint, non-empty, ascending arrays of places.
 
 Labels are ``(n,)``. Every sample is placed on one device. Fewer samples than devices is a
@@ -52,7 +63,7 @@ def iid(labels: Array, topology: Topology, seed: int, /) -> list[Array]:
     return cut(owner, devices)
 
 
-@PLACEMENTS.add
+@PLACEMENTS.add(classes=True)
 def dirichlet(
     labels: Array,
     topology: Topology,
@@ -91,7 +102,7 @@ def dirichlet(
     return deal(rng, table, kinds)
 
 
-@PLACEMENTS.add
+@PLACEMENTS.add(classes=True)
 def shards(
     labels: Array,
     topology: Topology,

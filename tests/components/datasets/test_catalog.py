@@ -124,6 +124,19 @@ FAULTY = {
         "have the token 9; tokens are 0 to 8",
     ),
     "task": ({"task": "next_token"}, "needs a vocabulary"),
+    "regression": ({"task": "regression"}, r"has no classes, not \('a', 'b'\)"),
+    "numbers": ({"task": "regression", "classes": ()}, "train_labels are int64; .* float32"),
+    "infinite": (
+        {"task": "regression", "classes": (), "train_labels": np.float32([1, np.inf])},
+        "train_labels have the number inf; they must be finite",
+    ),
+    "outputs": (
+        {
+            **{"task": "regression", "classes": (), "train_labels": np.zeros((2, 3), "f4")},
+            "test_labels": np.zeros(2, "f4"),
+        },
+        "must have as many numbers for a sample",
+    ),
 }
 
 
@@ -141,6 +154,16 @@ def test_a_data_set_of_ones_own_is_built(monkeypatch):
     monkeypatch.setitem(DATASETS, "mine", lambda folder, seed, /: None)
     with pytest.raises(Fault, match="must give a Dataset, not None"):
         DATASETS.build(SimpleNamespace(name="mine"), None, 0)
+
+
+@pytest.mark.parametrize(("shape", "outputs"), [((2,), 1), ((2, 1), 1), ((2, 3), 3)], ids=str)
+def test_targets_of_regression_are_numbers(monkeypatch, shape, outputs):
+    numbers = np.zeros(shape, np.float32)
+    told = {"task": "regression", "classes": (), "train_labels": numbers, "test_labels": numbers}
+    monkeypatch.setitem(DATASETS, "mine", lambda folder, seed, /: few(**told))
+    built = DATASETS.build(SimpleNamespace(name="mine"), None, 0)
+    assert built.outputs == outputs
+    assert subset(built, 1, None, 0).train_labels.shape == (1, *shape[1:])
 
 
 @pytest.mark.parametrize("name", GENERATED)
