@@ -140,7 +140,7 @@ class Batch:
         table, sizes = self._schedule(round_, numbers)
         totals = torch.zeros(len(self._rows), device=self._hardware, dtype=torch.float64)
         amounts = torch.from_numpy(sizes).to(self._hardware)
-        for indices, counts, there in zip(table, sizes, amounts, strict=True):
+        for step, (indices, counts, there) in enumerate(zip(table, sizes, amounts, strict=True)):
             for some in self._groups(counts):
                 who, count = [rows[i] for i in some], counts[some]
                 everyone = len(who) == len(weights)
@@ -160,10 +160,20 @@ class Batch:
                     if not everyone:
                         rest[place] = kept
                     totals[place] += losses.detach() * amount
-                self._optimizer.step(weights, gradient, who)
+                factors = self._factors(round_, step, [numbers[i] for i in some])
+                self._optimizer.step(weights, gradient, who, factors)
         self._give_back(matrix)
         means = totals.cpu().numpy()[rows] / sizes.sum(axis=0)
         return {number: float(mean) for number, mean in zip(numbers, means, strict=True)}
+
+    def _factors(
+        self, round_: int, step: int, numbers: Sequence[int]
+    ) -> npt.NDArray[np.float64] | None:
+        """The factor of each device's learning rate in a step, ``(d,)``; None if all are 1."""
+        devices = [self._devices[number] for number in numbers]
+        if devices[0].schedule is None:
+            return None
+        return np.array([device.factor(round_, step) for device in devices])
 
     def _schedule(
         self, round_: int, numbers: Sequence[int]

@@ -5,6 +5,7 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
+from mpidl.components import lr_schedules
 from mpidl.components.models import MODELS
 from mpidl.config import seeds
 from mpidl.config.faults import Fault
@@ -76,12 +77,14 @@ def make_devices(
     plan: Plan, run_data: RunData, rank: int, hardware: torch.device
 ) -> dict[int, Device]:
     """The devices of a rank with their models and shards."""
+    schedule = lr_schedules.factor(plan.file.lr_schedule)
     return {
         number: Device(
             number,
             make_model(plan, run_data, number).to(hardware),
             samples(run_data, *run_data.shards[number], hardware),
             plan.file.training,
+            schedule,
         )
         for number in plan.hosted(rank)
     }

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mpidl.components.lr_schedules import Factor
 from mpidl.config import seeds
 from mpidl.config.runfile import EvaluationSettings, TrainingSettings
 from mpidl.devices.flat import Flat
@@ -89,19 +90,26 @@ class Device:
         model: Its model, on the accelerator.
         samples: Its shard.
         training: The local step.
+        schedule: The factor of the learning rate at a time in rounds; None if it is always 1.
 
     Attributes:
         flat: The memory of its model.
     """
 
     def __init__(
-        self, number: int, model: nn.Module, samples: Samples, training: TrainingSettings
+        self,
+        number: int,
+        model: nn.Module,
+        samples: Samples,
+        training: TrainingSettings,
+        schedule: Factor | None = None,
     ) -> None:
         self.number, self.model, self.samples, self._training = number, model, samples, training
         self.flat = Flat(model)
         self._weights = [w for w in model.parameters() if w.requires_grad]
         self.hardware = self.flat.device
         self._chunk: int | None = None
+        self.schedule = schedule
         self._optimizer = Optimizer(training)
 
     @property
@@ -143,7 +151,7 @@ class Device:
         anchors = [w.detach().clone() for w in weights] if t.proximal else []
         self._switch(training=True)
         losses, counts = [], []
-        for index in self.batches(round_, self.hardware):
+        for step, index in enumerate(self.batches(round_, self.hardware)):
             inputs, targets = self.samples.batch(index)
             with precision(t, self.hardware):
                 loss = self._loss(self.model(inputs), targets)
@@ -155,10 +163,18 @@ class Device:
                 pulls = (w.detach() - a for w, a in zip(weights, anchors, strict=True))
                 pairs = zip(gradients, pulls, strict=True)
                 gradients = tuple(g.add(pull, alpha=t.proximal) for g, pull in pairs)
-            self._optimizer.step(weights, gradients)
+            self._optimizer.step(weights, gradients, self.factor(round_, step))
             losses.append(loss.detach())
             counts.append(len(index))
         return float(np.average(torch.stack(losses).cpu(), weights=counts))
+
+    def factor(self, round_: int, step: int) -> float:
+        """The factor of the learning rate in one of a round's local steps; both count from 0."""
+        if self.schedule is None:
+            return 1.0
+        t = self._training
+        steps = t.steps or t.epochs * -(-len(self.samples) // t.batch_size)
+        return self.schedule(round_ + step / steps)
 
     def batches(self, round_: int, hardware: torch.device) -> Iterator[Tensor]:
         """The samples of each local step of a round, ``(B,)``, in the memory of some hardware."""

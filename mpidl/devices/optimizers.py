@@ -5,6 +5,7 @@ on every rank, for six lines of arithmetic.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from torch import Tensor
 from mpidl.config.runfile import TrainingSettings
 
 Steps = npt.NDArray[np.int64]
+Rates = npt.NDArray[np.float64]
 
 EPSILON = 1e-8
 """Number that torch.optim adds to Adam's denominator."""
@@ -39,18 +41,22 @@ class Optimizer:
         self._states, self._steps = [], 0
 
     @torch.no_grad()
-    def step(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+    def step(
+        self, weights: Sequence[Tensor], gradients: Sequence[Tensor], factor: float = 1.0
+    ) -> None:
         """Change weights in place.
 
         Args:
             weights: Tensors of any shape, the same ones at each step.
             gradients: One of its shape for each.
+            factor: The factor of the learning rate in this step.
         """
+        lr = self._training.lr * factor
         if not self._states:
             self._states = [_blank(self._training, weight) for weight in weights]
         self._steps += 1
         for weight, gradient, state in zip(weights, gradients, self._states, strict=True):
-            _change(self._training, weight, gradient, state, self._steps)
+            _change(self._training, weight, gradient, state, self._steps, lr)
 
     def memory(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
         """State after a round: ``optimizer``, ``(k, T)`` for T trained numbers, and ``steps``.
@@ -95,25 +101,32 @@ class RowOptimizer:
             state[rows] = 0
 
     @torch.no_grad()
-    def step(self, weights: Tensor, gradients: Tensor, rows: Sequence[int]) -> None:
+    def step(
+        self, weights: Tensor, gradients: Tensor, rows: Sequence[int], factors: Rates | None = None
+    ) -> None:
         """Change some rows in place.
 
         Args:
             weights: ``(D, P)``.
             gradients: Of the ``d`` learners that take this step, ``(d, P)``.
             rows: Which these are, ascending.
+            factors: The factors of their learning rates in this step, ``(d,)``; 1 if None.
         """
         self._steps[rows] += 1
-        steps = self._steps[rows]
+        steps, lr = self._steps[rows], self._training.lr
         # If all have taken the same number of steps, it is one number, as for one learner.
         count = int(steps[0]) if (steps == steps[0]).all() else steps
+        rates: float | Rates = lr
+        if factors is not None:
+            alike = (factors == factors[0]).all()
+            rates = lr * float(factors[0]) if alike else lr * factors
         if len(rows) == len(weights):
-            _change(self._training, weights, gradients, self._states, count)
+            _change(self._training, weights, gradients, self._states, count, rates)
             return
         wholes = [weights, *self._states]
         where = torch.tensor(rows, device=weights.device)
         part, *state = [whole[where] for whole in wholes]
-        _change(self._training, part, gradients, state, count)
+        _change(self._training, part, gradients, state, count, rates)
         for whole, changed in zip(wholes, [part, *state], strict=True):
             whole[where] = changed
 
@@ -146,17 +159,21 @@ def _change(
     gradient: Tensor,
     state: Sequence[Tensor],
     steps: int | Steps,
+    lr: float | Rates,
 ) -> None:
     if t.weight_decay and t.optimizer == "adamw":
-        weight.mul_(1 - t.lr * t.weight_decay)
+        weight.mul_(_column(1 - lr * t.weight_decay, weight))
     elif t.weight_decay:
         gradient = gradient.add(weight, alpha=t.weight_decay)
     if t.optimizer != "sgd":
-        _adapt(t, weight, gradient, state, steps)
+        _adapt(t, weight, gradient, state, steps, lr)
         return
     if state:
         gradient = state[0].mul_(t.momentum).add_(gradient)
-    weight.add_(gradient, alpha=-t.lr)
+    if isinstance(lr, float):
+        weight.add_(gradient, alpha=-lr)
+    else:
+        weight.sub_(gradient * _column(lr, weight))
 
 
 def _adapt(
@@ -165,14 +182,20 @@ def _adapt(
     gradient: Tensor,
     state: Sequence[Tensor],
     steps: int | Steps,
+    lr: float | Rates,
 ) -> None:
     (first, second), (mean, square) = t.betas, state
     mean.lerp_(gradient, 1 - first)
     square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
-    if isinstance(steps, int):
+    if isinstance(steps, int) and isinstance(lr, float):
         denominator = (square.sqrt() / (1 - second**steps) ** 0.5).add_(EPSILON)
-        weight.addcdiv_(mean, denominator, value=-t.lr / (1 - first**steps))
+        weight.addcdiv_(mean, denominator, value=-lr / (1 - first**steps))
         return
-    root = torch.from_numpy((1 - second**steps) ** 0.5).to(weight)[:, None]
-    size = torch.from_numpy(t.lr / (1 - first**steps)).to(weight)[:, None]
-    weight.addcdiv_(mean * size, (square.sqrt() / root).add_(EPSILON), value=-1)
+    root, size = (1 - second**steps) ** 0.5, lr / (1 - first**steps)
+    denominator = (square.sqrt() / _column(root, weight)).add_(EPSILON)
+    weight.addcdiv_(mean * _column(size, weight), denominator, value=-1)
+
+
+def _column(values: float | npt.NDArray[Any], like: Tensor) -> float | Tensor:
+    """Numbers of rows as a column ``(d, 1)``; one number of all rows stays what it is."""
+    return values if isinstance(values, float) else torch.from_numpy(values).to(like)[:, None]

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mpidl.components import graphs, placement
+from mpidl.components import graphs, lr_schedules, placement
 from mpidl.components.graphs import Topology
 from mpidl.config.faults import Fault
 from mpidl.config.runfile import MixingSettings, RunFile
@@ -32,7 +32,10 @@ def make(file: RunFile, ranks: int, topology: Topology | None = None) -> Plan:
     if topology is None:
         topology = graphs.build(file.topology, ranks, file.training.rounds)
     devices = len(topology)
-    file = replace(file, topology=file.topology.model_copy(update={"devices": devices}))
+    lasting = lr_schedules.lasting(file.lr_schedule, file.training.rounds)
+    lr_schedules.check(lasting, file.training.rounds)
+    sized = file.topology.model_copy(update={"devices": devices})
+    file = replace(file, topology=sized, lr_schedule=lasting)
     hosts = placement.hosts(file.placement.hosts, devices, ranks)
     none = file.ood.name == "none"
     seed, slow = file.training.seed, file.network.stragglers

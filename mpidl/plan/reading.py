@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mpidl.components import attacks, graphs, placement, strategies
+from mpidl.components import attacks, graphs, lr_schedules, placement, strategies
 from mpidl.components.algorithms import ALGORITHMS
 from mpidl.components.datasets import DATASETS
 from mpidl.components.models import MODELS
@@ -24,6 +24,7 @@ KINDS: Kinds = {
     "ood": OODS,
     "placement": placement.PLACEMENTS,
     "model": MODELS,
+    "lr_schedule": lr_schedules.LR_SCHEDULES,
     "exchange": BACKENDS,
     "attack": attacks.ATTACKS,
 }

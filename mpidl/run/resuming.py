@@ -42,10 +42,11 @@ def over(plan: Plan, path: Path) -> bool:
         return False
     if not (completed and results_file.sound(path)):
         return False
-    if differences(text, plan.file):
+    if changed := differences(text, plan.file):
+        now, before = changed[0]
         raise Fault(
-            f"{path} holds another completed run; give the run file of that run, another --out or "
-            "another name."
+            f"{path} holds another completed run: {now} here, and its run has {before}; give the "
+            "run file of that run, another --out or another name."
         )
     topology = plan.file.topology
     digest = graphs.digest(plan.topology, topology.link_probability)

@@ -52,12 +52,14 @@ def samples(kind, count, seed, dtype=torch.float32):
     return Samples(torch.from_numpy(images).to(dtype), labels)
 
 
-def hosted(kind, training, counts, dtype=torch.float64, apart=False):
+def hosted(kind, training, counts, dtype=torch.float64, apart=False, schedule=None):
     """Devices 2, 3, ... with so many samples each, on the rows of a matrix with longer rows."""
     torch.manual_seed(0)
     model = MODELS[kind]().to(dtype)
     devices = {
-        number: Device(number, copy.deepcopy(model), samples(kind, count, number, dtype), training)
+        number: Device(
+            number, copy.deepcopy(model), samples(kind, count, number, dtype), training, schedule
+        )
         for number, count in enumerate(counts, start=2)
     }
     size = devices[2].flat.size
@@ -73,7 +75,7 @@ def everyone(round_, numbers):
 
 def both(kind, settings, counts, rounds=2, active=everyone, **places):
     """Losses and vectors after training one by one, and side by side."""
-    training = TrainingSettings(batch_size=4, lr=0.01, **settings)
+    training = TrainingSettings(**{"batch_size": 4, "lr": 0.01, **settings})
     alone, together = (hosted(kind, training, counts, **places) for _ in range(2))
     stacked = batch.Batch(together, training)
     losses = []
@@ -108,6 +110,20 @@ def test_training_side_by_side_is_training_one_by_one(kind):
         assert found[number].loss == pytest.approx(want.loss, rel=1e-5)
         assert found[number].accuracy == pytest.approx(want.accuracy, abs=1e-9)
         np.testing.assert_allclose(found[number].by_class, want.by_class)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_learning_rates_that_change_are_those_one_by_one(optimizer):
+    """Devices with other numbers of steps are at other factors in the same step."""
+    settings = {"optimizer": optimizer, "weight_decay": 0.1, "batch_size": 2}
+
+    def falling(time):
+        return 1 / (1 + 3 * time)
+
+    alone, together, _, losses = both("mlp", settings, (3, 8, 11), schedule=falling)
+    agree(alone, together, losses)
+    steady, *_ = both("mlp", settings, (3, 8, 11), rounds=1)
+    assert all((steady[n].flat.vector - alone[n].flat.vector).norm() > 1e-2 for n in alone)
 
 
 def test_one_step_of_many_norms_is_the_same():

@@ -52,6 +52,23 @@ def test_steps_are_those_of_torch(settings, reset):
         assert torch.equal(one, other.detach())
 
 
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_a_learning_rate_that_changes_is_that_of_a_scheduler_of_torch(settings):
+    training = TrainingSettings(lr=0.03, **settings)
+    torch.manual_seed(0)
+    weight = torch.randn(9)
+    want = torch.nn.Parameter(weight.clone())
+    ours, theirs = Optimizer(training), reference(training, [want])
+    factors = [1.0, 0.3, 0.0, 0.7]
+    for factor in factors:
+        gradient = torch.randn(9)
+        want.grad = gradient.clone()
+        theirs.param_groups[0]["lr"] = training.lr * factor
+        theirs.step()
+        ours.step([weight], [gradient], factor)
+    assert torch.equal(weight, want.detach())
+
+
 def test_gradients_are_left_as_they_are():
     gradients = [torch.ones(3)]
     optimizer = Optimizer(TrainingSettings(momentum=0.9, weight_decay=0.1))

@@ -24,6 +24,7 @@ SECTIONS = {
     "topologies": "topology",
     "strategies": "strategy",
     "schedules": "schedule",
+    "learning-rate schedules": "lr_schedule",
     "algorithms": "algorithm",
     "data sets": "data",
     "OOD data": "ood",
@@ -42,7 +43,7 @@ def test_readme_is_one_screen():
 
 
 def test_readme_counts_what_can_be_named():
-    rows = re.findall(r"^\| \[([\w ]+)\]\([^)]*\) \| (\d+) \| (.*) \|$", README, re.MULTILINE)
+    rows = re.findall(r"^\| \[([\w -]+)\]\([^)]*\) \| (\d+) \| (.*) \|$", README, re.MULTILINE)
     assert {SECTIONS[kind]: int(count) for kind, count, _ in rows} == {
         section: len(KINDS[section]) for section in KINDS
     }
@@ -96,6 +97,7 @@ def test_every_algorithm_has_a_page():
     [
         ("strategies.md", "strategy"),
         ("strategies.md", "schedule"),
+        ("training.md", "lr_schedule"),
         ("topologies.md", "topology"),
         ("networks.md", "attack"),
         ("backends.md", "exchange"),

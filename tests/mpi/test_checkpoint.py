@@ -53,6 +53,7 @@ SETTINGS = {
     "matchings": "topology.name=random_matching exchange.backend=mpi training.momentum=0.5",
     "walk": "topology.name=mobility topology.refresh=3 exchange.mixing=delayed",
     "moment": "evaluation.moment=mixed",
+    "warmed": "lr_schedule.name=cosine lr_schedule.warmup=2 training.optimizer=adam",
     "reversed": "placement.hosts=round_robin record.writer=gather evaluation.every=3",
 }
 
@@ -214,6 +215,19 @@ def test_a_run_on_a_graph_that_changes_goes_on_for_more_rounds(
     assert start("parts", *settings, resume="") == 0
     if comm.rank == 0:
         equal(shared_path / "whole", shared_path / "parts")
+    comm.Barrier()
+
+
+def test_a_schedule_has_the_rounds_it_began_with(comm, shared_path, start):
+    cosine = [f"topology.devices={comm.size}", "lr_schedule.name=cosine"]
+    assert start("whole", *cosine) == 0
+    assert start("parts", *cosine, rounds=2) == 0
+    with pytest.raises(Fault, match=r"lr_schedule.rounds = 7 .* has 2"):
+        start("parts", *cosine, resume="")
+    assert start("longer", *cosine, "lr_schedule.rounds=7", rounds=2) == 0
+    assert start("longer", *cosine, resume="") == 0
+    if comm.rank == 0:
+        equal(shared_path / "whole", shared_path / "longer")
     comm.Barrier()
 
 

@@ -103,7 +103,7 @@ class TrainingSettings(Section):
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     """The optimizer."""
     lr: Rate = 0.05
-    """The learning rate."""
+    """The learning rate; ``[lr_schedule]`` changes it as rounds pass."""
     momentum: Decay = 0.0
     """Momentum of sgd: the share of the last step that is kept."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
@@ -138,6 +138,12 @@ class TrainingSettings(Section):
     """Whether a rank trains its devices at once, as one model; auto does so on accelerators."""
     nonfinite: Literal["stop", "continue"] = "stop"
     """Whether the run stops or continues when a training loss is not finite."""
+
+
+class LrScheduleSettings(Section):
+    """The change of the learning rate as rounds pass: a factor of it."""
+
+    name: str = "constant"
 
 
 class EvaluationSettings(Section):
@@ -193,6 +199,7 @@ class RunFile:
     placement: PlacementSettings
     model: ModelSettings
     training: TrainingSettings
+    lr_schedule: LrScheduleSettings
     evaluation: EvaluationSettings
     exchange: ExchangeSettings
     network: NetworkSettings
