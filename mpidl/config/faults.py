@@ -1,10 +1,11 @@
 """Faults of users and of machines, with messages that say what is wrong and what is allowed."""
 
 import argparse
+import difflib
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from mpidl.config.outcome import Outcome
@@ -18,11 +19,35 @@ class Fault(ValueError):  # noqa: N818
 
     Each sentence names the value that is wrong and what is allowed. Raise it only where every rank
     raises the same, or within :func:`mpidl.ranks.world.agreed`.
+
+    Attributes:
+        outcome: The outcome of a command that ends by it.
     """
+
+    outcome = Outcome.REFUSED
 
     def __init__(self, *sentences: str) -> None:
         super().__init__("\n".join(sentences))
         self.sentences = sentences
+
+    def lines(self) -> Iterator[str]:
+        """The lines that a command prints: each sentence on one."""
+        for sentence in self.sentences:
+            yield f"mpidl: {printable(sentence)}"
+
+
+class OwnError(Fault):
+    """An error in the user's own code, told once, by its traceback from the code's first line on.
+
+    It ends a command with exit code 1, and is raised where a :class:`Fault` may be raised.
+    """
+
+    outcome = Outcome.FAILED
+
+    def lines(self) -> Iterator[str]:
+        """The lines that a command prints: those of the traceback."""
+        for sentence in self.sentences:
+            yield from ("mpidl: an error in code of one's own", *sentence.splitlines())
 
 
 class Breakdown(RuntimeError):  # noqa: N818
@@ -45,6 +70,13 @@ def entry(values: Sequence[object], place: int) -> str:
     return f"; entry {place + 1:,} of {len(values):,} is {shown(values[place])}"
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A clause with the known name that is nearest to a wrong one, or with all known names."""
+    known = sorted(known)
+    match = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {match[0]!r}?" if match else f"known: {', '.join(known)}."
+
+
 def printable(text: str) -> str:
     """A text on one line, with control characters escaped."""
     if text.isprintable():
@@ -53,22 +85,22 @@ def printable(text: str) -> str:
 
 
 def tell(fault: Fault) -> None:
-    """Print the sentences of a user's fault, each on one line."""
-    for sentence in fault.sentences:
-        print(f"mpidl: {printable(sentence)}", file=sys.stderr, flush=True)
+    """Print a user's fault."""
+    for line in fault.lines():
+        print(line, file=sys.stderr, flush=True)
 
 
 def command(work: Callable[[], int]) -> int:
     """Call the work of a command without MPI, and return its exit code.
 
-    The code is that of ``work``, 2 after a user's fault, which is printed, 130 after Ctrl-C, and
-    141 if the reader of the output has closed it.
+    The code is that of ``work``, 2 after a user's fault, which is printed, 1 after an error in the
+    user's own code, 130 after Ctrl-C, and 141 if the reader of the output has closed it.
     """
     try:
         return work()
     except Fault as fault:
         tell(fault)
-        return Outcome.REFUSED.code
+        return fault.outcome.code
     except KeyboardInterrupt:
         return Outcome.INTERRUPTED.code
     except BrokenPipeError:

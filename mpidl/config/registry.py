@@ -1,19 +1,26 @@
 """Registries: named builders, their settings, and helpful messages for wrong names."""
 
-import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache, partial
-from typing import Annotated, Any, Generic, TypeVar, get_type_hints, overload
+import itertools
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar, overload
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.errors import PydanticUserError
 
-from mpidl.config.faults import Fault, shown
+from mpidl.config import own_code, own_traceback, parameters, plugins
+from mpidl.config.faults import Fault, nearest, shown
 
 Builder = Callable[..., Any]
 F = TypeVar("F", bound=Builder)
 P = TypeVar("P", bound="Properties")
+
+
+BRING = "One of your own is named 'file.py:function' or 'module:function'."
+"""The end of messages about an unknown name."""
 
 
 class Properties(BaseModel):
@@ -36,19 +43,18 @@ class Drawn(Properties):
     order: int = 1000
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A clause with the known name that is nearest to a wrong one, or with all known names."""
-    known = sorted(known)
-    match = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {match[0]!r}?" if match else f"known: {', '.join(known)}."
-
-
 class Registry(dict[str, Builder], Generic[P]):
     """Named builders of one kind, filled by the files that define them.
 
     A builder has positional-only arguments, which the program passes, and others, which a run file
-    may set: their annotations (``Annotated[int, Field(ge=1)]``) say what is allowed. Everything
-    else that the program must know of a builder is declared where it is registered.
+    may set: their annotations (``Annotated[int, Field(ge=1)]``) say what is allowed; one with
+    ``**settings`` takes any. Everything else that the program must know of a builder is declared
+    where it is registered.
+
+    :meth:`add` is for builders that are written for a registry, in mpidl or outside. Any other
+    function or class may take part (:meth:`bring`, :meth:`adopt`) and is *foreign*: of the
+    program's arguments it gets those that it has before a ``/``, which may be none, and of its
+    annotations those count that a run file's values can have.
 
     Args:
         kind: The noun for a builder in messages.
@@ -60,6 +66,7 @@ class Registry(dict[str, Builder], Generic[P]):
         self.kind = kind
         self._undeclared = properties()
         self._declared: dict[Builder, P] = {}
+        self._foreign: set[Builder] = set()
 
     @overload
     def add(self, function: F, /, **declared: Any) -> F: ...
@@ -78,11 +85,12 @@ class Registry(dict[str, Builder], Generic[P]):
         if function is None:
             return partial(self.add, **declared)
         name = function.__name__.rstrip("_")
-        if self.get(name, function) is not function:
+        if self.get(name, function) is not function and not _replaces(function, self[name]):
             raise Fault(
-                f"{self.kind} {name!r} is registered already, by {self[name].__module__}; give the "
-                f"one of {function.__module__} another name."
+                f"{self.kind} {name!r} is registered already, by {_home(self[name])}; give the "
+                f"one of {_home(function)} another name."
             )
+        own_traceback.note(function)
         self._declared[function] = self._read(name, declared)
         self[name] = function
         return function
@@ -112,7 +120,59 @@ class Registry(dict[str, Builder], Generic[P]):
             raise Fault(f"{self.kind} {name!r}: {reason}") from None
 
     def __missing__(self, name: str) -> Builder:
-        raise Fault(f"Unknown {self.kind} {name!r}; {nearest(name, self)}")
+        raise Fault(f"Unknown {self.kind} {name!r}; {self.remedy(name)}")
+
+    def remedy(self, name: str) -> str:
+        """A clause about a wrong name: the nearest one, and how to bring one of one's own."""
+        return f"{nearest(name, self)} {BRING}"
+
+    def needs(self, name: Any) -> str:
+        """A clause for a missing setting: how a foreign builder gets what the program gives."""
+        if not isinstance(name, str) or self.get(name) not in self._foreign:
+            return ""
+        function = getattr(self[name], "__name__", "it")
+        return f"; what the program gives stands before a '/', as in {function}(given, /, ...)"
+
+    def bring(self, name: str, *folders: Path, subject: str = "") -> str:
+        """Load what ``"file.py:function"`` or ``"module:function"`` names, and register it.
+
+        Args:
+            name: The name.
+            folders: Where the relative path of a file is looked for before the current folder.
+            subject: The setting that names it, as a message begins.
+
+        Returns:
+            Its name here: without the folder of the file, or that of its decorator.
+
+        Raises:
+            Fault: If there is no such function.
+            OwnError: If its code raises an error when it is loaded.
+        """
+        builder = plugins.find(name, *folders, subject=subject)
+        if not callable(builder):
+            subject = subject or shown(name)
+            raise Fault(f"{subject}: must name a function or a class, not {shown(builder)}.")
+        return self._foreign_name(builder, plugins.standing(name, *folders))
+
+    def adopt(self, builder: Builder) -> str:
+        """Register a function or class that a program passes in place of a name; the name.
+
+        It is known by the same name as long as the process lives; of different ones that are
+        written under one name, such as lambdas, the later have a number. A run file's settings are
+        its arguments as for :meth:`bring`, and its code is recorded.
+        """
+        name = own_code.name_of(builder)
+        numbered = (f"{name} ({number})" for number in itertools.count(2))
+        free = (one for one in itertools.chain([name], numbered) if one not in self)
+        return self._foreign_name(builder, next(free))
+
+    def _foreign_name(self, builder: Builder, name: str) -> str:
+        known = next((key for key, value in self.items() if value is builder), None)
+        if known is None:
+            own_traceback.note(builder)
+            self._foreign.add(builder)
+            self[name] = builder
+        return known or name
 
     def settings(self, name: str) -> type[BaseModel]:
         """The parameters of one builder that a run file may set, as a pydantic model.
@@ -120,8 +180,9 @@ class Registry(dict[str, Builder], Generic[P]):
         Raises:
             Fault: If an annotation cannot be read.
         """
+        builder = self[name]
         try:
-            return _settings(self[name])
+            return parameters.settings(builder, builder in self._foreign)
         except (NameError, SyntaxError, TypeError, PydanticUserError) as error:
             why = str(error).splitlines()[0].rstrip(".")
             raise Fault(
@@ -129,13 +190,35 @@ class Registry(dict[str, Builder], Generic[P]):
                 f"file may set, cannot be read: {why}."
             ) from None
 
+    def call(self, name: str, *arguments: Any, **settings: Any) -> Any:
+        """Call a builder with as many of the program's arguments as it has before its ``/``.
+
+        Raises:
+            Fault: If it has more than the program gives.
+        """
+        builder = self[name]
+        taken = parameters.check(self.kind, name, builder, len(arguments))
+        return builder(*arguments[:taken], **settings)
+
     def build(self, section: Any, *arguments: Any) -> Any:
         """Call the builder that ``section.name`` names with the parameters of the section."""
-        return self[section.name](*arguments, **self.parameters(section))
+        return self.call(section.name, *arguments, **self.parameters(section))
 
     def parameters(self, section: Any) -> dict[str, Any]:
-        """The parameters of the builder that ``section.name`` names, with the section's values."""
-        return {key: getattr(section, key) for key in self.settings(section.name).model_fields}
+        """The parameters of the builder that ``section.name`` names, with the section's values.
+
+        A default that no run file can have is left out, and so stays as it is.
+        """
+        keys = [
+            *self.settings(section.name).model_fields,
+            *(getattr(section, "model_extra", None) or {}),
+        ]
+        values = {key: getattr(section, key) for key in keys}
+        return {
+            key: value
+            for key, value in values.items()
+            if value is not None or parameters.default(self[section.name], key) is None
+        }
 
     def describe(self) -> dict[str, tuple[str, dict[str, Any]]]:
         """For each name, the first line of its docstring and its parameters with defaults."""
@@ -152,26 +235,15 @@ Kinds = Mapping[str, Registry[Any]]
 """The registry of each section of a run file that names a builder."""
 
 
-@cache
-def _settings(function: Builder) -> type[BaseModel]:
-    parameters = {
-        key: parameter
-        for key, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is not parameter.POSITIONAL_ONLY
-    }
-    # Annotations of the program's own arguments may be names that only type checkers import.
-    annotations = {
-        key: p.annotation for key, p in parameters.items() if p.annotation is not p.empty
-    }
-    hints = get_type_hints(
-        type(function.__name__, (), {"__annotations__": annotations}),
-        getattr(function, "__globals__", {}),
-        include_extras=True,
-    )
-    fields: dict[str, Any] = {
-        key: (hints.get(key, Any), ... if p.default is p.empty else p.default)
-        for key, p in parameters.items()
-    }
-    return create_model(
-        function.__name__, __config__=ConfigDict(extra="forbid", strict=True), **fields
-    )
+def _home(builder: Builder) -> str:
+    """The file or module that defines a builder, for a message."""
+    code = own_code.of(builder)
+    return builder.__module__ if code is None else code.name
+
+
+def _replaces(builder: Builder, former: Builder) -> bool:
+    """Whether a builder is a later state of another: a cell of a notebook, or a file, run again."""
+    module, names = builder.__module__, getattr(builder, "__globals__", None)
+    if former.__module__ != module or names is not getattr(sys.modules.get(module), "__dict__", 0):
+        return False
+    return module == "__main__" or getattr(former, "__globals__", None) is not names

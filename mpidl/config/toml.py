@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError, create_model
 
-from mpidl.config import shipped
-from mpidl.config.faults import Fault, entry, shown
-from mpidl.config.registry import Kinds, Registry, nearest
+from mpidl.config import parameters, plugins, shipped
+from mpidl.config.faults import Fault, entry, nearest, shown
+from mpidl.config.registry import Kinds, Registry
 
 Tables = dict[str, Any]
 
@@ -118,7 +118,7 @@ def put(
         table = tables.setdefault(section, {}) if section else tables
         if not isinstance(table, dict):
             raise Fault(f"{section} = {shown(table)}: must be a table, written [{section}].")
-        if section in kinds and key == _namer(sections[section]):
+        if section in kinds and key == namer(sections[section]):
             _forget(table, sections[section], kinds[section], value)
         table[key] = value
 
@@ -150,7 +150,8 @@ def _value(text: str) -> Any:
     return tables["value"] if len(tables) == 1 else text
 
 
-def _namer(section: type[BaseModel]) -> str:
+def namer(section: type[BaseModel]) -> str:
+    """The setting of a section that names a builder."""
     return next(key for key in reversed(NAMERS) if key in section.model_fields)
 
 
@@ -158,11 +159,15 @@ def _forget(
     table: dict[str, Any], section: type[BaseModel], registry: Registry[Any], new: Any
 ) -> None:
     """Drop the parameters of the builder that a table names, if it will name another one."""
-    namer = _namer(section)
-    old = table.get(namer, section.model_fields[namer].default)
-    if old != new and isinstance(old, str) and old in registry:
-        for key in set(registry.settings(old).model_fields) - set(section.model_fields):
-            table.pop(key, None)
+    key = namer(section)
+    old = table.get(key, section.model_fields[key].default)
+    if old == new or not isinstance(old, str):
+        return
+    own = {*table} if plugins.names_code(old) else set[str]()
+    if old in registry:
+        own |= {*registry.settings(old).model_fields}
+    for parameter in own - {*section.model_fields}:
+        table.pop(parameter, None)
 
 
 def check(key: str, section: type[BaseModel], table: Any, registry: Registry[Any] | None) -> Any:
@@ -181,23 +186,26 @@ def check(key: str, section: type[BaseModel], table: Any, registry: Registry[Any
         raise Fault(f"{key} = {shown(table)}: must be a table, written [{key}].")
     settings, sentences = section, []
     if registry is not None:
-        namer = _namer(section)
-        name = table.get(namer, section.model_fields[namer].default)
+        key_of_name = namer(section)
+        name = table.get(key_of_name, section.model_fields[key_of_name].default)
         if isinstance(name, str) and name in registry:
             settings = _settings(key, section, registry.settings(name))
         else:
             # Parameters of an unknown builder cannot be checked.
             table = {k: v for k, v in table.items() if k in section.model_fields}
             if isinstance(name, str):
-                reason = f"unknown {registry.kind}; {nearest(name, registry)}"
-                sentences.append(f"{key}.{namer} = {shown(name)}: {reason}")
+                reason = f"unknown {registry.kind}; {registry.remedy(name)}"
+                sentences.append(f"{key}.{key_of_name} = {shown(name)}: {reason}")
     try:
         validated = settings.model_validate(table)
     except ValidationError as error:
         wrong: dict[str, list[Any]] = {}
         for fault in error.errors(include_input=False, include_url=False):
             wrong.setdefault(str(fault["loc"][0]), []).append(fault)
-        sentences += [_sentence(key, k, table, faults, settings) for k, faults in wrong.items()]
+        more = "" if registry is None else registry.needs(table.get(namer(section)))
+        sentences += [
+            _sentence(key, k, table, faults, settings, more) for k, faults in wrong.items()
+        ]
     if sentences:
         raise Fault(*sentences)
     return validated
@@ -210,15 +218,22 @@ def _settings(key: str, section: type[BaseModel], parameters: type[BaseModel]) -
 
 
 def _sentence(
-    section: str, setting: str, table: Any, faults: list[Any], settings: type[BaseModel]
+    section: str,
+    setting: str,
+    table: Any,
+    faults: list[Any],
+    settings: type[BaseModel],
+    more: str = "",
 ) -> str:
     """One sentence for one wrong setting, which may have several allowed forms."""
     if faults[0]["type"] == "extra_forbidden":
         return f"Unknown setting {section}.{setting}; {nearest(setting, settings.model_fields)}"
     if setting not in table:
-        return f"{section}.{setting} is missing."
+        return f"{section}.{setting} is missing{more}."
     reasons = [f["msg"].removeprefix("Value error, ").removeprefix("Input ") for f in faults]
-    allowed = settings.model_fields[setting].description or " or ".join(dict.fromkeys(reasons))
+    field = settings.model_fields.get(setting)
+    allowed = field.description if field else parameters.ANYTHING
+    allowed = allowed or " or ".join(dict.fromkeys(reasons))
     return (
         f"{section}.{setting} = {shown(table[setting])}: {allowed}{_entry(table[setting], faults)}."
     )

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mpidl.config.faults import Fault
-from mpidl.config.registry import nearest
+from mpidl.config.faults import Fault, nearest
 from mpidl.ensemble import allocation, cost, sites
 from mpidl.ensemble.calibration import FIGURES, calibrate, remembered
 from mpidl.ensemble.cost import MARGIN, Measured

@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from mpidl.config import shipped, toml
-from mpidl.config.faults import Fault, shown
-from mpidl.config.registry import nearest
+from mpidl.config.faults import Fault, nearest, shown
 from mpidl.config.runfile import Count, Rate, Section
 from mpidl.ranks import accelerators, host
 

@@ -10,8 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from mpidl.config import toml
-from mpidl.config.faults import Fault, shown
-from mpidl.config.registry import nearest
+from mpidl.config.faults import Fault, nearest, shown
 from mpidl.config.runfile import Count, Section
 
 FIELD = re.compile(r"\{(\w+)\}")

@@ -40,25 +40,30 @@ FREE: dict[str, list[str] | None] = {
 """Settings that may change when a run is resumed, by section; None for the whole section."""
 
 
-def read(source: Path | None, overrides: Sequence[str], ranks: int) -> RunFile:
-    """Read a run file, with all builders that can be named in it.
+def read(
+    source: Path | None, overrides: Sequence[str], ranks: int, use: Sequence[str] = ()
+) -> RunFile:
+    """Read a run file, with all builders that can be named in it, also those of the user's own.
 
     Args:
         source: A TOML file; None means the embedded default, sized to the number of ranks.
         overrides: ``section.key=value`` each.
         ranks: Number of ranks.
+        use: Files and modules of the user's own, as the command line names them.
 
     Raises:
         Fault: With one sentence for every setting that is wrong.
+        OwnError: If code of the user's own raises an error when it is loaded.
     """
+    used = runfile.begin(use)
     if source is not None:
-        return runfile.read(source, overrides, KINDS)
+        return runfile.read(source, overrides, KINDS, used)
     text = runfile.DEFAULT.read_text(encoding="utf-8")
     devices = _devices(overrides) or ranks
     stored = any(override.partition("=")[0].strip() == "topology.file" for override in overrides)
     # Barabasi and Albert's growth needs more devices than links per new device.
     small = ["topology.name=complete"] if devices <= 2 and not stored else []
-    return runfile.read(text, [*small, *overrides], KINDS)
+    return runfile.read(text, [*small, *overrides], KINDS, used)
 
 
 def _devices(overrides: Sequence[str]) -> int | None:
@@ -72,16 +77,17 @@ def _devices(overrides: Sequence[str]) -> int | None:
 def differences(text: str, file: RunFile) -> list[tuple[str, str]]:
     """Settings in which a run file differs from a resolved one, and their values there.
 
+    No code is loaded for it, whatever the text names.
+
     Raises:
         Fault: If the text is not a run file for this version of mpidl.
     """
-    before, now = runfile.read(text, (), KINDS), file
-    pairs = []
+    before, pairs = runfile.stored(text, KINDS), []
     for section in runfile.SECTIONS:
         free = FREE.get(section, [])
         if free is None:
             continue
-        was, is_ = (getattr(one, section).model_dump() for one in (before, now))
+        was, is_ = before[section], getattr(file, section).model_dump()
         # Another builder has other parameters.
         keys = ["name"] if was.get("name") != is_.get("name") else dict.fromkeys([*was, *is_])
         pairs += [

@@ -13,8 +13,7 @@ from mpidl import plan
 from mpidl.components import graphs, strategies
 from mpidl.components.strategies import STRATEGIES
 from mpidl.config import toml
-from mpidl.config.faults import Fault, Parser, command, shown
-from mpidl.config.registry import nearest
+from mpidl.config.faults import Fault, Parser, command, nearest, shown
 from mpidl.config.runfile import StrategySettings
 from mpidl.plan import Plan
 from mpidl.preview import comparison, estimates, facts

@@ -86,7 +86,7 @@ def _build(
     first = next(iter(flats.values()))
     wiring = wired(node, plan, first, hardware)
     with world.agreed(comm):
-        exchange = BACKENDS[plan.file.exchange.backend](wiring)
+        exchange = BACKENDS.call(plan.file.exchange.backend, wiring)
     lend(world.returned(exchange.close))
     gossip = LocalGossip(comm, plan, flats, exchange)
     with world.agreed(comm):

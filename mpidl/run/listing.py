@@ -12,8 +12,8 @@ import annotated_types as limits
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from mpidl.config.faults import Fault
-from mpidl.config.registry import Registry, nearest
+from mpidl.config.faults import Fault, nearest
+from mpidl.config.registry import Registry
 from mpidl.config.runfile import SECTIONS
 from mpidl.plan import KINDS
 

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl.components.graphs.arrays import Ends, ends, symmetric
-from mpidl.config.faults import Fault
-from mpidl.config.registry import nearest
+from mpidl.config.faults import Fault, nearest
 
 Vector = npt.NDArray[np.float64]
 

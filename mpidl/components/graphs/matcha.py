@@ -1,6 +1,5 @@
 """MATCHA: the links of a graph in matchings, of which a round has those that it draws."""
 
-import inspect
 from pathlib import Path
 
 import networkx as nx
@@ -10,9 +9,9 @@ from mpidl.components.graphs.exact import leading, square
 from mpidl.components.graphs.families import TOPOLOGIES, Positive
 from mpidl.components.graphs.files import read
 from mpidl.components.graphs.sequences import Array, Ends, Links, Sequence, both
-from mpidl.config import seeds, shipped
-from mpidl.config.faults import Fault, shown
-from mpidl.config.registry import Builder, nearest
+from mpidl.config import parameters, seeds, shipped
+from mpidl.config.faults import Fault, nearest, shown
+from mpidl.config.registry import Builder
 
 LARGEST = 500
 """Devices for which the probabilities are sought: of more they take minutes."""
@@ -83,7 +82,7 @@ def _base(devices: int, seed: int, base: str) -> nx.Graph:
 
 
 def _stays(builder: Builder) -> bool:
-    return inspect.signature(builder).return_annotation is not Sequence
+    return parameters.signature(builder).return_annotation is not Sequence
 
 
 def _by_default(devices: int, seed: int, base: str) -> nx.Graph:

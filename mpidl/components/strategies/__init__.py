@@ -1,10 +1,8 @@
 """Strategies: mixing weights of a device, schedules of the temperature, and the mixing matrix."""
 
-import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,7 @@ from mpidl.components.strategies import checked, robust, similarity, sinkhorn
 from mpidl.components.strategies.inbox import Inbox, Look
 from mpidl.components.strategies.schedules import SCHEDULES
 from mpidl.components.strategies.weights import STRATEGIES, Array, softmax
-from mpidl.config.registry import Builder
+from mpidl.config import parameters
 from mpidl.config.runfile import ScheduleSettings, StrategySettings
 
 __all__ = [
@@ -47,16 +45,9 @@ def temperature(strategy: StrategySettings, schedule: ScheduleSettings, round: i
     return 1.0 / coefficient if coefficient else math.inf
 
 
-@cache
-def _signature(strategy: Builder) -> inspect.Signature:
-    # Cached, as each device needs it in each round.
-    return inspect.signature(strategy)
-
-
 def looks(name: str) -> bool:
     """Whether a strategy takes the inbox, as a second argument before the ``/``."""
-    arguments = _signature(STRATEGIES[name]).parameters.values()
-    return sum(argument.kind is argument.POSITIONAL_ONLY for argument in arguments) > 1
+    return parameters.given(STRATEGIES[name])[1] > 1
 
 
 def combines(name: str) -> bool:
@@ -64,7 +55,7 @@ def combines(name: str) -> bool:
 
     The annotation is ``Tensor`` or ``torch.Tensor``, the class or its name as text.
     """
-    annotation = _signature(STRATEGIES[name]).return_annotation
+    annotation = parameters.signature(STRATEGIES[name]).return_annotation
     if isinstance(annotation, str):
         # If annotations are postponed, an annotation that was text is text within text.
         return annotation.strip("'\" ").rpartition(".")[2] == "Tensor"
@@ -89,11 +80,13 @@ def row(
     Raises:
         Fault: If the strategy returns anything else.
     """
-    parameters = _parameters(strategy, schedule, view.round)
+    settings = _settings(strategy, schedule, view.round)
     if look is None:
-        return checked.weights(strategy.name, view, STRATEGIES[strategy.name](view, **parameters))
+        return checked.weights(
+            strategy.name, view, STRATEGIES.call(strategy.name, view, **settings)
+        )
     inbox = look(view)
-    result = STRATEGIES[strategy.name](view, inbox, **parameters)
+    result = STRATEGIES.call(strategy.name, view, inbox, **settings)
     if combines(strategy.name):
         return checked.mixture(strategy.name, view, inbox, result)
     return checked.weights(strategy.name, view, result)
@@ -102,17 +95,15 @@ def row(
 def timeless(strategy: StrategySettings, view: Neighborhood) -> bool:
     """Whether mixing weights stay the same while all else does: the strategy reads no round."""
     watched = checked.Watched(**{own.name: getattr(view, own.name) for own in fields(view)})
-    STRATEGIES[strategy.name](watched, **STRATEGIES.parameters(strategy))
+    STRATEGIES.call(strategy.name, watched, **STRATEGIES.parameters(strategy))
     return not watched.read
 
 
-def _parameters(
-    strategy: StrategySettings, schedule: ScheduleSettings, round: int
-) -> dict[str, Any]:
-    parameters = STRATEGIES.parameters(strategy)
-    if "temperature" in parameters:
-        parameters["temperature"] = temperature(strategy, schedule, round)
-    return parameters
+def _settings(strategy: StrategySettings, schedule: ScheduleSettings, round: int) -> dict[str, Any]:
+    settings = STRATEGIES.parameters(strategy)
+    if "temperature" in settings:
+        settings["temperature"] = temperature(strategy, schedule, round)
+    return settings
 
 
 def stacked(weights: Mapping[int, tuple[Sequence[int], Array]]) -> Array:

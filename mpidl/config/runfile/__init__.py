@@ -2,16 +2,18 @@
 
 from pathlib import Path
 
+from mpidl.config.runfile.bringing import add_use, begin, bring
 from mpidl.config.runfile.mixing_settings import (
     MixingSettings,
     NetworkSettings,
     ScheduleSettings,
     StrategySettings,
 )
-from mpidl.config.runfile.reading import lay_over, override, placed, read, validate
+from mpidl.config.runfile.reading import lay_over, override, placed, read, stored, validate
 from mpidl.config.runfile.section import Count, Rate, Section
 from mpidl.config.runfile.settings import (
     SECTIONS,
+    USE,
     WITHOUT_EFFECT,
     CheckpointSettings,
     DataSettings,
@@ -26,6 +28,7 @@ from mpidl.config.runfile.settings import (
 __all__ = [
     "DEFAULT",
     "SECTIONS",
+    "USE",
     "WITHOUT_EFFECT",
     "CheckpointSettings",
     "Count",
@@ -42,10 +45,14 @@ __all__ = [
     "StrategySettings",
     "TopologySettings",
     "TrainingSettings",
+    "add_use",
+    "begin",
+    "bring",
     "lay_over",
     "override",
     "placed",
     "read",
+    "stored",
     "validate",
 ]
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mpidl.config import shipped, toml
-from mpidl.config.faults import Fault, shown
-from mpidl.config.registry import Kinds, nearest
-from mpidl.config.runfile.settings import SECTIONS, RunFile, TopologySettings
+from mpidl.config import own_code, shipped, toml
+from mpidl.config.faults import Fault, nearest, shown
+from mpidl.config.registry import Kinds
+from mpidl.config.runfile.bringing import add_use, bring
+from mpidl.config.runfile.settings import SECTIONS, USE, RunFile, TopologySettings
 
 PATHS = (("topology", "file"), ("topology", "base"), ("data", "dir"))
 """Settings that are paths, by section and key."""
@@ -18,24 +19,60 @@ NAME_BYTES = 200
 """Most bytes of a name, so that file systems take the names of its files."""
 
 
-def read(source: Path | str, overrides: Sequence[str] = (), kinds: Kinds | None = None) -> RunFile:
-    """Read a run file and check all of it.
+def read(
+    source: Path | str,
+    overrides: Sequence[str] = (),
+    kinds: Kinds | None = None,
+    use: Sequence[str] = (),
+) -> RunFile:
+    """Read a run file, load the code of the user's own that it names, and check all of it.
 
     Args:
         source: The path of a TOML file, or TOML text.
         overrides: ``section.key=value`` each, in the order of the command line.
         kinds: The registry of each section that names a builder.
+        use: Code that is loaded already, as :func:`begin` returned it.
 
     Raises:
         Fault: With one sentence for every setting that is wrong.
+        OwnError: If code raises an error when it is loaded.
     """
-    tables = toml.read(source)
+    tables, kinds = toml.read(source), kinds or {}
+    folders = [] if isinstance(source, str) else [shipped.find(source).parent]
+    bring(tables, kinds, folders, lambda key: key not in overridden(overrides))
+    override(tables, overrides, kinds)
+    add_use(tables, use)
     if isinstance(source, str):
-        override(tables, overrides, kinds or {})
-        return validate(tables, kinds or {})
+        return validate(tables, kinds)
     tables.setdefault("name", source.stem)
-    override(tables, overrides, kinds or {})
-    return placed(validate(tables, kinds or {}), [shipped.find(source).parent], overrides)
+    return placed(validate(tables, kinds), folders, overrides)
+
+
+def stored(text: str, kinds: Kinds) -> dict[str, dict[str, Any]]:
+    """The settings by section in the text of a resolved run file; no code is loaded.
+
+    What a builder that is not there, or is not mpidl's, took is as the text has it.
+
+    Raises:
+        Fault: If the text is not a run file for this version of mpidl.
+    """
+    tables = toml.read(text)
+    return {section: _stored(section, tables.get(section, {}), kinds) for section in SECTIONS}
+
+
+def _stored(section: str, table: Any, kinds: Kinds) -> dict[str, Any]:
+    kind, registry, rest = SECTIONS[section], kinds.get(section), dict[str, Any]()
+    if not isinstance(table, dict) or table.get("file") is not None:
+        registry = None
+    name = None if registry is None else table.get(toml.namer(kind))
+    if registry is not None and isinstance(name, str):
+        if name not in registry:
+            return dict(table)
+        if own_code.of(registry[name]) is not None:
+            known = {*kind.model_fields, *registry.settings(name).model_fields}
+            rest = {key: value for key, value in table.items() if key not in known}
+            table = {key: value for key, value in table.items() if key in known}
+    return {**toml.check(section, kind, table, registry).model_dump(), **rest}
 
 
 def placed(file: RunFile, folders: Sequence[Path], overrides: Sequence[str] = ()) -> RunFile:
@@ -52,11 +89,10 @@ def placed(file: RunFile, folders: Sequence[Path], overrides: Sequence[str] = ()
     Raises:
         Fault: If the file of the graph is at none of these places.
     """
-    overridden = {text.partition("=")[0].strip() for text in overrides}
     for section, key in PATHS:
         table = getattr(file, section)
         path = getattr(table, key, None)
-        if not isinstance(path, str) or f"{section}.{key}" in overridden:
+        if not isinstance(path, str) or f"{section}.{key}" in overridden(overrides):
             continue
         if key == "base" and not Path(path).suffix:
             continue  # a family of graphs
@@ -70,9 +106,18 @@ def placed(file: RunFile, folders: Sequence[Path], overrides: Sequence[str] = ()
 
 
 def override(tables: toml.Tables, overrides: Sequence[str], kinds: Kinds) -> None:
-    """Put overrides, ``section.key=value``, into a run file's tables; see ``toml.override``."""
-    _prefer(tables, {text.partition("=")[0].strip() for text in overrides})
+    """Put overrides, ``section.key=value``, into a run file's tables; see ``toml.override``.
+
+    Code that they name is loaded; its relative paths hold from the current folder.
+    """
+    _prefer(tables, overridden(overrides))
     toml.override(tables, overrides, SECTIONS, kinds)
+    bring(tables, kinds, [Path.cwd()], lambda key: key in overridden(overrides))
+
+
+def overridden(overrides: Sequence[str]) -> set[str]:
+    """The settings, ``"section.key"``, that overrides name."""
+    return {text.partition("=")[0].strip() for text in overrides}
 
 
 def lay_over(tables: toml.Tables, piece: Mapping[str, Any], kinds: Kinds) -> None:
@@ -101,7 +146,12 @@ def validate(tables: toml.Tables, kinds: Kinds) -> RunFile:
             f"name = {shown(name)}: must be a file name of 1 to {NAME_BYTES} bytes, without '/' "
             "and without a leading dot."
         )
-    known = [*SECTIONS, "name"]
+    use = tables.get(USE, [])
+    if not isinstance(use, list) or not all(isinstance(source, str) for source in use):
+        faults.append(
+            f"{USE} = {shown(use)}: must be a list of files and modules, as ['my_ideas.py']."
+        )
+    known = [*SECTIONS, "name", USE]
     faults += [
         f"Unknown section [{key}]; {nearest(key, known)}" for key in tables if key not in known
     ]
@@ -122,7 +172,7 @@ def validate(tables: toml.Tables, kinds: Kinds) -> RunFile:
             faults += fault.sentences
     if faults:
         raise Fault(*faults)
-    return RunFile(name=name, **sections)
+    return RunFile(name=name, use=tuple(use), **sections)
 
 
 def _prefer(tables: toml.Tables, paths: Container[str]) -> None:

@@ -1,6 +1,7 @@
 """Settings of a run file: its other sections, and all sections together."""
 
-from dataclasses import dataclass, fields
+import os
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, get_type_hints
 
 import tomli_w
@@ -27,6 +28,9 @@ from mpidl.config.runfile.section import (
     Seed,
     Share,
 )
+
+USE = "use"
+"""The key of the files and modules of one's own that a run file or a study file uses."""
 
 
 class TopologySettings(Section):
@@ -187,7 +191,12 @@ class CheckpointSettings(Section):
 
 @dataclass(frozen=True)
 class RunFile:
-    """A validated run file; its sections also hold the parameters of their builders."""
+    """A validated run file; its sections also hold the parameters of their builders.
+
+    Attributes:
+        name: The name of the run.
+        use: Code of the user's own that it uses: absolute paths of files, and names of modules.
+    """
 
     name: str
     topology: TopologySettings
@@ -206,6 +215,7 @@ class RunFile:
     attack: AttackSettings
     record: RecordSettings
     checkpoint: CheckpointSettings
+    use: tuple[str, ...] = ()
 
     @property
     def mixing(self) -> MixingSettings:
@@ -224,17 +234,20 @@ class RunFile:
     def text(self) -> str:
         """The run file with every setting resolved, as TOML."""
         tables = {
-            field.name: getattr(self, field.name).model_dump(exclude_none=True)
-            for field in fields(self)
-            if field.name != "name"
+            section: getattr(self, section).model_dump(exclude_none=True) for section in SECTIONS
         }
         if self.topology.file is not None:
             del tables["topology"]["name"]
-        return tomli_w.dumps({"name": self.name, **tables})
+        use = {USE: list(self.use)} if self.use else {}
+        return tomli_w.dumps({"name": self.name, **use, **tables})
+
+    def portable(self) -> "RunFile":
+        """The same with files named without their folders, as results files tell it."""
+        return replace(self, use=tuple(os.path.basename(source) for source in self.use))
 
 
 SECTIONS: dict[str, type[Section]] = {
-    name: kind for name, kind in get_type_hints(RunFile).items() if name != "name"
+    name: kind for name, kind in get_type_hints(RunFile).items() if name not in ("name", USE)
 }
 """Sections by name, in the order in which a resolved file lists them."""
 

@@ -1,0 +1,74 @@
+"""Code of the user's own that the tables of a run file name: it is loaded, and named anew."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mpidl.config import plugins, toml
+from mpidl.config.faults import shown
+from mpidl.config.registry import Kinds
+from mpidl.config.runfile.settings import SECTIONS, USE
+
+OTHERS: tuple[tuple[str, str], ...] = ()
+"""Settings beside those of registries that may name code, by section and key."""
+
+
+def begin(use: Sequence[str]) -> list[str]:
+    """Load what is installed for mpidl, and what a command line names by ``--use``.
+
+    Args:
+        use: Files, whose relative paths hold from the current folder, and modules.
+
+    Returns:
+        The same as a run file in any folder names them.
+
+    Raises:
+        Fault: If there is no such file or module.
+        OwnError: If code raises an error when it is loaded.
+    """
+    plugins.load_installed()
+    return [plugins.load(source, Path.cwd(), subject=f"--use {source}") for source in use]
+
+
+def add_use(tables: toml.Tables, places: Sequence[str]) -> None:
+    """Add what is loaded already to what tables use; a mistake in ``use`` is left as it is."""
+    used = tables.get(USE, [])
+    if places and isinstance(used, list):
+        tables[USE] = list(dict.fromkeys([*places, *used]))
+
+
+def bring(
+    tables: toml.Tables, kinds: Kinds, folders: Sequence[Path], chosen: Callable[[str], bool]
+) -> None:
+    """Load the code that tables name; then ``use`` has absolute paths, and names have no folder.
+
+    Args:
+        tables: The tables of a run file; changed in place.
+        kinds: The registry of each section that names a builder.
+        folders: Where relative paths are looked for before the current folder.
+        chosen: Whether to look at a setting, ``"section.key"``, or at ``"use"``.
+
+    Raises:
+        Fault: If a name is wrong.
+        OwnError: If code raises an error when it is loaded.
+    """
+    used = tables.get(USE)
+    if chosen(USE) and isinstance(used, list) and all(isinstance(source, str) for source in used):
+        subjects = (f"{USE} = {shown(source)}" for source in used)
+        tables[USE] = [
+            plugins.load(source, *folders, subject=subject)
+            for source, subject in zip(used, subjects, strict=True)
+        ]
+    for section, key in [*((s, toml.namer(SECTIONS[s])) for s in kinds), *OTHERS]:
+        table = tables.get(section)
+        name = table.get(key) if isinstance(table, dict) else None
+        if not chosen(f"{section}.{key}") or not plugins.names_code(name):
+            continue
+        assert isinstance(table, dict)
+        assert isinstance(name, str)
+        subject, registry = f"{section}.{key} = {shown(name)}", kinds.get(section)
+        if registry is not None and key == toml.namer(SECTIONS[section]):
+            table[key] = registry.bring(name, *folders, subject=subject)
+        else:
+            plugins.find(name, *folders, subject=subject)
+            table[key] = plugins.standing(name, *folders)
+        add_use(tables, plugins.files_of(name, *folders))
