@@ -15,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from mpidl.config.runfile import EvaluationSettings, TrainingSettings
 from mpidl.devices.device import Device, Samples, precision
 from mpidl.devices.flat import Flat, as_rows
-from mpidl.devices.optimizers import RowOptimizer
+from mpidl.devices.optimizers import RowOptimizer, clipped_rows
 from mpidl.devices.scores import IGNORED, Score, Tally, losses_of
 from mpidl.ranks import accelerators
 
@@ -157,6 +157,8 @@ class Batch:
                     if anchors is not None:
                         # FedProx, arXiv 1812.06127.
                         gradient = gradient.add(leaf - anchors[place], alpha=t.proximal)
+                    if t.clip is not None:
+                        gradient = clipped_rows(gradient, t.clip)
                     if not everyone:
                         rest[place] = kept
                     totals[place] += losses.detach() * amount

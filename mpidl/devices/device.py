@@ -13,7 +13,7 @@ from mpidl.components.lr_schedules import Factor
 from mpidl.config import seeds
 from mpidl.config.runfile import EvaluationSettings, TrainingSettings
 from mpidl.devices.flat import Flat
-from mpidl.devices.optimizers import Optimizer
+from mpidl.devices.optimizers import Optimizer, clipped
 from mpidl.devices.scores import IGNORED, Score, Tally
 
 
@@ -163,6 +163,8 @@ class Device:
                 pulls = (w.detach() - a for w, a in zip(weights, anchors, strict=True))
                 pairs = zip(gradients, pulls, strict=True)
                 gradients = tuple(g.add(pull, alpha=t.proximal) for g, pull in pairs)
+            if t.clip is not None:
+                gradients = clipped(gradients, t.clip)
             self._optimizer.step(weights, gradients, self.factor(round_, step))
             losses.append(loss.detach())
             counts.append(len(index))

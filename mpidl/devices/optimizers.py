@@ -21,6 +21,10 @@ EPSILON = 1e-8
 """Number that torch.optim adds to Adam's denominator."""
 
 
+SMALL = 1e-6
+"""Number that torch adds to a norm by which it divides."""
+
+
 class Optimizer:
     """Optimizer of one learner, with its state between steps.
 
@@ -140,6 +144,29 @@ class RowOptimizer:
             self._steps[row] = int(memory["steps"])
             for state, own in zip(self._states, memory["optimizer"], strict=True):
                 state[row] = own
+
+
+def clipped(gradients: Sequence[Tensor], most: float) -> tuple[Tensor, ...]:
+    """Gradients of one learner, scaled down if their norm is too large.
+
+    The arithmetic is that of ``torch.nn.utils.clip_grad_norm_``.
+
+    Args:
+        gradients: Tensors of any shape.
+        most: The largest norm of all numbers together.
+    """
+    norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients])
+    share = _share(torch.linalg.vector_norm(norms), most)
+    return tuple(gradient * share for gradient in gradients)
+
+
+def clipped_rows(gradients: Tensor, most: float) -> Tensor:
+    """Gradients of several learners, ``(d, P)``, as by :func:`clipped` for each."""
+    return gradients * _share(torch.linalg.vector_norm(gradients, dim=1, keepdim=True), most)
+
+
+def _share(norm: Tensor, most: float) -> Tensor:
+    return (most / (norm + SMALL)).clamp(max=1.0)
 
 
 def _memory(t: TrainingSettings, states: Sequence[Tensor], steps: int) -> dict[str, Tensor]:

@@ -112,6 +112,14 @@ def test_training_side_by_side_is_training_one_by_one(kind):
         np.testing.assert_allclose(found[number].by_class, want.by_class)
 
 
+def test_gradients_are_clipped_one_by_one():
+    settings = {"momentum": 0.5, "proximal": 0.1, "lr": 0.1}
+    alone, together, _, losses = both("mlp", {**settings, "clip": 2.5}, COUNTS)
+    agree(alone, together, losses)
+    free, *_ = both("mlp", settings, COUNTS)
+    assert any((free[n].flat.vector - alone[n].flat.vector).norm() > 1e-2 for n in alone)
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_learning_rates_that_change_are_those_one_by_one(optimizer):
     """Devices with other numbers of steps are at other factors in the same step."""

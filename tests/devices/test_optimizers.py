@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mpidl.config.runfile import TrainingSettings
-from mpidl.devices.optimizers import Optimizer
+from mpidl.devices.optimizers import Optimizer, clipped, clipped_rows
 
 KINDS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 SETTINGS = [
@@ -67,6 +67,22 @@ def test_a_learning_rate_that_changes_is_that_of_a_scheduler_of_torch(settings):
         theirs.step()
         ours.step([weight], [gradient], factor)
     assert torch.equal(weight, want.detach())
+
+
+@pytest.mark.parametrize("most", [0.5, 1e3])
+def test_clipping_is_that_of_torch(most):
+    torch.manual_seed(1)
+    gradients = [torch.randn(7, 5), torch.randn(31), torch.randn(())]
+    weights = [torch.nn.Parameter(torch.zeros_like(gradient)) for gradient in gradients]
+    for weight, gradient in zip(weights, gradients, strict=True):
+        weight.grad = gradient.clone()
+    torch.nn.utils.clip_grad_norm_(weights, most, foreach=False)
+    for weight, own in zip(weights, clipped(gradients, most), strict=True):
+        assert torch.equal(weight.grad, own)
+    row = torch.cat([gradient.flatten() for gradient in gradients])
+    rows = clipped_rows(torch.stack([row, 1e-3 * row]), most)
+    assert float(rows[0].norm()) == pytest.approx(min(most, float(row.norm())), rel=1e-5)
+    assert torch.equal(rows[1], 1e-3 * row)
 
 
 def test_gradients_are_left_as_they_are():

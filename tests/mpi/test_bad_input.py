@@ -128,7 +128,7 @@ SETTINGS = [
     # The learning rate
     ("lr_schedule.name=cosin", "unknown learning-rate schedule; did you mean 'cosine'?"),
     ("lr_schedule.name=cosine lr_schedule.floor=2", "lr_schedule.floor = 2: should be less than"),
-    ("lr_schedule.name=step_decay lr_schedule.rounds=9", "Unknown setting lr_schedule.rounds; known:"),
+    ("lr_schedule.name=warmup lr_schedule.rounds=9", "Unknown setting lr_schedule.rounds; known:"),
     (
         "lr_schedule.name=cosine lr_schedule.warmup=10",
         "lr_schedule.warmup = 10: must be less than the 10 rounds of the schedule.",

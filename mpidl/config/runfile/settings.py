@@ -121,6 +121,9 @@ class TrainingSettings(Section):
     """Whether momentum and means of gradients are kept from round to round, or reset."""
     proximal: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """Strength of FedProx' pull towards the model with which the round began; 0 is none."""
+    clip: Rate | None = None
+    """The largest norm of a step's gradient, over all parameters, to which a larger one is scaled
+    down; unset, none."""
     participation: Share = 1.0
     """The share of active devices in a round, drawn anew; others keep their model."""
     seed: Seed = 0
