@@ -77,11 +77,9 @@ def outcome(
     The first case of a number of ranks has all of them run that were chosen, in one job; where
     there is little time, only a few.
     """
-    chosen = [
-        item.callspec.params["case"]
-        for item in request.session.items
-        if "case" in getattr(getattr(item, "callspec", None), "params", {})
-    ]
+    params = (getattr(item, "callspec", None) for item in request.session.items)
+    values = (call.params.get("case") for call in params if call is not None)
+    chosen = [value for value in values if isinstance(value, Case)]
     most = len(chosen) if request.config.option.rest is None else FEW
     known: dict[str, dict[str, Any]] = {}
 
