@@ -1,6 +1,6 @@
 """Flat vector of a module: its parameters and floating buffers as views of one vector."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -9,18 +9,16 @@ from torch import Tensor, nn
 from mpidl.config.faults import Fault
 
 
-class Flat:
-    """The memory of any torch module as one vector ``(P,)``, after :meth:`adopt`.
-
-    Parameters come first, frozen ones too, then floating buffers such as batch-norm statistics,
-    each in the module's order and once, however many names it has. Everything else, such as
-    counters, stays where it is. A module that is moved or converted afterwards leaves the vector.
+class FlatTensors:
+    """Tensors as views of one vector ``(P,)``, after :meth:`adopt`.
 
     Args:
-        module: The module, on one accelerator, with numbers of one type.
+        kind: The noun for what has these tensors, in messages.
+        parameters: The tensors that are learned, by name.
+        buffers: Others that travel with them, by name.
 
     Attributes:
-        names: Names of the views, parameters first; the first name of each.
+        names: Names of the views, parameters first.
         vector: The memory, ``(P,)``.
         size: P.
         learned: T, the number of parameters' values.
@@ -34,10 +32,10 @@ class Flat:
 
     vector: Tensor
 
-    def __init__(self, module: nn.Module) -> None:
-        parameters = dict(module.named_parameters())
-        buffers = {k: b for k, b in module.named_buffers() if b.is_floating_point()}
-        kind, slots = type(module).__name__, {**parameters, **buffers}
+    def __init__(
+        self, kind: str, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
+    ) -> None:
+        slots = {**parameters, **buffers}
         if not parameters:
             raise Fault(f"{kind} has no parameters: must have some.")
         _alike(kind, "numbers of", {name: str(slot.dtype) for name, slot in slots.items()})
@@ -65,6 +63,18 @@ class Flat:
         for slot, view in zip(self._slots, _views(vector, self._slots), strict=True):
             slot.data = view
 
+    def astray(self, vector: Tensor) -> str:
+        """The name of a tensor that is not a view of a vector ``(P,)`` any more; empty if all are.
+
+        A tensor in another place of the memory than :meth:`bind` gave it counts as well.
+        """
+        place, itemsize = vector.data_ptr(), vector.itemsize
+        for name, slot in zip(self.names, self._slots, strict=True):
+            if slot.numel() and slot.data_ptr() != place:
+                return name
+            place += slot.numel() * itemsize
+        return ""
+
     def parameters(self, numbers: Tensor) -> list[Tensor]:
         """Views of the parameters in numbers ``(..., T or P)``: each ``(..., *shape)``."""
         if numbers.shape[-1] != self.learned:
@@ -74,6 +84,30 @@ class Flat:
     def buffers(self, numbers: Tensor) -> list[Tensor]:
         """Views of the floating buffers in numbers ``(..., P - T)``: each ``(..., *shape)``."""
         return _views(numbers, self._slots[self._count :])
+
+
+class Flat(FlatTensors):
+    """The memory of any torch module as one vector ``(P,)``, after :meth:`adopt`.
+
+    Parameters come first, frozen ones too, then floating buffers such as batch-norm statistics,
+    each in the module's order and once, however many names it has. Everything else, such as
+    counters, stays where it is. A module that is moved or converted afterwards leaves the vector.
+
+    Args:
+        module: The module, on one accelerator, with numbers of one type.
+
+    Raises:
+        Fault: As :class:`FlatTensors`.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        parameters = dict(module.named_parameters())
+        super().__init__(type(module).__name__, parameters, floating_buffers(module))
+
+
+def floating_buffers(module: nn.Module) -> dict[str, Tensor]:
+    """The floating buffers of a module by name, each once."""
+    return {name: b for name, b in module.named_buffers() if b.is_floating_point()}
 
 
 def _views(numbers: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
