@@ -1,21 +1,33 @@
 """Decentralized learning on graphs over MPI: one rank per device, weighted gossip, HDF5 results."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["Fault", "Gossip", "__version__", "open", "open_study"]
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from mpidl.config.faults import Fault
+    from mpidl.run.own_loop import Gossip
     from mpidl.storage.runs import Study
 
     __version__: str
 else:
 
-    def __getattr__(name: str) -> str:
+    def __getattr__(name: str) -> Any:
         if name == "__version__":
             from mpidl.config import version
 
             return version.number()
+        if name == "Fault":
+            from mpidl.config.faults import Fault
+
+            return Fault
+        if name == "Gossip":
+            from mpidl.run.own_loop import Gossip
+
+            return Gossip
         raise AttributeError(f"module 'mpidl' has no attribute {name!r}")
 
 

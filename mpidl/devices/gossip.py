@@ -90,6 +90,17 @@ class LocalGossip:
             for number in devices:
                 self._states[number].start = self._states[number].w.clone()
 
+    def starts(self) -> dict[int, Tensor]:
+        """The learned numbers before the training under way, ``(T,)``, if the algorithm starts."""
+        starts = {number: state.start for number, state in self._states.items()}
+        return {number: start for number, start in starts.items() if start is not None}
+
+    def start_from(self, starts: Mapping[int, Tensor]) -> None:
+        """Make the numbers that :meth:`starts` returned those before the training under way."""
+        for number, start in starts.items():
+            state = self._states[number]
+            state.start = state.w.clone().copy_(start)
+
     def give(self, round_: int, trained: Sequence[bool]) -> None:
         """Make the messages of a round from the models.
 
@@ -147,9 +158,13 @@ class LocalGossip:
         for number, state in self._states.items():
             self._devices[number].bind(state.x)
 
-    def distances(self) -> list[float]:
-        """Collective. ``||x_i - mean_j x_j||_2`` of each own device after a measured mixing."""
-        if self._algorithm.plain:
+    def distances(self, measured: bool = True) -> list[float]:
+        """Collective. ``||x_i - mean_j x_j||_2`` of each own device.
+
+        Args:
+            measured: Whether after a measured mixing; else of the present models.
+        """
+        if self._algorithm.plain and measured:
             return self.exchange.distances()
         models = {number: device.vector for number, device in self._devices.items()}
         return metrics.consensus_distance(models, self._average(models))

@@ -27,6 +27,13 @@ def name() -> str:
     return MPI.get_vendor()[0]
 
 
+def threaded() -> bool:
+    """Whether several threads may call MPI at the same time."""
+    from mpi4py import MPI
+
+    return MPI.Query_thread() >= MPI.THREAD_MULTIPLE
+
+
 def check_hdf5() -> bool:
     """Whether h5py writes in parallel, through the same MPI library as mpi4py.
 

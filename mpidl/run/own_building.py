@@ -1,0 +1,79 @@
+"""Building of gossip in one's own loop: plan, exchange and models, the same way on every rank."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from mpidl.devices.gossip import LocalGossip
+from mpidl.exchange import BACKENDS
+from mpidl.plan import Mixing
+from mpidl.ranks import accelerators, world
+from mpidl.ranks.node import Node
+from mpidl.ranks.world import Comm
+from mpidl.run import build as building
+from mpidl.run import own_ranks, own_settings
+from mpidl.run.own_models import OwnModel
+
+
+@dataclass(frozen=True)
+class OwnParts:
+    """The parts of gossip on one rank.
+
+    Attributes:
+        models: The models of this rank by device, in ascending order.
+        mixing: The plan.
+        gossip: The exchange and mixing of these models.
+        digest: Tells settings and models from others.
+    """
+
+    models: Mapping[int, OwnModel]
+    mixing: Mixing
+    gossip: LocalGossip
+    digest: str
+
+
+def build(
+    comm: Comm,
+    model: object,
+    only: str | Sequence[str] | None,
+    given: Mapping[str, Any],
+    stack: ExitStack,
+) -> OwnParts:
+    """Collective. Build all parts; the stack frees them, and gives models memory of their own.
+
+    Args:
+        comm: All ranks.
+        model: The caller's model or models.
+        only: Patterns for the names that travel.
+        given: The value of each of :data:`own_settings.KEYS`.
+        stack: Where resources are entered.
+
+    Raises:
+        Fault: On every rank, if something does not fit.
+    """
+    models = own_ranks.models(comm, model, only)
+    hosts, some = own_ranks.hosts(comm, list(models)), next(iter(models.values()))
+    hardware = some.flat.device
+    with world.agreed(comm):
+        file = own_settings.read(given, len(hosts))
+        mixing = own_settings.make(file, hosts, given["rounds"])
+        texts = own_settings.described(file, mixing) | own_ranks.described(some)
+    own_ranks.check_same(comm, texts)
+    accelerators.common_kind(comm, hardware.type)
+    node = Node(comm)
+    stack.enter_context(world.returned(node.close))
+    wiring = building.wired(node, mixing, some, hardware, some.flat.dtype)
+    with world.agreed(comm):
+        exchange = BACKENDS[file.exchange.backend](wiring)
+    stack.enter_context(world.returned(exchange.close))
+    for own in models.values():
+        stack.callback(own.release)
+    with torch.no_grad():
+        gossip = LocalGossip(comm, mixing, models, exchange)
+        gossip.begin(list(models))
+    digest = hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest()
+    return OwnParts(models, mixing, gossip, digest)

@@ -1,0 +1,247 @@
+"""Gossip in one's own training loop: :class:`Gossip` mixes models that a caller trains."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import torch
+
+from mpidl.config.faults import Fault
+from mpidl.ranks import accelerators, world
+from mpidl.ranks.lending import Lent
+from mpidl.ranks.world import Comm
+from mpidl.run import own_building, own_settings, own_state
+from mpidl.run.own_flight import Flight
+
+T = TypeVar("T")
+
+
+class Gossip:
+    """Collective. Mixes the models of all ranks over a graph, whenever the caller wants it.
+
+    The caller trains as he likes, and calls :meth:`mix` on every rank: a round of gossip. Models
+    are changed in place, in their own type. What is given in place of a name is a dictionary with
+    settings of that section of a run file, such as ``{"name": "watts_strogatz", "k": 4}``.
+
+    Args:
+        model: A torch module, of which learned parameters and floating buffers travel; a list of
+            tensors; a numpy array; or several of these on a rank by device, ``{device: model}``,
+            each device 0..N-1 on one rank. One model is the device whose number is its rank.
+        topology: The graph of the N devices.
+        strategy: The rule that makes rows of W.
+        schedule: The change of its temperature.
+        algorithm: The algorithm around mixing.
+        network: Delays and absences of the emulated network, a dictionary.
+        attack: What attackers send.
+        backend: How vectors travel.
+        seed: The seed of all draws.
+        participation: The share of devices that take part in a round.
+        communicator: The ranks, an mpi4py communicator, which is copied; None for all ranks.
+        only: A pattern, or several, for the names of a module's tensors that travel, such as
+            ``"backbone.*"``; all others stay what each rank makes of them.
+        rounds: The most rounds; None if that is not known.
+
+    Attributes:
+        round: Number of rounds that are done.
+
+    Raises:
+        Fault: If settings or models are wrong, or differ between ranks that must have the same.
+    """
+
+    def __init__(
+        self,
+        model: object,
+        topology: object = "ring",
+        strategy: object = "metropolis_hastings",
+        schedule: object = "constant",
+        algorithm: object = "dsgd",
+        *,
+        network: Mapping[str, object] | None = None,
+        attack: object = "none",
+        backend: object = "auto",
+        seed: int = 0,
+        participation: float = 1.0,
+        communicator: "Comm | None" = None,
+        only: str | Sequence[str] | None = None,
+        rounds: int | None = None,
+    ) -> None:
+        given = {key: value for key, value in locals().items() if key in own_settings.KEYS}
+        self.round, self._rounds, self._bytes = 0, rounds, 0
+        self._single = not isinstance(model, Mapping)
+        self._flight: Flight | None = None
+        self._open = False
+        self._lent = Lent(communicator)
+        self._lent.__enter__()
+        try:
+            with self._lent.call() as comm, accelerators.explained(), ExitStack() as stack:
+                self._parts = own_building.build(comm, model, only, given, stack)
+                self._resources = stack.pop_all()
+        except BaseException:
+            self._lent.__exit__(None, None, None)
+            raise
+        self._open = True
+
+    @property
+    def trains(self) -> Any:
+        """Whether the device begins a training in this round; by device if several were given.
+
+        Always, unless ``participation`` or ``network`` keep it away, or the algorithm is
+        ``asynchronous``. A device that does not should not train until the next :meth:`mix`.
+        """
+        learners = self._parts.mixing.learners(self.round)
+        return self._by_device({number: number in learners for number in self._parts.models})
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of parameters that other ranks got from this one, in all rounds so far."""
+        return self._bytes
+
+    @torch.no_grad()
+    def mix(self) -> None:
+        """Collective. Do a round: exchange messages, and give each model its mixture.
+
+        Raises:
+            Fault: If the model is not the one that was given, or all rounds are done.
+        """
+        self._check("mix()")
+        with self._lent.call():
+            self._give()
+            self._exchange()
+            self._settle()
+
+    @torch.no_grad()
+    def start(self) -> None:
+        """Collective. Begin a round that travels while the caller goes on, until :meth:`finish`.
+
+        Raises:
+            Fault: As :meth:`mix`.
+        """
+        self._check("start()")
+        with self._lent.call():
+            self._give(leaves=True)
+            self._flight = Flight(self._exchange)
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Collective. End the round that :meth:`start` began: ``x <- W x' + (x - x')``.
+
+        x' is the model at :meth:`start`, so what was learned since then is kept.
+
+        Raises:
+            Fault: If no round was started, or the model is not the one that was given.
+        """
+        if self._flight is None:
+            raise Fault("finish(): start() must be called before it.")
+        with self._lent.call():
+            flight, self._flight = self._flight, None
+            flight.land()
+            self._settle()
+            for model in self._parts.models.values():
+                model.come_back()
+
+    def _check(self, call: str) -> None:
+        """Refuse a call that has no sense now."""
+        if not self._open:
+            raise Fault(f"{call}: close() was called; make a new Gossip.")
+        if self._flight is not None:
+            raise Fault(f"{call}: a round was started; finish() must be called before.")
+        if self._rounds is not None and self.round >= self._rounds:
+            raise Fault(f"{call}: all {self._rounds} rounds are done; give more rounds.")
+
+    def _fetch(self) -> None:
+        for model in self._parts.models.values():
+            model.fetch()
+
+    def _give(self, leaves: bool = False) -> None:
+        """Make the messages of a round; models that leave go on in memory of their own."""
+        self._fetch()
+        for model in self._parts.models.values() if leaves else ():
+            model.leave()
+        learners = self._parts.mixing.learners(self.round)
+        self._parts.gossip.give(self.round, [number in learners for number in self._parts.models])
+
+    def _exchange(self) -> None:
+        """Collective. Exchange the messages of a round, and mix."""
+        gossip, round_ = self._parts.gossip, self.round
+        gossip.decide(round_)
+        gossip.arrive(round_)
+        gossip.share()
+        gossip.mix(round_)
+
+    def _settle(self) -> None:
+        """End a round: from here on models are trained anew."""
+        self._bytes += sum(self._parts.gossip.exchange.bytes_sent.values())
+        self.round += 1
+        self._parts.gossip.begin(list(self._parts.models))
+
+    @torch.no_grad()
+    def distance(self) -> Any:
+        """Collective. ``||x_i - mean_j x_j||_2`` of the present model; by device if several."""
+        self._check("distance()")
+        with self._lent.call():
+            self._fetch()
+            found = self._parts.gossip.distances(measured=False)
+        return self._by_device(dict(zip(self._parts.models, found, strict=True)))
+
+    def _by_device(self, values: dict[int, T]) -> T | dict[int, T]:
+        return next(iter(values.values())) if self._single else values
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of gossip beside models, as copies on the processor, for :func:`torch.save`.
+
+        Raises:
+            Fault: Between :meth:`start` and :meth:`finish`.
+        """
+        self._check("state_dict()")
+        return {"round": self.round, "bytes": self._bytes, **own_state.taken(self._parts)}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Collective. Go on from a state of the same devices and settings, bit for bit.
+
+        Models must have been restored before, by ``model.load_state_dict`` or other changes in
+        place.
+
+        Raises:
+            Fault: If the state is of other devices, models or settings.
+        """
+        self._check("load_state_dict()")
+        with self._lent.call() as comm:
+            with world.agreed(comm):
+                own_state.check(self._parts, state)
+                self._fetch()
+            own_state.restore(self._parts, state)
+        self.round, self._bytes = state["round"], state["bytes"]
+
+    @torch.no_grad()
+    def close(self) -> None:
+        """Collective. Free communicators and shared memory; models get memory of their own.
+
+        A round that was started is finished. Closing twice does nothing.
+        """
+        if not self._open:
+            return
+        if self._flight is not None:
+            self.finish()
+        self._open = False
+        with self._lent.call():
+            self._resources.close()
+        self._lent.__exit__(None, None, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Collective. Close; after an error that not all ranks have, end the job."""
+        if error is None:
+            self.close()
+        elif self._open:
+            self._open = False
+            with self._lent.call():
+                raise error
