@@ -1,7 +1,6 @@
 """Refusals of run files whose settings do not go together, before anything is built."""
 
 from mpidl.components import graphs, strategies
-from mpidl.components.graphs import Topology
 from mpidl.components.strategies import STRATEGIES
 from mpidl.config.faults import Fault, entry, shown
 from mpidl.config.runfile import MixingSettings
@@ -10,17 +9,29 @@ from mpidl.plan import network
 from mpidl.plan.gossip_plan import SPECTRUM, Mixing
 
 
-def check_weights(settings: MixingSettings, topology: Topology) -> None:
+def check_weights(plan: Mixing) -> None:
     """Check that the topology has the weights that the strategy takes.
 
     Raises:
-        Fault: If it has none.
+        Fault: If it has none, or they make no W of which the algorithm takes rows, or columns.
     """
-    needs = STRATEGIES.properties(settings.strategy.name).needs
-    if "link weights" in needs and not topology.weighted:
+    name, topology = plan.settings.strategy.name, plan.topology
+    if "link weights" not in STRATEGIES.properties(name).needs:
+        return
+    by_columns = plan.algorithm.columns
+    if reason := topology.amiss[by_columns]:
+        taken = ""
+        if not topology.amiss[not by_columns]:
+            sides = ("columns", "rows") if by_columns else ("rows", "columns")
+            taken = (
+                f"; algorithm.name = {plan.settings.algorithm.name!r} takes W by {sides[0]}, and "
+                f"only its {sides[1]} sum to 1"
+            )
+        raise Fault(f"strategy.name = {name!r}: {reason}{taken}.")
+    if not topology.weighted:
         raise Fault(
-            f"strategy.name = {settings.strategy.name!r}: takes the weights of the topology, and "
-            "this one has none; 'base_k' and 'matcha' have weights."
+            f"strategy.name = {name!r}: takes the weights of the topology, and this one has none; "
+            "'base_k' and 'matcha' have weights, and a graph file may."
         )
 
 

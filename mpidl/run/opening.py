@@ -77,6 +77,8 @@ def graph_arrays(plan: Plan) -> dict[str, Array]:
         "centrality": graphs.centrality(plan.topology.measured, by),
         "hops": plan.hops(),
     }
+    if len(edges) and plan.topology.sequence is None and plan.topology.weighted:
+        arrays["weight"] = graphs.weights(graph)
     if names := plan.topology.names:
         arrays["name"] = np.array(names, object)
     rounds = plan.file.training.rounds

@@ -72,6 +72,7 @@ SCALARS = tuple(key for key, variable in SERIES.items() if variable.dims == PER_
 GRAPH = {
     "edges": Variable(("edge", "end"), "source and destination of each link", dtype="i8"),
     "probability": Variable(("edge",), "probability that the link works in a round"),
+    "weight": Variable(("edge",), "W[destination, source] that the link carries"),
     "lag": Variable(
         ("round", "edge"),
         "rounds by which what travels over the link is late; -1 where nothing travels",

@@ -8,6 +8,7 @@ beside the folder that is printed first.
 import gzip
 import io
 import json
+import math
 import os
 import shutil
 import sys
@@ -69,7 +70,11 @@ def _cifar(path: Path) -> None:
 
 
 def _graph(path: Path) -> None:
-    graph = files.read(path).graph
+    topology = files.read(path)
+    graph = topology.graph
+    assert not (all(topology.amiss) and topology.weighted and graph.edges)
+    if topology.weighted and topology.sequence is None:
+        assert all(0 <= weight < math.inf for *_, weight in graph.edges(data="weight"))
     assert list(graph) == list(range(len(graph)))
     assert all(0 < chance <= 1 for *_, chance in graph.edges(data="probability"))
 
@@ -153,6 +158,8 @@ def _cifar_seeds() -> Iterator[bytes]:
 
 def _graph_seeds() -> Iterator[bytes]:
     yield from (path.read_bytes() for path in (ROOT / "topologies").glob("*_8_*.txt"))
+    yield b"# matrix: W\n.5,.5\n.25 .75\n"
+    yield b"# columns: i j probability weight\n0 1 .5 .7\n1 1 1 .3\n# round: 0\n"
     yield b"# devices: 4\n# directed\n0 1 .5\n1,2\n# published ood ranks: 1 0\n"
     yield (
         b'<?xml version="1.0" encoding="utf-8"?><graphml xmlns="http://graphml.graphdrawing.org/'
@@ -170,12 +177,16 @@ def _notation_seeds() -> Iterator[bytes]:
     yield json.dumps(nx.node_link_data(graph, edges="links")).encode()
     yield b'*Vertices 3\n1 "a"\n*Arcs\n1 2 1\n*Edges\n2 3 1\n*Arcslist\n3 1 2\n*Matrix\n0 1 0\n'
     yield b"%%MatrixMarket matrix array real symmetric\n2 2\n0\n.5\n0\n"
+    yield b"%%MatrixMarket matrix array real symmetric\n% matrix: W\n2 2\n.5\n.5\n.5\n"
     yield b"%%MatrixMarket matrix coordinate pattern general\n2 2 1\n1 2\n"
     yield b"0 1 {'weight': 4, 'probability': 0.5}\n1 2 {}\n"
     for form in ("csr", "csc", "coo", "bsr", "dia"):
         packed = io.BytesIO()
         scipy.sparse.save_npz(packed, scipy.sparse.coo_array(np.eye(3)[::-1]).asformat(form))
         yield packed.getvalue()
+    mixing = io.BytesIO()
+    np.savez(mixing, W=np.full((2, 2), 0.5))
+    yield mixing.getvalue()
     dense = io.BytesIO()
     np.save(dense, np.eye(3)[::-1])
     yield dense.getvalue()

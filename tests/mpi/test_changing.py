@@ -229,7 +229,7 @@ def test_auto_takes_what_moves_only_what_a_round_wants(facts, want):
 def test_weights_of_the_topology_need_a_topology_that_has_some(comm):
     for settings in ("topology.name=ring", "topology.name=random_matching"):
         with pytest.raises(Fault, match="'given': takes the weights of the topology, and this one"):
-            make(comm, comm.size, f"{settings} strategy.name=given")
+            make(comm, comm.size + 1, f"{settings} strategy.name=given")
 
 
 RUNS = {

@@ -1,15 +1,23 @@
 """Topologies by name or from a file, neighborhoods of devices, and predictions from the graph."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import networkx as nx
 
 from mpidl.components.graphs import changing, finite, matcha  # noqa: F401
-from mpidl.components.graphs.arrays import chances, components, diameter, ends, hops, symmetric
+from mpidl.components.graphs.arrays import (
+    chances,
+    components,
+    diameter,
+    ends,
+    hops,
+    symmetric,
+    weights,
+)
 from mpidl.components.graphs.centralities import CENTRALITIES, OVER_PATHS, centrality, ranking
 from mpidl.components.graphs.communities import bridges, communities, modularity, undirected
+from mpidl.components.graphs.conversion import directed, from_matrix, from_networkx
 from mpidl.components.graphs.drawing import picture
 from mpidl.components.graphs.families import LINKS, TOPOLOGIES
 from mpidl.components.graphs.files import DEVICES, read
@@ -53,6 +61,8 @@ __all__ = [
     "ends",
     "first_passage",
     "first_passages",
+    "from_matrix",
+    "from_networkx",
     "gap",
     "hops",
     "long_run",
@@ -66,6 +76,7 @@ __all__ = [
     "symmetric",
     "tree",
     "undirected",
+    "weights",
 ]
 
 
@@ -88,32 +99,19 @@ def build(section: TopologySettings, ranks: int, rounds: int = 1) -> Topology:
     """
     stored = None if section.file is None else _stored(section, section.file)
     drawn = _named(section, ranks) if stored is None else stored.sequence or stored.graph
+    chance, made = section.link_probability, stored
     if isinstance(drawn, Sequence):
-        chance, refresh = section.link_probability, section.refresh
-        sequence = replace(drawn, probability=chance, refresh=refresh)
-        made = Topology(sequence.union(rounds), sequence, drawn.typical())
+        sequence = replace(drawn, probability=chance, refresh=section.refresh)
+        typical = drawn.typical()
+        union = sequence.union(rounds)
+        made = replace(made or Topology(union), graph=union, sequence=sequence, typical=typical)
+    elif made is not None:
+        made = replace(made, graph=directed(drawn, chance))
     else:
-        made = Topology(_whole(drawn, section))
-    if stored is not None:
-        made = replace(stored, graph=made.graph, sequence=made.sequence, typical=made.typical)
+        made = from_networkx(drawn, chance, f"topology.name = {section.name!r}")
     if not section.allow_disconnected:
         _check_connected(made, section)
     return made
-
-
-def _whole(found: nx.Graph, section: TopologySettings) -> nx.DiGraph:
-    graph = nx.DiGraph()
-    graph.add_nodes_from((device, found.nodes[device]) for device in range(len(found)))
-    graph.add_weighted_edges_from(_each_way(found, section.link_probability), "probability")
-    return graph
-
-
-def _each_way(found: nx.Graph, otherwise: float) -> Iterator[tuple[int, int, float]]:
-    for i, j, chance in found.edges(data="probability", default=1.0):
-        chance = chance if chance < 1 else otherwise
-        yield i, j, chance
-        if not found.is_directed():
-            yield j, i, chance
 
 
 def tree(graph: nx.DiGraph) -> bool:

@@ -30,8 +30,17 @@ def ends(graph: nx.DiGraph) -> Ends:
 
 def chances(graph: nx.DiGraph) -> npt.NDArray[np.float64]:
     """The chance that each link of :func:`ends` works in a round, ``(L,)``."""
+    return _values(graph, "probability", 1.0)
+
+
+def weights(graph: nx.DiGraph) -> npt.NDArray[np.float64]:
+    """The weight of each link of :func:`ends`, ``W[target, source]``, ``(L,)``; NaN without one."""
+    return _values(graph, "weight", np.nan)
+
+
+def _values(graph: nx.DiGraph, attribute: str, otherwise: float) -> npt.NDArray[np.float64]:
     data = (data for _, links in graph.adjacency() for data in links.values())
-    found = np.fromiter((one.get("probability", 1.0) for one in data), np.float64)
+    found = np.fromiter((one.get(attribute, otherwise) for one in data), np.float64)
     return found[np.argsort(_codes(graph))]
 
 

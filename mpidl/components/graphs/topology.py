@@ -1,7 +1,7 @@
 """Topology of a run: all its links, their rounds, and the facts of its graph file."""
 
 from dataclasses import dataclass, replace
-from itertools import permutations
+from itertools import islice, permutations
 from weakref import WeakKeyDictionary
 
 import networkx as nx
@@ -22,7 +22,8 @@ class Topology:
 
     Attributes:
         graph: All links: an edge ``j -> i`` means that the parameters of device j arrive at i. Edge
-            attribute ``probability`` is the chance that a link works in a round, by default 1.
+            attribute ``probability`` is the chance that a link works in a round, by default 1;
+            ``weight`` of ``j -> i`` is ``W[i, j]``, if links have weights.
         sequence: The links of each round, with their weights if they have weights; None if the
             graph does not change. If it changes, ``graph`` has the links of all rounds of the run.
         typical: If the graph changes, all links of a period, or of the first rounds if it never
@@ -31,6 +32,8 @@ class Topology:
         names: Names of devices, ``(N,)``; empty if they have numbers only.
         notes: Notes about how a file was read, a line each.
         unlinked: A possible reason why devices have no link, for files that leave this open.
+        amiss: The reasons why the weights that it came with make no W whose rows sum to 1, and none
+            whose columns do; empty where there are none. With both, weights are left out.
     """
 
     graph: nx.DiGraph
@@ -40,6 +43,7 @@ class Topology:
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     unlinked: str = ""
+    amiss: tuple[str, str] = ("", "")
 
     def __len__(self) -> int:
         """N."""
@@ -52,8 +56,10 @@ class Topology:
 
     @property
     def weighted(self) -> bool:
-        """Whether links have weights."""
-        return self.sequence is not None and self.sequence.weighted
+        """Whether links have weights: all, or there are no links."""
+        if self.sequence is not None:
+            return self.sequence.weighted
+        return all("weight" in link for *_, link in islice(self.graph.edges(data=True), 1))
 
     @property
     def reliable(self) -> bool:

@@ -60,9 +60,9 @@ def none(view: Neighborhood, /) -> Array:
 
 @STRATEGIES.add(color="#4d6995", marker="2", order=70, needs=("link weights",))
 def given(view: Neighborhood, /) -> Array:
-    """The link weights of the topology (``base_k``, ``matcha``), self the rest.
+    """The link weights of the topology (``base_k``, ``matcha``, files), self the rest.
 
-    If a link fails, the device itself has its weight.
+    If a link fails or its device is away, the device itself has its weight.
     """
     edges = view.graph.edges
     others = np.array([edges[j, view.device]["weight"] for j in view.in_neighbors])

@@ -141,7 +141,9 @@ def test_the_edge_lists_that_networkx_writes(tmp_path):
     nx.write_adjlist(graph, tmp_path / "karate.adjlist")
     for name in ("karate.edgelist", "karate.adjlist"):
         assert set(read(tmp_path / name).graph.edges) == set(nx.DiGraph(graph).edges)
-    assert said(read(tmp_path / "karate.edgelist"), "weights of its links are not read")
+    assert said(
+        read(tmp_path / "karate.edgelist"), "the weights of its links are no mixing weights"
+    )
     (tmp_path / "karate.adjlist").write_text("0 1\n,\n")
     with pytest.raises(Fault, match="line 2 of the adjacency list must be 'i' and its neighbors"):
         read(tmp_path / "karate.adjlist")
@@ -352,7 +354,7 @@ def test_matrices_are_read_without_pickle_and_within_bounds(tmp_path, written, m
     np.savez(tmp_path / "a.npz", np.eye(2))
     for file, words in (
         (tmp_path / "a.npy", r"is not valid .npy: .*Python objects in dtype\.$"),
-        (tmp_path / "a.npz", "holds no sparse matrix of scipy"),
+        (tmp_path / "a.npz", "holds neither a sparse matrix of scipy"),
         (
             written("%%MatrixMarket matrix array real general\n90000 90000\n0\n", "a.mtx"),
             "its end comes where the entry of row 2, column 1 is needed",

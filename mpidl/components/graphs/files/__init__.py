@@ -13,9 +13,13 @@ comment that begins as the headers below do, and is none of them, is refused.
 Adjacency matrix as text: row i, column j is the probability that the link works by which device i
 hears device j, in the order of the mixing matrix ``W[i, j]``; 0 means no link. The diagonal is 0.
 
+Mixing matrix as text: after a line ``# matrix: W`` row i, column j is ``W[i, j]``, the weight by
+which device i counts device j; a link from j to i is where it is not 0.
+
 Edge list: ``i j`` or ``i j probability`` a line links devices i and j both ways; after a
 ``# directed`` line, or that of SNAP, ``# Directed graph ...``, only from i to j. In place of the
-probability there may be a dictionary as networkx writes it, of which ``probability`` is read.
+probability there may be a dictionary as networkx writes it, of which ``probability`` and ``weight``
+are read, or what a line ``# columns: i j weight`` or ``# columns: i j probability weight`` says.
 Where each link is written in both directions it is one. ``# devices: N`` says how many there are,
 or a first row with that number, else the largest number does; ``# numbered from: 1`` that 1 is
 device 0. A first row ``N M`` is a header where exactly M rows follow, of numbers below N, and is
@@ -27,15 +31,22 @@ may be none, are those of that round and of all after it, up to the next such li
 ``# period: 20`` says, if the last graph is to stay for longer than one.
 
 GraphML, GEXF, GML, Pajek, node-link JSON: nodes are numbered in the order of the file, or by their
-names where these are 0..N-1. Of an edge its direction and its attribute ``probability`` count, as
-do the defaults of that; other attributes are ignored.
+names where these are 0..N-1. Of an edge its direction and its attributes ``probability`` and
+``weight`` count, as do the defaults of these; other attributes are ignored.
 
 MatrixMarket, ``.npy``, scipy's ``.npz`` (csr, csc, coo): ``A[i, j]`` is the probability of the link
-from i to j.
+from i to j. With a comment ``% matrix: W``, or as ``numpy.savez(file, W=W)`` writes it, a matrix is
+the mixing matrix, as above.
+
+The link from j to i carries the weight ``W[i, j]``, by which ``strategy.name = "given"`` mixes. The
+weight of an edge from i to i is ``W[i, i]``; where it is missing, that is what the row lacks to 1,
+or the column where senders share out. Weights are kept if they make a stochastic W
+(:mod:`mpidl.components.graphs.link_weights`): not negative, one for each link, and rows, or
+columns, of sum 1.
 
 Everywhere parallel links become one, of probability ``1 - product of (1 - p)``, and are refused
-where the file gives them different weights. Weights are not read: strategies weigh. Nodes that have
-names keep them, and notes say what to know of how a file was read.
+where the file gives them different weights. Nodes that have names keep them, and notes say what to
+know of how a file was read.
 
 A line ``# published ood ranks: 3 0 4 6`` lists devices, kept as :attr:`Topology.published`.
 """
@@ -97,6 +108,7 @@ def read(path: Path) -> Topology:
             if kind in NOTATIONS:
                 return NOTATIONS[kind](path, file)
             found = text.read(path, file)
+    _check_headers(found, kind)
     made = _topology(found, kind)
     if found.published is None:
         return made
@@ -105,11 +117,14 @@ def read(path: Path) -> Topology:
 
 def _topology(found: Text, kind: str) -> Topology:
     """The topology of a text, of the kind that its file name or its content shows."""
+    if found.matrix and found.rows:
+        return rows.mixing(found.path, found.rows)
     if kind == "adjacency list":
         return rows.neighbors(found)
     if found.starts or found.period is not None:
         return rows.sequence(found)
-    if kind == "edge list" or found.devices is not None or found.directed:
+    headed = found.devices is not None or found.directed or found.columns is not None
+    if kind == "edge list" or headed:
         return rows.edges(found)
     if not found.rows:
         raise Fault(f"Graph file {found.path}: holds no graph.")
@@ -120,6 +135,25 @@ def _topology(found: Text, kind: str) -> Topology:
     if widths <= {2, 3} or (first == 1 and others and {*others} <= {2, 3}):
         return rows.edges(found)
     raise rows.ragged(found.path, found.rows, kinds.READ)
+
+
+def _check_headers(found: Text, kind: str) -> None:
+    """See that headers go together.
+
+    Raises:
+        Fault: If they do not.
+    """
+    listed = found.devices is not None or found.directed or found.columns is not None
+    if found.matrix and (listed or found.starts or found.period is not None):
+        raise Fault(
+            f"Graph file {found.path}: has a line '# matrix: W', with which lines on devices, "
+            "directions, columns and rounds do not go."
+        )
+    if kind == "adjacency list" and (found.columns is not None or found.matrix):
+        raise Fault(
+            f"Graph file {found.path}: is an adjacency list, as its name says, which has neither "
+            "columns nor a matrix."
+        )
 
 
 def _small_list(found: Text) -> bool:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import networkx as nx
 
+from mpidl.components.graphs import link_weights
 from mpidl.components.graphs.families import LINKS
+from mpidl.components.graphs.link_weights import Carried
 from mpidl.components.graphs.topology import Topology
 from mpidl.config.faults import Fault
 
@@ -20,6 +22,8 @@ Link = tuple[int, int]
 
 Chances = dict[Link, float]
 """Directed links and their probabilities."""
+
+NO_WEIGHTS = Carried()
 
 
 def whole(path: Path, entry: str, where: str, least: int, most: int) -> int:
@@ -54,61 +58,95 @@ def probability(path: Path, entry: str, where: str) -> float:
     return value
 
 
+def weight(path: Path, entry: str, where: str) -> float:
+    """A finite number.
+
+    Raises:
+        Fault: If it is none; ``where`` says in which line of the file.
+    """
+    value = link_weights.number(entry)
+    if not isinstance(value, float):
+        raise Fault(
+            f"Graph file {path}: {where} has {entry[:40]!r} where a weight, a number, is needed."
+        )
+    return value
+
+
 class Links:
     """The links of a file, added one by one; of parallel ones one is kept.
 
     It works where any of them does: its probability is 1 minus the product of 1 - p.
 
+    Args:
+        path: The file.
+        hint: What more to tell of a link from a device to itself, as the end of a sentence.
+
     Attributes:
         chances: The directed links and their probabilities.
         parallel: How many links were there already.
+        weights: ``W[i, j]`` by link ``(j, i)``, where the file gives it.
+        own: ``W[i, i]`` by device, where the file gives it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._weights: dict[Link, object] = {}
+    def __init__(self, path: Path, hint: str = "") -> None:
+        self._path, self._hint = path, hint
         self.chances: Chances = {}
         self.parallel = 0
+        self.weights: dict[Link, float | str] = {}
+        self.own: dict[int, float | str] = {}
         self._first = ""
 
     def add(
         self, link: Link, chance: float, where: str, both: bool = False, weight: object = None
     ) -> None:
-        """Add a link, or one in each direction.
+        """Add a link, or one in each direction; the weight of a device itself, if both ends are it.
 
         Args:
             link: Source and target.
             chance: That it works.
             where: What of the file says so.
             both: Whether it is one in each direction.
-            weight: That the file gives it, if it does.
+            weight: That the file gives it, if it does, as it is written.
 
         Raises:
-            Fault: If it leads nowhere or never works, or if a parallel one has another weight.
+            Fault: If it leads from a device to itself without a weight or not always, if it never
+                works, or if a parallel one has another weight.
         """
         i, j = link
+        counts = link_weights.number(weight)
         if i == j:
-            raise Fault(
-                f"Graph file {self._path}: {where} links device {i} to itself; leave that out, as "
-                "a device hears itself anyway."
-            )
+            self._take_own(i, chance, where, counts)
+            return
         if chance == 0:
             raise Fault(f"Graph file {self._path}: {where} has probability 0; leave the link out.")
         again = False
         for one in (link, (j, i)) if both else (link,):
             if one in self.chances:
                 again = True
-                self._merge(one, chance, where, weight)
+                self._merge(one, chance, where, counts)
                 continue
             self.chances[one] = chance
-            if weight is not None:
-                self._weights[one] = weight
+            if counts is not None:
+                self.weights[one] = counts
         if again:
             self.parallel += 1
             self._first = self._first or where
 
-    def _merge(self, link: Link, chance: float, where: str, weight: object) -> None:
-        before = self._weights.get(link)
+    def _take_own(self, device: int, chance: float, where: str, weight: float | str | None) -> None:
+        if weight is None or chance != 1:
+            which = "" if weight is None else f" with probability {chance:g}"
+            raise Fault(
+                f"Graph file {self._path}: {where} links device {device} to itself{which}; leave "
+                f"that out, as a device hears itself anyway{self._hint}."
+            )
+        if self.own.setdefault(device, weight) != weight:
+            raise Fault(
+                f"Graph file {self._path}: {where} gives device {device} the weight {weight}, and "
+                f"an earlier one {self.own[device]}; leave out all but one."
+            )
+
+    def _merge(self, link: Link, chance: float, where: str, weight: float | str | None) -> None:
+        before = self.weights.get(link)
         if before != weight:
             one, other = ("none" if one is None else one for one in (before, weight))
             raise Fault(
@@ -128,9 +166,12 @@ class Links:
                 f"{links} parallel to another ({first}{self._first}): parallel links count as one "
                 "that works where any of them does, with probability 1 - product of (1 - p)"
             )
-        if len(set(self._weights.values())) > 1:
-            lines.append("the weights of its links are not read; strategy.name says how they count")
         return lines
+
+    @property
+    def carried(self) -> Carried:
+        """The weights of links and devices."""
+        return Carried(self.weights, self.own)
 
 
 def affordable(path: Path, links: int) -> None:
@@ -155,8 +196,10 @@ def populated(path: Path, devices: int) -> None:
         raise Fault(f"Graph file {path}: holds no graph.")
 
 
-def topology(devices: int, links: Chances, notes: Sequence[str] = ()) -> Topology:
-    """These links on devices 0..N-1, and what to know of them."""
+def topology(
+    devices: int, links: Chances, notes: Sequence[str] = (), carried: Carried = NO_WEIGHTS
+) -> Topology:
+    """These links on devices 0..N-1, their weights, and what to know of them."""
     found = nx.empty_graph(devices, create_using=nx.DiGraph)
     found.add_edges_from((i, j, {"probability": chance}) for (i, j), chance in links.items())
-    return Topology(found, notes=tuple(notes))
+    return link_weights.attached(Topology(found, notes=tuple(notes)), carried)

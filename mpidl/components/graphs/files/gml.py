@@ -15,6 +15,9 @@ from mpidl.config.faults import Fault, printable
 CHARACTERS = 16 * 2**20
 """Up to which GML is read, as networkx takes a minute for them."""
 
+SCALAR = r"^(\s*\w+\s+)(?:np|numpy)\.\w+\(([^()\"]*)\)\s*$"
+"""A line with a number of numpy, as networkx writes it."""
+
 
 def topology(path: Path, file: TextIO) -> Topology:
     """The graph in an open file, its nodes numbered in their order, or by their labels or ids.
@@ -29,6 +32,7 @@ def topology(path: Path, file: TextIO) -> Topology:
             "edge list."
         )
     # networkx refuses parallel links where this is not said, and most files do not say it.
+    text = re.sub(SCALAR, r"\1\2", text, flags=re.MULTILINE | re.IGNORECASE)
     text = re.sub(r"^\s*graph\s*\[", "graph [ multigraph 1 ", text, count=1, flags=re.MULTILINE)
     try:
         found = nx.parse_gml(text, label="id")

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
+
+from mpidl.components.graphs import link_weights
 from mpidl.components.graphs.files import entries, matrices
 from mpidl.components.graphs.topology import Topology
 from mpidl.config.faults import Fault, shown
@@ -16,6 +19,9 @@ HEAD = (
     r"%%MatrixMarket\s+matrix\s+(coordinate|array)\s+(real|integer|pattern)\s+(general|symmetric)"
 )
 """The first line of what is read."""
+
+MIXING = r"matrix:\s*W"
+"""The comment by which a matrix is a mixing matrix W."""
 
 Lines = Iterator[tuple[int, list[str]]]
 """The entries of lines that are no comments, with their numbers."""
@@ -27,6 +33,8 @@ Entry = tuple[str, entries.Link, str]
 def topology(path: Path, file: TextIO) -> Topology:
     """The graph in an open file, where ``A[i, j]`` is a link from i to j, and 1 is device 0.
 
+    After a comment ``% matrix: W`` the matrix is W: ``W[i, j]`` is the weight by which i counts j.
+
     Raises:
         Fault: If that is no square matrix of probabilities, or has more than may be read.
     """
@@ -37,11 +45,8 @@ def topology(path: Path, file: TextIO) -> Topology:
             f"Graph file {path}: line 1, {head[:60]!r}, is not of the form '%%MatrixMarket matrix "
             "coordinate (or array) real (or integer, pattern) general (or symmetric)'."
         )
-    lines = (
-        (number, line.split(None, 3))
-        for number, line in enumerate(file, start=2)
-        if line.strip() and not line.startswith("%")
-    )
+    said: list[str] = []
+    lines = _lines(file, said)
     listed, symmetric = form[1].lower() == "coordinate", form[3].lower() == "symmetric"
     number, size = next(lines, (1, []))
     if len(size) != (3 if listed else 2):
@@ -49,10 +54,12 @@ def topology(path: Path, file: TextIO) -> Topology:
     where = f"line {number}"
     rows, columns, *count = (entries.whole(path, one, where, 0, entries.MOST) for one in size)
     matrices.check_shape(path, (rows, columns))
-    links = entries.Links(path)
     found = _array(path, rows, lines, symmetric)
     if listed:
         found = _coordinates(path, rows, lines, *count)
+    if any(re.fullmatch(MIXING, comment, re.IGNORECASE) for comment in said):
+        return _mixing(path, rows, found, symmetric)
+    links = entries.Links(path, "; a mixing matrix W has a comment '% matrix: W'")
     for where, (i, j), value in found:
         chance = entries.probability(path, value, where)
         if chance:
@@ -61,6 +68,29 @@ def topology(path: Path, file: TextIO) -> Topology:
     return entries.topology(
         rows, links.chances, [*links.notes(), *matrices.asymmetry(links.chances)]
     )
+
+
+def _lines(file: TextIO, said: list[str]) -> Lines:
+    """Lines with entries; the comments before them are added to those that are said."""
+    for number, line in enumerate(file, start=2):
+        if line.startswith("%"):
+            said.append(line[1:].strip()[:20])
+        elif line.strip():
+            yield number, line.split(None, 3)
+
+
+def _mixing(path: Path, size: int, found: Iterator[Entry], symmetric: bool) -> Topology:
+    """The graph over which the matrix of these entries mixes."""
+    ends: list[entries.Link] = []
+    values: list[float] = []
+    for where, (i, j), written in found:
+        if value := entries.weight(path, written, where):
+            both = [(i, j), (j, i)] if symmetric and i != j else [(i, j)]
+            ends += both
+            values += [value] * len(both)
+            entries.affordable(path, len(values))
+    places = np.array(ends, np.int64).reshape(-1, 2).T
+    return link_weights.mixing(f"Graph file {path}", size, (*places, np.array(values)))
 
 
 def _coordinates(path: Path, size: int, lines: Lines, count: int) -> Iterator[Entry]:

@@ -1,6 +1,8 @@
 """Adjacency matrices of numpy (.npy) and scipy (.npz).
 
-``A[i, j]`` is the probability of the link from i to j, as networkx and scipy have it.
+``A[i, j]`` is the probability of the link from i to j, as networkx and scipy have it. A dense
+matrix that is called W in an ``.npz`` (``numpy.savez(file, W=W)``) is the mixing matrix:
+``W[i, j]`` is the weight by which i counts j.
 """
 
 from collections.abc import Mapping
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mpidl.components.graphs import link_weights
 from mpidl.components.graphs.files import entries
 from mpidl.components.graphs.topology import Topology
 from mpidl.config.faults import Fault, printable
@@ -18,6 +21,9 @@ Array = npt.NDArray[Any]
 
 Entries = tuple[int, tuple[Array, ...], Array]
 """The size of a matrix, rows and columns of its entries, ``(2, E)``, and their values, ``(E,)``."""
+
+MIXING = "W.npy"
+"""What the mixing matrix is called there."""
 
 BYTES = 256 * 2**20
 """That a packed matrix may have when it is unpacked."""
@@ -30,19 +36,28 @@ def topology(path: Path, kind: str) -> Topology:
         Fault: If that is no square matrix of probabilities, or has more than may be read.
     """
     try:
-        found = (_dense if kind == "npy" else _packed)(path)
-        return _topology(path, found)
+        if kind == "npy":
+            return _topology(path, _dense(path))
+        names = _unpacked(path)
+        if MIXING in names:
+            return link_weights.mixing(f"Graph file {path}", *_weights(path))
+        if "format.npy" in names:
+            return _topology(path, _packed(path))
     except Fault:
         raise
     except Exception as error:
         # Over a damaged file numpy and scipy raise whatever comes up, errors of tokenize among it.
         reason = printable(" ".join(str(error).split()))[:200].rstrip(".")
         raise Fault(f"Graph file {path}: is not valid .{kind}: {reason}.") from None
+    raise Fault(
+        f"Graph file {path}: holds neither a sparse matrix of scipy (scipy.sparse.save_npz) nor a "
+        "mixing matrix (numpy.savez with W=); a dense matrix of probabilities is read as .npy."
+    )
 
 
 def _topology(path: Path, found: Entries) -> Topology:
     size, (rows, columns), values = found
-    links = entries.Links(path)
+    links = entries.Links(path, "; a mixing matrix W is read as numpy.savez(file, W=W) writes it")
     entries.affordable(path, len(values))
     for i, j, value in zip(rows.tolist(), columns.tolist(), values.tolist(), strict=True):
         if value:
@@ -88,25 +103,36 @@ def _dense(path: Path) -> Entries:
     return len(found), ends, found[ends]
 
 
-def _packed(path: Path) -> Entries:
-    """A sparse matrix of scipy, after a look at how much is packed there.
-
-    scipy's own reader gives what it finds to C++, which a damaged file leads out of its memory.
-    """
+def _unpacked(path: Path) -> set[str]:
+    """The names of what is packed, after a look at how much it is."""
     import zipfile
 
     with zipfile.ZipFile(path) as packed:
         sizes = {part.filename: part.file_size for part in packed.infolist()}
-    if "format.npy" not in sizes:
-        raise Fault(
-            f"Graph file {path}: holds no sparse matrix of scipy (scipy.sparse.save_npz); a dense "
-            "one is read as .npy."
-        )
     if (unpacked := sum(sizes.values())) > BYTES:
         raise Fault(
             f"Graph file {path}: has {unpacked:,} bytes when it is unpacked; at most {BYTES:,} are "
             "read."
         )
+    return {*sizes}
+
+
+def _weights(path: Path) -> tuple[int, link_weights.Entries]:
+    """The size of W, and its entries."""
+    with np.load(path, allow_pickle=False) as found:
+        matrix = found["W"]
+    check_shape(path, matrix.shape)
+    _check_type(path, matrix.dtype)
+    rows, columns = np.nonzero(matrix)
+    entries.affordable(path, len(rows))
+    return len(matrix), (rows, columns, matrix[rows, columns])
+
+
+def _packed(path: Path) -> Entries:
+    """A sparse matrix of scipy.
+
+    scipy's own reader gives what it finds to C++, which a damaged file leads out of its memory.
+    """
     with np.load(path, allow_pickle=False) as found:
         form, shape = bytes(found["format"].item()).decode(), found["shape"].tolist()
         check_shape(path, tuple(shape))

@@ -70,9 +70,10 @@ def topology(
         if edge.probability is not None:
             chance = entries.probability(path, str(edge.probability), where)
         link = number[edge.source], number[edge.target]
-        links.add(link, chance, where, edge.both, _weight(edge.weight))
+        links.add(link, chance, where, edge.both, edge.weight)
         entries.affordable(path, len(links.chances))
-    return called(entries.topology(len(nodes), links.chances, [*links.notes(), *notes]), names)
+    told = [*links.notes(), *notes]
+    return called(entries.topology(len(nodes), links.chances, told, links.carried), names)
 
 
 def called(found: Topology, names: Sequence[str]) -> Topology:
@@ -96,14 +97,6 @@ def unread(beside: bool) -> list[str]:
     """A line where a graph as a whole has a probability, which says nothing of its links."""
     note = "the probability that the file gives the graph as a whole is no link's, and is not read"
     return [note] if beside else []
-
-
-def _weight(given: object) -> object:
-    """A weight as a number, however it is written, if it is one."""
-    try:
-        return float(given) if isinstance(given, str | int | float) else given
-    except (ValueError, OverflowError):
-        return given
 
 
 def _numbers(names: Sequence[str]) -> list[int] | None:

@@ -8,14 +8,13 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 
+from mpidl.components.graphs import link_weights
 from mpidl.components.graphs.files import attributes, entries, named
-from mpidl.components.graphs.files.text import Rows, Text, numbers
+from mpidl.components.graphs.files.text import ENDS, Rows, Text, numbers
+from mpidl.components.graphs.link_weights import Carried
 from mpidl.components.graphs.sequences import Links, Sequence
 from mpidl.components.graphs.topology import Topology
 from mpidl.config.faults import Fault
-
-COLUMNS = (("source", "target"), ("from", "to"), ("src", "dst"))
-"""Names of columns, in a line above the links."""
 
 TOLD = 3
 """Most devices that a note lists."""
@@ -38,11 +37,35 @@ def matrix(path: Path, rows: Rows) -> Topology:
                 continue
             if i == j:
                 raise Fault(
-                    f"Graph file {path}: line {number} links device {i} to itself; write 0."
+                    f"Graph file {path}: line {number} links device {i} to itself; write 0. A "
+                    "mixing matrix W has a line '# matrix: W' above it."
                 )
             links[j, i] = chance
         entries.affordable(path, len(links))
     return entries.topology(len(rows), links)
+
+
+def mixing(path: Path, rows: Rows) -> Topology:
+    """The graph over which a mixing matrix W mixes, with a line for each device.
+
+    Raises:
+        Fault: If it is no such matrix, or there are too many links.
+    """
+    found: list[tuple[int, int, float]] = []
+    for i, (number, row) in enumerate(rows):
+        written = numbers(row)
+        if len(written) != len(rows):
+            raise Fault(
+                f"Graph file {path}: line {number} has {len(written)} entries; a mixing matrix of "
+                f"{len(rows)} rows has {len(rows)} in each."
+            )
+        for j, entry in enumerate(written):
+            if value := entries.weight(path, entry, f"line {number}, column {j + 1}"):
+                found.append((i, j, value))
+        entries.affordable(path, len(found))
+    ends = np.array([(i, j) for i, j, _ in found], np.int64).reshape(-1, 2)
+    values = np.array([value for *_, value in found], np.float64)
+    return link_weights.mixing(f"Graph file {path}", len(rows), (*ends.T, values))
 
 
 def ragged(path: Path, rows: Rows, read: str) -> Fault:
@@ -116,22 +139,36 @@ def sequence(text: Text) -> Topology:
     entries.affordable(path, sum(map(len, listed)))
     size = text.devices or nodes.largest + 1
     entries.populated(path, size)
+    carried = {first: part.carried() for first, part in zip(text.starts, parts, strict=True)}
+    amiss = link_weights.round_reasons(size, dict(zip(carried, listed, strict=True)), carried)
+    has = any(one.links for one in carried.values()) and not all(amiss)
     graphs = {
-        first: Links(np.array([*links], np.int64).reshape(-1, 2), None, np.array([*links.values()]))
+        first: _links(links, carried[first] if has else None)
         for first, links in zip(text.starts, listed, strict=True)
     }
     found = Sequence(size, graphs.__getitem__, text.period or last + 1, list(text.starts))
-    notes = [note for part in parts for note in part.notes()]
+    notes = link_weights.notes(
+        {k: w for one in carried.values() for k, w in one.links.items()}, amiss
+    )
+    notes += [note for part in parts for note in part.notes()]
     notes = [*dict.fromkeys(notes), *text.notes]
-    made = Topology(found.union(last + 1), found, notes=tuple(notes))
+    made = Topology(found.union(last + 1), found, notes=tuple(notes), amiss=amiss)
     return named.called(made, _all_names(nodes, size)) if nodes.called else made
+
+
+def _links(chances: entries.Chances, carried: Carried | None) -> Links:
+    """The links of a round, with their weights if they have any."""
+    ends = np.array([*chances], np.int64).reshape(-1, 2)
+    weights = None if carried is None else np.array([carried.links[link] for link in chances])
+    return Links(ends, weights, np.array([*chances.values()]))
 
 
 def _topology(text: Text, nodes: "_Nodes", listed: "_Listed") -> Topology:
     links = listed.both_ways()
     devices = text.devices or nodes.largest + 1
     entries.populated(text.path, devices)
-    found = entries.topology(devices, links, [*listed.notes(), *text.notes])
+    notes = [*listed.notes(), *text.notes]
+    found = entries.topology(devices, links, notes, listed.carried())
     if nodes.called:
         return named.called(found, _all_names(nodes, devices))
     if text.devices is None and (unlinked := _unlinked(found.graph)):
@@ -230,20 +267,30 @@ class _Listed:
         _check_first(path, rows[:1])
         for number, line in rows:
             where, row = f"line {number} of the edge list", numbers(line)
-            if len(row) not in (2, 3):
-                raise Fault(
-                    f"Graph file {path}: {where} must be 'i j' or 'i j probability', or 'i j' and "
-                    "a dictionary of attributes as networkx writes it."
-                )
-            chance, weight = 1.0, None
-            if len(row) == 3 and row[2].startswith("{"):
-                given = attributes.read(path, row[2], where)
-                weight = given.get("weight")
-                if "probability" in given:
-                    chance = entries.probability(path, str(given["probability"]), where)
-            elif len(row) == 3:
-                chance = entries.probability(path, row[2], where)
+            chance, weight = self._columns(row, where)
             self.add(row[0], row[1], chance, where, weight)
+
+    def _columns(self, row: list[str], where: str) -> tuple[float, object]:
+        """The probability of a row, and its weight if it has one."""
+        path, columns = self._text.path, self._text.columns
+        if columns is not None:
+            if len(row) != 2 + len(columns):
+                named = " ".join(("i j", *columns))
+                raise Fault(f"Graph file {path}: {where} must be '{named}', as its columns are.")
+            given = dict(zip(columns, row[2:], strict=True))
+            chance = entries.probability(path, given.get("probability", "1"), where)
+            written = given.get("weight")
+            return chance, None if written is None else entries.weight(path, written, where)
+        if len(row) not in (2, 3):
+            raise Fault(
+                f"Graph file {path}: {where} must be 'i j' or 'i j probability', or 'i j' and "
+                "a dictionary of attributes as networkx writes it."
+            )
+        if len(row) == 3 and row[2].startswith("{"):
+            attribute = attributes.read(path, row[2], where)
+            works = entries.probability(path, str(attribute.get("probability", 1.0)), where)
+            return works, attribute.get("weight")
+        return entries.probability(path, row[2], where) if len(row) == 3 else 1.0, None
 
     def add(
         self, source: str, target: str, chance: float, where: str, weight: object = None
@@ -279,6 +326,13 @@ class _Listed:
             )
         return chances
 
+    def carried(self) -> Carried:
+        """The weights of the links in both directions, as :meth:`both_ways`, and of devices."""
+        links = self.links.weights
+        if not self._text.directed:
+            links = {(j, i): weight for (i, j), weight in links.items()} | links
+        return Carried(links, self.links.own)
+
     def notes(self) -> list[str]:
         """Notes about the list for a reader of the graph, a line each."""
         both = self._mutual and not self._text.directed
@@ -288,7 +342,7 @@ class _Listed:
 
 def _check_first(path: Path, rows: Rows) -> None:
     for number, line in rows:
-        if tuple(numbers(line.lower())[:2]) in COLUMNS:
+        if tuple(numbers(line.lower())[:2]) in ENDS[1:]:
             raise Fault(
                 f"Graph file {path}: line {number} of the edge list, {line[:40]!r}, names columns "
                 "and is no link; leave it out, or begin it with '#'."

@@ -25,11 +25,19 @@ HEADERS = {
     "period": r"period:\s*(\S*)",
     "published": r"published ood ranks:\s*(.*)",
     "round": r"round:\s*(\S*)",
+    "columns": r"columns:\s*(.*)",
+    "matrix": r"matrix:\s*(W)\b.*",
 }
 """Headers: patterns of comments, after ``#`` or ``%``, that have a meaning."""
 
 MEANT = r"(devices?|directed|numbered( from)?|periods?|published ood( ranks?)?|rounds?)\s*[:=\d]"
 """Begin of a comment that must be a header, or is a mistake."""
+
+ENDS = (("i", "j"), ("source", "target"), ("from", "to"), ("src", "dst"))
+"""Names of the columns that have the ends of a link."""
+
+COLUMNS = ("probability", "weight")
+"""Names of further columns."""
 
 KONECT = r"(sym|asym|bip)\s+(unweighted|positive|pos|signed|multi|weighted|dynamic)\w*"
 """The first comment of a file from konect.cc, which begins with ``%``."""
@@ -49,6 +57,8 @@ class Text:
         directed: Whether links go one way.
         first: The number of device 0, from a header, else 0.
         period: Rounds after which the graphs repeat, if a header has them.
+        columns: What follows the ends of a link in a row, if a header says it.
+        matrix: Whether the rows are those of a mixing matrix W.
         starts: The first round of each graph, with the number of rows before it.
         published: The text after ``published ood ranks:``; None if no line has it.
         notes: Notes about how the file was read, a line each.
@@ -60,6 +70,8 @@ class Text:
     directed: bool = False
     first: int = 0
     period: int | None = None
+    columns: tuple[str, ...] | None = None
+    matrix: bool = False
     starts: dict[int, int] = field(default_factory=dict)
     published: str | None = None
     notes: list[str] = field(default_factory=list)
@@ -82,8 +94,9 @@ class Text:
         elif re.match(MEANT, comment, re.IGNORECASE):
             raise Fault(
                 f"Graph file {self.path}: {where} begins as a header does and is none; headers are "
-                "'# devices: 5', '# directed', '# numbered from: 1', '# round: 3', '# period: 20' "
-                "and '# published ood ranks: 0 3'. A comment must begin otherwise."
+                "'# devices: 5', '# directed', '# numbered from: 1', '# round: 3', '# period: 20', "
+                "'# columns: i j weight', '# matrix: W' and '# published ood ranks: 0 3'. A "
+                "comment must begin otherwise."
             )
 
     def _set(self, kind: str, value: str, where: str) -> None:
@@ -101,8 +114,23 @@ class Text:
         elif kind == "directed":
             self.directed = True
             self.notes += [] if value else [f"links go one way, as {where} says"]
+        elif kind == "columns":
+            self.columns = self._further(value, where)
+        elif kind == "matrix":
+            self.matrix = True
         else:
             self.published = value
+
+    def _further(self, value: str, where: str) -> tuple[str, ...]:
+        """The names of the columns after the ends of a link."""
+        first, second, *others = [*value.lower().replace(",", " ").split(), "", ""]
+        names = tuple(name for name in others if name)
+        if (first, second) not in ENDS or {*names} - {*COLUMNS} or len({*names}) < len(names):
+            raise Fault(
+                f"Graph file {self.path}: {where} must be '# columns: i j' and any of "
+                "'probability' and 'weight', such as '# columns: i j weight'."
+            )
+        return names
 
     def _begin(self, round: int, where: str) -> None:
         last = next(reversed(self.starts), -1)
