@@ -99,20 +99,26 @@ class TopK:
 
     def write(self, vector: "Tensor", key: tuple[int, ...], message: "Tensor") -> None:
         """Numbers, then places."""
+        import torch
+
         count = self._count(len(vector))
         places = vector.abs().topk(count).indices
         message[:count] = vector[places]
-        self._places(message, count).copy_(places)
+        self._places(message, count).copy_(places.to(torch.int32).view(torch.uint8))
 
     def add(self, message: "Tensor", key: tuple[int, ...], to: "Tensor") -> None:
         """Each number to its place."""
-        count = self._count(len(to))
-        to.index_add_(0, self._places(message, count), message[:count])
-
-    def _places(self, message: "Tensor", count: int) -> "Tensor":
         import torch
 
-        return message[count:].view(torch.int32)[:count]
+        count = self._count(len(to))
+        places = self._places(message, count).clone().view(torch.int32)
+        to.index_add_(0, places, message[:count])
+
+    def _places(self, message: "Tensor", count: int) -> "Tensor":
+        """The bytes of the places, which need not begin where a place of 16-bit numbers could."""
+        import torch
+
+        return message[count:].view(torch.uint8)[: 4 * count]
 
 
 @dataclass(frozen=True)

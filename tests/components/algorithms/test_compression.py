@@ -54,6 +54,17 @@ def test_what_is_left_out_is_less_than_all(name, size, dtype):
         assert left == pytest.approx((1 - delta) * whole, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_largest_of_16_bits_arrive_wherever_their_places_begin(size, dtype):
+    vector = drawn(size).to(dtype)
+    out, _ = sent("top_k", vector)
+    kept = out != 0
+    assert int(kept.sum()) == math.ceil(0.1 * size)
+    assert torch.equal(out[kept], vector[kept])
+    assert vector.abs().max() in out.abs()
+
+
 @pytest.mark.parametrize(
     ("name", "floats", "doubles"),
     # k = 300 of 3,000: numbers and 4-byte places; numbers; 375 bytes of signs and a modulus; 3,000
