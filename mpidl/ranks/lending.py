@@ -49,6 +49,8 @@ class Lent:
         self._guard, self._window = world.watched(self.comm)
         watchdog.on_duty = earlier
         self._guard.begin(watchdog.AWAY)
+        # A program that ends without leaving the context must not keep others waiting.
+        atexit.register(self._guard.stop)
         self._hook = sys.excepthook
         if self.comm.size > 1:
             sys.excepthook = self._uncaught
@@ -69,6 +71,7 @@ class Lent:
         if sys.excepthook == self._uncaught:
             sys.excepthook = self._hook
         earlier = watchdog.on_duty
+        atexit.unregister(self._guard.stop)
         self._guard.stop()
         world.free(self.comm, self._window)
         watchdog.on_duty = earlier

@@ -26,6 +26,9 @@ PERIOD = 0.5
 GRACE = 3.0
 """Seconds that a launcher has to end a job after a rank ended, and a rank to print the reason."""
 
+GONE = 10.0
+"""Seconds that a rank waits for one that has ended its program well, as others may still follow."""
+
 FIELDS = ("process", "namespace", "works", "phase", "since", "beat", "code")
 """Notes of a rank: its process and PID namespace; the number of finished works; its phase, and
 since when; when its watchdog looked last; and the exit code with which it ends, plus 1."""
@@ -121,7 +124,11 @@ class Watchdog:
                 if now - ended_since > GRACE:
                     self._end_with(ended)
             waited = now - self._heard("since")[self._own]
-            if self._heard("phase")[self._own] == 0 and waited > self.patience:
+            if self._heard("phase")[self._own] != 0:
+                continue
+            if waited > GONE and (gone := np.flatnonzero(self._heard("code") == 1).tolist()):
+                self._miss(gone)
+            if waited > self.patience:
                 self._give_up(now, waited)
 
     def _ended(self) -> list[int]:
@@ -129,6 +136,15 @@ class Watchdog:
         here = self._heard("namespace") == host.namespace()
         missed = np.flatnonzero(here & (self._heard("code") != 1)).tolist()
         return [i for i in missed if not host.lives(int(self._heard("process")[i]))]
+
+    def _miss(self, gone: Sequence[int]) -> None:
+        """End the job, as ranks that others wait for have ended their program."""
+        staying = [i for i in range(len(self._notes)) if i not in gone]
+        if self._own == staying[0]:
+            self._tell(f"{self._named(gone)} ended while others wait; the job ends")
+        else:
+            self._over.wait(GRACE)
+        self._finish(1)
 
     def _end_with(self, ended: Sequence[int]) -> None:
         """End the job, which its launcher did not end, with the exit code of a rank that ended."""

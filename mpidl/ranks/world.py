@@ -5,7 +5,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 import numpy as np
@@ -281,20 +281,24 @@ _left: list[Callable[[], None]] = []
 """Functions that free what a fault left open, in order."""
 
 
-@contextmanager
-def returned(close: Callable[[], None]) -> Iterator[None]:
+class returned(AbstractContextManager[None]):  # noqa: N801
     """Collective. Free something at the end of the context.
 
     After a fault, freeing waits until all ranks are known to have the fault, as one rank alone
     would wait forever. After any other error the job ends and nothing is freed, unless there is
-    only one rank.
+    only one rank. A context that is never left frees nothing: it is no generator, which Python
+    would end with an error when the program ends.
     """
-    try:
-        yield
-    except BaseException:
-        _left.append(close)
-        raise
-    close()
+
+    def __init__(self, close: Callable[[], None]) -> None:
+        self._close = close
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Free it, or leave that for later."""
+        if error is None:
+            self._close()
+        else:
+            _left.append(self._close)
 
 
 def node(comm: Comm) -> Comm:

@@ -17,9 +17,9 @@ pytestmark = [
 FAILING = """
 import sys, time
 from mpidl.config.faults import Fault
-from mpidl.ranks import lending, world
+from mpidl.ranks import lending, watchdog, world
 
-world.PATIENCE, where = 1.0, sys.argv[1]
+world.PATIENCE, watchdog.GONE, where = 1.0, 0.5, sys.argv[1]
 lent = lending.Lent()
 lent.__enter__()
 
@@ -31,6 +31,8 @@ with lent.call() as comm:
     fail("inside")
     comm.Barrier()
 fail("between")
+if where == "end" and lent.comm.rank == 1:
+    sys.exit()
 try:
     fail("exit")
     with lent.call() as comm:
@@ -47,6 +49,7 @@ except ZeroDivisionError as error:
         ("inside a fault", "mpidl: A lonely fault."),
         ("between", "[rank 1] Traceback"),
         ("exit", "[rank 1] Traceback"),
+        ("end", "mpidl: rank 1 ended while others wait; the job ends."),
     ],
 )
 def test_an_error_of_one_rank_ends_the_job(where, said):
@@ -56,5 +59,5 @@ def test_an_error_of_one_rank_ends_the_job(where, said):
     )
     assert ended.returncode not in (0, 75)
     assert ended.stderr.count(said) == 1
-    if "fault" not in where:
+    if "fault" not in where and where != "end":
         assert ended.stderr.count("ZeroDivisionError: injected") == 1
