@@ -51,10 +51,15 @@ class Group:
         bound: Whether the group belongs to the rank's accelerator.
 
     Raises:
-        Fault: If some node reaches no address of the first rank.
+        Fault: If some node reaches no address of the first rank, or the process has a group.
     """
 
     def __init__(self, wiring: Wiring, backend: str, bound: bool = True) -> None:
+        if dist.is_initialized():
+            raise Fault(
+                f"exchange.backend = {backend!r}: torch.distributed has one group of ranks in a "
+                "process, and another already uses it; 'auto' and 'mpi' need none."
+            )
         comm, self._node, self._device = wiring.comm, wiring.node, wiring.device
         offered = [LOOPBACK] if self._node.alone else addresses()
         doors = _doors(offered) if comm.rank == 0 else {}

@@ -1,7 +1,11 @@
 """Gossip in a loop that is not mpidl's: against the dense matrix, and with torch's own things."""
 
 import copy
+import sys
+import threading
 from itertools import product
+
+from mpi4py import MPI
 
 import numpy as np
 import pytest
@@ -10,9 +14,11 @@ from torch import nn
 
 from mpidl import Fault, Gossip
 from mpidl.components.algorithms import ALGORITHMS
+from mpidl.ranks import watchdog
 from tests.deal import slow_but
 from tests.mpi import own_loop_oracle as oracle
 from tests.mpi.dense import everyone
+from tests.mpi.test_library import handles
 
 ROUNDS = 6
 TREE = {"topology": "chain", "strategy": "unweighted"}
@@ -291,6 +297,30 @@ def test_ranks_that_differ_are_told_so_on_every_rank(comm, unlike, sentence):
     with pytest.raises(Fault) as raised:
         Gossip(**arguments, communicator=comm)
     assert sentence in str(raised.value)
+
+
+@pytest.mark.skipif("MPICH" not in MPI.Get_library_version(), reason="counts handles of MPICH")
+def test_a_closed_gossip_leaves_nothing_behind(comm):
+    def work():
+        arrays = np.ones(5), np.zeros(5)
+        with Gossip(arrays[0], communicator=comm) as first:
+            second = Gossip(arrays[1], backend="mpi", communicator=comm)
+            first.start()
+            second.mix()
+            first.finish()
+            second.close()
+        with pytest.raises(Fault, match="unknown algorithm"):
+            Gossip(arrays[0], algorithm="adam", communicator=comm)
+
+    work()
+    taken, before = handles(), (sys.excepthook, watchdog.on_duty, torch.get_num_threads())
+    for _ in range(3):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        work()
+    assert handles() == taken
+    assert (sys.excepthook, watchdog.on_duty, torch.get_num_threads()) == before
 
 
 @pytest.mark.slow
