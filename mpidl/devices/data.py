@@ -121,9 +121,10 @@ def _same_everywhere(comm: Comm, file: RunFile, digest: str) -> None:
     first, place = digests[0]
     other = next((name for digest_there, name in digests if digest_there != first), None)
     if other is not None:
+        key = "dir" if file.data.dir is not None or not hasattr(file.data, "file") else "file"
         raise Fault(
-            f"data.dir = {file.data.dir!r}: holds other data of {file.data.name!r} on {other} than "
-            f"on {place}; all nodes must read the same."
+            f"data.{key} = {getattr(file.data, key)!r}: holds other data of {file.data.name!r} on "
+            f"{other} than on {place}; all nodes must read the same."
         )
 
 
@@ -141,6 +142,9 @@ def load(file: RunFile) -> tuple[Traits, dict[str, Array], dict[str, Array]]:
     data = datasets.DATASETS.build(file.data, _folder(file), seed)
     content = datasets.content(data, file.data.name, _folder(file))
     data = datasets.subset(data, file.data.train_samples, file.data.test_samples, seed)
+    train = {"inputs": data.train_inputs, "labels": data.train_labels}
+    if placement.PLACEMENTS.properties(file.placement.name).by_owner:
+        train["owners"] = _owners(file, data)
     classes = len(data.classes)
     outputs = data.vocabulary or classes
     traits = Traits(
@@ -156,11 +160,24 @@ def load(file: RunFile) -> tuple[Traits, dict[str, Array], dict[str, Array]]:
     draw = seeds.stream(seed, "ood_test")
     halves = ood.split_test(shift, data.test_inputs, data.test_labels, file.ood.test_share, draw)
     keys = ("iid_inputs", "iid_labels", "ood_inputs", "ood_labels")
-    return (
-        traits,
-        {"inputs": data.train_inputs, "labels": data.train_labels},
-        dict(zip(keys, halves, strict=True)),
-    )
+    return traits, train, dict(zip(keys, halves, strict=True))
+
+
+def _owners(file: RunFile, data: datasets.Dataset) -> Array:
+    """Whom each training sample belongs to, ``(n,)``.
+
+    Raises:
+        Fault: If the data set does not say.
+    """
+    if data.owners is None:
+        more = " data.device_column names the column that does." * hasattr(
+            file.data, "device_column"
+        )
+        raise Fault(
+            f"placement.name = {file.placement.name!r}: data.name = {file.data.name!r} does not "
+            f"say which device a sample belongs to.{more}"
+        )
+    return data.owners
 
 
 def foresee(file: RunFile) -> None:
@@ -169,8 +186,11 @@ def foresee(file: RunFile) -> None:
     Raises:
         Fault: As :func:`load`.
     """
-    if datasets.DATASETS.properties(file.data.name).sources:
+    told = datasets.DATASETS.properties(file.data.name)
+    if told.sources:
         require(file.data.name, _folder(file), file.data)
+    elif told.look is not None:
+        told.look(_folder(file), file.data)
     else:
         load(file)
 
@@ -194,7 +214,8 @@ def cut(
     shift = ood.OODS.build(file.ood, traits.ood)
     reserved = shift.reserved(labels)
     open_to_all, kept_back = np.flatnonzero(~reserved), np.flatnonzero(reserved)
-    parts = placement.PLACEMENTS.build(file.placement, labels[open_to_all], plan.topology, seed)
+    by = train.get("owners", labels)[open_to_all]
+    parts = placement.PLACEMENTS.build(file.placement, by, plan.topology, seed)
     parts = [open_to_all[part] for part in parts]
     counts = placement.label_counts(parts, labels, len(traits.classes))
     own, turns = {}, {device: turn for turn, device in enumerate(plan.sources)}

@@ -34,6 +34,7 @@ KINDS: Kinds = {
 FREE: dict[str, list[str] | None] = {
     **runfile.WITHOUT_EFFECT,
     "topology": ["file"],
+    "data": ["dir", "file", "test_file"],
     "training": ["rounds", "threads", "accelerator", "batched", "nonfinite"],
     "exchange": ["backend", "accelerator_aware"],
 }

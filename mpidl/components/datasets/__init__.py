@@ -1,6 +1,16 @@
 """Data sets by name: arrays with a fixed train/test split, one file each."""
 
-from mpidl.components.datasets import cifar, digits, mnist, tinymem
+from mpidl.components.datasets import (
+    cifar,
+    digits,
+    huggingface,
+    images,
+    leaf,
+    mnist,
+    npz,
+    tables,
+    tinymem,
+)
 from mpidl.components.datasets.catalog import DATASETS, Dataset, subset
 from mpidl.components.datasets.fingerprint import Content, content
 
@@ -11,7 +21,12 @@ __all__ = [
     "cifar",
     "content",
     "digits",
+    "huggingface",
+    "images",
+    "leaf",
     "mnist",
+    "npz",
     "subset",
+    "tables",
     "tinymem",
 ]

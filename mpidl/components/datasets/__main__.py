@@ -64,6 +64,9 @@ def verify(name: str, folder: Path) -> bool:
 
 def _run(options: argparse.Namespace) -> int:
     DATASETS[options.name]
+    if DATASETS.properties(options.name).look:
+        print(f"{options.name}: reads files of one's own; there are none to fetch or verify")
+        return 0
     if not DATASETS.properties(options.name).sources:
         print(f"{options.name}: comes with the program, needs no files")
         return 0

@@ -37,6 +37,8 @@ class Dataset:
         vocabulary: Number of tokens, 0 for images.
         padding: Token that loss and accuracy ignore as a target, -1 for none.
         span: Lowest and highest value of an image, (0, 1) for sequences without meaning.
+        owners: Whom each training sample belongs to, numbers from 0 on, ``(n,)`` int64, such as its
+            device; None if the data do not say.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Dataset:
     vocabulary: int = 0
     padding: int = -1
     span: tuple[float, float] = (0.0, 1.0)
+    owners: Array | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -75,6 +78,8 @@ class DataProperties(Properties):
         pickles: Files and folders of other programs with a version that is not read.
         published: SHA-256 of its arrays as published, as far as they are known here.
         tokens: Whether models answer with tokens rather than classes.
+        look: Looks for the user's files, without reading all of them, given the folder and
+            ``[data]``, and raises a Fault if they are missing; None for other data sets.
     """
 
     samples: Callable[[Any], tuple[int, int]] | tuple[int, int] | None = None
@@ -83,6 +88,7 @@ class DataProperties(Properties):
     pickles: tuple[str, ...] = ()
     published: frozenset[str] = frozenset()
     tokens: bool = False
+    look: Callable[[Path | None, Any], object] | None = None
 
 
 class Datasets(Registry[DataProperties]):
@@ -90,6 +96,9 @@ class Datasets(Registry[DataProperties]):
 
     ``folder`` has the files of data sets that are read from files. All data sets here have fixed
     splits, so they ignore ``seed``.
+
+    A builder of one's own may give what :func:`mpidl.components.datasets.accepted.accept` takes in
+    place of a :class:`Dataset`.
     """
 
     def build(self, section: Any, *arguments: Any) -> Dataset:
@@ -98,7 +107,9 @@ class Datasets(Registry[DataProperties]):
         Raises:
             Fault: If the result is not a data set as :class:`Dataset` describes it.
         """
-        built = super().build(section, *arguments)
+        from mpidl.components.datasets.accepted import accept
+
+        built = accept(section.name, super().build(section, *arguments))
         if faults := [f"data.name = {section.name!r}: {fault}" for fault in _faults(built)]:
             raise Fault(*faults)
         dataset: Dataset = built
@@ -117,7 +128,7 @@ class Datasets(Registry[DataProperties]):
         return section.train_samples or counts[0], section.test_samples or counts[1]
 
     def stored(self) -> list[str]:
-        """The names of the data sets that are read from files."""
+        """The names of the data sets that are read from files of their own."""
         return [name for name in self if self.properties(name).sources]
 
 
@@ -127,7 +138,10 @@ DATASETS = Datasets("data set", DataProperties)
 def _faults(built: Any) -> list[str]:
     """The mistakes in the result of a builder, each the rest of a sentence."""
     if not isinstance(built, Dataset):
-        return [f"must give a Dataset, not {shown(built)}."]
+        return [
+            "must give a Dataset, four arrays (x, y, x_test, y_test), two torch Datasets (for "
+            f"training and testing), or one and the share for testing, not {shown(built)}."
+        ]
     classes, faults = built.classes, list[str]()
     numbers = built.task == "regression"
     if numbers and len(classes):
@@ -150,7 +164,7 @@ def _faults(built: Any) -> list[str]:
         )
     if not faults and numbers and built.test_labels.shape[1:] != built.train_labels.shape[1:]:
         faults.append("test_labels and train_labels must have as many numbers for a sample.")
-    return faults
+    return faults or _owners(built.owners, len(built.train_inputs))
 
 
 def _samples(dataset: Dataset, part: str, inputs: Any) -> list[str]:
@@ -163,6 +177,12 @@ def _samples(dataset: Dataset, part: str, inputs: Any) -> list[str]:
     if dataset.vocabulary and inputs.max() >= dataset.vocabulary:
         tokens = f"tokens are 0 to {dataset.vocabulary - 1}"
         return [f"{part}_inputs have the token {inputs.max()}; {tokens}, by vocabulary."]
+    if not inputs.size:
+        return [f"{part}_inputs have the shape {inputs.shape}: a sample has no values."]
+    # A value that is not a number is both the least and the most.
+    for limit in (inputs.min(), inputs.max()):
+        if not np.isfinite(limit):
+            return [f"{part}_inputs have the value {limit}; values must be finite."]
     return []
 
 
@@ -178,6 +198,19 @@ def _labels(part: str, labels: Any, count: int, classes: int) -> list[str]:
     return []
 
 
+def _owners(owners: Any, count: int) -> list[str]:
+    if owners is None:
+        return []
+    if not isinstance(owners, np.ndarray) or owners.dtype != np.int64:
+        dtype = owners.dtype if isinstance(owners, np.ndarray) else type(owners).__name__
+        return [f"owners are {dtype}; they must be a NumPy array of int64."]
+    if owners.shape != (count,):
+        return [f"owners have the shape {owners.shape}: {count} training samples need ({count},)."]
+    if owners.min() < 0:
+        return [f"owners have the number {owners.min()}; must be from 0 on."]
+    return []
+
+
 def subset(
     dataset: Dataset, train_samples: int | None, test_samples: int | None, seed: int
 ) -> Dataset:
@@ -186,26 +219,32 @@ def subset(
     Raises:
         Fault: If more samples are asked for than there are.
     """
-    train_inputs, train_labels = _cut(dataset, "train", train_samples, seed)
-    test_inputs, test_labels = _cut(dataset, "test", test_samples, seed)
+    train, test = (
+        _kept(dataset, part, count, seed)
+        for part, count in (("train", train_samples), ("test", test_samples))
+    )
     return replace(
         dataset,
-        train_inputs=train_inputs,
-        train_labels=train_labels,
-        test_inputs=test_inputs,
-        test_labels=test_labels,
+        train_inputs=_cut(dataset.train_inputs, train),
+        train_labels=_cut(dataset.train_labels, train),
+        test_inputs=_cut(dataset.test_inputs, test),
+        test_labels=_cut(dataset.test_labels, test),
+        owners=None if dataset.owners is None else _cut(dataset.owners, train),
     )
 
 
-def _cut(dataset: Dataset, part: str, count: int | None, seed: int) -> tuple[Array, Array]:
-    inputs: Array = getattr(dataset, f"{part}_inputs")
+def _cut(array: Array, kept: Array | None) -> Array:
+    return array if kept is None else np.ascontiguousarray(array[kept])
+
+
+def _kept(dataset: Dataset, part: str, count: int | None, seed: int) -> Array | None:
+    """The samples that are drawn, ascending; None for all."""
     labels: Array = getattr(dataset, f"{part}_labels")
     if count is None or count == len(labels):
-        return inputs, labels
+        return None
     if not 0 < count <= len(labels):
         raise Fault(
             f"data.{part}_samples = {count}: {dataset.name} has {len(labels)} {part} samples; "
             f"ask for 1 to {len(labels)}."
         )
-    kept = strata.choose(labels, count, seeds.stream(seed, f"{part}_samples"))
-    return np.ascontiguousarray(inputs[kept]), labels[kept]
+    return strata.choose(labels, count, seeds.stream(seed, f"{part}_samples"))

@@ -51,12 +51,13 @@ def content(dataset: Dataset, name: str, folder: Path | None) -> Content:
 
 
 def digest_of(dataset: Dataset) -> str:
-    """SHA-256 of inputs and labels, first for training, then for testing, with their shapes.
+    """SHA-256 of inputs and labels, for training, then for testing, with shapes, and of owners.
 
     70,000 images of MNIST take a fifth of the time that reading them takes.
     """
     digest = hashlib.sha256()
-    for part in ("train_inputs", "train_labels", "test_inputs", "test_labels"):
+    parts = ["train_inputs", "train_labels", "test_inputs", "test_labels"]
+    for part in parts if dataset.owners is None else [*parts, "owners"]:
         array = getattr(dataset, part)
         plain = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         digest.update(f"{part} {plain.dtype.str} {plain.shape}".encode())

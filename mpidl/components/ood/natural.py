@@ -20,14 +20,16 @@ def none(shape: Shape, /) -> Shift:
 def noise(
     shape: Shape, /, deviation: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 0.3
 ) -> Shift:
-    """Gaussian noise on every value; its standard deviation is a share of the images' span.
+    """Gaussian noise on every value; its standard deviation is a share of the data's span.
 
     Noise, blur and fog are kinds of D. Hendrycks and T. Dietterich, arXiv 1903.12261, in forms of
     our own. Labels stay.
 
     Raises:
-        Fault: If the data are not images.
+        Fault: If the data are tokens.
     """
+    if shape.vocabulary:
+        image_size("noise", shape)
     low, high = shape.span
 
     def turn(inputs: Array, rng: Rng) -> Array:
@@ -35,7 +37,7 @@ def noise(
         noisy: Array = inputs + np.float32(deviation * (high - low)) * grain
         return noisy
 
-    return _picture("noise", shape, turn)
+    return _within(shape, turn)
 
 
 @OODS.add
@@ -121,7 +123,10 @@ def _copies(inputs: Array, labels: Array, rng: Rng) -> tuple[Array, Array]:
 def _picture(kind: str, shape: Shape, turn: Callable[[Array, Rng], Array]) -> Shift:
     """A shift that changes images within their span, and keeps labels."""
     image_size(kind, shape)
+    return _within(shape, turn)
 
+
+def _within(shape: Shape, turn: Callable[[Array, Rng], Array]) -> Shift:
     def apply(inputs: Array, labels: Array, rng: Rng) -> tuple[Array, Array]:
         return np.clip(turn(inputs, rng), *shape.span), labels.copy()
 

@@ -80,10 +80,14 @@ def image_size(kind: str, shape: Shape) -> tuple[int, int]:
     Raises:
         Fault: If the data are not images.
     """
-    if shape.vocabulary or len(shape.inputs) != 3:
+    if shape.vocabulary:
+        raise Fault(f"ood.name = {kind!r} needs images; this data set has sequences of tokens.")
+    if len(shape.inputs) != 3:
         size = "x".join(map(str, shape.inputs))
-        had = "sequences of tokens" if shape.vocabulary else f"samples of {size}"
-        raise Fault(f"ood.name = {kind!r} needs images; this data set has {had}.")
+        raise Fault(
+            f"ood.name = {kind!r} needs images; this data set has samples of {size}, which "
+            "'noise', 'held_out_class' and 'none' take."
+        )
     return shape.inputs[1], shape.inputs[2]
 
 

@@ -34,9 +34,11 @@ class PlacementProperties(Properties):
 
     Attributes:
         classes: Whether it needs labels that are classes.
+        by_owner: Whether it gets the owner of each sample in place of its label.
     """
 
     classes: bool = False
+    by_owner: bool = False
 
 
 PLACEMENTS = Registry("placement", PlacementProperties)
@@ -137,6 +139,32 @@ def shards(
     owner = rng.permutation(np.repeat(np.arange(devices), classes_per_device))
     np.add.at(table, (owner, kind), (counts // pieces)[kind] + (place < (counts % pieces)[kind]))
     return deal(rng, table, kinds)
+
+
+@PLACEMENTS.add(by_owner=True)
+def given(owners: Array, topology: Topology, seed: int, /) -> list[Array]:
+    """Samples on the devices to which they belong, as the data set says.
+
+    Where all owners are numbers below N, they are the devices. Otherwise owners, in ascending
+    order, are dealt to the devices in turn: the first to device 0, that after N - 1 to it again.
+
+    Raises:
+        Fault: If a device gets no sample.
+    """
+    devices = len(topology)
+    known, turns = np.unique(owners, return_inverse=True)
+    device = owners if len(known) and known[-1] < devices else turns % devices
+    shards = cut(device, devices)
+    if empty := [number for number, shard in enumerate(shards) if not len(shard)]:
+        more = f" and {len(empty) - 1} more" if len(empty) > 1 else ""
+        raise Fault(
+            f"placement.name = {given.__name__!r}: device {empty[0]}{more} would have no training "
+            f"samples, as the data belong to {len(known)} devices or users, numbers "
+            f"{known[0]} to {known[-1]}; the graph has {devices} devices, and each needs one."
+            if len(known)
+            else f"placement.name = {given.__name__!r}: there are no training samples."
+        )
+    return shards
 
 
 def label_counts(shards: Sequence[Array], labels: Array, classes: int) -> Array:

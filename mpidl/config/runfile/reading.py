@@ -12,7 +12,13 @@ from mpidl.config.registry import Kinds
 from mpidl.config.runfile.bringing import add_use, bring
 from mpidl.config.runfile.settings import SECTIONS, USE, RunFile, TopologySettings
 
-PATHS = (("topology", "file"), ("topology", "base"), ("data", "dir"))
+PATHS = (
+    ("topology", "file"),
+    ("topology", "base"),
+    ("data", "dir"),
+    ("data", "file"),
+    ("data", "test_file"),
+)
 """Settings that are paths, by section and key."""
 
 NAME_BYTES = 200
@@ -99,7 +105,7 @@ def placed(file: RunFile, folders: Sequence[Path], overrides: Sequence[str] = ()
         resolved = shipped.beside(path, *folders)
         if resolved != path:
             file = replace(file, **{section: table.model_copy(update={key: resolved})})
-        elif key == "file" and not os.path.exists(shipped.find(Path(path))):
+        elif (section, key) == PATHS[0] and not os.path.exists(shipped.find(Path(path))):
             where = shipped.sought(Path(path), f"beside the run file ({folders[0].absolute()})")
             raise Fault(f"topology.file = {shown(path)}: there is no such file{where}.")
     return file
