@@ -17,7 +17,7 @@ ROOT = Path(mpidl.__file__).parent
 ALLOWED = {"none", "auto"}
 """The names that anybody may ask for: nothing, and what the program chooses."""
 
-WORDS = {"degree", "digits", "iid", "mpi", "noise", "random"}
+WORDS = {"degree", "digits", "iid", "images", "mpi", "noise", "npz", "random"}
 """Names that are words for other things too; where they stand alone nobody knows what they mean."""
 
 HOMES: dict[str, set[Path]] = {}

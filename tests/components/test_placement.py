@@ -31,6 +31,9 @@ def ring(devices):
     return topology_of(nx.cycle_graph(devices) if devices > 2 else nx.path_graph(devices))
 
 
+BY_LABEL = sorted(set(PLACEMENTS) - {"given"})
+
+
 def balanced(samples, classes=10, seed=0):
     return np.random.default_rng(seed).permutation(np.arange(samples) % classes)
 
@@ -61,7 +64,7 @@ def problems(draw):
     return labels, ring(devices), seed
 
 
-@pytest.mark.parametrize("name", sorted(PLACEMENTS))
+@pytest.mark.parametrize("name", BY_LABEL)
 @given(problem=problems())
 @settings(max_examples=40, deadline=None)
 def test_every_sample_lives_on_exactly_one_device(name, problem):
@@ -101,14 +104,14 @@ def test_dirichlet_ends_well_for_the_extremes_on_many_devices(label_alpha, sampl
     assert_partition(shards, 3000, 64)
 
 
-@pytest.mark.parametrize("name", sorted(PLACEMENTS))
+@pytest.mark.parametrize("name", BY_LABEL)
 def test_seeds_differ(name):
     labels = balanced(100)
     first, second = (PLACEMENTS[name](labels, ring(5), seed) for seed in (0, 1))
     assert any(not np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-@pytest.mark.parametrize("name", sorted(PLACEMENTS))
+@pytest.mark.parametrize("name", BY_LABEL)
 def test_as_many_samples_as_devices_is_one_each(name):
     labels = np.zeros(7, dtype=np.int64)
     parameters = {"classes_per_device": 1} if name == "shards" else {}
@@ -116,7 +119,7 @@ def test_as_many_samples_as_devices_is_one_each(name):
     assert [len(shard) for shard in shards] == [1] * 7
 
 
-@pytest.mark.parametrize("name", sorted(set(PLACEMENTS) - {"iid"}))
+@pytest.mark.parametrize("name", sorted(set(BY_LABEL) - {"iid"}))
 def test_fewer_samples_than_devices_is_a_fault(name):
     with pytest.raises(Fault, match="5 training samples cannot be placed on 8 devices"):
         PLACEMENTS[name](balanced(5), ring(8), 0)
@@ -140,7 +143,7 @@ def test_no_samples_at_all_cannot_be_shared():
         placement.iid(balanced(0), ring(3), 0)
 
 
-@pytest.mark.parametrize("name", sorted(PLACEMENTS))
+@pytest.mark.parametrize("name", BY_LABEL)
 def test_labels_need_not_be_consecutive(name):
     labels = np.repeat([3, 70], 20)
     assert_partition(PLACEMENTS[name](labels, ring(4), 0), 40, 4)
@@ -408,3 +411,24 @@ def test_impossible_hosts_are_a_fault(wanted, devices, ranks, sentence):
     with pytest.raises(Fault) as fault:
         hosts(wanted, devices, ranks)
     assert sentence in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("owners", "devices", "want"),
+    [
+        ([2, 0, 1, 0], 3, [[1, 3], [2], [0]]),
+        ([7, 0, 7, 9, 30], 3, [[1, 4], [0, 2], [3]]),
+        ([5, 6, 7, 8, 9], 2, [[0, 2, 4], [1, 3]]),
+    ],
+    ids=["devices", "users", "more users"],
+)
+def test_given_samples_live_where_they_belong(owners, devices, want):
+    shards = placement.given(np.array(owners), ring(devices), 0)
+    assert [shard.tolist() for shard in shards] == want
+    assert_partition(shards, len(owners), devices)
+
+
+@pytest.mark.parametrize("owners", [[0, 2, 2], [5, 6], []])
+def test_a_device_to_which_nothing_belongs_is_a_fault(owners):
+    with pytest.raises(Fault, match=r"placement\.name = 'given': "):
+        placement.given(np.array(owners, dtype=np.int64), ring(3), 0)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from mpidl.components.datasets.arrays import Split, assemble
 from mpidl.components.datasets.catalog import Dataset
-from mpidl.components.datasets.labels import Part
+from mpidl.components.datasets.labels import Labels, Part
 from mpidl.config.faults import Fault, shown
 
 Array = npt.NDArray[Any]
@@ -22,9 +22,10 @@ def accept(name: str, built: Any) -> Any:
     Args:
         name: The name of the data set in the run file.
         built: A :class:`Dataset`; four arrays or tensors, x, y, x_test and y_test, in this order or
-            by name, as :func:`assemble` takes them; two map-style torch Datasets, for training and
-            for testing, whose samples are pairs of input and label; or one and the share of it for
-            testing.
+            by name, as :func:`assemble` takes them, by name also ``devices`` (whom training samples
+            belong to) and ``classes`` (their names); two map-style torch Datasets, for training
+            and for testing, whose samples are pairs of input and label; or one and the share of it
+            for testing. Labels of a floating type are numbers to predict.
 
     Raises:
         Fault: If these are not those of a data set.
@@ -39,28 +40,38 @@ def accept(name: str, built: Any) -> Any:
 
 def _accepted(name: str, built: Any) -> Any:
     if isinstance(built, dict) and set(NAMES) <= built.keys() <= {*NAMES, "devices", "classes"}:
-        train, test = _parts([built[key] for key in NAMES], built.get("devices"))
-        return assemble(name, train, test, classes=built.get("classes"))
+        return _of_arrays(
+            name, [built[key] for key in NAMES], built.get("devices"), built.get("classes")
+        )
     if not isinstance(built, tuple | list):
         return built
     if len(built) == 4:
-        train, test = _parts(built)
-        return assemble(name, train, test)
+        return _of_arrays(name, built)
     if len(built) != 2 or not _mapped(built[0]):
         return built
     first, second = built
     if isinstance(second, float) and 0 < second < 1:
-        return assemble(name, _drawn(first, "the Dataset"), Split(second), classes=_names(first))
+        return _of_parts(name, _drawn(first, "the Dataset"), Split(second), _names(first))
     if not _mapped(second):
         return built
     train, test = _drawn(first, "the Dataset for training"), _drawn(second, "that for testing")
-    return assemble(name, train, test, classes=_names(first))
+    return _of_parts(name, train, test, _names(first))
 
 
-def _parts(four: Sequence[Any], owners: Any = None) -> tuple[Part, Part]:
+def _of_arrays(
+    name: str, four: Sequence[Any], devices: Any = None, classes: Sequence[str] | None = None
+) -> Dataset:
     x, y, x_test, y_test = (_array(values, key) for key, values in zip(NAMES, four, strict=True))
-    mine = None if owners is None else _array(owners, "devices")
-    return Part(x, y, mine), Part(x_test, y_test, None, *NAMES[2:])
+    owners = None if devices is None else _array(devices, "devices")
+    return _of_parts(name, Part(x, y, owners), Part(x_test, y_test, None, *NAMES[2:]), classes)
+
+
+def _of_parts(
+    name: str, train: Part, test: Part | Split, classes: Sequence[str] | None = None
+) -> Dataset:
+    """The data set of samples; labels of a floating type are numbers to predict."""
+    labels: Labels = "numbers" if train.labels.dtype.kind == "f" else "classes"
+    return assemble(name, train, test, labels=labels, classes=classes)
 
 
 def _array(values: Any, told: str) -> Array:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mpidl.components.datasets import strata
 from mpidl.components.datasets.catalog import Dataset
-from mpidl.components.datasets.labels import Part, coded, numbered
+from mpidl.components.datasets.labels import Labels, Part, coded, numbered, targets
 from mpidl.config import seeds
 from mpidl.config.faults import Fault, shown
 
@@ -38,6 +38,7 @@ def assemble(
     train: Part,
     test: Part | Split,
     *,
+    labels: Labels = "classes",
     classes: Sequence[str] | None = None,
     categories: bool = False,
     scaling: Scaling = "none",
@@ -52,6 +53,7 @@ def assemble(
         name: The name of the data set.
         train: The samples for training, or all of them.
         test: The samples for testing, or how some are split off.
+        labels: Whether labels are classes, or numbers that a model predicts.
         classes: The names of classes, if labels are their numbers.
         categories: Whether labels that are numbers are names of classes, in ascending order;
             otherwise they are the numbers of classes, from 0 on.
@@ -64,8 +66,12 @@ def assemble(
     """
     parts = [train] if isinstance(test, Split) else [train, test]
     for part in parts:
-        _check_lengths(part)
-    codes, names = coded(parts, classes, categories)
+        _check_lengths(part, labels)
+    names: tuple[str, ...] = ()
+    if labels == "numbers":
+        codes = [targets(part) for part in parts]
+    else:
+        codes, names = coded(parts, classes, categories)
     raw = [part.inputs for part in parts]
     owners = None if train.owners is None else numbered(train.owners)
     if isinstance(test, Split):
@@ -88,16 +94,18 @@ def assemble(
         test_inputs=inputs[1],
         test_labels=codes[1],
         classes=names,
+        task="regression" if labels == "numbers" else "classification",
         owners=owners,
         span=_span(inputs),
     )
 
 
-def _check_lengths(part: Part) -> None:
+def _check_lengths(part: Part, labels: Labels) -> None:
     count = len(part.inputs) if part.inputs.ndim else 0
     if not count:
         raise Fault(f"{part.inputs_told}: has no samples.")
-    if part.labels.shape not in ((count,), (count, 1)):
+    several = labels == "numbers" and part.labels.ndim == 2 and len(part.labels) == count
+    if not several and part.labels.shape not in ((count,), (count, 1)):
         raise Fault(
             f"{part.labels_told}: has the shape {part.labels.shape}; the {count} samples of "
             f"{part.inputs_told} need one label each, ({count},)."

@@ -138,9 +138,11 @@ DATASETS = Datasets("data set", DataProperties)
 def _faults(built: Any) -> list[str]:
     """The mistakes in the result of a builder, each the rest of a sentence."""
     if not isinstance(built, Dataset):
+        several = isinstance(built, tuple | list) and len(built) <= 4
+        had = ", ".join(type(one).__name__ for one in built) if several else shown(built)
         return [
             "must give a Dataset, four arrays (x, y, x_test, y_test), two torch Datasets (for "
-            f"training and testing), or one and the share for testing, not {shown(built)}."
+            f"training and testing), or one and the share for testing, not {had}."
         ]
     classes, faults = built.classes, list[str]()
     numbers = built.task == "regression"

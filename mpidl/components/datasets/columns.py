@@ -30,11 +30,13 @@ class Roles:
         label: The column of labels.
         owner: The column that says whom a sample belongs to; None if none does.
         ignored: Columns that are left out.
+        numbers: Whether labels are numbers to predict, not classes.
     """
 
     label: str
     owner: str | None
     ignored: Sequence[str]
+    numbers: bool = False
 
     def check(self, names: Sequence[str], told: str) -> list[str]:
         """Check that the columns are there, and return those that are inputs.
@@ -81,8 +83,12 @@ def part(table: Any, roles: Roles, told: str, first: int) -> Part:
 def apart(inputs: Array, table: Any, roles: Roles, told: str, first: int) -> Part:
     """Inputs with the labels and devices of a table; arguments as of :func:`part`."""
     owners = None if roles.owner is None else _named(table, roles.owner, told, first)
-    labels = _named(table, roles.label, told, first)
-    return Part(inputs, labels, owners, f"inputs of {told}", _words(roles.label, told))
+    words = _words(roles.label, told)
+    if roles.numbers:
+        labels = _numbers(_column(table, roles.label, told, first), words)
+    else:
+        labels = _named(table, roles.label, told, first)
+    return Part(inputs, labels, owners, f"inputs of {told}", words)
 
 
 def _words(name: str, told: str) -> str:
@@ -127,9 +133,7 @@ def _numbers(column: Column, words: str) -> Array:
             raise Fault(f"{words}: has a list in which a value is missing.")
     kinds = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)
     if not any(kind(column.type) for kind in kinds):
-        raise Fault(
-            f"{words}: is {column.type}; inputs must be numbers. data.ignore leaves columns out."
-        )
+        raise Fault(f"{words}: is {column.type}; must be numbers. data.ignore leaves columns out.")
     values = column.to_numpy(zero_copy_only=False)
     with np.errstate(over="ignore"):
         return np.asarray(values, np.float32).reshape(count, *(lengths or [1]))

@@ -9,7 +9,7 @@ from mpidl.components.datasets import pictures
 from mpidl.components.datasets.arrays import Scaling, Split, assemble
 from mpidl.components.datasets.catalog import DATASETS, Dataset
 from mpidl.components.datasets.columns import NONE, Columns, Roles, apart, part
-from mpidl.components.datasets.labels import Part
+from mpidl.components.datasets.labels import Labels, Part
 from mpidl.components.datasets.pictures import Channels, Form, Size
 from mpidl.components.datasets.places import (
     SampleShape,
@@ -35,6 +35,7 @@ def huggingface(
     seed: int,
     /,
     label: str = "label",
+    labels: Labels = "classes",
     device_column: str | None = None,
     ignore: Columns = NONE,
     size: Size | None = None,
@@ -52,6 +53,7 @@ def huggingface(
         folder: The folder, ``data.dir``.
         seed: Not used.
         label: The column of labels: classes, whole numbers or texts.
+        labels: Whether labels are classes, or numbers that models predict.
         device_column: The column that says whom a sample belongs to, for placement.name = 'given'.
         ignore: Columns that are left out; beside a column of images all others are.
         size: Height and width to which images are resized; unset, all must have the same.
@@ -68,13 +70,14 @@ def huggingface(
     place = folder_of(huggingface.__name__, folder)
     saved = _splits(place)
     form = Form(None if size is None else (size[0], size[1]), channels)
-    roles = Roles(label, device_column, ignore)
+    roles = Roles(label, device_column, ignore, labels == "numbers")
     parts = [_part(split, roles, form, f"{name} of {place}") for name, split in saved]
     names = getattr(saved[0][1].features[label], "names", None)
     return assemble(
         huggingface.__name__,
         parts[0],
         parts[1] if len(parts) > 1 else Split(test_share, split_seed),
+        labels=labels,
         classes=names,
         categories=names is None,
         scaling=scaling,

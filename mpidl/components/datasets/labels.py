@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from mpidl.config.faults import Fault
 
 Array = npt.NDArray[Any]
+Labels = Literal["classes", "numbers"]
 
 CLASSES = 65_536
 """Most classes; more are the mark of labels that are no classes."""
@@ -32,6 +33,27 @@ class Part:
     owners: Array | None = None
     inputs_told: str = "x"
     labels_told: str = "y"
+
+
+def targets(part: Part) -> Array:
+    """Labels that are numbers to predict, ``(n,)`` or ``(n, outputs)`` float32.
+
+    Raises:
+        Fault: If they are not finite numbers.
+    """
+    if part.labels.dtype.kind not in "biuf":
+        raise Fault(f"{part.labels_told}: has the type {part.labels.dtype}; must be numbers.")
+    with np.errstate(over="ignore"):
+        values = part.labels.astype(np.float32)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    wrong = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    if wrong.any():
+        raise Fault(
+            f"{part.labels_told}: has a number in sample {wrong.argmax() + 1:,} that is not a "
+            "finite one of float32."
+        )
+    return values
 
 
 def coded(
@@ -89,7 +111,7 @@ def _whole(values: Array, told: str) -> Array:
         wrong = int((whole != values).argmax())
         raise Fault(
             f"{told}: has the value {values[wrong]} in sample {wrong + 1:,}; must be whole numbers "
-            "or texts."
+            "or texts, but for labels that are numbers to predict (data.labels = 'numbers')."
         )
     return whole
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mpidl.components.datasets.arrays import Split, assemble
 from mpidl.components.datasets.catalog import DATASETS, Dataset
-from mpidl.components.datasets.labels import Part
+from mpidl.components.datasets.labels import Labels, Part
 from mpidl.components.datasets.places import SampleShape, SplitSeed, TestShare, file_of
 from mpidl.config.faults import Fault, shown
 
@@ -28,6 +28,7 @@ def npz(
     seed: int,
     /,
     file: str,
+    labels: Labels = "classes",
     validation: Literal["left out", "train", "test"] = "left out",
     test_share: TestShare = 0.2,
     split_seed: SplitSeed = 0,
@@ -45,6 +46,7 @@ def npz(
         folder: The folder of the file; None for the current one.
         seed: Not used.
         file: The file.
+        labels: Whether labels are classes, or numbers that models predict, one or more a sample.
         validation: Whether samples for validation (x_val and y_val, or val_images and val_labels)
             are left out, join those for training, or take the place of those for testing.
         test_share: The share of samples for testing, if the file has none for it.
@@ -69,17 +71,22 @@ def npz(
         train, test = (train, more) if validation == "test" else (_joined(train, more), test)
     named = [str(name) for name in arrays[CLASSES].ravel()] if CLASSES in arrays else None
     return assemble(
-        npz.__name__, train, test or Split(test_share, split_seed), classes=named, shape=shape
+        npz.__name__,
+        train,
+        test or Split(test_share, split_seed),
+        labels=labels,
+        classes=named,
+        shape=shape,
     )
 
 
 def _read(path: Path) -> dict[str, Array]:
     """All arrays of a file by name."""
     try:
-        file = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise Fault(f"{path}: must be an npz file, of several arrays by name.")
-        with file:
+        with open(path, "rb") as opened:
+            file = np.load(opened, allow_pickle=False)
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise Fault(f"{path}: must be an npz file, of several arrays by name.")
             return {name: file[name] for name in file.files}
     except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, MemoryError) as error:
         if isinstance(error, Fault):

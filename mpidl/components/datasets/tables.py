@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from pydantic import Field
 from mpidl.components.datasets.arrays import Scaling, Split, assemble
 from mpidl.components.datasets.catalog import DATASETS, Dataset
 from mpidl.components.datasets.columns import NONE, Columns, Roles, part
-from mpidl.components.datasets.labels import Part
+from mpidl.components.datasets.labels import Labels, Part
 from mpidl.components.datasets.places import SampleShape, SplitSeed, TestShare, file_of, library
 from mpidl.config.faults import Fault, printable, shown
 
@@ -36,6 +37,7 @@ def csv(
     file: str,
     test_file: str | None = None,
     label: str = "label",
+    labels: Labels = "classes",
     device_column: str | None = None,
     ignore: Columns = NONE,
     separator: Annotated[str, Field(min_length=1, max_length=1)] = ",",
@@ -52,6 +54,7 @@ def csv(
         file: The file of samples for training, or of all.
         test_file: The file of samples for testing.
         label: The column of labels, whole numbers or texts; each is a class.
+        labels: Whether labels are classes, or numbers that models predict.
         device_column: The column that says whom a sample belongs to, for placement.name = 'given'.
         ignore: Columns that are left out.
         separator: The character between values.
@@ -65,12 +68,13 @@ def csv(
         Fault: If a file is missing or damaged, or a column is missing or has no such values.
     """
     library(csv.__name__, "pyarrow.csv", "pyarrow")
-    roles, split = Roles(label, device_column, ignore), Split(test_share, split_seed)
+    roles = Roles(label, device_column, ignore, labels == "numbers")
     parts = [
-        part(_csv(path, separator, roles), roles, str(path), first=2)
+        part(_csv(path, separator, roles), replace(roles, ignored=()), str(path), first=2)
         for path in _paths(folder, file, test_file)
     ]
-    return _assembled(csv.__name__, parts, split, scaling, shape)
+    split = Split(test_share, split_seed)
+    return _assembled(csv.__name__, parts, split, labels, scaling, shape)
 
 
 @DATASETS.add(look=_look)
@@ -81,6 +85,7 @@ def parquet(
     file: str,
     test_file: str | None = None,
     label: str = "label",
+    labels: Labels = "classes",
     device_column: str | None = None,
     ignore: Columns = NONE,
     scaling: Scaling = "none",
@@ -96,11 +101,12 @@ def parquet(
         Fault: If a file is missing or damaged, or a column is missing or has no such values.
     """
     library(parquet.__name__, "pyarrow.parquet", "pyarrow")
-    roles, split = Roles(label, device_column, ignore), Split(test_share, split_seed)
+    roles = Roles(label, device_column, ignore, labels == "numbers")
     parts = [
         part(_parquet(path), roles, str(path), first=1) for path in _paths(folder, file, test_file)
     ]
-    return _assembled(parquet.__name__, parts, split, scaling, shape)
+    split = Split(test_share, split_seed)
+    return _assembled(parquet.__name__, parts, split, labels, scaling, shape)
 
 
 def _paths(folder: Path | None, file: str, test_file: str | None) -> list[Path]:
@@ -109,10 +115,17 @@ def _paths(folder: Path | None, file: str, test_file: str | None) -> list[Path]:
 
 
 def _assembled(
-    name: str, parts: Sequence[Part], split: Split, scaling: Scaling, shape: list[int] | None
+    name: str,
+    parts: Sequence[Part],
+    split: Split,
+    labels: Labels,
+    scaling: Scaling,
+    shape: list[int] | None,
 ) -> Dataset:
     test = parts[1] if len(parts) > 1 else split
-    return assemble(name, parts[0], test, categories=True, scaling=scaling, shape=shape)
+    return assemble(
+        name, parts[0], test, labels=labels, categories=True, scaling=scaling, shape=shape
+    )
 
 
 def _parquet(path: Path) -> Table:
@@ -123,7 +136,7 @@ def _parquet(path: Path) -> Table:
 
 
 def _csv(path: Path, separator: str, roles: Roles) -> Table:
-    """The columns of a csv file, inputs as numbers, the others as texts."""
+    """The columns of a csv file that are not ignored, numbers as numbers, the others as texts."""
     from pyarrow import csv as reader
     from pyarrow import float64, string
 
@@ -132,9 +145,9 @@ def _csv(path: Path, separator: str, roles: Roles) -> Table:
     with _readable(path, "a csv file"):
         with reader.open_csv(path, read_options=reading, parse_options=parsing) as begin:
             names = begin.schema.names
-        inputs = roles.check(names, str(path))
+        numbers = {*roles.check(names, str(path)), *([roles.label] if roles.numbers else [])}
         kept = [name for name in names if name not in roles.ignored]
-        types = {name: float64() if name in inputs else string() for name in kept}
+        types = {name: float64() if name in numbers else string() for name in kept}
         converting = reader.ConvertOptions(column_types=types, include_columns=kept)
         try:
             return reader.read_csv(path, reading, parsing, converting)
@@ -144,8 +157,8 @@ def _csv(path: Path, separator: str, roles: Roles) -> Table:
                 raise
             name, row, value = kept[int(found[1])], int(found[2]), found[3]
             raise Fault(
-                f"column {shown(name)} of {path}: has {shown(value)} in row {row:,}; inputs must "
-                "be numbers. data.ignore leaves columns out."
+                f"column {shown(name)} of {path}: has {shown(value)} in row {row:,}; must be "
+                "numbers. data.ignore leaves columns out."
             ) from None
 
 
