@@ -225,7 +225,10 @@ class Registry(dict[str, Builder], Generic[P]):
         return {
             name: (
                 (inspect.getdoc(self[name]) or "").split("\n")[0],
-                {key: field.default for key, field in self.settings(name).model_fields.items()},
+                {
+                    key: None if field.is_required() else field.default
+                    for key, field in self.settings(name).model_fields.items()
+                },
             )
             for name in sorted(self)
         }

@@ -16,7 +16,9 @@ Array = npt.NDArray[Any]
 Column = Any
 """A column of pyarrow, in one piece."""
 
-Columns = Annotated[list[str], Field(max_length=100_000)]
+Columns = Annotated[
+    list[str], Field(max_length=100_000, description="must be a list of names of columns")
+]
 NONE: list[str] = []
 LISTED = 8
 """Most names of columns that a message lists."""

@@ -38,10 +38,10 @@ def huggingface(
     labels: Labels = "classes",
     device_column: str | None = None,
     ignore: Columns = NONE,
-    size: Size | None = None,
+    size: Size = None,
     channels: Channels | None = None,
     scaling: Scaling = "none",
-    shape: SampleShape | None = None,
+    shape: SampleShape = None,
     test_share: TestShare = 0.2,
     split_seed: SplitSeed = 0,
 ) -> Dataset:

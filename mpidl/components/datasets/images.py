@@ -29,7 +29,7 @@ def images(
     folder: Path | None,
     seed: int,
     /,
-    size: Size | None = None,
+    size: Size = None,
     channels: Channels | None = None,
     test_share: TestShare = 0.2,
     split_seed: SplitSeed = 0,

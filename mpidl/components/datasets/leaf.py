@@ -23,7 +23,7 @@ def _look(folder: Path | None, section: Any) -> None:
 
 
 @DATASETS.add(look=_look)
-def leaf(folder: Path | None, seed: int, /, shape: SampleShape | None = None) -> Dataset:
+def leaf(folder: Path | None, seed: int, /, shape: SampleShape = None) -> Dataset:
     """JSON files of LEAF, samples by user, for placement.name = 'given'.
 
     S. Caldas et al., LEAF: A Benchmark for Federated Settings, arXiv 1812.01097. Inputs are lists

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mpidl.components.datasets.arrays import Split, assemble
 from mpidl.components.datasets.catalog import DATASETS, Dataset
 from mpidl.components.datasets.labels import Labels, Part
-from mpidl.components.datasets.places import SampleShape, SplitSeed, TestShare, file_of
+from mpidl.components.datasets.places import File, SampleShape, SplitSeed, TestShare, file_of
 from mpidl.config.faults import Fault, shown
 
 Array = npt.NDArray[Any]
@@ -27,12 +27,12 @@ def npz(
     folder: Path | None,
     seed: int,
     /,
-    file: str,
+    file: File,
     labels: Labels = "classes",
     validation: Literal["left out", "train", "test"] = "left out",
     test_share: TestShare = 0.2,
     split_seed: SplitSeed = 0,
-    shape: SampleShape | None = None,
+    shape: SampleShape = None,
 ) -> Dataset:
     """Four arrays x, y, x_test and y_test in one npz file, or those of Keras or MedMNIST.
 

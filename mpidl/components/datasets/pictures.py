@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 Channels = Literal[1, 3]
 Size = Annotated[
-    list[Side],
-    Field(min_length=2, max_length=2, description="must be [height, width] in pixels"),
+    Annotated[list[Side], Field(min_length=2, max_length=2)] | None,
+    Field(description="must be [height, width] in pixels"),
 ]
 
 GREY = ("1", "L", "LA")

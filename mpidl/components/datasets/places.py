@@ -14,7 +14,11 @@ from mpidl.config.faults import Fault, shown
 TestShare = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 SplitSeed = Annotated[int, Field(ge=0, lt=2**63)]
 Side = Annotated[int, Field(ge=1, le=65_536)]
-SampleShape = Annotated[list[Side], Field(min_length=1, max_length=8)]
+SampleShape = Annotated[
+    Annotated[list[Side], Field(min_length=1, max_length=8)] | None,
+    Field(description="must be a list of whole numbers, such as [1, 28, 28]"),
+]
+File = Annotated[str, Field(description="must be the path of a file, and must be set")]
 
 
 def file_of(setting: str, text: str, folder: Path | None) -> Path:

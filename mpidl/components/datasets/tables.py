@@ -13,7 +13,14 @@ from mpidl.components.datasets.arrays import Scaling, Split, assemble
 from mpidl.components.datasets.catalog import DATASETS, Dataset
 from mpidl.components.datasets.columns import NONE, Columns, Roles, part
 from mpidl.components.datasets.labels import Labels, Part
-from mpidl.components.datasets.places import SampleShape, SplitSeed, TestShare, file_of, library
+from mpidl.components.datasets.places import (
+    File,
+    SampleShape,
+    SplitSeed,
+    TestShare,
+    file_of,
+    library,
+)
 from mpidl.config.faults import Fault, printable, shown
 
 Table = Any
@@ -34,7 +41,7 @@ def csv(
     folder: Path | None,
     seed: int,
     /,
-    file: str,
+    file: File,
     test_file: str | None = None,
     label: str = "label",
     labels: Labels = "classes",
@@ -42,7 +49,7 @@ def csv(
     ignore: Columns = NONE,
     separator: Annotated[str, Field(min_length=1, max_length=1)] = ",",
     scaling: Scaling = "none",
-    shape: SampleShape | None = None,
+    shape: SampleShape = None,
     test_share: TestShare = 0.2,
     split_seed: SplitSeed = 0,
 ) -> Dataset:
@@ -82,14 +89,14 @@ def parquet(
     folder: Path | None,
     seed: int,
     /,
-    file: str,
+    file: File,
     test_file: str | None = None,
     label: str = "label",
     labels: Labels = "classes",
     device_column: str | None = None,
     ignore: Columns = NONE,
     scaling: Scaling = "none",
-    shape: SampleShape | None = None,
+    shape: SampleShape = None,
     test_share: TestShare = 0.2,
     split_seed: SplitSeed = 0,
 ) -> Dataset:
