@@ -5,15 +5,17 @@ same learning rate at the same time, and a run that goes on needs to know only i
 round time passes step by step: step s of S in round r is taken at time r + s/S.
 """
 
+import inspect
 import math
+import sys
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from mpidl.config.faults import Fault, shown
-from mpidl.config.registry import Properties, Registry
+from mpidl.config.registry import Builder, Properties, Registry
 
 Factor = Callable[[float], float]
 """The factor of ``training.lr`` at a time in rounds; rounds count from 0."""
@@ -27,15 +29,57 @@ class LrScheduleProperties(Properties):
 
     Attributes:
         steady: Whether the factor is 1 at all times.
+        scheduler: Whether it is a scheduler of torch, which changes an optimizer of torch.
     """
 
     steady: bool = False
+    scheduler: bool = False
 
 
-LR_SCHEDULES = Registry("learning-rate schedule", LrScheduleProperties)
+class _LrSchedules(Registry[LrScheduleProperties]):
+    """Registry in which a scheduler of torch becomes a builder that takes the optimizer."""
+
+    def needs(self, name: Any) -> str:
+        """A clause for a missing setting; none for a scheduler of torch, which is as it is."""
+        of_torch = isinstance(name, str) and self.properties(name).scheduler
+        return "" if of_torch else super().needs(name)
+
+    def _foreign_name(self, builder: Builder, name: str) -> str:
+        if name not in self and _of_torch(builder):
+            builder = _taking_optimizer(builder)
+            self._declared[builder] = LrScheduleProperties(scheduler=True)
+        return name if name in self else super()._foreign_name(builder, name)
+
+
+def _of_torch(builder: Builder) -> bool:
+    """Whether a builder is a scheduler of torch, which is loaded if it is one."""
+    module = sys.modules.get("torch.optim.lr_scheduler")
+    return (
+        module is not None and inspect.isclass(builder) and issubclass(builder, module.LRScheduler)
+    )
+
+
+def _taking_optimizer(kind: Builder) -> Builder:
+    first, *others = inspect.signature(kind).parameters.values()
+
+    @wraps(kind, updated=())
+    def make(optimizer: Any, /, **settings: Any) -> Any:
+        return kind(optimizer, **settings)
+
+    settings = [other for other in others if other.name not in CONTINUING]
+    taken = [first.replace(kind=first.POSITIONAL_ONLY), *settings]
+    vars(make)["__signature__"] = inspect.Signature(taken)
+    return make
+
+
+CONTINUING = ("last_epoch", "verbose")
+"""Arguments of torch's schedulers that no run file sets."""
+
+LR_SCHEDULES = _LrSchedules("learning-rate schedule", LrScheduleProperties)
 """``builder(time, /, ...)``: the factor of ``training.lr`` at a time in rounds, a number from 0.
 
-A setting ``rounds`` that is unset becomes ``training.rounds``.
+A setting ``rounds`` that is unset becomes ``training.rounds``. A scheduler of torch,
+``"torch.optim.lr_scheduler:OneCycleLR"``, is a builder, too: ``builder(optimizer, /, ...)``.
 """
 
 Rounds = Annotated[int, Field(ge=1, le=10**9)]
@@ -106,14 +150,15 @@ def lasting(section: Any, rounds: int) -> Any:
 
 
 def factor(section: Any) -> Factor | None:
-    """The schedule of a run; None if its factor is always 1.
+    """The schedule of a run; None if its factor is always 1, or a scheduler of torch decides.
 
     Args:
         section: The section ``[lr_schedule]``, after :func:`lasting`.
     """
-    if LR_SCHEDULES.properties(section.name).steady:
+    declared = LR_SCHEDULES.properties(section.name)
+    if declared.steady or declared.scheduler:
         return None
-    return partial(LR_SCHEDULES[section.name], **LR_SCHEDULES.parameters(section))
+    return partial(LR_SCHEDULES.call, section.name, **LR_SCHEDULES.parameters(section))
 
 
 def check(section: Any, rounds: int) -> None:

@@ -8,6 +8,7 @@ although its convolutions become grouped ones, which may take longer than one af
 import numpy as np
 from torch import nn
 
+from mpidl.components import torch_optimizers
 from mpidl.plan import Plan
 from mpidl.ranks import accelerators
 
@@ -51,6 +52,8 @@ def advice(plan: Plan, model: nn.Module, size: int) -> list[str]:
         size: P.
     """
     setting, hosted = plan.file.training.batched, int(np.bincount(plan.hosts).max())
+    if torch_optimizers.named(plan.file.training):
+        return []
     if hosted < 2 or accelerators.chosen(plan.file.training.accelerator) != "cpu":
         return []
     worth = pays(model, hosted)

@@ -5,8 +5,9 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
-from mpidl.components import lr_schedules
+from mpidl.components import lr_schedules, torch_optimizers
 from mpidl.components.models import MODELS
+from mpidl.components.torch_optimizers import TorchOptimizer
 from mpidl.config import seeds
 from mpidl.config.faults import Fault
 from mpidl.devices import batching
@@ -57,6 +58,8 @@ def side_by_side(plan: Plan, run_data: RunData, hosted: int, hardware: torch.dev
         Fault: If the run file wants it and the model does not allow it.
     """
     setting, kind = plan.file.training.batched, hardware.type
+    if torch_optimizers.named(plan.file.training):
+        return False
     if setting == "no" or (setting == "auto" and kind == "cpu"):
         return False
     model = sketch(plan, run_data)
@@ -77,17 +80,18 @@ def make_devices(
     plan: Plan, run_data: RunData, rank: int, hardware: torch.device
 ) -> dict[int, Device]:
     """The devices of a rank with their models and shards."""
-    schedule = lr_schedules.factor(plan.file.lr_schedule)
-    return {
-        number: Device(
-            number,
-            make_model(plan, run_data, number).to(hardware),
-            samples(run_data, *run_data.shards[number], hardware),
-            plan.file.training,
-            schedule,
-        )
-        for number in plan.hosted(rank)
-    }
+    return {number: _device(plan, run_data, number, hardware) for number in plan.hosted(rank)}
+
+
+def _device(plan: Plan, run_data: RunData, number: int, hardware: torch.device) -> Device:
+    training, section = plan.file.training, plan.file.lr_schedule
+    model = make_model(plan, run_data, number).to(hardware)
+    shard = samples(run_data, *run_data.shards[number], hardware)
+    device = Device(number, model, shard, training, lr_schedules.factor(section))
+    if torch_optimizers.named(training):
+        steps = training.rounds * device.steps
+        device.optimizer = TorchOptimizer(training, device.weights, section, steps)
+    return device
 
 
 def samples(run_data: RunData, inputs: Array, labels: Array, to: torch.device) -> Samples:

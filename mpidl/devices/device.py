@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mpidl.components.lr_schedules import Factor
+from mpidl.components.torch_optimizers import TorchOptimizer
 from mpidl.config import seeds
 from mpidl.config.runfile import EvaluationSettings, TrainingSettings
 from mpidl.devices.flat import Flat
@@ -94,6 +95,8 @@ class Device:
 
     Attributes:
         flat: The memory of its model.
+        weights: The trained weights.
+        optimizer: Its optimizer, mpidl's own if not replaced.
     """
 
     def __init__(
@@ -106,11 +109,11 @@ class Device:
     ) -> None:
         self.number, self.model, self.samples, self._training = number, model, samples, training
         self.flat = Flat(model)
-        self._weights = [w for w in model.parameters() if w.requires_grad]
+        self.weights = [w for w in model.parameters() if w.requires_grad]
         self.hardware = self.flat.device
         self._chunk: int | None = None
         self.schedule = schedule
-        self._optimizer = Optimizer(training)
+        self.optimizer: Optimizer | TorchOptimizer = Optimizer(training)
 
     @property
     def _counters(self) -> list[Tensor]:
@@ -128,7 +131,7 @@ class Device:
         state = {"vector": self.flat.vector}
         if counters := self._counters:
             state["counters"] = torch.cat([c.flatten().long() for c in counters])
-        return state | (self._optimizer.memory(self._weights) if own else {})
+        return state | (self.optimizer.memory(self.weights) if own else {})
 
     def remember(self, memory: Mapping[str, Tensor]) -> None:
         """Restore what :meth:`memory` returned."""
@@ -137,16 +140,16 @@ class Device:
         parts = torch.split(memory["counters"], [c.numel() for c in counters]) if counters else ()
         for counter, part in zip(counters, parts, strict=True):
             counter.copy_(part.view(counter.shape))
-        self._optimizer.remember(self._weights, memory)
+        self.optimizer.remember(self.weights, memory)
 
     def train(self, round_: int) -> float:
         """Take this round's local steps, and return the mean loss over their samples.
 
         The order of samples and dropout follow from the seed, the device and the round alone.
         """
-        t, weights = self._training, self._weights
+        t, weights = self._training, self.weights
         if t.optimizer_state == "reset":
-            self._optimizer.reset()
+            self.optimizer.reset()
         seed_torch(seeds.integer(t.seed, "dropout", self.number, round_), self.hardware)
         anchors = [w.detach().clone() for w in weights] if t.proximal else []
         self._switch(training=True)
@@ -165,7 +168,7 @@ class Device:
                 gradients = tuple(g.add(pull, alpha=t.proximal) for g, pull in pairs)
             if t.clip is not None:
                 gradients = clipped(gradients, t.clip)
-            self._optimizer.step(weights, gradients, self.factor(round_, step))
+            self.optimizer.step(weights, gradients, self.factor(round_, step))
             losses.append(loss.detach())
             counts.append(len(index))
         return float(np.average(torch.stack(losses).cpu(), weights=counts))
@@ -174,9 +177,13 @@ class Device:
         """The factor of the learning rate in one of a round's local steps; both count from 0."""
         if self.schedule is None:
             return 1.0
+        return self.schedule(round_ + step / self.steps)
+
+    @property
+    def steps(self) -> int:
+        """The number of its local steps in a round."""
         t = self._training
-        steps = t.steps or t.epochs * -(-len(self.samples) // t.batch_size)
-        return self.schedule(round_ + step / steps)
+        return t.steps or t.epochs * -(-len(self.samples) // t.batch_size)
 
     def batches(self, round_: int, hardware: torch.device) -> Iterator[Tensor]:
         """The samples of each local step of a round, ``(B,)``, in the memory of some hardware."""

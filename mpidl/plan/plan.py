@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from mpidl.components import graphs
+from mpidl.components import graphs, optimizer_trial, torch_optimizers
 from mpidl.config.runfile import RunFile
 from mpidl.plan import network
 from mpidl.plan.gossip_plan import Mixing
@@ -52,7 +52,9 @@ class Plan(Mixing):
         may be late, from all in-neighbors of the rank's devices.
         """
         training, algorithm = self.file.training, self.algorithm
-        states = 2 if training.optimizer != "sgd" else int(training.momentum > 0)
+        states: float = 2 if training.optimizer != "sgd" else int(training.momentum > 0)
+        if torch_optimizers.named(training):
+            states = optimizer_trial.state_numbers(training, self.file.lr_schedule)
         buffers = 3 if self.file.exchange.mixing == "delayed" else 2
         others = 1 + states + int(training.proximal > 0) + int(algorithm.starts)
         lengths = self.lengths(size, size, self._busiest)
@@ -61,7 +63,7 @@ class Plan(Mixing):
         travels, own = algorithm.travels(lengths), self.hosted(rank)
         late = network.longest(self.file.network)
         late *= len(self.readable(own)) if late else 0
-        return len(own) * (buffers * travels + size * others + kept) + late * travels
+        return len(own) * (buffers * travels + int(size * others) + kept) + late * travels
 
     @cached_property
     def _busiest(self) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mpidl.components import graphs
+from mpidl.components.torch_optimizers import STATE
 from mpidl.config.faults import Fault
 from mpidl.devices.batch import Batch
 from mpidl.devices.device import Device
@@ -90,6 +91,9 @@ class Snapshot:
             shapes = {name: tuple(tensor.shape) for name, tensor in memory.items()}
             shapes["rows"] = found.head.round, columns
             stored = {name: state[name].shape for name in state if name != "shard"}
+            if STATE in shapes and STATE in stored:
+                # Its length follows from the steps that were taken.
+                shapes[STATE] = stored[STATE]
             if shapes != stored:
                 raise Fault(
                     f"{found.path}: holds the state of another model or optimizer; give the run "

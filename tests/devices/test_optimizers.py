@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+from mpidl.components.torch_optimizers import TorchOptimizer
 from mpidl.config.runfile import TrainingSettings
 from mpidl.devices.optimizers import Optimizer, clipped, clipped_rows
 
@@ -83,6 +84,35 @@ def test_clipping_is_that_of_torch(most):
     rows = clipped_rows(torch.stack([row, 1e-3 * row]), most)
     assert float(rows[0].norm()) == pytest.approx(min(most, float(row.norm())), rel=1e-5)
     assert torch.equal(rows[1], 1e-3 * row)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("state", ["kept", "reset"])
+def test_an_optimizer_of_torch_by_its_place_takes_the_same_steps(settings, state):
+    own = TrainingSettings(lr=0.03, optimizer_state=state, **settings)
+    arguments = {"weight_decay": own.weight_decay, "betas": list(own.betas)}
+    if own.optimizer == "sgd":
+        arguments = {"weight_decay": own.weight_decay, "momentum": own.momentum}
+    named = TrainingSettings(
+        lr=0.03,
+        optimizer_state=state,
+        optimizer=f"torch.optim:{KINDS[own.optimizer].__name__}",
+        optimizer_settings=arguments,
+    )
+    torch.manual_seed(0)
+    found = [torch.nn.Parameter(torch.randn(shape)) for shape in [(7, 5), (31,)]]
+    want = [weight.detach().clone() for weight in found]
+    theirs, ours = TorchOptimizer(named, found), Optimizer(own)
+    for step in range(6):
+        if state == "reset" and step == 3:
+            theirs.reset()
+            ours.reset()
+        gradients = [torch.randn_like(weight) for weight in want]
+        theirs.step(found, gradients, factor := 1 / (1 + step))
+        ours.step(want, gradients, factor)
+        if state == "kept":
+            theirs.remember(found, theirs.memory(found))
+    assert all(map(torch.equal, found, want))
 
 
 def test_gradients_are_left_as_they_are():

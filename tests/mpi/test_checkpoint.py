@@ -53,6 +53,16 @@ SETTINGS = {
     "matchings": "topology.name=random_matching exchange.backend=mpi training.momentum=0.5",
     "walk": "topology.name=mobility topology.refresh=3 exchange.mixing=delayed",
     "moment": "evaluation.moment=mixed",
+    "by_place": "training.optimizer=torch.optim:Adagrad training.participation=0.6",
+    "one_cycle": (
+        "training.optimizer=torch.optim:Adam training.optimizer_settings={amsgrad=true} "
+        "lr_schedule.name=torch.optim.lr_scheduler:OneCycleLR lr_schedule.max_lr=0.1 "
+        "lr_schedule.total_steps=10000"
+    ),
+    "cycle_reset": (
+        "training.optimizer=torch.optim:RMSprop training.optimizer_state=reset "
+        "lr_schedule.name=torch.optim.lr_scheduler:CosineAnnealingWarmRestarts lr_schedule.T_0=9"
+    ),
     "warmed": "lr_schedule.name=cosine lr_schedule.warmup=2 training.optimizer=adam",
     "reversed": "placement.hosts=round_robin record.writer=gather evaluation.every=3",
 }

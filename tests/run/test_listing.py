@@ -44,7 +44,11 @@ def test_a_section_is_told_with_all_its_settings_and_names(section):
     [
         ("training.rounds", "A whole number from 1 to 1,000,000,000"),
         ("training.momentum", "A number from 0 to below 1"),
-        ("training.optimizer", '"sgd" or "adam" or "adamw"'),
+        (
+            "training.optimizer",
+            "'sgd', 'adam', 'adamw', or a class of torch's kind by its place: "
+            "'torch.optim:RMSprop', 'file.py:Class'",
+        ),
         ("training.steps", "A whole number from 1 to 1,000,000,000"),
         ("topology.allow_disconnected", "True or false"),
         ("topology.file", "Text"),

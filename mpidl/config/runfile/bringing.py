@@ -8,7 +8,7 @@ from mpidl.config.faults import shown
 from mpidl.config.registry import Kinds
 from mpidl.config.runfile.settings import SECTIONS, USE
 
-OTHERS: tuple[tuple[str, str], ...] = ()
+OTHERS: tuple[tuple[str, str], ...] = (("training", "optimizer"),)
 """Settings beside those of registries that may name code, by section and key."""
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_type_hints
 import tomli_w
 from pydantic import Field
 
+from mpidl.config.parameters import Setting
 from mpidl.config.runfile.mixing_settings import (
     AlgorithmSettings,
     AttackSettings,
@@ -19,6 +20,7 @@ from mpidl.config.runfile.mixing_settings import (
 from mpidl.config.runfile.section import (
     SOURCES,
     Chosen,
+    CodeName,
     Count,
     Decay,
     Devices,
@@ -104,8 +106,16 @@ class TrainingSettings(Section):
     """Steps that a device trains in a round, in place of ``epochs``."""
     batch_size: Count = 32
     """Samples in a batch, for one step."""
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adam", "adamw"] | CodeName = Field(
+        "sgd",
+        description="must be 'sgd', 'adam', 'adamw', or a class of torch's kind by its place: "
+        "'torch.optim:RMSprop', 'file.py:Class'",
+    )
     """The optimizer."""
+    optimizer_settings: dict[str, Setting] | None = Field(
+        None, description="must be a table of the arguments of that class"
+    )
+    """The arguments of an optimizer by its place, beside ``lr``."""
     lr: Rate = 0.05
     """The learning rate; ``[lr_schedule]`` changes it as rounds pass."""
     momentum: Decay = 0.0
