@@ -17,6 +17,7 @@ from mpidl.ranks.world import Comm
 from mpidl.run import build as building
 from mpidl.run import own_ranks, own_settings
 from mpidl.run.own_models import OwnModel
+from mpidl.run.own_settings import OwnSettings
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,18 @@ class OwnParts:
     """The parts of gossip on one rank.
 
     Attributes:
+        comm: All ranks.
+        node: The ranks of this node.
+        settings: The settings.
         models: The models of this rank by device, in ascending order.
         mixing: The plan.
         gossip: The exchange and mixing of these models.
         digest: Tells settings and models from others.
     """
 
+    comm: Comm
+    node: Node
+    settings: OwnSettings
     models: Mapping[int, OwnModel]
     mixing: Mixing
     gossip: LocalGossip
@@ -59,16 +66,16 @@ def build(
     hosts, some = own_ranks.hosts(comm, list(models)), next(iter(models.values()))
     hardware = some.flat.device
     with world.agreed(comm):
-        file = own_settings.read(given, len(hosts))
-        mixing = own_settings.make(file, hosts, given["rounds"])
-        texts = own_settings.described(file, mixing) | own_ranks.described(some)
+        settings = own_settings.read(given, len(hosts))
+        mixing = settings.mixing(hosts, given["rounds"])
+        texts = own_settings.described(settings, mixing) | own_ranks.described(some)
     own_ranks.check_same(comm, texts)
     accelerators.common_kind(comm, hardware.type)
     node = Node(comm)
     stack.enter_context(world.returned(node.close))
     wiring = building.wired(node, mixing, some, hardware, some.flat.dtype)
     with world.agreed(comm):
-        exchange = BACKENDS[file.exchange.backend](wiring)
+        exchange = BACKENDS[settings.file.exchange.backend](wiring)
     stack.enter_context(world.returned(exchange.close))
     for own in models.values():
         stack.callback(own.release)
@@ -76,4 +83,4 @@ def build(
         gossip = LocalGossip(comm, mixing, models, exchange)
         gossip.begin(list(models))
     digest = hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest()
-    return OwnParts(models, mixing, gossip, digest)
+    return OwnParts(comm, node, settings, models, mixing, gossip, digest)

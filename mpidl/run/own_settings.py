@@ -1,16 +1,20 @@
 """Settings of gossip in one's own loop: sections of a run file, from names and dictionaries."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
 from mpidl import plan as planning
 from mpidl.components import graphs
+from mpidl.components.graphs import Topology
 from mpidl.config import runfile
 from mpidl.config.faults import Fault, shown
-from mpidl.config.runfile import RunFile, TopologySettings
+from mpidl.config.runfile import RunFile
 from mpidl.config.toml import Tables
 from mpidl.plan import Mixing
 
@@ -31,8 +35,54 @@ TRAINING = ("seed", "participation", "rounds")
 KEYS = (*ARGUMENTS, *TRAINING)
 
 
-def read(given: Mapping[str, object], devices: int) -> RunFile:
-    """Check arguments as a run file would be; its sections without an argument are the defaults.
+GRAPHS = "graph"
+"""The topology's name in results where a graph or a matrix is given in place of one."""
+
+
+@dataclass(frozen=True)
+class OwnSettings:
+    """Settings of gossip, and the graph that they name or that was given.
+
+    Attributes:
+        file: Sections of a run file; those without an argument are the defaults.
+        given: The topology, if a graph or a matrix was given in place of a name.
+    """
+
+    file: RunFile
+    given: Topology | None
+
+    def mixing(self, hosts: npt.NDArray[np.int64], rounds: int | None) -> Mixing:
+        """The plan of gossip.
+
+        Args:
+            hosts: Device to rank, ``(N,)``.
+            rounds: The most rounds; None if that is unknown.
+
+        Raises:
+            Fault: If the settings do not go together, or a graph that never repeats has no rounds.
+        """
+        topology = self.given or _built(self.file, len(hosts), rounds)
+        if len(topology) != len(hosts):
+            raise Fault(
+                f"topology: has {len(topology)} devices, and there are {len(hosts)} models on all "
+                "ranks."
+            )
+        return planning.make_mixing(self.file.mixing, topology, hosts)
+
+    def tables(self) -> Tables:
+        """The sections that gossip has, as in a run file, with every setting resolved."""
+        sections = (*ARGUMENTS.values(), "training")
+        tables = {name: getattr(self.file, name).model_dump(exclude_none=True) for name in sections}
+        tables["training"] = {key: tables["training"][key] for key in TRAINING}
+        if self.given is not None:
+            tables["topology"] = {"name": GRAPHS, "devices": len(self.given)}
+        elif "file" in tables["topology"]:
+            del tables["topology"]["name"]
+        return tables
+
+
+def read(given: Mapping[str, Any], devices: int) -> OwnSettings:
+    """Check arguments as a run file would be.
 
     Args:
         given: The value of each of :data:`KEYS`.
@@ -41,67 +91,72 @@ def read(given: Mapping[str, object], devices: int) -> RunFile:
     Raises:
         Fault: With one sentence for every setting that is wrong.
     """
-    training = {key: given[key] for key in TRAINING}
+    values, graph = dict(given), None
+    if _is_matrix(values["strategy"]):
+        if not isinstance(drawn := values["topology"], str) or drawn != "ring":
+            raise Fault("strategy: a matrix has its own links, so topology must not be given.")
+        graph = graphs.from_matrix(values["strategy"], "strategy")
+        values |= {"topology": None, "strategy": "given"}
+    elif isinstance(values["topology"], nx.Graph) or _is_matrix(values["topology"]):
+        drawn = values.pop("topology")
+        made = graphs.from_networkx if isinstance(drawn, nx.Graph) else graphs.from_matrix
+        graph, values["topology"] = made(drawn, subject="topology"), None
+    training = {key: values[key] for key in TRAINING}
     tables: Tables = {"training": {k: v for k, v in training.items() if v is not None}}
+    adopted = set[str]()
     for argument, section in ARGUMENTS.items():
-        tables[section] = _table(argument, given[argument])
+        tables[section] = _table(argument, values[argument], adopted)
+    runfile.bring(tables, planning.KINDS, [Path.cwd()], lambda key: key not in adopted)
     file = runfile.placed(runfile.validate(tables, planning.KINDS), [Path()])
     if file.topology.devices not in (None, devices):
         raise Fault(
             f"topology.devices = {file.topology.devices}: must be {devices}, the number of models "
             "on all ranks."
         )
-    return file
+    return OwnSettings(file, graph)
 
 
-def _table(argument: str, value: object) -> dict[str, object]:
+def _is_matrix(value: object) -> bool:
+    return isinstance(value, list | tuple) or hasattr(value, "__array__")
+
+
+def _table(argument: str, value: object, adopted: set[str]) -> dict[str, Any]:
+    """The section that an argument means; a function in place of a name is registered."""
     if value is None:
         return {}
-    if isinstance(value, Mapping):
-        return {str(key): item for key, item in value.items()}
+    section = ARGUMENTS[argument]
+    key = "backend" if argument == "backend" else "name"
     if isinstance(value, Path) and argument == "topology":
         return {"file": str(value)}
-    if isinstance(value, str) and argument != "network":
-        return {"backend" if argument == "backend" else "name": value}
-    name = "a dictionary" if argument == "network" else "a name, or a dictionary"
-    raise Fault(f"{argument} = {shown(value)}: must be {name} as in a run file.")
+    table = {str(k): v for k, v in value.items()} if isinstance(value, Mapping) else {key: value}
+    if section in planning.KINDS and callable(named := table.get(key)):
+        table[key] = planning.KINDS[section].adopt(named)
+        adopted.add(f"{section}.{key}")
+    if isinstance(value, Mapping) or (isinstance(table[key], str) and argument != "network"):
+        return table
+    allowed = {
+        "network": "a dictionary",
+        "topology": "a name, a function, a dictionary, a graph of networkx or a matrix",
+    }.get(argument, "a name, a function, or a dictionary")
+    raise Fault(f"{argument} = {shown(value)}: must be {allowed}, as in a run file.")
 
 
-def make(file: RunFile, hosts: npt.NDArray[np.int64], rounds: int | None) -> Mixing:
-    """The plan of gossip.
-
-    Args:
-        file: The settings.
-        hosts: Device to rank, ``(N,)``.
-        rounds: The most rounds; None if that is unknown.
-
-    Raises:
-        Fault: If the settings do not go together, or a graph that never repeats has no rounds.
-    """
-    section = file.topology.model_copy(update={"devices": len(hosts)})
-    topology = graphs.build(section, len(hosts), file.training.rounds)
-    if topology.sequence is not None and rounds is None:
-        if topology.sequence.period is None:
-            raise Fault(
-                f"topology = {_named(section)}: has new links in each round without end, so "
-                "rounds must be given: the most calls of mix()."
-            )
-        topology = graphs.build(section, len(hosts), topology.sequence.period)
-    return planning.make_mixing(file.mixing, topology, hosts)
+def _built(file: RunFile, devices: int, rounds: int | None) -> Topology:
+    section = file.topology.model_copy(update={"devices": devices})
+    topology = graphs.build(section, devices, file.training.rounds)
+    if topology.sequence is None or rounds is not None:
+        return topology
+    if topology.sequence.period is None:
+        raise Fault(
+            f"topology = {shown(section.file or section.name)}: has new links in each round "
+            "without end, so rounds must be given: the most calls of mix()."
+        )
+    return graphs.build(section, devices, topology.sequence.period)
 
 
-def _named(section: TopologySettings) -> str:
-    return shown(section.file or section.name)
-
-
-def described(file: RunFile, mixing: Mixing) -> dict[str, str]:
+def described(settings: OwnSettings, mixing: Mixing) -> dict[str, str]:
     """A text for each setting that must be the same on every rank."""
-    sections = {argument: getattr(file, name) for argument, name in ARGUMENTS.items()}
-    texts = {key: repr(section.model_dump()) for key, section in sections.items()}
+    tables = settings.tables()
+    texts = {argument: repr(tables[section]) for argument, section in ARGUMENTS.items()}
     texts["topology"] += f", graph {graphs.digest(mixing.topology)[:12]}"
-    training = file.training
-    return texts | {
-        "seed": str(training.seed),
-        "participation": str(training.participation),
-        "rounds": str(training.rounds),
-    }
+    return texts | {key: str(value) for key, value in tables["training"].items()}

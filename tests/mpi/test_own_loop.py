@@ -7,6 +7,7 @@ from itertools import product
 
 from mpi4py import MPI
 
+import networkx as nx
 import numpy as np
 import pytest
 import torch
@@ -211,6 +212,44 @@ def test_a_state_in_the_middle_of_a_training_has_its_begin(comm):
     assert finals[0] == finals[1]
 
 
+def half(view, /, own: float = 0.5):
+    others = len(view.members) - 1
+    return np.array([own, *[(1 - own) / others] * others]) if others else np.ones(1)
+
+
+def star(devices, seed, /):
+    return nx.star_graph(devices - 1)
+
+
+def rows(count):
+    """A mixing matrix of all links, its rows unlike, ``(N, N)``."""
+    weights = np.arange(1.0, 1 + count**2).reshape(count, count)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        lambda count: {"topology": rows(count), "strategy": "given"},
+        lambda count: {"strategy": rows(count).tolist()},
+        lambda count: {"topology": nx.star_graph(count - 1), "strategy": half},
+        lambda count: {"topology": star, "strategy": {"name": half, "own": 0.5}},
+    ],
+)
+def test_graphs_matrices_and_functions_stand_in_for_names(comm, arguments):
+    given = arguments(comm.size)
+    start = oracle.points(comm.size)
+    model = start[comm.rank].copy()
+    with Gossip(model, **given, communicator=comm) as gossip:
+        gossip.mix()
+    matrix = rows(comm.size)
+    if "topology" in given and given["strategy"] != "given":
+        matrix = np.zeros((comm.size, comm.size))
+        matrix[0], matrix[1:, 0] = 0.5 / max(1, comm.size - 1), 0.5
+        np.fill_diagonal(matrix, 0.5 if comm.size > 1 else 1.0)
+    np.testing.assert_allclose(model, (matrix @ start)[comm.rank], atol=1e-12)
+
+
 def replaced(model):
     model[0] = nn.Linear(3, 4).double()
 
@@ -257,7 +296,10 @@ def test_calls_in_a_wrong_order_are_refused(comm):
     ("arguments", "sentence"),
     [
         ({"topology": "rnig"}, "topology.name = 'rnig': unknown topology; did you mean 'ring'"),
-        ({"topology": 3}, "topology = 3: must be a name, or a dictionary as in a run file"),
+        ({"topology": 3}, "topology = 3: must be a name, a function, a dictionary, a graph of"),
+        ({"strategy": [[2.0]]}, "strategy: "),
+        ({"topology": nx.path_graph(99)}, "topology: has 99 devices, and there are "),
+        ({"topology": [[1.0]], "strategy": [[1.0]]}, "strategy: a matrix has its own links"),
         ({"topology": {"name": "ring", "devices": 99}}, "topology.devices = 99: must be"),
         ({"strategy": {"name": "degree", "temprature": 2}}, "Unknown setting strategy.temprature"),
         ({"network": "slow"}, "network = 'slow': must be a dictionary as in a run file"),
