@@ -222,6 +222,10 @@ class Hold:
             aside.unlink()
         return ""
 
+    def clear(self) -> None:
+        """Remove the claim of a process that is gone; that of another stays."""
+        self._holder()
+
     def _renew(self) -> None:
         while not self._over.wait(BEAT):
             with suppress(OSError):

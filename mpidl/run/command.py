@@ -240,6 +240,7 @@ def _run(
         if leads:
             # The run may have been killed before it did this.
             checkpoint.discard(path, plan.file.checkpoint.final)
+            hold.clear()
         return Outcome.COMPLETED.code
     # Without a folder no other run writes there, and a fault must leave no folder behind.
     if not claimed(comm, hold, resume is not None, there=True):

@@ -93,6 +93,16 @@ def test_a_writer_that_is_gone_is_not(target, other, age, fields):
     assert list(target.parent.iterdir()) == []
 
 
+def test_only_the_claim_of_a_writer_that_is_gone_is_cleared(target, other):
+    path = other()
+    claims.Hold(target).clear()
+    assert path.exists()
+    path = other(born=1)
+    claims.Hold(target).clear()
+    claims.Hold(target).clear()
+    assert not path.exists()
+
+
 def test_a_writer_of_this_host_that_was_killed_is_gone_at_once(target, other):
     gone = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     other(pid=gone.pid, born=host.born(gone.pid))
