@@ -8,78 +8,16 @@ from itertools import accumulate, pairwise
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, vmap
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch import Tensor
 
+from mpidl.components.tasks import IGNORED
 from mpidl.config.runfile import EvaluationSettings, TrainingSettings
 from mpidl.devices.device import Device, Samples, precision
-from mpidl.devices.flat import Flat, as_rows
+from mpidl.devices.flat import as_rows
 from mpidl.devices.optimizers import RowOptimizer, clipped_rows
-from mpidl.devices.scores import IGNORED, Score, Tally, losses_of
+from mpidl.devices.scores import Score
+from mpidl.devices.stack import Stack
 from mpidl.ranks import accelerators
-
-DEPENDENT = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-"""Layers in which the outputs of a sample depend on the other samples of its batch."""
-
-
-class Stack:
-    """A model applied to many sets of its parameters and floating buffers at once.
-
-    Args:
-        model: The model to apply; its own parameters are not read.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        self.model, self.flat = model, Flat(model)
-        self.dependent = any(isinstance(part, DEPENDENT) for part in model.modules())
-
-    def __call__(self, weights: Tensor, rest: Tensor, inputs: Tensor, own: bool = True) -> Tensor:
-        """The outputs for each row, ``(D, B, ...)``; new batch-norm statistics go into ``rest``.
-
-        Args:
-            weights: The T trained ones of P numbers, ``(D, T)``.
-            rest: The other numbers, ``(D, P - T)``.
-            inputs: ``(D, B, ...)``, or ``(B, ...)`` for all.
-            own: Whether each row has its own inputs.
-        """
-        # torch's vmap writes back to contiguous statistics only.
-        statistics = [part.contiguous().clone() for part in self.flat.buffers(rest)]
-        views = [*self.flat.parameters(weights), *statistics]
-        slots = dict(zip(self.flat.names, views, strict=True))
-
-        def apply(slots: dict[str, Tensor], batch: Tensor) -> Tensor:
-            output: Tensor = functional_call(self.model, slots, (batch,))
-            return output
-
-        # Other kinds of attention fail under vmap: the processor's has no rule for it, and CUDA's
-        # keep nothing for the backward pass, as no query seems to need a gradient there.
-        with sdpa_kernel(SDPBackend.MATH):
-            outputs: Tensor = vmap(apply, in_dims=(0, 0 if own else None))(slots, inputs)
-        if statistics and self.model.training:
-            rest.copy_(torch.cat([part.flatten(1) for part in statistics], dim=1))
-        return outputs
-
-
-def obstacle(model: nn.Module, samples: Samples) -> str | None:
-    """The reason why devices with a model cannot be trained at once; None if they can.
-
-    Args:
-        model: The model, on torch's ``meta`` device, so that nothing is computed.
-        samples: A few samples, there too.
-    """
-    if not all(weight.requires_grad for weight in model.parameters()):
-        return "some of its weights are not trained"
-    stack = Stack(model.train())
-    learned, size = stack.flat.learned, stack.flat.size
-    weights = torch.empty(2, learned, device="meta", requires_grad=True)
-    rest = torch.empty(2, size - learned, device="meta")
-    inputs, targets = samples.batch(torch.zeros(2, 2, dtype=torch.int64, device="meta"))
-    try:
-        torch.autograd.grad(losses_of(stack(weights, rest, inputs), targets).sum(), weights)
-    except Exception as error:  # a model may raise anything here
-        return f"torch's vmap says: {str(error).splitlines()[0].rstrip('.')}"
-    return None
 
 
 class Batch:
@@ -105,6 +43,7 @@ class Batch:
         self._rows = {number: row for row, number in enumerate(devices)}
         first = next(iter(devices.values()))
         self._hardware, self._stack = first.hardware, Stack(first.model)
+        self._objective = first.objective
         self._starts, self._pool = self._join()
         self._optimizer = RowOptimizer(training, self._split(self._matrix())[0])
 
@@ -194,8 +133,11 @@ class Batch:
         return torch.from_numpy(table).to(self._hardware), sizes
 
     def _groups(self, counts: npt.NDArray[np.int64]) -> Iterator[list[int]]:
-        """Groups of devices that take a step together, by batch size if samples are dependent."""
-        if not self._stack.dependent:
+        """Groups of devices that take a step together, by batch size if samples are dependent.
+
+        By batch size also if the objective counts all samples of a batch.
+        """
+        if self._objective.masks and not self._stack.dependent:
             yield np.flatnonzero(counts).tolist()
             return
         for size in np.unique(counts[counts > 0]):
@@ -211,9 +153,7 @@ class Batch:
             beyond = (places >= amount[:, None]).view(*index.shape, *[1] * (targets.ndim - 2))
             targets = targets.masked_fill(beyond, IGNORED)
         with precision(self._training, self._hardware):
-            logits = self._stack(weights, rest, inputs)
-            losses = losses_of(logits, targets).view(len(weights), -1)
-        return losses.sum(1) / (targets != IGNORED).flatten(1).sum(1)
+            return self._stack.losses(self._objective, weights, rest, inputs, targets)
 
     def _give_back(self, matrix: Tensor) -> None:
         for row, device in zip(matrix, self._devices.values(), strict=True):
@@ -237,12 +177,12 @@ class Batch:
         """The score of each device, as by :meth:`mpidl.devices.device.Device.evaluate`."""
         weights, rest = self._split(self._matrix())
         self._stack.model.eval()
-        tally = Tally(len(weights), classes, self._hardware)
+        tally = self._objective.tally(len(weights), classes, self._hardware)
 
         def count(place: slice) -> None:
-            inputs, targets = samples.batch(place)
-            logits = self._stack(weights, rest, inputs, own=False)
-            tally.add(logits, targets, samples.labels[place])
+            batch = samples.batch(place)
+            found = self._stack.apply(self._objective.found, weights, rest, batch, own=False)
+            tally.add(found, batch[1], samples.labels[place])
 
         start = 0
         with torch.no_grad(), precision(self._training, self._hardware):

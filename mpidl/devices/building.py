@@ -1,5 +1,6 @@
 """Building of a run's models and devices, from its plan and data."""
 
+from functools import partial
 from typing import Any
 
 import numpy.typing as npt
@@ -7,17 +8,24 @@ import torch
 
 from mpidl.components import lr_schedules, torch_optimizers
 from mpidl.components.models import MODELS
+from mpidl.components.tasks import TASKS
 from mpidl.components.torch_optimizers import TorchOptimizer
 from mpidl.config import seeds
 from mpidl.config.faults import Fault
 from mpidl.devices import batching
-from mpidl.devices.batch import obstacle
 from mpidl.devices.data import RunData
 from mpidl.devices.device import Device, Samples, seed_torch
 from mpidl.devices.flat import Flat
+from mpidl.devices.objectives import ANSWERS, Called, Objective
+from mpidl.devices.stack import obstacle
 from mpidl.plan import Plan
+from mpidl.storage import run_series
+from mpidl.storage.run_series import RunSeries
 
 Array = npt.NDArray[Any]
+
+FEW = 2
+"""Samples that models and tasks are tried with."""
 
 
 def make_model(plan: Plan, run_data: RunData, device: int) -> torch.nn.Module:
@@ -51,8 +59,50 @@ def sizes(plan: Plan, run_data: RunData) -> tuple[int, int]:
     return flat.size, flat.learned
 
 
-def side_by_side(plan: Plan, run_data: RunData, hosted: int, hardware: torch.device) -> bool:
+def objective(plan: Plan, run_data: RunData) -> Objective:
+    """What the models of a run are trained for; a task that is called is called once, on a few.
+
+    Raises:
+        Fault: If the task gives no loss, or values that are no numbers or have no valid names.
+    """
+    name, section = run_data.traits.task, plan.file.task
+    if TASKS.properties(name).answers:
+        return ANSWERS
+    settings = TASKS.parameters(section) if section.name == name else {}
+    called = Called(name, partial(TASKS[name], **settings))
+    with torch.random.fork_rng([]):
+        try:
+            _examine(called, sketch(plan, run_data), run_data, "meta")
+        except Fault:
+            raise
+        except Exception:  # a task may need numbers, or raise anything
+            _examine(called, make_model(plan, run_data, 0), run_data, "cpu")
+    return called
+
+
+def _examine(called: Called, model: torch.nn.Module, run_data: RunData, where: str) -> None:
+    inputs, labels = next(pair for pair in run_data.tests.values() if len(pair[0]))
+    few = samples(run_data, inputs[:FEW], labels[:FEW], torch.device(where))
+    called.examine(model.eval(), *few.batch(slice(FEW)))
+
+
+def series(run_data: RunData, aim: Objective) -> RunSeries:
+    """The series that a run can have, by its data and what its models are trained for."""
+    classes = len(run_data.traits.classes) if aim.masks else 0
+    return run_series.of(classes, aim.values)
+
+
+def side_by_side(
+    plan: Plan, run_data: RunData, hosted: int, hardware: torch.device, aim: Objective
+) -> bool:
     """Whether a rank trains the devices that it hosts at once instead of one after another.
+
+    Args:
+        plan: The plan of the run.
+        run_data: Its data.
+        hosted: Number of the devices.
+        hardware: Where they are trained.
+        aim: What they are trained for.
 
     Raises:
         Fault: If the run file wants it and the model does not allow it.
@@ -66,28 +116,32 @@ def side_by_side(plan: Plan, run_data: RunData, hosted: int, hardware: torch.dev
     if setting == "auto" and not batching.pays(model, hosted, kind):
         return False
     inputs, labels = run_data.tests["iid"]
-    few = samples(run_data, inputs[:2], labels[:2], torch.device("meta"))
-    reason = obstacle(model, few)
+    few = samples(run_data, inputs[:FEW], labels[:FEW], torch.device("meta"))
+    reason = obstacle(model, few, aim)
     if reason is not None and setting == "yes":
+        task = f" with task {run_data.traits.task!r}" * (not aim.masks)
         raise Fault(
-            f"training.batched = 'yes': model {plan.file.model.name!r} cannot be trained for many "
-            f"devices at once ({reason}); 'auto' and 'no' train them one after another."
+            f"training.batched = 'yes': model {plan.file.model.name!r}{task} cannot be trained for "
+            f"many devices at once ({reason}); 'auto' and 'no' train them one after another."
         )
     return reason is None and hosted > 1
 
 
 def make_devices(
-    plan: Plan, run_data: RunData, rank: int, hardware: torch.device
+    plan: Plan, run_data: RunData, rank: int, hardware: torch.device, aim: Objective
 ) -> dict[int, Device]:
-    """The devices of a rank with their models and shards."""
-    return {number: _device(plan, run_data, number, hardware) for number in plan.hosted(rank)}
+    """The devices of a rank with their models, shards and what they are trained for."""
+    numbers = plan.hosted(rank)
+    return {number: _device(plan, run_data, number, hardware, aim) for number in numbers}
 
 
-def _device(plan: Plan, run_data: RunData, number: int, hardware: torch.device) -> Device:
+def _device(
+    plan: Plan, run_data: RunData, number: int, hardware: torch.device, aim: Objective
+) -> Device:
     training, section = plan.file.training, plan.file.lr_schedule
     model = make_model(plan, run_data, number).to(hardware)
     shard = samples(run_data, *run_data.shards[number], hardware)
-    device = Device(number, model, shard, training, lr_schedules.factor(section))
+    device = Device(number, model, shard, training, lr_schedules.factor(section), aim)
     if torch_optimizers.named(training):
         steps = training.rounds * device.steps
         device.optimizer = TorchOptimizer(training, device.weights, section, steps)

@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from mpidl.components import datasets, models, ood, placement
 from mpidl.components.datasets.files import require
+from mpidl.components.tasks import TASKS
 from mpidl.config import seeds, shipped
 from mpidl.config.faults import Fault
+from mpidl.config.registry import Kinds
 from mpidl.config.runfile import RunFile
 from mpidl.plan import Plan
 from mpidl.ranks import host, world
@@ -30,7 +32,8 @@ class Traits:
     Attributes:
         shape: Shapes of a model's inputs and outputs.
         ood: Facts that a kind of OOD data needs.
-        classes: C names.
+        task: The name of the run's task.
+        classes: C names; none if targets are numbers.
         sequence: Whether samples are token sequences whose next token is predicted.
         padding: The token that is never a target, -1 for none.
         content: Content of the whole data set, of which a run may use a part.
@@ -38,6 +41,7 @@ class Traits:
 
     shape: models.Shape
     ood: ood.Shape
+    task: str
     classes: tuple[str, ...]
     sequence: bool
     padding: int
@@ -51,8 +55,10 @@ class RunData:
     Attributes:
         traits: Traits of the data set.
         tests: Inputs and labels of the test sets ``iid`` and ``ood``, in shared memory of the node.
-        shards: For each own device its inputs ``(n, *shape)`` and labels ``(n,)``.
-        label_counts: Training samples by device and label before any becomes OOD, ``(N, C)``.
+        shards: For each own device its inputs ``(n, *shape)`` and labels ``(n,)``, or numbers that
+            are targets, ``(n,)`` or ``(n, outputs)``.
+        label_counts: Training samples by device and label before any becomes OOD, ``(N, C)``;
+            without classes in one column, ``(N, 1)``.
         placed: All training samples; if those of devices add up to more, devices share some.
         ood_samples: Out-of-distribution training samples by device, ``(N,)``.
     """
@@ -146,10 +152,11 @@ def load(file: RunFile) -> tuple[Traits, dict[str, Array], dict[str, Array]]:
     if placement.PLACEMENTS.properties(file.placement.name).by_owner:
         train["owners"] = _owners(file, data)
     classes = len(data.classes)
-    outputs = data.vocabulary or classes
+    _has_classes(file, data)
     traits = Traits(
-        shape=models.Shape(data.shape, outputs, data.vocabulary),
+        shape=models.Shape(data.shape, data.outputs, data.vocabulary),
         ood=ood.Shape(data.shape, classes, data.vocabulary, data.span),
+        task=TASKS.resolve(file.task.name, file.data.name, data.task),
         classes=data.classes,
         sequence=data.task == "next_token",
         padding=data.padding,
@@ -178,6 +185,26 @@ def _owners(file: RunFile, data: datasets.Dataset) -> Array:
             f"say which device a sample belongs to.{more}"
         )
     return data.owners
+
+
+def _has_classes(file: RunFile, data: datasets.Dataset) -> None:
+    """Check that a data set has the classes that a run file asks for.
+
+    Raises:
+        Fault: If it has none, with a sentence for each setting that needs them.
+    """
+    kinds: Kinds = {"placement": placement.PLACEMENTS, "ood": ood.OODS}
+    faults = []
+    for section, registry in kinds.items():
+        name = getattr(file, section).name
+        if not data.classes and registry.properties(name).classes:
+            free = ", ".join(repr(one) for one in registry.having(classes=False))
+            faults.append(
+                f"{section}.name = {name!r}: needs classes, and data.name = {file.data.name!r} has "
+                f"numbers as targets; without classes: {free}."
+            )
+    if faults:
+        raise Fault(*faults)
 
 
 def foresee(file: RunFile) -> None:
@@ -217,7 +244,9 @@ def cut(
     by = train.get("owners", labels)[open_to_all]
     parts = placement.PLACEMENTS.build(file.placement, by, plan.topology, seed)
     parts = [open_to_all[part] for part in parts]
-    counts = placement.label_counts(parts, labels, len(traits.classes))
+    counts = np.array([[len(part)] for part in parts])
+    if traits.classes:
+        counts = placement.label_counts(parts, labels, len(traits.classes))
     own, turns = {}, {device: turn for turn, device in enumerate(plan.sources)}
     for device in plan.hosted(rank):
         part = parts[device]

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.utils._pytree import tree_map
 
 from mpidl.components.lr_schedules import Factor
+from mpidl.components.tasks import IGNORED
 from mpidl.components.torch_optimizers import TorchOptimizer
 from mpidl.config import seeds
 from mpidl.config.runfile import EvaluationSettings, TrainingSettings
 from mpidl.devices.flat import Flat
+from mpidl.devices.objectives import ANSWERS, Objective
 from mpidl.devices.optimizers import Optimizer, clipped
-from mpidl.devices.scores import IGNORED, Score, Tally
+from mpidl.devices.scores import Score
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class Device:
         samples: Its shard.
         training: The local step.
         schedule: The factor of the learning rate at a time in rounds; None if it is always 1.
+        objective: What the model is trained for.
 
     Attributes:
         flat: The memory of its model.
@@ -106,7 +109,9 @@ class Device:
         samples: Samples,
         training: TrainingSettings,
         schedule: Factor | None = None,
+        objective: Objective = ANSWERS,
     ) -> None:
+        self.objective = objective
         self.number, self.model, self.samples, self._training = number, model, samples, training
         self.flat = Flat(model)
         self.weights = [w for w in model.parameters() if w.requires_grad]
@@ -157,7 +162,7 @@ class Device:
         for step, index in enumerate(self.batches(round_, self.hardware)):
             inputs, targets = self.samples.batch(index)
             with precision(t, self.hardware):
-                loss = self._loss(self.model(inputs), targets)
+                loss = self.objective.loss(self.model, inputs, targets)
             # Gradients are used where they were computed: copying them into a vector would take an
             # eighth of an MLP's step.
             gradients = torch.autograd.grad(loss, weights, materialize_grads=True)
@@ -201,14 +206,8 @@ class Device:
                     return
             epoch += 1
 
-    @staticmethod
-    def _loss(logits: Tensor, targets: Tensor) -> Tensor:
-        return functional.cross_entropy(
-            logits.float().flatten(0, -2), targets.flatten(), ignore_index=IGNORED
-        )
-
     def evaluate(self, samples: Samples, classes: int, evaluation: EvaluationSettings) -> Score:
-        """Loss and accuracy on a test set; NaN if it is empty.
+        """The score on a test set; NaN if it is empty.
 
         Args:
             samples: The test set.
@@ -217,13 +216,14 @@ class Device:
                 counts, divided by the padded size ``B * ceil(n / B)``.
         """
         self._switch(training=False)
-        tally = Tally(1, classes, self.hardware)
-        with torch.inference_mode(), precision(self._training, self.hardware):
+        tally = self.objective.tally(1, classes, self.hardware)
+        with self.objective.testing(), precision(self._training, self.hardware):
             size = min(evaluation.batch_size, self._fitting(samples))
             for start in range(0, len(samples), size):
                 inputs, targets = samples.batch(slice(start, start + size))
                 labels = samples.labels[start : start + size]
-                tally.add(self.model(inputs)[None], targets, labels)
+                found = self.objective.found(self.model, inputs, targets)
+                tally.add(tree_map(_lone, found), targets, labels)
         return tally.scores(len(samples), evaluation)[0]
 
     def _switch(self, training: bool) -> None:
@@ -242,11 +242,16 @@ class Device:
 
             leaves = [part for part in self.model.modules() if not list(part.children())]
             hooks = [part.register_forward_hook(note) for part in leaves]
-            self.model(samples.batch(slice(0, 1))[0])
+            self.objective.found(self.model, *samples.batch(slice(0, 1)))
             for hook in hooks:
                 hook.remove()
             self._chunk = max(1, CACHE // max(sizes))
         return self._chunk if self._chunk and self.hardware.type == "cpu" else len(samples) or 1
+
+
+def _lone(found: Tensor) -> Tensor:
+    """The same, as what is found of one device of several."""
+    return found[None]
 
 
 def precision(training: TrainingSettings, hardware: torch.device) -> AbstractContextManager[object]:

@@ -1,5 +1,6 @@
-"""Scores of devices on a test set, loss and accuracy, counted batch by batch."""
+"""Scores of devices on a test set, loss and other values, counted batch by batch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,19 +9,28 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mpidl.components.tasks import IGNORED
 from mpidl.config.runfile import EvaluationSettings
-
-IGNORED = -100
-"""The target that torch's cross-entropy leaves out."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """Loss, accuracy and accuracy by class ``(C,)`` of one device on one test set."""
+    """Score of one device on one test set.
+
+    Attributes:
+        loss: Mean loss.
+        values: Other values by name, such as ``accuracy``.
+        by_class: Accuracy by class, ``(C,)``; empty where there are no classes.
+    """
 
     loss: float
-    accuracy: float
+    values: Mapping[str, float]
     by_class: npt.NDArray[np.float32]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers."""
+        return self.values["accuracy"]
 
 
 class Tally:
@@ -60,7 +70,7 @@ class Tally:
         asked = self._asked.cpu().numpy()
         count = float(asked.sum())
         if not count:
-            nothing = Score(np.nan, np.nan, np.full(len(asked), np.nan, np.float32))
+            nothing = Score(np.nan, {"accuracy": np.nan}, np.full(len(asked), np.nan, np.float32))
             return [nothing] * len(losses)
         size = evaluation.batch_size
         padded = count / samples * size * -(-samples // size)
@@ -68,8 +78,47 @@ class Tally:
         with np.errstate(invalid="ignore"):
             by_class = (right / asked).astype(np.float32)
         return [
-            Score(float(loss) / count, float(hits.sum()) / shown, share)
+            Score(float(loss) / count, {"accuracy": float(hits.sum()) / shown}, share)
             for loss, hits, share in zip(losses, right, by_class, strict=True)
+        ]
+
+
+class Means:
+    """Sums loss and values of ``D`` devices on one test set, weighted by samples.
+
+    Args:
+        devices: D.
+        values: Names of the values.
+        hardware: The hardware of what is summed.
+    """
+
+    def __init__(self, devices: int, values: tuple[str, ...], hardware: torch.device) -> None:
+        names = ("loss", *values)
+        self._sums = {
+            name: torch.zeros(devices, device=hardware, dtype=torch.float64) for name in names
+        }
+        self._count = 0
+
+    def add(self, found: Mapping[str, Tensor], targets: Tensor, labels: Tensor) -> None:
+        """Add a batch.
+
+        Args:
+            found: Means over the batch by name, ``(D,)``.
+            targets: Not used.
+            labels: ``(B, ...)``.
+        """
+        for name, value in found.items():
+            self._sums[name] += value.double() * len(labels)
+        self._count += len(labels)
+
+    def scores(self, samples: int, evaluation: EvaluationSettings) -> list[Score]:
+        """The score of each device on a test set; NaN where it is empty."""
+        count, nothing = self._count or np.nan, np.empty(0, np.float32)
+        means = {name: (sums.cpu().numpy() / count).tolist() for name, sums in self._sums.items()}
+        losses = means.pop("loss")
+        return [
+            Score(loss, {name: own[i] for name, own in means.items()}, nothing)
+            for i, loss in enumerate(losses)
         ]
 
 

@@ -9,6 +9,7 @@ from mpidl.components.algorithms import ALGORITHMS
 from mpidl.components.datasets import DATASETS
 from mpidl.components.models import MODELS
 from mpidl.components.ood import OODS
+from mpidl.components.tasks import TASKS
 from mpidl.config import runfile
 from mpidl.config.faults import shown
 from mpidl.config.registry import Kinds
@@ -24,6 +25,7 @@ KINDS: Kinds = {
     "ood": OODS,
     "placement": placement.PLACEMENTS,
     "model": MODELS,
+    "task": TASKS,
     "lr_schedule": lr_schedules.LR_SCHEDULES,
     "exchange": BACKENDS,
     "attack": attacks.ATTACKS,

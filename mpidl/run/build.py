@@ -23,7 +23,7 @@ from mpidl.run.hardware import of_all
 from mpidl.run.opening import lay_out
 from mpidl.run.rounds import Parts
 from mpidl.run.snapshot import Snapshot, origin, recognize
-from mpidl.storage import run_series, schema
+from mpidl.storage import schema
 from mpidl.storage.checkpoint import LoadedCheckpoint, Saver, Story
 from mpidl.storage.recorder import Recorder
 from mpidl.storage.round_values import FLAGS, width
@@ -81,7 +81,8 @@ def _build(
     lend(accelerators.rounding(training.precision))
     torch.set_num_threads(node.share if training.threads == "auto" else training.threads)
     with world.agreed(comm):
-        devices = building.make_devices(plan, run_data, comm.rank, hardware)
+        aim = building.objective(plan, run_data)
+        devices = building.make_devices(plan, run_data, comm.rank, hardware, aim)
     flats = {number: device.flat for number, device in devices.items()}
     first = next(iter(flats.values()))
     wiring = wired(node, plan, first, hardware)
@@ -90,11 +91,11 @@ def _build(
     lend(world.returned(exchange.close))
     gossip = LocalGossip(comm, plan, flats, exchange)
     with world.agreed(comm):
-        together = building.side_by_side(plan, run_data, len(devices), hardware)
+        together = building.side_by_side(plan, run_data, len(devices), hardware, aim)
     sharers = sharing.count(node.inner, hardware)
     batch = Batch(devices, training, sharers) if together else None
     snapshot = Snapshot(devices, batch, gossip, run_data.shards)
-    of_run = run_series.of(len(run_data.traits.classes))
+    of_run = building.series(run_data, aim)
     columns = width(of_run)
     if found is not None:
         with world.agreed(comm):

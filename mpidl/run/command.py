@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mpidl import plan as planning
+from mpidl.components.tasks import TASKS
 from mpidl.config import version
 from mpidl.config.faults import Fault, Parser
 from mpidl.config.outcome import Outcome, joint
@@ -194,8 +195,10 @@ def begin(
     found = None if resume is None else resuming.resumed(comm, plan, path, resume)
     run_data = data.provide(comm, plan)
     plan = replace(plan, samples=run_data.samples)
-    classes = len(run_data.traits.classes)
-    size = run_series.of(classes).bytes(plan.sizes(classes))
+    # A task may have values too, which are known when it is called.
+    answers, classes = TASKS.properties(run_data.traits.task).answers, len(run_data.traits.classes)
+    least = run_series.of(classes) if answers else run_series.of(0, ())
+    size = least.bytes(plan.sizes(classes))
     replaces = overwrite or found is not None
     with world.returned(run_data.close):
         with world.agreed(comm):

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from mpidl.report import failures
+from mpidl.storage import measured, schema
 from mpidl.storage.round_values import SECONDS, spent
 
 Array = npt.NDArray[Any]
@@ -101,9 +102,9 @@ class Display:
         self.console.print("  ".join(part for part in parts if part))
 
     def _honest(self, values: Values) -> Values:
-        """The same values, without accuracies of attackers."""
-        honest = dict(values)
-        for key in [key for key in honest if "accuracy" in key and self._attackers]:
+        """The same values, without those of attackers on the test sets."""
+        honest, tests = dict(values), tuple(f"{kind}_" for kind in schema.KINDS)
+        for key in [key for key in honest if key.startswith(tests) and self._attackers]:
             honest[key] = honest[key].copy()
             honest[key][self._attackers] = np.nan
         return honest
@@ -140,19 +141,18 @@ class Display:
         honest = ~np.isin(np.arange(len(hops)), self._attackers)
         devices_text = "devices" if honest.all() else "devices that do not attack"
         table = Table(title=rf"after the last round: mean over {devices_text} \[min, max]")
-        moment = "mixed" if "iid_accuracy_mixed" in self._last else "trained"
+        shown = tabled(self._last)
         table.add_column("hops from OOD data", no_wrap=True)
-        for column in ("devices", "IID accuracy", "OOD accuracy"):
+        for column in ("devices", *shown):
             table.add_column(column, justify="right")
         groups = [("all", honest)]
         if (hops >= 0).any():
             groups += [(_hops(h), honest & (hops == h)) for h in np.unique(hops)]
         for name, chosen in groups:
+            nothing = np.full(len(hops), np.nan)
             cells = [
-                spread(
-                    self._last.get(f"{kind}_accuracy_{moment}", np.full(len(hops), np.nan))[chosen]
-                )
-                for kind in ("iid", "ood")
+                spread(self._last.get(key, nothing)[chosen], column.endswith("accuracy"))
+                for column, key in shown.items()
             ]
             table.add_row(name, str(int(chosen.sum())), *cells)
         return table
@@ -162,29 +162,52 @@ def _hops(hops: int) -> str:
     return {0: "0 (source)", -1: "never reached"}.get(int(hops), str(hops))
 
 
-def spread(values: Array) -> str:
-    """Mean, least and greatest of some accuracies."""
+def tabled(values: Values) -> dict[str, str]:
+    """The columns of the last table, each with its series: accuracies, or else losses.
+
+    Args:
+        values: For each series that has been measured, its last values.
+    """
+    found = {kind: measured.names(values, kind) for kind in schema.KINDS}
+    if measured.chief(values) == "accuracy" or not any(found.values()):
+        return {f"{kind.upper()} accuracy": own.get("accuracy", "") for kind, own in found.items()}
+    return {f"{kind.upper()} loss": own["loss"] for kind, own in found.items() if "loss" in own}
+
+
+def spread(values: Array, share: bool = True) -> str:
+    """Mean, least and greatest of some accuracies, or of numbers that are no shares."""
     if not len(values) or np.isnan(values).all():
         return "-"
-    return f"{np.nanmean(values):.3f} [{np.nanmin(values):.3f}, {np.nanmax(values):.3f}]"
+    three = float(np.nanmean(values)), float(np.nanmin(values)), float(np.nanmax(values))
+    mean, low, high = (f"{value:.3f}" if share else f"{value:.2g}" for value in three)
+    return f"{mean if share else f'{three[0]:.3g}'} [{low}, {high}]"
+
+
+def _about(values: Array, name: str) -> str:
+    """Mean ± standard deviation of a value over devices; accuracy goes without its name."""
+    mean, deviation = np.nanmean(values), np.nanstd(values)
+    if name == "accuracy":
+        return f"{mean:.3f} ± {deviation:.3f}"
+    return f"{name} {mean:.4g} ± {deviation:.2g}"
 
 
 def scores(values: Values) -> str:
-    """Mean ± standard deviation of the accuracies over devices, and the consensus distance.
+    """Mean ± standard deviation over devices of accuracies, or losses, and of a task's own values.
 
-    With a described network also the simulated seconds until the last device has ended.
+    Then the consensus distance, and with a described network the simulated seconds until the last
+    device has ended.
 
     Args:
         values: For each series that has been measured, its last values, ``(N,)``.
     """
     parts = []
-    for kind in ("iid", "ood"):
-        moments = [f"{kind}_accuracy_{moment}" for moment in ("mixed", "trained")]
-        accuracies = next((values[key] for key in moments if key in values), None)
-        if accuracies is not None:
-            parts.append(
-                f"{kind.upper()} {np.nanmean(accuracies):.3f} ± {np.nanstd(accuracies):.3f}"
-            )
+    for kind in schema.KINDS:
+        found = measured.names(values, kind)
+        if measured.chief(values) == "accuracy":
+            found.pop("loss", None)
+        if found:
+            told = ", ".join(_about(values[key], name) for name, key in found.items())
+            parts.append(f"{kind.upper()} {told}")
     if "consensus_distance" in values:
         distance = np.sqrt(np.nanmean(values["consensus_distance"] ** 2))
         parts.append(f"consensus {distance:.3g}")

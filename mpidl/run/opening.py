@@ -95,11 +95,12 @@ def graph_arrays(plan: Plan) -> dict[str, Array]:
 
 def placement_arrays(plan: Plan, run_data: RunData) -> dict[str, Array]:
     """The variables of the group ``placement``."""
+    labels = {"labels": run_data.label_counts} if run_data.traits.classes else {}
     return {
         "samples": np.array(run_data.samples),
         "ood_samples": run_data.ood_samples,
         "source": np.isin(np.arange(plan.devices), plan.sources).astype(np.int64),
         "attacker": np.isin(np.arange(plan.devices), plan.attackers).astype(np.int64),
         "rank": plan.hosts,
-        "labels": run_data.label_counts,
+        **labels,
     }

@@ -178,8 +178,9 @@ def test(parts: Parts, values: RoundValues, moment: str) -> None:
     for kind, samples in parts.tests.items():
         for number, score in scores(parts, values, samples):
             values.set(f"{kind}_loss_{moment}", number, score.loss)
-            values.set(f"{kind}_accuracy_{moment}", number, score.accuracy)
-            if kind == "iid":
+            for name, value in score.values.items():
+                values.set(f"{kind}_{name}_{moment}", number, value)
+            if kind == "iid" and len(score.by_class):
                 values.set(f"iid_class_accuracy_{moment}", number, score.by_class)
 
 

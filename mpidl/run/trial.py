@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from mpidl.components.models import MODELS
+from mpidl.components.tasks import TASKS
 from mpidl.config.faults import Fault, shown
 from mpidl.devices import building
 from mpidl.devices.data import RunData
@@ -39,7 +40,6 @@ def fits(
     survey.foresee(plan.file.exchange.backend, place.type)
     _learns(plan, building.sketch(plan, run_data))
     (size, _), memory = building.sizes(plan, run_data), accelerators.memory(place)
-    building.side_by_side(plan, run_data, len(plan.hosted(ranks[0])), place)
     shares = [[rank for rank, at in zip(ranks, seats, strict=True) if at == s] for s in {*seats}]
     needed, share = max(
         (
@@ -60,7 +60,10 @@ def fits(
             f"devices need {volume(needed)}{late}; {host.name()} has {volume(memory)} for its "
             f"{place.type}{which}."
         )
-    _answers(plan, run_data)
+    if TASKS.properties(run_data.traits.task).targets != "any":
+        _answers(plan, run_data)
+    aim = building.objective(plan, run_data)
+    building.side_by_side(plan, run_data, len(plan.hosted(ranks[0])), place, aim)
 
 
 def _learns(plan: Plan, model: torch.nn.Module) -> None:
@@ -98,6 +101,9 @@ def _answers(plan: Plan, run_data: RunData) -> None:
     if not isinstance(answers, torch.Tensor) or not answers.is_floating_point():
         kind = answers.dtype if isinstance(answers, torch.Tensor) else type(answers).__name__
         raise Fault(f"{subject} gives {kind}: must give a tensor of floating numbers.")
+    if not run_data.traits.classes:
+        _predicts(subject, answers, targets, outputs)
+        return
     if answers.shape[:-1] != targets.shape:
         shape_needed = (*targets.shape, outputs)
         raise Fault(
@@ -109,6 +115,20 @@ def _answers(plan: Plan, run_data: RunData) -> None:
         raise Fault(
             f"{subject} gives {answers.shape[-1]} outputs: must be {outputs}, as the data have "
             f"{outputs} {noun}."
+        )
+
+
+def _predicts(subject: str, answers: torch.Tensor, targets: torch.Tensor, outputs: int) -> None:
+    """Check that a model gives as many numbers as a sample has for a target.
+
+    Raises:
+        Fault: If it does not.
+    """
+    if tuple(answers.shape) not in (tuple(targets.shape), (len(targets), outputs)):
+        raise Fault(
+            f"{subject} gives the shape {tuple(answers.shape)} for {len(targets)} samples: must be "
+            f"{(len(targets), outputs)}, as a sample has {outputs} number{'s' * (outputs > 1)} as "
+            "its target."
         )
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from mpidl.components import models
 from mpidl.components.models import cnn, mlp, mobilenet, transformer, vit
 from mpidl.config.runfile import EvaluationSettings, TrainingSettings
-from mpidl.devices import batch
+from mpidl.devices import batch, stack
 from mpidl.devices.device import Device, Samples
 
 IMAGE = models.Shape((3, 16, 16), 5, None)
@@ -208,9 +208,9 @@ def test_where_memory_is_measured_it_bounds_what_is_evaluated_at_once(monkeypatc
         return 10 * seen[-1]
 
     class Seen(type(stacked._stack)):
-        def __call__(self, weights, rest, inputs, own=True):
-            seen.append(len(inputs))
-            return super().__call__(weights, rest, inputs, own)
+        def apply(self, function, weights, rest, batch, own=True):
+            seen.append(len(batch[0]))
+            return super().apply(function, weights, rest, batch, own)
 
     monkeypatch.setattr(batch.accelerators, "memory_growth", grown)
     monkeypatch.setattr(batch.accelerators, "free", lambda _: free)
@@ -253,7 +253,7 @@ def test_no_model_of_the_house_stands_in_the_way(kind):
         model = MODELS[kind]()
     few = samples(kind, 2, 0)
     few = Samples(few.inputs.to("meta"), few.labels.to("meta"), few.sequence, few.padding)
-    assert batch.obstacle(model, few) is None
+    assert stack.obstacle(model, few) is None
 
 
 class Attentive(nn.Linear):
@@ -270,7 +270,7 @@ def test_attention_side_by_side_is_none_that_keeps_nothing_for_its_backward():
     with torch.device("meta"):
         model = Attentive(4, 5)
         few = Samples(torch.empty(2, 4), torch.empty(2, dtype=torch.int64))
-    assert batch.obstacle(model, few) is None
+    assert stack.obstacle(model, few) is None
     assert model.kinds == (False, False)
 
 
@@ -286,7 +286,7 @@ def test_what_stands_in_the_way_is_told(make, told):
     with torch.device("meta"):
         model = make()
         few = Samples(torch.empty(2, 4), torch.empty(2, dtype=torch.int64))
-    assert told in batch.obstacle(model, few)
+    assert told in stack.obstacle(model, few)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])

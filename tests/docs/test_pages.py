@@ -30,6 +30,7 @@ SECTIONS = {
     "OOD data": "ood",
     "placements": "placement",
     "models": "model",
+    "tasks": "task",
     "backends": "exchange",
     "attacks": "attack",
 }

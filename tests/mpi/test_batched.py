@@ -6,6 +6,7 @@ import torch
 
 from mpidl.config.faults import Fault
 from mpidl.devices import batching, building
+from mpidl.devices.objectives import ANSWERS
 
 pytestmark = pytest.mark.dealt
 
@@ -43,8 +44,9 @@ def test_a_model_that_does_not_allow_it_is_told(parts, monkeypatch):
         pass
     with parts(*SETTINGS) as serial:
         cpu = torch.device("cpu")
-        assert not building.side_by_side(serial.plan, serial.run_data, 2, cpu)
-        assert not building.side_by_side(serial.plan, serial.run_data, 2, torch.device("meta"))
+        assert not building.side_by_side(serial.plan, serial.run_data, 2, cpu, ANSWERS)
+        meta = torch.device("meta")
+        assert not building.side_by_side(serial.plan, serial.run_data, 2, meta, ANSWERS)
 
 
 def test_off_the_processor_auto_follows_what_pays(parts, monkeypatch):
@@ -52,7 +54,7 @@ def test_off_the_processor_auto_follows_what_pays(parts, monkeypatch):
     monkeypatch.setattr(batching, "pays", lambda _, *told: asked.append(told) or told[0] > 2)
     with parts(*SETTINGS) as found:
         for devices in (2, 3):
-            taken = building.side_by_side(found.plan, found.run_data, devices, meta)
+            taken = building.side_by_side(found.plan, found.run_data, devices, meta, ANSWERS)
             assert taken == (devices > 2)
     assert asked == [(2, "meta"), (3, "meta")]
 

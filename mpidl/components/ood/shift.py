@@ -109,7 +109,7 @@ def split_test(
     else:
         taken = _draw(shift, inputs, labels, share, rng, most=len(labels) - 1)
     shifted, relabeled = _apply(shift, inputs[taken], labels[taken], rng)
-    return np.delete(inputs, taken, axis=0), np.delete(labels, taken), shifted, relabeled
+    return np.delete(inputs, taken, axis=0), np.delete(labels, taken, axis=0), shifted, relabeled
 
 
 def turn(

@@ -45,7 +45,7 @@ def trigger(
     return Shift(apply)
 
 
-@OODS.add
+@OODS.add(classes=True)
 def tinymem_trigger(
     shape: Shape,
     /,

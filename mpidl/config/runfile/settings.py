@@ -95,6 +95,12 @@ class ModelSettings(Section):
     name: str = "mlp"
 
 
+class TaskSettings(Section):
+    """The task: what models are trained for, and what they are measured by."""
+
+    name: str = "auto"
+
+
 class TrainingSettings(Section):
     """The training of devices, and the number of rounds."""
 
@@ -220,6 +226,7 @@ class RunFile:
     ood: OodSettings
     placement: PlacementSettings
     model: ModelSettings
+    task: TaskSettings
     training: TrainingSettings
     lr_schedule: LrScheduleSettings
     evaluation: EvaluationSettings
