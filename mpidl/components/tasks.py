@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Targets = Literal["classes", "tokens", "numbers"]
 
-KINDS: dict[str, Targets] = {
+TARGETS: dict[str, Targets] = {
     "classification": "classes",
     "next_token": "tokens",
     "regression": "numbers",
@@ -75,7 +75,7 @@ class Tasks(Registry[TaskProperties]):
         """
         if name == "auto":
             return task
-        wanted, has = self.properties(name).targets, KINDS[task]
+        wanted, has = self.properties(name).targets, TARGETS[task]
         if wanted not in ("any", has):
             raise Fault(
                 f"task.name = {name!r}: needs {wanted} as targets, and data.name = {data!r} has "

@@ -68,8 +68,7 @@ def objective(plan: Plan, run_data: RunData) -> Objective:
     name, section = run_data.traits.task, plan.file.task
     if TASKS.properties(name).answers:
         return ANSWERS
-    settings = TASKS.parameters(section) if section.name == name else {}
-    called = Called(name, partial(TASKS[name], **settings))
+    called = Called(name, partial(TASKS[name], **TASKS.parameters(section)))
     with torch.random.fork_rng([]):
         try:
             _examine(called, sketch(plan, run_data), run_data, "meta")

@@ -158,7 +158,7 @@ def load(file: RunFile) -> tuple[Traits, dict[str, Array], dict[str, Array]]:
         ood=ood.Shape(data.shape, classes, data.vocabulary, data.span),
         task=TASKS.resolve(file.task.name, file.data.name, data.task),
         classes=data.classes,
-        sequence=data.task == "next_token",
+        sequence=data.targets == "tokens",
         padding=data.padding,
         content=content,
     )

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mpidl.components.datasets import strata, targets
 from mpidl.components.datasets.sources import Source
+from mpidl.components.tasks import TARGETS, Targets
 from mpidl.config import seeds
 from mpidl.config.faults import Fault, shown
 from mpidl.config.registry import Properties, Registry
@@ -59,9 +60,14 @@ class Dataset:
         return tuple(self.train_inputs.shape[1:])
 
     @property
+    def targets(self) -> Targets:
+        """What a model predicts: classes, tokens, or numbers."""
+        return TARGETS[self.task]
+
+    @property
     def outputs(self) -> int:
         """Outputs of a model: for each class, for each token, or for each number of a target."""
-        if self.task == "regression":
+        if self.targets == "numbers":
             return int(np.prod(self.train_labels.shape[1:], dtype=int))
         return self.vocabulary or len(self.classes)
 
@@ -145,13 +151,15 @@ def _faults(built: Any) -> list[str]:
             f"training and testing), or one and the share for testing, not {had}."
         ]
     classes, faults = built.classes, list[str]()
-    numbers = built.task == "regression"
+    if built.task not in TARGETS:
+        return [f"task is {shown(built.task)}; must be one of {', '.join(map(repr, TARGETS))}."]
+    numbers = built.targets == "numbers"
     if numbers and len(classes):
-        return [f"a data set whose task is 'regression' has no classes, not {shown(classes)}."]
+        return [f"a data set whose task is {built.task!r} has no classes, not {shown(classes)}."]
     if not numbers and not (classes and all(isinstance(name, str) for name in classes)):
         return [f"classes must be names, which are text, and at least one, not {shown(classes)}."]
-    if built.task == "next_token" and built.vocabulary < 1:
-        faults.append("a data set whose task is 'next_token' needs a vocabulary of at least 1.")
+    if built.targets == "tokens" and built.vocabulary < 1:
+        faults.append(f"a data set whose task is {built.task!r} needs a vocabulary of at least 1.")
     for part in ("train", "test"):
         inputs, labels = getattr(built, f"{part}_inputs"), getattr(built, f"{part}_labels")
         faults += _samples(built, part, inputs) or (
