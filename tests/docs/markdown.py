@@ -35,7 +35,7 @@ class Block:
     @property
     def file(self) -> str:
         """The file that a block shows: its first line is a comment with its name."""
-        named = re.match(r"# ([\w/]+\.(?:toml|edges))\n", self.text)
+        named = re.match(r"# ([\w/]+\.(?:toml|edges|py))\n", self.text)
         return named[1] if named else ""
 
 
