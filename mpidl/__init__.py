@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Fault", "Gossip", "__version__", "open", "open_study"]
+__all__ = ["Fault", "Gossip", "__version__", "open", "open_study", "train"]
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from mpidl.config.faults import Fault
     from mpidl.run.own_loop import Gossip
+    from mpidl.run.train import TrainedRun
     from mpidl.storage.runs import Study
 
     __version__: str
@@ -46,3 +47,10 @@ def open_study(folder: Path | str) -> "Study":
     from mpidl.storage import runs
 
     return runs.open_study(folder)
+
+
+def train(file: Path | str | None = None, /, **arguments: Any) -> "TrainedRun":
+    """Collective. Train models on a graph in this process; see :func:`mpidl.run.train.train`."""
+    from mpidl.run import train
+
+    return train.train(file, **arguments)

@@ -7,11 +7,12 @@ import numpy.typing as npt
 import torch
 
 from mpidl.components import lr_schedules, torch_optimizers
-from mpidl.components.models import MODELS
+from mpidl.components.models import MODELS, Shape
 from mpidl.components.tasks import TASKS
 from mpidl.components.torch_optimizers import TorchOptimizer
 from mpidl.config import seeds
 from mpidl.config.faults import Fault
+from mpidl.config.runfile import RunFile
 from mpidl.devices import batching
 from mpidl.devices.data import RunData
 from mpidl.devices.device import Device, Samples, seed_torch
@@ -30,11 +31,16 @@ FEW = 2
 
 def make_model(plan: Plan, run_data: RunData, device: int) -> torch.nn.Module:
     """The initial model of a device: the same for all, or its own, as the run file says."""
-    training = plan.file.training
+    return initial_model(plan.file, run_data.traits.shape, device)
+
+
+def initial_model(file: RunFile, shape: Shape, device: int) -> torch.nn.Module:
+    """The initial model of a device of a run, for samples of a shape."""
+    training = file.training
     own = ("init of one device", device) if training.init == "per_device" else ("init",)
     with torch.random.fork_rng([]):
         seed_torch(seeds.integer(training.seed, *own), torch.device("cpu"))
-        model: torch.nn.Module = MODELS.build(plan.file.model, run_data.traits.shape)
+        model: torch.nn.Module = MODELS.build(file.model, shape)
     return model
 
 

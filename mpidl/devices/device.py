@@ -14,6 +14,7 @@ from mpidl.components.tasks import IGNORED
 from mpidl.components.torch_optimizers import TorchOptimizer
 from mpidl.config import seeds
 from mpidl.config.runfile import EvaluationSettings, TrainingSettings
+from mpidl.devices import saved
 from mpidl.devices.flat import Flat
 from mpidl.devices.objectives import ANSWERS, Objective
 from mpidl.devices.optimizers import Optimizer, clipped
@@ -120,13 +121,6 @@ class Device:
         self.schedule = schedule
         self.optimizer: Optimizer | TorchOptimizer = Optimizer(training)
 
-    @property
-    def _counters(self) -> list[Tensor]:
-        """Integer buffers that a model saves, as they may change."""
-        saved = self.model.state_dict(keep_vars=True)
-        counters = {name: b for name, b in self.model.named_buffers() if name in saved}
-        return [b for b in counters.values() if not b.is_floating_point()]
-
     def memory(self, own: bool = True) -> dict[str, Tensor]:
         """The state that a round leaves to the next one, by name: ``vector``, ``(P,)``, and others.
 
@@ -134,17 +128,15 @@ class Device:
             own: Whether the device uses its own optimizer.
         """
         state = {"vector": self.flat.vector}
-        if counters := self._counters:
+        if counters := saved.counters(self.model):
             state["counters"] = torch.cat([c.flatten().long() for c in counters])
         return state | (self.optimizer.memory(self.weights) if own else {})
 
     def remember(self, memory: Mapping[str, Tensor]) -> None:
         """Restore what :meth:`memory` returned."""
         self.flat.vector.copy_(memory["vector"])
-        counters = self._counters
-        parts = torch.split(memory["counters"], [c.numel() for c in counters]) if counters else ()
-        for counter, part in zip(counters, parts, strict=True):
-            counter.copy_(part.view(counter.shape))
+        if "counters" in memory:
+            saved.count(self.model, memory["counters"])
         self.optimizer.remember(self.weights, memory)
 
     def train(self, round_: int) -> float:

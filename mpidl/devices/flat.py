@@ -75,6 +75,12 @@ class FlatTensors:
             place += slot.numel() * itemsize
         return ""
 
+    def fill(self, vector: Tensor) -> None:
+        """Copy numbers ``(P,)`` into the module, which keeps the memory that it has."""
+        with torch.no_grad():
+            for slot, view in zip(self._slots, _views(vector, self._slots), strict=True):
+                slot.copy_(view)
+
     def parameters(self, numbers: Tensor) -> list[Tensor]:
         """Views of the parameters in numbers ``(..., T or P)``: each ``(..., *shape)``."""
         if numbers.shape[-1] != self.learned:

@@ -3,7 +3,7 @@
 from mpidl.plan.gossip_plan import SPECTRUM, Mixing, MixingWeights
 from mpidl.plan.making import make, make_mixing
 from mpidl.plan.plan import Plan
-from mpidl.plan.reading import FREE, KINDS, differences, read
+from mpidl.plan.reading import FREE, KINDS, differences, lay_over, read
 
 __all__ = [
     "FREE",
@@ -13,6 +13,7 @@ __all__ = [
     "MixingWeights",
     "Plan",
     "differences",
+    "lay_over",
     "make",
     "make_mixing",
     "read",

@@ -1,7 +1,7 @@
 """Reading of run files with all registries, and settings that may change on resuming."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from mpidl.components import attacks, graphs, lr_schedules, placement, strategies
@@ -10,10 +10,11 @@ from mpidl.components.datasets import DATASETS
 from mpidl.components.models import MODELS
 from mpidl.components.ood import OODS
 from mpidl.components.tasks import TASKS
-from mpidl.config import runfile
+from mpidl.config import runfile, shipped, toml
 from mpidl.config.faults import shown
 from mpidl.config.registry import Kinds
 from mpidl.config.runfile import RunFile
+from mpidl.config.toml import Tables
 from mpidl.exchange import BACKENDS
 
 KINDS: Kinds = {
@@ -67,6 +68,46 @@ def read(
     # Barabasi and Albert's growth needs more devices than links per new device.
     small = ["topology.name=complete"] if devices <= 2 and not stored else []
     return runfile.read(text, [*small, *overrides], KINDS, used)
+
+
+def lay_over(
+    source: Path | None,
+    piece: Tables,
+    ranks: int,
+    use: Sequence[str] = (),
+    adopted: Collection[str] = (),
+) -> RunFile:
+    """A run file with settings of a program over it, whose paths hold from the current folder.
+
+    Args:
+        source: A TOML file; None means the embedded default, sized to the number of ranks.
+        piece: Settings by section, and ``name``; code that they name is loaded.
+        ranks: Number of ranks.
+        use: Files and modules of the user's own.
+        adopted: Settings, ``"section.key"``, that name functions which are registered already.
+
+    Raises:
+        Fault: With one sentence for every setting that is wrong.
+        OwnError: If code of the user's own raises an error when it is loaded.
+    """
+    used = runfile.begin(use)
+    tables = toml.read(runfile.DEFAULT if source is None else source)
+    if source is not None:
+        tables.setdefault("name", source.stem)
+    elif piece.get("topology", {}).get("devices", ranks) in (1, 2):
+        # Barabasi and Albert's growth needs more devices than links per new device.
+        runfile.lay_over(tables, {"topology": {"name": "complete"}}, KINDS)
+    sections = {key: dict(table) for key, table in piece.items() if key in runfile.SECTIONS}
+    keys = [f"{section}.{key}" for section, table in sections.items() for key in table]
+    folder = Path() if source is None else shipped.find(source).parent
+    runfile.bring(tables, KINDS, [folder], lambda key: key not in keys)
+    runfile.bring(sections, KINDS, [Path.cwd()], lambda key: key not in adopted)
+    runfile.add_use(tables, [*used, *sections.pop(runfile.USE, [])])
+    runfile.lay_over(tables, sections, KINDS)
+    if "name" in piece:
+        tables["name"] = piece["name"]
+    own = [f"{key}=" for key in keys]
+    return runfile.placed(runfile.validate(tables, KINDS), [folder], own)
 
 
 def _devices(overrides: Sequence[str]) -> int | None:

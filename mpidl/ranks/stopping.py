@@ -31,6 +31,9 @@ CLOSING = 5.0
 asked: list[int] = []
 """The signals that asked this process to stop since it listens, in order."""
 
+received: list[int] = []
+"""All signals that this process recorded so far, in order."""
+
 
 def listen(*numbers: int) -> dict[int, Any]:
     """Record signals in ``asked`` from now on, except those that are not heeded.
@@ -88,6 +91,7 @@ def _take(number: int, frame: FrameType | None) -> None:
     if number == signal.SIGINT and number in asked:
         raise KeyboardInterrupt
     asked.append(number)
+    received.append(number)
     if number == signal.SIGHUP:
         print_into_files_only()
 

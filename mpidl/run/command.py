@@ -4,10 +4,11 @@ import math
 import os
 import signal
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mpidl import plan as planning
 from mpidl.components.tasks import TASKS
@@ -23,6 +24,9 @@ from mpidl.run import checking, listing, provenance, rehearsal, resuming
 from mpidl.run.console import Display
 from mpidl.storage import checkpoint, results_file, run_series
 from mpidl.storage.checkpoint import LoadedCheckpoint
+
+if TYPE_CHECKING:
+    from mpidl.run.rounds import Parts
 
 
 def patience(text: str) -> float:
@@ -162,6 +166,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @dataclass(frozen=True)
+class Caller:
+    """A program that runs a plan in its own process, and goes on afterwards.
+
+    Attributes:
+        keep: Called on every rank with the parts and the data of the run, after its last round.
+        quiet: Whether nothing is printed.
+    """
+
+    keep: "Callable[[Parts, RunData], None]"
+    quiet: bool
+
+
+@dataclass(frozen=True)
 class Start:
     """Everything that a run needs before it writes.
 
@@ -184,7 +201,7 @@ def begin(
 ) -> Iterator[Start]:
     """Collective. Find everything that a run needs, without writing; memory is freed at the end.
 
-    The arguments are those of :func:`run`.
+    The arguments are those of :func:`carry_out`.
 
     Raises:
         Fault: If a run would be refused, so that a check refuses it too.
@@ -215,7 +232,20 @@ def run(
     resume: str | None = None,
     limit: float | None = None,
 ) -> int:
-    """Collective. Build the parts, run the rounds, close the file, and return the exit code.
+    """Collective. Run a plan and return the exit code; see :func:`carry_out`."""
+    return carry_out(comm, plan, path, overwrite, resume, limit).code
+
+
+def carry_out(
+    comm: Comm,
+    plan: Plan,
+    path: Path,
+    overwrite: bool = True,
+    resume: str | None = None,
+    limit: float | None = None,
+    caller: Caller | None = None,
+) -> Outcome:
+    """Collective. Build the parts, run the rounds, close the file, and return the outcome.
 
     Args:
         comm: All ranks.
@@ -225,9 +255,10 @@ def run(
         resume: The folder with the checkpoints from which the run goes on; empty for the folder
             beside the results file, None to begin.
         limit: Seconds after which the run must have stopped.
+        caller: The program around it; None if the process is the run's own.
     """
     with claims.Hold(path) as hold:
-        return _run(comm, plan, hold, overwrite, resume, limit)
+        return _run(comm, plan, hold, overwrite, resume, limit, caller)
 
 
 def _run(
@@ -237,17 +268,18 @@ def _run(
     overwrite: bool,
     resume: str | None,
     limit: float | None,
-) -> int:
+    caller: Caller | None,
+) -> Outcome:
     path, leads = hold.target, comm.rank == 0
     if resuming.finished(comm, plan, path, resume):
         if leads:
             # The run may have been killed before it did this.
             checkpoint.discard(path, plan.file.checkpoint.final)
             hold.clear()
-        return Outcome.COMPLETED.code
+        return Outcome.COMPLETED
     # Without a folder no other run writes there, and a fault must leave no folder behind.
     if not claimed(comm, hold, resume is not None, there=True):
-        return Outcome.STOPPED.code
+        return Outcome.STOPPED
     with begin(comm, plan, path, overwrite, resume) as start:
         beside, goes_on = [checkpoint.folder(path)], start.found is not None
         early = stop_wanted(comm)
@@ -257,28 +289,33 @@ def _run(
         if early is None and not claimed(comm, hold, resume is not None):
             early = Outcome.STOPPED
         if early is not None:
-            return early.code
+            return early
         with world.agreed(comm):
             results_file.claim(path, overwrite, leads, beside, goes_on)
-        if leads:
+        if leads and (caller is None or not caller.quiet):
             print(provenance.title(plan), flush=True)
-        return _work(comm, start, path, limit).code
+        return _work(comm, start, path, limit, caller)
 
 
-def _work(comm: Comm, start: Start, path: Path, limit: float | None) -> Outcome:
+def _work(
+    comm: Comm, start: Start, path: Path, limit: float | None, caller: Caller | None
+) -> Outcome:
     leads, plan, run_data, found = comm.rank == 0, start.plan, start.run_data, start.found
+    quiet = not leads or (caller is not None and caller.quiet)
 
     from mpidl.run import build, rounds
 
     with build.parts(comm, plan, run_data, path, start.parallel, found) as parts:
         first = len(parts.snapshot.rounds)
-        settings = plan.file.training.rounds, not leads, first, plan.attackers, plan.hosts
+        settings = plan.file.training.rounds, quiet, first, plan.attackers, plan.hosts
         display = Display(*settings)
         facts = plan, run_data, parts.gossip.exchange, start.parallel, parts.hardware
         for line in provenance.notes(comm, *facts) if leads else ():
             display.console.print(line)
         if found is not None:
             display.console.print(f"goes on after round {first}, from {found.path}")
+        # A program has no command that would go on.
+        parts.saver.on_stop = caller is None
         # One rank that knows the end of the time stops all ranks.
         near = stopping.Ends(walltime.left(limit, ask=leads)).near
         with closing(display), stopping.listening(signal.SIGINT, *stopping.WARNINGS):
@@ -291,7 +328,10 @@ def _work(comm: Comm, start: Start, path: Path, limit: float | None) -> Outcome:
             for sentence in [] if run_data.traits.sequence else display.failures():
                 display.console.print(sentence)
         trouble = parts.saver.give_up() if outcome is Outcome.UNSAVED else ""
-        display.console.print(outcome.message(path, trouble))
+        if caller is None:
+            display.console.print(outcome.message(path, trouble))
+        else:
+            caller.keep(parts, run_data)
     return outcome
 
 

@@ -105,6 +105,9 @@ def run_rounds(
             return Outcome.UNSAVED
         if done == rounds:
             break
+        if wishes.stop is not None and not parts.saver.on_stop:
+            parts.saver.finish()
+            return wishes.stop
         if stop or wishes.save or parts.saver.due(done):
             saved = parts.saver.begin(done, parts.snapshot.take, wait=stop)
         if stop or not saved:

@@ -36,6 +36,9 @@ class Saver:
         path: The results file; checkpoints are in a folder beside it.
         settings: The settings of the run file.
         story: Description of the run, needed on rank 0 only.
+
+    Attributes:
+        on_stop: Whether the state is saved if the run is asked to stop.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Saver:
     ) -> None:
         self._comm, self._settings, self._story = comm, settings, story
         self._path, self.folder = path, finder.folder(path)
+        self.on_stop = True
         self._round = 0
         self._busy = False
         self._thread: threading.Thread | None = None
