@@ -76,6 +76,7 @@ def lay_over(
     ranks: int,
     use: Sequence[str] = (),
     adopted: Collection[str] = (),
+    given: Collection[str] = (),
 ) -> RunFile:
     """A run file with settings of a program over it, whose paths hold from the current folder.
 
@@ -85,6 +86,7 @@ def lay_over(
         ranks: Number of ranks.
         use: Files and modules of the user's own.
         adopted: Settings, ``"section.key"``, that name functions which are registered already.
+        given: Sections of which the program gives the thing, whatever its name.
 
     Raises:
         Fault: With one sentence for every setting that is wrong.
@@ -94,7 +96,7 @@ def lay_over(
     tables = toml.read(runfile.DEFAULT if source is None else source)
     if source is not None:
         tables.setdefault("name", source.stem)
-    elif piece.get("topology", {}).get("devices", ranks) in (1, 2):
+    elif "topology" not in given and piece.get("topology", {}).get("devices", ranks) in (1, 2):
         # Barabasi and Albert's growth needs more devices than links per new device.
         runfile.lay_over(tables, {"topology": {"name": "complete"}}, KINDS)
     sections = {key: dict(table) for key, table in piece.items() if key in runfile.SECTIONS}
@@ -107,7 +109,8 @@ def lay_over(
     if "name" in piece:
         tables["name"] = piece["name"]
     own = [f"{key}=" for key in keys]
-    return runfile.placed(runfile.validate(tables, KINDS), [folder], own)
+    kinds = {section: kind for section, kind in KINDS.items() if section not in given}
+    return runfile.placed(runfile.validate(tables, kinds), [folder], own)
 
 
 def _devices(overrides: Sequence[str]) -> int | None:

@@ -3,14 +3,24 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import numpy as np
 
 from mpidl import plan as planning
+from mpidl.components import graphs
 from mpidl.config.faults import Fault, nearest, shown
 from mpidl.config.runfile import SECTIONS, RunFile
 from mpidl.config.toml import Tables, namer
+from mpidl.plan import Plan
 
 SECTION_OF = {"dataset": "data", "backend": "exchange"}
 """Arguments with another name than their section."""
+
+
+GRAPH, MATRIX = "networkx", "matrix"
+"""What ``topology.name`` is for a graph or a mixing matrix that a program gives."""
 
 
 @dataclass
@@ -20,10 +30,12 @@ class Arguments:
     Attributes:
         tables: Settings by section, and the name of the run.
         adopted: Settings, ``"section.key"``, that name functions which the call gives.
+        graph: A graph or a mixing matrix that is given in place of the name of a topology.
     """
 
     tables: Tables = field(default_factory=dict)
     adopted: set[str] = field(default_factory=set)
+    graph: Any = None
 
     def file(self, source: Path | None, ranks: int, use: Sequence[str]) -> RunFile:
         """The run file that they mean, laid over another one; see :func:`mpidl.plan.lay_over`.
@@ -31,7 +43,17 @@ class Arguments:
         Raises:
             Fault: With one sentence for every setting that is wrong.
         """
-        return planning.lay_over(source, self.tables, ranks, use, self.adopted)
+        given = [] if self.graph is None else ["topology"]
+        return planning.lay_over(source, self.tables, ranks, use, self.adopted, given)
+
+    def plan(self, file: RunFile, ranks: int) -> Plan:
+        """The plan of the run file that they mean.
+
+        Raises:
+            Fault: If the settings do not fit together.
+        """
+        topology = None if self.graph is None else graphs.given(self.graph, file.topology)
+        return planning.make(file, ranks, topology)
 
     def add(self, argument: str, section: str, value: object) -> None:
         """Add the settings of a section that an argument means; a function is registered.
@@ -44,40 +66,61 @@ class Arguments:
                 raise Fault(f"{argument} = {shown(value)}: must be a dictionary, as in a run file.")
             self.tables[section] = dict(value)
             return
-        key, registry = namer(SECTIONS[section]), planning.KINDS[section]
+        key = namer(SECTIONS[section])
         if section == "topology" and isinstance(value, Path):
             value = {"file": str(value)}
         settings = dict(value) if isinstance(value, Mapping) else {key: value}
-        named = settings.get(key, "")
-        if _made(section, named):
+        if key in settings:
+            settings[key] = self._name(argument, section, settings[key])
+        self.tables[section] = settings
+
+    def _name(self, argument: str, section: str, thing: object) -> str:
+        """The name of a builder, or of what is given in place of one."""
+        if isinstance(thing, str):
+            return thing
+        if section == "topology" and isinstance(thing, nx.Graph):
+            self.graph = thing
+            return GRAPH
+        if section == "strategy" and isinstance(thing, np.ndarray):
+            return self._matrix(thing)
+        if section == "model" and hasattr(thing, "state_dict") and not isinstance(thing, type):
             raise Fault(
                 f"{argument} is a model already: must be a function or class that makes one for "
                 "each device, such as lambda: MyModel()."
             )
-        if callable(named):
-            settings[key] = registry.adopt(named)
-            self.adopted.add(f"{section}.{key}")
-        elif not isinstance(named, str):
+        if not callable(thing):
+            kinds = {"topology": "a networkx graph, ", "strategy": "a matrix, "}.get(section, "")
             raise Fault(
-                f"{argument} = {shown(named)}: must be a name, a function, or a dictionary, as in "
-                "a run file."
+                f"{argument} = {shown(thing)}: must be a name, a function, {kinds}or a dictionary, "
+                "as in a run file."
             )
-        self.tables[section] = settings
+        self.adopted.add(f"{section}.{namer(SECTIONS[section])}")
+        return planning.KINDS[section].adopt(thing)
+
+    def _matrix(self, matrix: object) -> str:
+        """The strategy whose weights are those of a matrix, which is the topology as well."""
+        if self.graph is not None or "topology" in self.tables:
+            raise Fault(
+                "topology must be left out where strategy is a matrix, which has its links too."
+            )
+        self.graph, self.tables["topology"] = matrix, {"name": MATRIX}
+        return "given"
 
 
 def read(settings: Mapping[str, object]) -> Arguments:
     """What arguments say, each the value of a section of a run file, or ``name``.
 
     Args:
-        settings: A name, a function in place of one, or a dictionary with the settings of the
-            section; by the name of the section, or of :data:`SECTION_OF`.
+        settings: A name, a function or object in place of one, or a dictionary with the settings of
+            the section; by the name of the section, or of :data:`SECTION_OF`.
 
     Raises:
         Fault: If there is no such section, or a value means nothing.
     """
     found, faults = Arguments(), list[str]()
     known = {**SECTION_OF, **{section: section for section in SECTIONS}}
-    for argument, value in settings.items():
+    # A matrix is looked at when it is known whether there is a topology.
+    for argument, value in sorted(settings.items(), key=lambda pair: pair[0] == "strategy"):
         section = known.get(argument)
         if argument == "name":
             found.tables["name"] = value
@@ -93,8 +136,3 @@ def read(settings: Mapping[str, object]) -> Arguments:
     if faults:
         raise Fault(*faults)
     return found
-
-
-def _made(section: str, value: object) -> bool:
-    """Whether a model is given in place of what makes one."""
-    return section == "model" and hasattr(value, "state_dict") and not isinstance(value, type)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from mpidl import plan as planning
 from mpidl.components import graphs
 from mpidl.config.faults import Fault, shown
 from mpidl.config.outcome import Outcome
@@ -132,7 +131,7 @@ def planned(
         source = None if file is None else Path(os.path.expanduser(file))
         run_file = given.file(source, comm.size, [use] if isinstance(use, str) else use)
     with world.agreed(comm):
-        plan = planning.make(run_file, comm.size)
+        plan = given.plan(run_file, comm.size)
     text = f'{plan.file.text()}\ngraph = "{graphs.digest(plan.topology)}"'
     texts: list[str] = comm.allgather(text)
     other = next((rank for rank, theirs in enumerate(texts) if theirs != texts[0]), None)

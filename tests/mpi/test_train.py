@@ -6,6 +6,7 @@ import threading
 
 from mpi4py import MPI
 
+import networkx as nx
 import numpy as np
 import pytest
 import torch
@@ -115,6 +116,23 @@ def test_a_function_or_class_takes_the_place_of_a_name(comm, train):
         train(model=torch.nn.Linear(2, 3))
     with pytest.raises(Fault, match=r"Unknown setting model.wide; did you mean 'width'\?"):
         train(model={"name": narrow, "wide": 5})
+
+
+def test_a_graph_or_a_matrix_takes_the_place_of_a_name(comm, train):
+    graph = nx.cycle_graph(6)
+    nx.relabel_nodes(graph, {0: "hub"}, copy=False)
+    run = train(topology=graph, strategy="unweighted")
+    assert run.data.attrs["topology.name"] == "networkx"
+    assert "hub" in run.data["name"]
+    matrix = np.array([[0.5, 0.5, 0.0], [0.0, 0.5, 0.5], [0.2, 0.0, 0.8]])
+    run = train(topology=None, strategy=matrix)
+    assert np.array_equal(run.data["W"].values, matrix)
+    with pytest.raises(Fault, match=r"topology must be left out where strategy is a matrix"):
+        train(strategy=matrix)
+    with pytest.raises(Fault, match=r"The graph that is given falls apart into 2 components"):
+        train(topology=nx.Graph([(0, 1), (2, 3)]))
+    with pytest.raises(Fault, match=r"topology.devices = 7: the graph that is given has 6"):
+        train(topology={"name": graph, "devices": 7})
 
 
 def _last(width):

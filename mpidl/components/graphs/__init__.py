@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import networkx as nx
+import numpy as np
 
 from mpidl.components.graphs import changing, finite, matcha  # noqa: F401
 from mpidl.components.graphs.arrays import (
@@ -64,6 +65,7 @@ __all__ = [
     "from_matrix",
     "from_networkx",
     "gap",
+    "given",
     "hops",
     "long_run",
     "modularity",
@@ -114,6 +116,31 @@ def build(section: TopologySettings, ranks: int, rounds: int = 1) -> Topology:
     return made
 
 
+def given(graph: object, section: TopologySettings) -> Topology:
+    """The topology of a graph of networkx, or of a matrix W, that a program gives.
+
+    Args:
+        graph: The graph or the matrix; see :func:`from_networkx` and :func:`from_matrix`.
+        section: The settings beside it.
+
+    Raises:
+        Fault: If it is none, has another size than ``devices``, or some device cannot reach another
+            and ``allow_disconnected`` is false.
+    """
+    if isinstance(graph, nx.Graph):
+        made = from_networkx(graph, section.link_probability)
+    else:
+        made = from_matrix(np.asarray(graph))
+    if section.devices not in (None, len(made)):
+        raise Fault(
+            f"topology.devices = {shown(section.devices)}: the graph that is given has {len(made)} "
+            "devices."
+        )
+    if not section.allow_disconnected:
+        _check_connected(made, section)
+    return made
+
+
 def tree(graph: nx.DiGraph) -> bool:
     """Whether all links go both ways and there is one path between any two devices."""
     return symmetric(graph) and nx.is_tree(graph.to_undirected(as_view=True))
@@ -147,6 +174,8 @@ def _check_connected(made: Topology, section: TopologySettings) -> None:
         )
     if section.file is not None:
         source, remedy = f"The graph of {section.file}", "link them"
+    elif section.name not in TOPOLOGIES:
+        source, remedy = "The graph that is given", "link them"
     else:
         source = f"The {section.name} graph with topology.seed = {section.seed}"
         if made.sequence is not None:
