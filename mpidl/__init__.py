@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Fault", "Gossip", "__version__", "open", "open_study", "train"]
+__all__ = ["Fault", "Gossip", "__version__", "check", "open", "open_study", "train"]
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from mpidl.config.faults import Fault
+    from mpidl.preview.facts import Facts
     from mpidl.run.own_loop import Gossip
     from mpidl.run.train import TrainedRun
     from mpidl.storage.runs import Study
@@ -54,3 +55,10 @@ def train(file: Path | str | None = None, /, **arguments: Any) -> "TrainedRun":
     from mpidl.run import train
 
     return train.train(file, **arguments)
+
+
+def check(file: Path | str | None = None, /, **arguments: Any) -> "Facts":
+    """Collective. What to expect of a run, without training; see :func:`mpidl.run.train.check`."""
+    from mpidl.run import train
+
+    return train.check(file, **arguments)

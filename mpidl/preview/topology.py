@@ -69,6 +69,13 @@ def read(graph: str, overrides: Sequence[str]) -> Plan:
     return plan.make(file, 1, built)
 
 
+def alone(made: Plan) -> Plan:
+    """The same plan for one rank, as where devices are hosted says nothing about their graph."""
+    placement = made.file.placement.model_copy(update={"hosts": "blocks"})
+    file = dataclasses.replace(made.file, placement=placement)
+    return plan.make(file, 1, made.topology)
+
+
 def values(made: Plan) -> Facts:
     """The facts of a graph, with every strategy."""
     found = Facts(

@@ -15,6 +15,14 @@ from mpidl.ranks.world import Comm
 
 def check(comm: Comm, plan: Plan, run_data: RunData, as_json: bool) -> int:
     """Collective. Print on rank 0 what would run, with data that can run; exit code 0."""
+    found = foresee(comm, plan, run_data)
+    if found is not None:
+        print(json.dumps(facts.plain(found), indent=2) if as_json else report(plan, found))
+    return 0
+
+
+def foresee(comm: Comm, plan: Plan, run_data: RunData) -> Facts | None:
+    """Collective. The facts of a run that can run, on rank 0; None on others."""
     node = world.node(comm)
     together = node.size == comm.size
     node.Free()
@@ -22,9 +30,7 @@ def check(comm: Comm, plan: Plan, run_data: RunData, as_json: bool) -> int:
     with world.agreed(comm):
         if comm.rank == 0:
             found = _facts(plan, run_data, comm.size, together)
-    if found is not None:
-        print(json.dumps(facts.plain(found), indent=2) if as_json else report(plan, found))
-    return 0
+    return found
 
 
 def _facts(plan: Plan, run_data: RunData, ranks: int, together: bool) -> Facts:

@@ -22,9 +22,11 @@ from mpidl.config.outcome import Outcome
 from mpidl.devices import building, saved
 from mpidl.devices.data import RunData
 from mpidl.plan import Plan
+from mpidl.preview import topology
+from mpidl.preview.facts import Facts
 from mpidl.ranks import host, lending, stopping, world
 from mpidl.ranks.world import Comm
-from mpidl.run import arguments, command
+from mpidl.run import arguments, checking, command
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -116,6 +118,49 @@ def train(
     if outcome is Outcome.INTERRUPTED:
         raise KeyboardInterrupt
     return run
+
+
+def check(
+    file: Path | str | None = None,
+    /,
+    *,
+    use: str | Sequence[str] = (),
+    compare: bool = False,
+    communicator: "Comm | None" = None,
+    **settings: Any,
+) -> Facts:
+    """Collective. What to expect of a run, without training, as ``mpidl.run --check`` prints it.
+
+    The data are read and the model is tried, so what :func:`train` would refuse is refused here.
+    :func:`mpidl.preview.facts.plain` makes a dictionary of it, as ``--json`` does.
+
+    Args:
+        file: As for :func:`train`, and so are ``use``, ``communicator`` and ``settings``.
+        use: Files and modules of your own.
+        compare: Whether to compare all strategies on the graph, as ``python -m mpidl.topology``
+            does, without data and model.
+        communicator: The ranks.
+        settings: Settings by section.
+
+    Returns:
+        The facts; the same on all ranks.
+
+    Raises:
+        Fault: If a run would be refused.
+    """
+    with lending.Lent(communicator) as lent, restored(), lent.call() as comm:
+        plan = planned(comm, file, settings, use)
+        found: Facts | None = None
+        if compare:
+            with world.agreed(comm):
+                if comm.rank == 0:
+                    found = topology.values(topology.alone(plan))
+        else:
+            nowhere = Path(tempfile.gettempdir()) / f"{plan.file.name}.h5"
+            with command.begin(comm, plan, nowhere, True, None) as start:
+                found = checking.foresee(comm, start.plan, start.run_data)
+        told: Facts = comm.bcast(found)
+    return told
 
 
 def planned(

@@ -1,5 +1,6 @@
 """A program trains in its own process, and goes on as before."""
 
+import json
 import random
 import signal
 import threading
@@ -14,6 +15,8 @@ import torch
 import mpidl
 from mpidl.config.faults import Fault
 from mpidl.devices import device
+from mpidl.preview import facts
+from mpidl.run import command
 from mpidl.storage import checkpoint
 from mpidl.storage.checkpoint import finder, heads, sealed
 from tests.mpi.conftest import contents
@@ -137,6 +140,22 @@ def test_a_graph_or_a_matrix_takes_the_place_of_a_name(comm, train):
 
 def _last(width):
     return torch.nn.Linear(width, 10)
+
+
+def test_a_check_gives_what_the_commands_print(comm, train, shared_path, capsys):
+    found = mpidl.check(communicator=comm, **SETTINGS)
+    assert (found.devices, found.ranks, found.training_samples) == (5, comm.size, 60)
+    sets = [f"--set={s}.{k}={v}" for s, table in SETTINGS.items() for k, v in table.items()]
+    capsys.readouterr()
+    assert command.main(["--check", "--json", "--out", str(shared_path), *sets]) == 0
+    printed = capsys.readouterr().out
+    if comm.rank == 0:
+        assert json.loads(json.dumps(facts.plain(found))) == json.loads(printed)
+    many = mpidl.check(topology=nx.path_graph(4), compare=True, communicator=comm)
+    assert many.strategies["metropolis_hastings"].spectral_gap > 0
+    assert many.links == 6
+    with pytest.raises(Fault, match=r"data.train_samples = 100000"):
+        mpidl.check(data={"train_samples": 100000}, communicator=comm)
 
 
 def test_ranks_must_say_the_same(comm, train):
