@@ -82,8 +82,13 @@ class RunData:
         self.shared.free()
 
 
-def provide(comm: Comm, plan: Plan) -> RunData:
+def provide(comm: Comm, plan: Plan, given: object = None) -> RunData:
     """Collective. The data of a run: loaded on one rank of each node, shared, with own shards.
+
+    Args:
+        comm: All ranks.
+        plan: The plan of the run.
+        given: A data set that a program gives in place of a name.
 
     Raises:
         Fault: If the data set is missing, damaged or too small, differs between nodes, or if kind
@@ -94,7 +99,7 @@ def provide(comm: Comm, plan: Plan) -> RunData:
         loaded = None
         with world.agreed(comm):
             if node.rank == 0:
-                loaded = load(plan.file)
+                loaded = load(plan.file, given)
         traits: Traits = node.bcast(loaded[0] if loaded else None)
         _same_everywhere(comm, plan.file, traits.content.digest)
         with world.agreed(comm):
@@ -138,14 +143,17 @@ def _pair(arrays: Mapping[str, Array], kind: str) -> Pair:
     return arrays[f"{kind}_inputs"], arrays[f"{kind}_labels"]
 
 
-def load(file: RunFile) -> tuple[Traits, dict[str, Array], dict[str, Array]]:
+def load(file: RunFile, given: object = None) -> tuple[Traits, dict[str, Array], dict[str, Array]]:
     """Load a data set and split its test set; return traits, training arrays and test arrays.
 
     Raises:
         Fault: If files are missing or damaged, or model or kind of OOD data do not take them.
     """
     seed = file.training.seed
-    data = datasets.DATASETS.build(file.data, _folder(file), seed)
+    if given is None:
+        data = datasets.DATASETS.build(file.data, _folder(file), seed)
+    else:
+        data = datasets.DATASETS.checked(file.data.name, given)
     content = datasets.content(data, file.data.name, _folder(file))
     data = datasets.subset(data, file.data.train_samples, file.data.test_samples, seed)
     train = {"inputs": data.train_inputs, "labels": data.train_labels}

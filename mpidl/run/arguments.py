@@ -10,6 +10,7 @@ import numpy as np
 
 from mpidl import plan as planning
 from mpidl.components import graphs
+from mpidl.components.datasets.accepted import NAMES
 from mpidl.config.faults import Fault, nearest, shown
 from mpidl.config.runfile import SECTIONS, RunFile
 from mpidl.config.toml import Tables, namer
@@ -19,8 +20,11 @@ SECTION_OF = {"dataset": "data", "backend": "exchange"}
 """Arguments with another name than their section."""
 
 
-GRAPH, MATRIX = "networkx", "matrix"
-"""What ``topology.name`` is for a graph or a mixing matrix that a program gives."""
+GRAPH, DATASET = "graph", "dataset"
+"""What ``topology.name`` and ``data.name`` are for an object that a program gives."""
+
+OBJECTS = {"topology": "a networkx graph, a matrix, ", "strategy": "a matrix, "}
+"""What else sections take, for messages."""
 
 
 @dataclass
@@ -31,11 +35,13 @@ class Arguments:
         tables: Settings by section, and the name of the run.
         adopted: Settings, ``"section.key"``, that name functions which the call gives.
         graph: A graph or a mixing matrix that is given in place of the name of a topology.
+        dataset: A data set that is given in place of a name.
     """
 
     tables: Tables = field(default_factory=dict)
     adopted: set[str] = field(default_factory=set)
     graph: Any = None
+    dataset: Any = None
 
     def file(self, source: Path | None, ranks: int, use: Sequence[str]) -> RunFile:
         """The run file that they mean, laid over another one; see :func:`mpidl.plan.lay_over`.
@@ -43,7 +49,8 @@ class Arguments:
         Raises:
             Fault: With one sentence for every setting that is wrong.
         """
-        given = [] if self.graph is None else ["topology"]
+        objects = {"topology": self.graph, "data": self.dataset}
+        given = [section for section, thing in objects.items() if thing is not None]
         return planning.lay_over(source, self.tables, ranks, use, self.adopted, given)
 
     def plan(self, file: RunFile, ranks: int) -> Plan:
@@ -70,7 +77,9 @@ class Arguments:
         if section == "topology" and isinstance(value, Path):
             value = {"file": str(value)}
         settings = dict(value) if isinstance(value, Mapping) else {key: value}
-        if key in settings:
+        if section == "data" and {*NAMES} <= settings.keys():
+            settings = {key: self._name(argument, section, settings)}
+        elif key in settings:
             settings[key] = self._name(argument, section, settings[key])
         self.tables[section] = settings
 
@@ -78,9 +87,12 @@ class Arguments:
         """The name of a builder, or of what is given in place of one."""
         if isinstance(thing, str):
             return thing
-        if section == "topology" and isinstance(thing, nx.Graph):
+        if section == "topology" and isinstance(thing, nx.Graph | np.ndarray):
             self.graph = thing
             return GRAPH
+        if section == "data" and not callable(thing):
+            self.dataset = thing
+            return DATASET
         if section == "strategy" and isinstance(thing, np.ndarray):
             return self._matrix(thing)
         if section == "model" and hasattr(thing, "state_dict") and not isinstance(thing, type):
@@ -89,7 +101,9 @@ class Arguments:
                 "each device, such as lambda: MyModel()."
             )
         if not callable(thing):
-            kinds = {"topology": "a networkx graph, ", "strategy": "a matrix, "}.get(section, "")
+            kinds = {"topology": "a networkx graph, a matrix, ", "strategy": "a matrix, "}.get(
+                section, ""
+            )
             raise Fault(
                 f"{argument} = {shown(thing)}: must be a name, a function, {kinds}or a dictionary, "
                 "as in a run file."
@@ -103,7 +117,7 @@ class Arguments:
             raise Fault(
                 "topology must be left out where strategy is a matrix, which has its links too."
             )
-        self.graph, self.tables["topology"] = matrix, {"name": MATRIX}
+        self.graph, self.tables["topology"] = matrix, {"name": GRAPH}
         return "given"
 
 

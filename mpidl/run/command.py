@@ -172,10 +172,12 @@ class Caller:
     Attributes:
         keep: Called on every rank with the parts and the data of the run, after its last round.
         quiet: Whether nothing is printed.
+        dataset: A data set that it gives in place of a name.
     """
 
     keep: "Callable[[Parts, RunData], None]"
     quiet: bool
+    dataset: object
 
 
 @dataclass(frozen=True)
@@ -197,11 +199,16 @@ class Start:
 
 @contextmanager
 def begin(
-    comm: Comm, plan: Plan, path: Path, overwrite: bool, resume: str | None
+    comm: Comm,
+    plan: Plan,
+    path: Path,
+    overwrite: bool,
+    resume: str | None,
+    dataset: object = None,
 ) -> Iterator[Start]:
     """Collective. Find everything that a run needs, without writing; memory is freed at the end.
 
-    The arguments are those of :func:`carry_out`.
+    The arguments are those of :func:`carry_out`, and a data set in place of that of the plan.
 
     Raises:
         Fault: If a run would be refused, so that a check refuses it too.
@@ -210,7 +217,7 @@ def begin(
     with world.agreed(comm):
         parallel = rehearsal.writer(plan)
     found = None if resume is None else resuming.resumed(comm, plan, path, resume)
-    run_data = data.provide(comm, plan)
+    run_data = data.provide(comm, plan, dataset)
     plan = replace(plan, samples=run_data.samples)
     # A task may have values too, which are known when it is called.
     answers, classes = TASKS.properties(run_data.traits.task).answers, len(run_data.traits.classes)
@@ -280,7 +287,8 @@ def _run(
     # Without a folder no other run writes there, and a fault must leave no folder behind.
     if not claimed(comm, hold, resume is not None, there=True):
         return Outcome.STOPPED
-    with begin(comm, plan, path, overwrite, resume) as start:
+    dataset = None if caller is None else caller.dataset
+    with begin(comm, plan, path, overwrite, resume, dataset) as start:
         beside, goes_on = [checkpoint.folder(path)], start.found is not None
         early = stop_wanted(comm)
         if early is not None and leads:

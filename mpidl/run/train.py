@@ -94,7 +94,9 @@ def train(
         quiet: Whether nothing is printed.
         settings: Settings over those of the file, by section: a name, such as
             ``topology="ring"``, a function or class in its place, or a dictionary as in a run file,
-            such as ``training={"rounds": 5}``. ``dataset`` is the section ``data``, and ``name``
+            such as ``training={"rounds": 5}``. ``topology`` may be a networkx graph or a mixing
+            matrix, ``strategy`` a matrix, and ``dataset`` four arrays (x, y, x_test, y_test) or
+            torch Datasets. ``dataset`` is the section ``data``, and ``name``
             the name of the run. Relative paths hold from the current folder.
 
     Raises:
@@ -103,10 +105,10 @@ def train(
     """
     before, models = len(stopping.received), dict[int, torch.nn.Module]()
     with lending.Lent(communicator) as lent, restored(), lent.call() as comm:
-        plan = planned(comm, file, settings, use)
+        plan, dataset = planned(comm, file, settings, use)
         with folder_for(comm, out) as folder, stopping.listening(*stopping.WARNINGS):
             path = folder / f"{plan.file.name}.h5"
-            caller = command.Caller(lambda *run: models.update(taken(*run)), quiet)
+            caller = command.Caller(lambda *run: models.update(taken(*run)), quiet, dataset)
             outcome = command.carry_out(comm, plan, path, overwrite, caller=caller)
         run = TrainedRun(path, outcome.name.lower(), models)
         if out is None and comm.rank == 0:
@@ -149,7 +151,7 @@ def check(
         Fault: If a run would be refused.
     """
     with lending.Lent(communicator) as lent, restored(), lent.call() as comm:
-        plan = planned(comm, file, settings, use)
+        plan, dataset = planned(comm, file, settings, use)
         found: Facts | None = None
         if compare:
             with world.agreed(comm):
@@ -157,7 +159,7 @@ def check(
                     found = topology.values(topology.alone(plan))
         else:
             nowhere = Path(tempfile.gettempdir()) / f"{plan.file.name}.h5"
-            with command.begin(comm, plan, nowhere, True, None) as start:
+            with command.begin(comm, plan, nowhere, True, None, dataset) as start:
                 found = checking.foresee(comm, start.plan, start.run_data)
         told: Facts = comm.bcast(found)
     return told
@@ -165,8 +167,8 @@ def check(
 
 def planned(
     comm: Comm, file: Path | str | None, settings: Mapping[str, Any], use: str | Sequence[str]
-) -> Plan:
-    """Collective. The plan that the arguments of :func:`train` mean.
+) -> tuple[Plan, Any]:
+    """Collective. The plan that arguments of :func:`train` mean, and the data set if it is given.
 
     Raises:
         Fault: If they are wrong, or differ between ranks.
@@ -186,7 +188,7 @@ def planned(
         raise Fault(
             f"Rank 0 gives {shown(first)} and rank {other} {shown(second)}: all must give the same."
         )
-    return plan
+    return plan, given.dataset
 
 
 @contextmanager

@@ -125,7 +125,7 @@ def test_a_graph_or_a_matrix_takes_the_place_of_a_name(comm, train):
     graph = nx.cycle_graph(6)
     nx.relabel_nodes(graph, {0: "hub"}, copy=False)
     run = train(topology=graph, strategy="unweighted")
-    assert run.data.attrs["topology.name"] == "networkx"
+    assert run.data.attrs["topology.name"] == "graph"
     assert "hub" in run.data["name"]
     matrix = np.array([[0.5, 0.5, 0.0], [0.0, 0.5, 0.5], [0.2, 0.0, 0.8]])
     run = train(topology=None, strategy=matrix)
@@ -136,6 +136,20 @@ def test_a_graph_or_a_matrix_takes_the_place_of_a_name(comm, train):
         train(topology=nx.Graph([(0, 1), (2, 3)]))
     with pytest.raises(Fault, match=r"topology.devices = 7: the graph that is given has 6"):
         train(topology={"name": graph, "devices": 7})
+
+
+def test_arrays_take_the_place_of_a_data_set(comm, train):
+    draw = np.random.default_rng(1)
+    x, y = draw.normal(size=(40, 3)), draw.integers(2, size=40)
+    more = {"data": None, "ood": "none", "model": "logistic"}
+    run = train(dataset=(x, y, x[:10], y[:10]), **more)
+    other = train(dataset={"x": x, "y": y, "x_test": x[:10], "y_test": y[:10]}, **more)
+    assert run.data.attrs["data.name"] == "dataset"
+    assert np.array_equal(run.data["train_loss"], other.data["train_loss"])
+    with pytest.raises(Fault, match=r"data.name = 'dataset': must give a Dataset, .* not 3"):
+        train(dataset=3, **more)
+    with pytest.raises(Fault, match=r"y: has the shape \(39,\); the 40 samples of x need"):
+        train(dataset=(x, y[1:], x, y), **more)
 
 
 def _last(width):

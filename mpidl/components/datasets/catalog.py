@@ -113,12 +113,23 @@ class Datasets(Registry[DataProperties]):
         Raises:
             Fault: If the result is not a data set as :class:`Dataset` describes it.
         """
+        return self.checked(section.name, super().build(section, *arguments))
+
+    def checked(self, name: str, built: object) -> Dataset:
+        """The data set that a builder made, or that a program gives, if models can learn it.
+
+        Args:
+            name: Its name in the run file.
+            built: A data set in any form that builders of one's own may give.
+
+        Raises:
+            Fault: If it is not a data set as :class:`Dataset` describes it.
+        """
         from mpidl.components.datasets.accepted import accept
 
-        built = accept(section.name, super().build(section, *arguments))
-        if faults := [f"data.name = {section.name!r}: {fault}" for fault in _faults(built)]:
+        dataset: Dataset = accept(name, built)
+        if faults := [f"data.name = {name!r}: {fault}" for fault in _faults(dataset)]:
             raise Fault(*faults)
-        dataset: Dataset = built
         return dataset
 
     def samples(self, section: Any) -> tuple[int, int] | None:
