@@ -15,7 +15,7 @@ from mpidl.config.registry import Properties, Registry
 if TYPE_CHECKING:
     from torch import Tensor
 
-ATTACKS = Registry("attack", Properties)
+ATTACKS = Registry("attack", Properties, gives=2)
 """``builder(vector, rng, /, ...)``: the vector that is sent in place of a trained one, ``(P,)``.
 
 The generator depends on the device and the round.

@@ -75,7 +75,7 @@ def _taking_optimizer(kind: Builder) -> Builder:
 CONTINUING = ("last_epoch", "verbose")
 """Arguments of torch's schedulers that no run file sets."""
 
-LR_SCHEDULES = _LrSchedules("learning-rate schedule", LrScheduleProperties)
+LR_SCHEDULES = _LrSchedules("learning-rate schedule", LrScheduleProperties, gives=1)
 """``builder(time, /, ...)``: the factor of ``training.lr`` at a time in rounds, a number from 0.
 
 A setting ``rounds`` that is unset becomes ``training.rounds``. A scheduler of torch,

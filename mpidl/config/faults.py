@@ -107,6 +107,14 @@ def command(work: Callable[[], int]) -> int:
         # The reader has closed the output; the rest of the buffer must not raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except Exception as error:
+        from mpidl.config.own_traceback import own_error
+
+        own = own_error(error)
+        if own is None:
+            raise
+        tell(own)
+        return own.outcome.code
 
 
 class _Version(argparse.Action):
@@ -127,6 +135,11 @@ class Parser(argparse.ArgumentParser):
         if self.add_help:
             text = "version and commit"
             self.add_argument("--version", action=_Version, nargs=0, help=text)
+
+    def add_use(self) -> None:
+        """Add the option ``--use``, which names code of the user's own."""
+        help = "a file or a module with code of your own, loaded first; as often as needed"
+        self.add_argument("--use", action="append", default=[], metavar="FILE|MODULE", help=help)
 
     def error(self, message: str) -> NoReturn:
         """Raise a fault instead of printing on every rank."""

@@ -8,8 +8,6 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from mpidl.config.faults import Fault
-
 Value = bool | int | float | str
 
 ANYTHING = "must be text, a number, true or false, or a list of these or of such lists"
@@ -129,18 +127,3 @@ def _value(default: Any) -> bool:
     if isinstance(default, list):
         return all(map(_value, default))
     return type(default) in (bool, int, float, str)
-
-
-def check(kind: str, name: str, builder: Any, arguments: int) -> int:
-    """How many of the program's arguments a builder gets.
-
-    Raises:
-        Fault: If it needs more than there are.
-    """
-    needed, taken = given(builder)
-    if needed > arguments:
-        raise Fault(
-            f"{kind} {name!r}: takes {needed} arguments before the '/', and the program gives "
-            f"{arguments}."
-        )
-    return min(taken, arguments)

@@ -19,6 +19,9 @@ F = TypeVar("F", bound=Builder)
 P = TypeVar("P", bound="Properties")
 
 
+MANY = 100
+"""More arguments than any builder gets."""
+
 BRING = "One of your own is named 'file.py:function' or 'module:function'."
 """The end of messages about an unknown name."""
 
@@ -59,11 +62,12 @@ class Registry(dict[str, Builder], Generic[P]):
     Args:
         kind: The noun for a builder in messages.
         properties: The properties that builders may declare.
+        gives: How many arguments the program passes.
     """
 
-    def __init__(self, kind: str, properties: type[P]) -> None:
+    def __init__(self, kind: str, properties: type[P], gives: int = MANY) -> None:
         super().__init__()
-        self.kind = kind
+        self.kind, self.gives = kind, gives
         self._undeclared = properties()
         self._declared: dict[Builder, P] = {}
         self._foreign: set[Builder] = set()
@@ -80,7 +84,8 @@ class Registry(dict[str, Builder], Generic[P]):
             declared: Its properties that differ from the defaults.
 
         Raises:
-            Fault: If another builder has that name, or a property is unknown or invalid.
+            Fault: If another builder has that name, or it takes more arguments before its ``/``
+                than the program gives, or a property is unknown or invalid.
         """
         if function is None:
             return partial(self.add, **declared)
@@ -90,7 +95,7 @@ class Registry(dict[str, Builder], Generic[P]):
                 f"{self.kind} {name!r} is registered already, by {_home(self[name])}; give the "
                 f"one of {_home(function)} another name."
             )
-        own_traceback.note(function)
+        self._check(name, function)
         self._declared[function] = self._read(name, declared)
         self[name] = function
         return function
@@ -125,6 +130,16 @@ class Registry(dict[str, Builder], Generic[P]):
     def remedy(self, name: str) -> str:
         """A clause about a wrong name: the nearest one, and how to bring one of one's own."""
         return f"{nearest(name, self)} {BRING}"
+
+    def _check(self, name: str, builder: Builder) -> None:
+        """Refuse a builder that needs more than the program gives."""
+        own_traceback.note(builder)
+        needed, _ = parameters.given(builder)
+        if needed > self.gives:
+            raise Fault(
+                f"{self.kind} {name!r}: takes {needed} arguments before the '/', and the program "
+                f"gives {self.gives}."
+            )
 
     def needs(self, name: Any) -> str:
         """A clause for a missing setting: how a foreign builder gets what the program gives."""
@@ -169,7 +184,7 @@ class Registry(dict[str, Builder], Generic[P]):
     def _foreign_name(self, builder: Builder, name: str) -> str:
         known = next((key for key, value in self.items() if value is builder), None)
         if known is None:
-            own_traceback.note(builder)
+            self._check(name, builder)
             self._foreign.add(builder)
             self[name] = builder
         return known or name
@@ -191,13 +206,9 @@ class Registry(dict[str, Builder], Generic[P]):
             ) from None
 
     def call(self, name: str, *arguments: Any, **settings: Any) -> Any:
-        """Call a builder with as many of the program's arguments as it has before its ``/``.
-
-        Raises:
-            Fault: If it has more than the program gives.
-        """
+        """Call a builder with as many of the program's arguments as it has before its ``/``."""
         builder = self[name]
-        taken = parameters.check(self.kind, name, builder, len(arguments))
+        _, taken = parameters.given(builder)
         return builder(*arguments[:taken], **settings)
 
     def build(self, section: Any, *arguments: Any) -> Any:

@@ -47,7 +47,7 @@ class BackendProperties(Properties):
     shares: bool = False
 
 
-BACKENDS = Registry("exchange backend", BackendProperties)
+BACKENDS = Registry("exchange backend", BackendProperties, gives=1)
 """``builder(wiring, /) -> Exchange``, in a file of its own in ``backends/``.
 
 Builders import torch when called, because a run file is checked before torch is loaded.

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 import numpy as np
 
-from mpidl.config.faults import Breakdown, Fault, tell
+from mpidl.config.faults import Breakdown, Fault, OwnError, tell
 from mpidl.config.outcome import Outcome
+from mpidl.config.own_traceback import own_error
 from mpidl.ranks import host, importer, mpi_library, watchdog
 from mpidl.ranks.watchdog import Watchdog
 
@@ -49,6 +50,9 @@ def load() -> None:
 
 PATIENCE = 10.0
 """Seconds that a rank with a fault waits for the others, which should have the same fault."""
+
+STEP = 0.05
+"""Seconds by which a rank lets those before it tell an error first."""
 
 
 @contextmanager
@@ -98,9 +102,9 @@ def _world() -> Iterator[Comm]:
         if comm.rank == 0:
             tell(fault)
         meet(comm, guard, fault, told=comm.rank == 0)
-        guard.stop(Outcome.REFUSED.code)
+        guard.stop(fault.outcome.code)
         free(comm, window)
-        sys.exit(Outcome.REFUSED.code)
+        sys.exit(fault.outcome.code)
     except BaseException as error:
         end_job(comm, guard, error)
     gathered(comm)
@@ -126,7 +130,7 @@ def end_job(comm: Comm, guard: Watchdog, error: BaseException) -> NoReturn:
     """Print an error that only this rank may have, and end the job on all ranks.
 
     Ctrl-C ends it with exit code 130, anything else with 1 and, unless it is a
-    :class:`Breakdown`, with the traceback.
+    :class:`Breakdown`, with the traceback; in the user's own code this begins at its first line.
     """
     outcome = Outcome.FAILED
     if isinstance(error, KeyboardInterrupt):
@@ -137,6 +141,10 @@ def end_job(comm: Comm, guard: Watchdog, error: BaseException) -> NoReturn:
             )
     elif isinstance(error, Breakdown):
         print(f"mpidl: rank {comm.rank}: {error}", file=sys.stderr, flush=True)
+    elif (own := own_error(error)) is not None:
+        # Other ranks may have the same error now: the first of them tells it, and ends the rest.
+        time.sleep(min(comm.rank, 1) + min(comm.rank * STEP, 1))
+        tell(own)
     else:
         trace = "".join(traceback.format_exception(error))
         print(f"[rank {comm.rank}] {trace}", file=sys.stderr, end="", flush=True)
@@ -157,8 +165,8 @@ def meet(comm: Comm, guard: Watchdog, fault: Fault, told: bool = False) -> None:
         return
     if not told:
         tell(fault)
-    guard.stop(Outcome.REFUSED.code)
-    comm.Abort(Outcome.REFUSED.code)
+    guard.stop(fault.outcome.code)
+    comm.Abort(fault.outcome.code)
 
 
 def free(comm: Comm, window: "MPI.Win") -> None:
@@ -264,17 +272,25 @@ def agreed(comm: Comm) -> Iterator[None]:
 
     Raises:
         Fault: On every rank, with the sentences of all ranks, if any rank raised one.
+        OwnError: On every rank, if there was an error in the user's own code on any.
     """
-    sentences: tuple[str, ...] = ()
+    fault: Fault | None = None
     try:
         with watchdog.working("start"):
             yield
-    except Fault as fault:
-        sentences = fault.sentences
+    except Fault as raised:
+        fault = raised
+    except Exception as error:
+        fault = own_error(error)
+        if fault is None:
+            raise
     gathered(comm)
-    faults = dict.fromkeys(s for rank in comm.allgather(sentences) for s in rank)
+    found = comm.allgather(None if fault is None else (type(fault), fault.sentences))
+    faults = [one for one in found if one is not None]
+    own = [one for one in faults if issubclass(one[0], OwnError)]
     if faults:
-        raise Fault(*faults)
+        sentences = dict.fromkeys(s for _, told in own or faults for s in told)
+        raise (OwnError if own else Fault)(*sentences) from fault
 
 
 _left: list[Callable[[], None]] = []

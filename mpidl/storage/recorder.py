@@ -117,6 +117,11 @@ class Recorder:
         if self._marks and self._inode != _inode(self._path):
             raise RuntimeError(f"{self._path} was removed or replaced while the run wrote it")
 
+    def give_up(self) -> None:
+        """Collective on the ranks that write. Close the file without the rounds that are kept."""
+        if self._file is not None:
+            self._file.close()
+
     def close(self, completed: bool) -> None:
         """Collective. Write the rounds that are left, mark a completed run, and close the file."""
         self.write()

@@ -12,7 +12,7 @@ from mpidl.config.registry import Drawn, Registry
 if TYPE_CHECKING:
     from torch import Tensor
 
-ALGORITHMS = Registry("algorithm", Drawn)
+ALGORITHMS = Registry("algorithm", Drawn, gives=0)
 """``builder(...) -> Algorithm``, from the settings of a run file."""
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from mpidl.components.datasets import DATASETS
 from mpidl.components.datasets.files import locate
 from mpidl.components.datasets.sources import Source
+from mpidl.config import runfile
 from mpidl.config.faults import Fault, Parser
 
 
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(_parser().parse_args(arguments))
     except Fault as fault:
         print(fault, file=sys.stderr)
-        return 2
+        return fault.outcome.code
 
 
 def fetch(name: str, folder: Path) -> None:
@@ -63,6 +64,7 @@ def verify(name: str, folder: Path) -> bool:
 
 
 def _run(options: argparse.Namespace) -> int:
+    runfile.begin(options.use)
     DATASETS[options.name]
     if DATASETS.properties(options.name).look:
         print(f"{options.name}: reads files of one's own; there are none to fetch or verify")
@@ -78,6 +80,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m mpidl.datasets", description=(__doc__ or "").split("\n")[0])
+    parser.add_use()
     commands = parser.add_subparsers(dest="command", required=True)
     fetching = commands.add_parser("fetch", help="download, check and unpack")
     fetching.add_argument("name", help=f"one of {', '.join(DATASETS.stored())}")

@@ -149,7 +149,7 @@ class Datasets(Registry[DataProperties]):
         return [name for name in self if self.properties(name).sources]
 
 
-DATASETS = Datasets("data set", DataProperties)
+DATASETS = Datasets("data set", DataProperties, gives=2)
 
 
 def _faults(built: Any) -> list[str]:

@@ -21,7 +21,7 @@ class TopologyProperties(Properties):
     remedy: str = "take another topology.seed"
 
 
-TOPOLOGIES = Registry("topology", TopologyProperties)
+TOPOLOGIES = Registry("topology", TopologyProperties, gives=2)
 """``builder(devices, seed, /, ...)``: a graph on the nodes 0..N-1, without self-loops.
 
 One that changes from round to round is a :class:`mpidl.components.graphs.sequences.Sequence`.

@@ -108,7 +108,7 @@ class Models(Registry[Properties]):
             self.build(section, Trial(shape.inputs, shape.outputs, shape.vocabulary))
 
 
-MODELS = Models("model", Properties)
+MODELS = Models("model", Properties, gives=1)
 
 
 def divide(width: int, heads: int) -> None:

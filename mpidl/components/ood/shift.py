@@ -25,7 +25,7 @@ class OodProperties(Properties):
     classes: bool = False
 
 
-OODS = Registry("OOD kind", OodProperties)
+OODS = Registry("OOD kind", OodProperties, gives=1)
 """Builders of kinds: ``builder(shape: Shape, /, **parameters) -> Shift``."""
 
 

@@ -41,7 +41,7 @@ class PlacementProperties(Properties):
     by_owner: bool = False
 
 
-PLACEMENTS = Registry("placement", PlacementProperties)
+PLACEMENTS = Registry("placement", PlacementProperties, gives=3)
 """``builder(labels, topology, seed, /, ...)``: N disjoint, non-empty, ascending arrays of places.
 
 Labels are ``(n,)``. Every sample is placed on one device. Fewer samples than devices is a

@@ -18,7 +18,7 @@ class ScheduleProperties(Properties):
     steady: bool = False
 
 
-SCHEDULES = Registry("schedule", ScheduleProperties)
+SCHEDULES = Registry("schedule", ScheduleProperties, gives=2)
 """``builder(round, coefficient, /, ...)``: the coefficient in that round; rounds count from 0."""
 
 Count = Annotated[int, Field(ge=1)]

@@ -14,7 +14,7 @@ from mpidl.config import seeds
 from mpidl.config.faults import Fault
 from mpidl.config.registry import Registry
 
-STRATEGIES = Registry("strategy", StrategyProperties)
+STRATEGIES = Registry("strategy", StrategyProperties, gives=2)
 """``builder(view, /, ...)``: weights over ``view.members``, ``(K,)``, that sum to 1.
 
 A strategy whose weights follow from parameters takes ``(view, inbox, /, ...)``; it may return the
