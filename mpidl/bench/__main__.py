@@ -14,12 +14,12 @@ if __name__ == "__main__":
 
     standin.fork_from_one("mpidl.bench.__main__")
 
-from mpidl.config import version
+from mpidl.config import runfile, version
 from mpidl.config.faults import Fault, Parser
 from mpidl.exchange import kernels
 from mpidl.ranks import accelerators, hdf5, host, mpi_library, world
 from mpidl.ranks.world import Comm
-from mpidl.run import provenance
+from mpidl.run import own_code, provenance
 from mpidl.run.hardware import describe
 
 if TYPE_CHECKING:
@@ -33,12 +33,16 @@ KINDS = ("auto", "cpu", "cuda", "xpu")
 def prepare(arguments: Sequence[str]) -> None:
     """Import what the ranks need; see :func:`mpidl.ranks.standin.fork_from_one`."""
     with suppress(Fault):
-        if text_only(parser().parse_args(arguments)):
+        options = parser().parse_args(arguments)
+        if text_only(options):
             return
         world.load()
         hdf5.load()
         from mpidl.bench import begin, exchange, kernel, loop, saving  # noqa: F401
         from mpidl.run import build  # noqa: F401
+
+        with own_code.forkable():
+            runfile.begin(options.use)
 
 
 def parser() -> Parser:
@@ -58,6 +62,7 @@ def parser() -> Parser:
         default="auto",
         help=f"{', '.join(KINDS)}: the hardware that holds the vectors",
     )
+    parser.add_use()
     add("--json", action="store_true", help="print JSON")
     add("-h", "--help", action="store_true", help="this text")
     add("--version", action="store_true", help="version and commit")
@@ -85,6 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from mpidl.bench import begin, exchange, kernel, loop, saving
 
         ready = time.time()
+        with world.agreed(comm):
+            runfile.begin(options.use)
         parts = check(options)
         hardware, woke = wake(comm, options.accelerator)
         here = machine(comm.size, hardware)

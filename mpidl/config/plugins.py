@@ -9,7 +9,7 @@ A results file or a checkpoint never causes that.
 import importlib
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, util
@@ -40,8 +40,15 @@ class _Loaded:
 _loaded: dict[str, _Loaded] = {}
 """What was loaded, by the real path of a file or the name of a module."""
 
+_before: list[Callable[[], None]] = []
+
 _failed: dict[tuple[str, str], Fault] = {}
 """Faults of files, by path and SHA-256, so that each is run once; forked ranks report them too."""
+
+
+def before_loading(call: Callable[[], None]) -> None:
+    """Let something be called once, before the next code is loaded."""
+    _before.append(call)
 
 
 def names_code(name: object) -> bool:
@@ -132,6 +139,7 @@ def _load(source: str, folders: Sequence[Path], subject: str) -> _Loaded:
     if source.endswith(".py") or os.sep in source:
         return _file(_path(source, folders, subject), subject)
     if source not in _loaded:
+        _prepare()
         with own_traceback.explained():
             _loaded[source] = _module(source, subject)
     return _loaded[source]
@@ -142,6 +150,7 @@ def _file(path: str, subject: str) -> _Loaded:
     if (failed := _failed.get((path, code.sha256))) is not None:
         raise failed
     if path not in _loaded:
+        _prepare()
         try:
             with own_traceback.explained():
                 _loaded[path] = _run(path, code, subject)
@@ -151,6 +160,11 @@ def _file(path: str, subject: str) -> _Loaded:
     if _loaded[path].code != code:
         raise Fault(f"{subject}: {path} has changed since it was loaded; start the program anew.")
     return _loaded[path]
+
+
+def _prepare() -> None:
+    while _before:
+        _before.pop()()
 
 
 def _path(source: str, folders: Sequence[Path], subject: str) -> str:

@@ -54,6 +54,7 @@ def parser() -> Parser:
         metavar="SECTION.KEY=VALUE",
         help="a setting of every run",
     )
+    parser.add_use()
     add("--ranks", type=int, help="most ranks of a run; a rank hosts several devices as needed")
     add("--slots", type=int, help="most runs on a node at a time")
     add("--nodes", type=int, help="nodes of each batch job")
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parser().parse_args(arguments)
         _check_numbers(options)
-        study = read_study(options.study, options.set, options.ranks)
+        study = read_study(options.study, options.set, options.ranks, options.use)
         if options.plan:
             return _plan(study, options)
         site = _site(options) if options.site else None
@@ -91,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _work(study, site, options)
     except Fault as fault:
         tell(fault)
-        return Outcome.REFUSED.code
+        return fault.outcome.code
     except KeyboardInterrupt:
         return Outcome.INTERRUPTED.code
 

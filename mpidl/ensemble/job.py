@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             work.environment[chain.ENDS] = str(int(ends))
     except Fault as fault:
         tell(fault)
-        return 2
+        return fault.outcome.code
     before = rounds(work.results)
     code = start(work, stop, requests)
     print(f"mpidl: exit code {code}", flush=True)
@@ -120,10 +120,11 @@ def _run(site: Site, hosts: Sequence[str], words: Sequence[str]) -> Work:
     ranks_asked, rest = known.parse_known_args(words)
     known.add_argument("file", nargs="?", type=Path)
     known.add_argument("--set", action="append", default=[])
+    known.add_use()
     known.add_argument("--out", type=Path, default=Path("results"))
     own, _ = known.parse_known_args(rest)
     room = len(hosts) * len(sites.places(site)) * site.node.ranks_per_place
-    file = plan.read(own.file, own.set, ranks_asked.n or room)
+    file = plan.read(own.file, own.set, ranks_asked.n or room, own.use)
     topology = graphs.build(file.topology, ranks_asked.n or room, file.training.rounds)
     ranks = ranks_asked.n or study.ranks_of(file, topology, room)
     shape = sites.shape(site, ranks)

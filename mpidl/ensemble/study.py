@@ -12,7 +12,7 @@ import tomli_w
 
 from mpidl import plan
 from mpidl.components import graphs
-from mpidl.config import runfile, shipped, toml
+from mpidl.config import plugins, runfile, shipped, toml
 from mpidl.config.faults import Fault, shown
 from mpidl.config.runfile import RunFile
 from mpidl.devices import data
@@ -64,21 +64,27 @@ class Study:
     runs: tuple[Run, ...]
 
 
-def read(path: Path, overrides: Sequence[str] = (), ranks: int | None = None) -> Study:
+def read(
+    path: Path, overrides: Sequence[str] = (), ranks: int | None = None, use: Sequence[str] = ()
+) -> Study:
     """Read a study file and make its runs; each is checked as far as possible without its data.
 
     Args:
         path: ``STUDY/study.toml``, or its folder.
         overrides: ``section.key=value`` each, for every run.
         ranks: Most ranks of a run; replaces the study's own number.
+        use: Files and modules of the user's own, as the command line names them.
 
     Raises:
         Fault: With one sentence for each mistake in the study, or in the first wrong runs.
+        OwnError: If code of the user's own raises an error when it is loaded.
     """
     name, path = name_of(path), shipped.find(path)
     path = path / "study.toml" if path.is_dir() else path
     file = study_file.read(path)
-    runs = tuple(_runs(_Maker(path.parent, file, overrides, ranks)))
+    used = runfile.begin(use)
+    used += [plugins.load(own, path.parent, subject=f"use = {shown(own)}") for own in file.use]
+    runs = tuple(_runs(_Maker(path.parent, file, overrides, ranks, used)))
     if not runs:
         raise Fault(f"The study {path} has no run: its exclude list leaves none.")
     return Study(name, tuple(axis.name for axis in file.axes), runs)
@@ -121,10 +127,16 @@ class _Maker:
     """Makes the runs of a study file; base files are read, and graphs built, once."""
 
     def __init__(
-        self, folder: Path, file: StudyFile, overrides: Sequence[str], ranks: int | None
+        self,
+        folder: Path,
+        file: StudyFile,
+        overrides: Sequence[str],
+        ranks: int | None,
+        use: Sequence[str],
     ) -> None:
         self.file = file
         self._folder, self._overrides, self._ranks = folder, overrides, ranks
+        self._use = use
         self._bases: dict[str, toml.Tables] = {}
         self._topologies: dict[str, graphs.Topology] = {}
 
@@ -138,10 +150,15 @@ class _Maker:
         base, ranks = (self._own(key, pieces) for key in study_file.OWN)
         if base not in self._bases:
             self._bases[base] = toml.read(self._folder / base)
+            near = [(self._folder / base).parent]
+            runfile.bring(self._bases[base], plan.KINDS, near, lambda key: True)
         tables = deepcopy(self._bases[base])
+        runfile.add_use(tables, self._use)
         for piece in pieces:
             own = {key: piece[key] for key in piece if key not in study_file.OWN}
             runfile.lay_over(tables, study_file.filled(own, labels), plan.KINDS)
+            named = {f"{section}.{key}" for section, table in own.items() for key in table}
+            runfile.bring(tables, plan.KINDS, [self._folder], named.__contains__)
         runfile.override(tables, self._overrides, plan.KINDS)
         checked = runfile.validate({**tables, "name": "run"}, plan.KINDS)
         folders = [(self._folder / base).parent, self._folder]

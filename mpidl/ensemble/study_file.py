@@ -47,11 +47,16 @@ class StudyFile(Section):
 
     Attributes:
         base: A run file; a path from the folder of the study file.
+        use: Files, from that folder, and modules with code of the user's own, for every run.
         prefix: The axes whose labels begin a run's name.
         ranks: Most ranks of a run; ``"devices"`` means one for each device.
     """
 
     base: str
+    use: list[str] = Field(
+        default_factory=list,
+        description="must be a list of files and modules, as ['my_ideas.py']",
+    )
     prefix: list[str] = Field(default_factory=list)
     ranks: Count | Literal["devices"] = Field(
         "devices", description="must be a number of at least 1, or 'devices'"

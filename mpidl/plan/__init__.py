@@ -3,7 +3,7 @@
 from mpidl.plan.gossip_plan import SPECTRUM, Mixing, MixingWeights
 from mpidl.plan.making import make, make_mixing
 from mpidl.plan.plan import Plan
-from mpidl.plan.reading import FREE, KINDS, differences, lay_over, read
+from mpidl.plan.reading import FREE, KINDS, codes, differences, lay_over, read
 
 __all__ = [
     "FREE",
@@ -12,6 +12,7 @@ __all__ = [
     "Mixing",
     "MixingWeights",
     "Plan",
+    "codes",
     "differences",
     "lay_over",
     "make",

@@ -10,8 +10,9 @@ from mpidl.components.datasets import DATASETS
 from mpidl.components.models import MODELS
 from mpidl.components.ood import OODS
 from mpidl.components.tasks import TASKS
-from mpidl.config import runfile, shipped, toml
+from mpidl.config import plugins, runfile, shipped, toml
 from mpidl.config.faults import shown
+from mpidl.config.own_code import Code
 from mpidl.config.registry import Kinds
 from mpidl.config.runfile import RunFile
 from mpidl.config.toml import Tables
@@ -111,6 +112,23 @@ def lay_over(
     own = [f"{key}=" for key in keys]
     kinds = {section: kind for section, kind in KINDS.items() if section not in given}
     return runfile.placed(runfile.validate(tables, kinds), [folder], own)
+
+
+def codes(file: RunFile) -> list[Code]:
+    """The code from outside of mpidl that a run uses: what its file loads, and builders.
+
+    What a program gives itself, in place of a builder, is not among it.
+    """
+    tables = {section: getattr(file, section) for section in KINDS}
+    builders = [
+        KINDS[section].get(getattr(table, toml.namer(type(table))))
+        for section, table in tables.items()
+        if getattr(table, "file", None) is None or section != "topology"
+    ]
+    others = (getattr(getattr(file, section), key, None) for section, key in runfile.OTHERS)
+    found = (plugins.find(str(name)) for name in others if plugins.names_code(name))
+    known = (builder for builder in builders if builder is not None)
+    return plugins.codes(file.use, [*known, *found])
 
 
 def _devices(overrides: Sequence[str]) -> int | None:

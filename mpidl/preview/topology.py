@@ -12,7 +12,7 @@ from pathlib import Path
 from mpidl import plan
 from mpidl.components import graphs, strategies
 from mpidl.components.strategies import STRATEGIES
-from mpidl.config import toml
+from mpidl.config import plugins, runfile, toml
 from mpidl.config.faults import Fault, Parser, command, nearest, shown
 from mpidl.config.runfile import StrategySettings
 from mpidl.plan import Plan
@@ -43,11 +43,12 @@ def parser() -> Parser:
     add(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting"
     )
+    parser.add_use()
     add("--json", action="store_true", help="all numbers, for programs; null: never, or not told")
     return parser
 
 
-def read(graph: str, overrides: Sequence[str]) -> Plan:
+def read(graph: str, overrides: Sequence[str], use: Sequence[str] = ()) -> Plan:
     """The plan of a graph by name or file, or of the graph in a run file, on one rank.
 
     Raises:
@@ -55,12 +56,14 @@ def read(graph: str, overrides: Sequence[str]) -> Plan:
     """
     # Where devices would be hosted says nothing about their graph.
     settings = [*overrides, "placement.hosts=blocks"]
-    if graph in graphs.TOPOLOGIES:
-        file = plan.read(None, [f"topology.name={graph}", *settings], DEVICES)
+    runfile.begin(use)
+    code = plugins.names_code(graph) and not Path(graph).exists()
+    if graph in graphs.TOPOLOGIES or code:
+        file = plan.read(None, [f"topology.name={graph}", *settings], DEVICES, use)
     elif Path(graph).suffix == ".toml":
-        file = plan.read(Path(graph), settings, DEVICES)
+        file = plan.read(Path(graph), settings, DEVICES, use)
     elif Path(graph).exists() or os.sep in graph or Path(graph).suffix:
-        file = plan.read(None, [f"topology.file={json.dumps(graph)}", *settings], DEVICES)
+        file = plan.read(None, [f"topology.file={json.dumps(graph)}", *settings], DEVICES, use)
     else:
         raise Fault(
             f"{shown(graph)} is neither a file nor a topology; {nearest(graph, graphs.TOPOLOGIES)}"
@@ -138,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def work() -> int:
         options = parser().parse_args(arguments)
         more = [] if options.devices is None else [f"topology.devices={options.devices}"]
-        made = read(options.graph, [*options.set, *more])
+        made = read(options.graph, [*options.set, *more], options.use)
         found = values(made)
         print(
             json.dumps(facts.plain(found), indent=2)

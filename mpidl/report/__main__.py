@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mpidl.config import runfile
 from mpidl.config.faults import Fault, Parser, command, tell
 from mpidl.report import missing
 
@@ -48,6 +49,7 @@ def parser() -> Parser:
         "--animate", action="store_true", help="make a GIF of knowledge that spreads over the graph"
     )
     add("--paper", action="store_true", help="compare with the numbers of arXiv 2505.11760")
+    parser.add_use()
     text = "count rounds until the mean accuracy reaches this (%(default)s)"
     add("--threshold", type=float, default=summary.THRESHOLD, metavar="SHARE", help=text)
     text = "make page and tables again every few seconds (5) while runs go on, until Ctrl-C"
@@ -61,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def work() -> int:
         options = parser().parse_args(arguments)
         _check(options)
+        runfile.begin(options.use)
         folder = options.out or _beside(options.paths)
         if options.watch is not None:
             Watch(options.paths, folder, _wanted(options), Shelf(options.threshold)).go_on(

@@ -16,6 +16,9 @@ from mpidl.report import lateness, measures, run_warnings
 from mpidl.storage import reader, schema
 from mpidl.storage.round_values import SECONDS, spent
 
+HEAVY = ("run_file", "path", schema.CODE)
+"""Attributes of a results file that a summary has elsewhere, or leaves in the file."""
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -143,7 +146,7 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
     return Summary(
         path=Path(run.attrs["path"]),
         settings=reader.flat(Path(run.attrs["path"]), run.attrs["run_file"]),
-        made={key: measured[key] for key in measured if key not in ("run_file", "path")},
+        made={key: measured[key] for key in measured if key not in HEAVY},
         devices=run.sizes["device"],
         rounds=int(run.attrs["training.rounds"]),
         done=int(run.attrs["rounds_done"]),

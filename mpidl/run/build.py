@@ -14,7 +14,7 @@ from mpidl.devices.batch import Batch
 from mpidl.devices.data import RunData
 from mpidl.devices.gossip import Learner, LocalGossip
 from mpidl.exchange import BACKENDS, Wiring
-from mpidl.plan import Mixing, Plan
+from mpidl.plan import Mixing, Plan, codes
 from mpidl.ranks import accelerators, sharing, world
 from mpidl.ranks.node import Board, Node
 from mpidl.ranks.world import Comm
@@ -23,8 +23,9 @@ from mpidl.run.hardware import of_all
 from mpidl.run.opening import lay_out
 from mpidl.run.rounds import Parts
 from mpidl.run.snapshot import Snapshot, origin, recognize
-from mpidl.storage import schema
+from mpidl.storage import code_records, schema
 from mpidl.storage.checkpoint import LoadedCheckpoint, Saver, Story
+from mpidl.storage.code_records import CodeRecord
 from mpidl.storage.recorder import Recorder
 from mpidl.storage.round_values import FLAGS, width
 from mpidl.storage.run_series import RunSeries
@@ -112,6 +113,7 @@ def _build(
     book = Recorder(
         node, path, plan.hosts, plan.file.record, parallel, len(snapshot.rounds), counted
     )
+    lend(world.returned(book.give_up))
     saver = Saver(comm, path, plan.file.checkpoint, story)
     lend(world.returned(saver.close))
     tests = {
@@ -188,11 +190,14 @@ def describe_run(
 ) -> Story:
     """The description of this run in its checkpoints; a resumed run continues the earlier one."""
     checksums, resumed = origin(plan, run_data.tests, of_run), list[int]()
+    records, round_ = list[CodeRecord](), 0
     if found is not None:
         recognize(found, plan, checksums)
-        before = found.head.story
-        resumed = [*before.resumed, found.head.round]
+        before, round_ = found.head.story, found.head.round
+        records, resumed = before.code, [*before.resumed, round_]
         attributes |= {"started": before.started, "resumed": ", ".join(map(str, resumed))}
+    records = code_records.joined(records, codes(plan.file), round_)
+    attributes |= code_records.attributes(records)
     return Story(
         run_file=attributes["run_file"],
         origin=checksums,
@@ -200,4 +205,5 @@ def describe_run(
         resumed=resumed,
         mpidl=attributes["mpidl"],
         commit=attributes["commit"],
+        code=records,
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mpidl import plan as planning
 from mpidl.components.tasks import TASKS
-from mpidl.config import version
+from mpidl.config import runfile, version
 from mpidl.config.faults import Fault, Parser
 from mpidl.config.outcome import Outcome, joint
 from mpidl.devices import data
@@ -20,9 +20,9 @@ from mpidl.devices.data import RunData
 from mpidl.plan import Plan
 from mpidl.ranks import claims, hdf5, host, stopping, walltime, watchdog, world
 from mpidl.ranks.world import Comm
-from mpidl.run import checking, listing, provenance, rehearsal, resuming
+from mpidl.run import checking, listing, own_code, provenance, rehearsal, resuming
 from mpidl.run.console import Display
-from mpidl.storage import checkpoint, results_file, run_series
+from mpidl.storage import checkpoint, code_records, results_file, run_series
 from mpidl.storage.checkpoint import LoadedCheckpoint
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def parser() -> Parser:
     add(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting"
     )
+    parser.add_use()
     add("--out", type=Path, default=Path("results"), metavar="DIR", help="where NAME.h5 goes")
     add("--overwrite", action="store_true", help="replace a completed results file")
     add(
@@ -94,13 +95,19 @@ def text_only(options: Namespace) -> str:
     """The text of an option that only prints, such as ``--list``, without MPI; else empty.
 
     Raises:
-        Fault: If the section to list is unknown.
+        Fault: If the section to list is unknown, or the user's own code to be listed is.
     """
     if options.help:
         return parser().format_help()
     if options.version:
         return f"{version.line()}\n"
-    return "" if options.list is None else listing.text(options.list, options.json)
+    if options.list is None:
+        return ""
+    if options.file is None:
+        runfile.begin(options.use)
+    else:
+        planning.read(options.file, options.set, 1, options.use)
+    return listing.text(options.list, options.json)
 
 
 def prepare(arguments: Sequence[str]) -> None:
@@ -111,8 +118,9 @@ def prepare(arguments: Sequence[str]) -> None:
             return
         world.load()
         ranks = host.launched()
-        plan = planning.make(planning.read(options.file, options.set, ranks), ranks)
-        data.foresee(plan.file)
+        with own_code.forkable():
+            file = planning.read(options.file, options.set, ranks, options.use)
+            data.foresee(planning.make(file, ranks).file)
 
         hdf5.load()
         from mpidl.run import build, rounds  # noqa: F401
@@ -150,7 +158,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.json and not options.check:
             raise Fault("--json: must be given with --check or --list.")
         with world.agreed(comm):
-            file = planning.read(options.file, options.set, comm.size)
+            file = planning.read(options.file, options.set, comm.size, options.use)
+        own_code.check_same(comm, planning.codes(file))
         with world.agreed(comm):
             plan = planning.make(file, comm.size)
         path = options.out / f"{file.name}.h5"
@@ -322,6 +331,9 @@ def _work(
             display.console.print(line)
         if found is not None:
             display.console.print(f"goes on after round {first}, from {found.path}")
+            now = planning.codes(plan.file)
+            for sentence in code_records.differences(found.head.story.code, now):
+                display.console.print(sentence)
         # A program has no command that would go on.
         parts.saver.on_stop = caller is None
         # One rank that knows the end of the time stops all ranks.

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mpidl import plan as planning
 from mpidl.components import graphs
 from mpidl.config import version
 from mpidl.devices.data import RunData
@@ -15,7 +16,7 @@ from mpidl.plan import Plan, sentences, warnings
 from mpidl.ranks import hdf5, host, mpi_library, watchdog
 from mpidl.ranks.world import Comm
 from mpidl.run.hardware import Hardware
-from mpidl.storage import schema
+from mpidl.storage import code_records, schema
 
 if TYPE_CHECKING:
     from mpidl.exchange.memory import Exchange
@@ -42,7 +43,7 @@ def attributes(
     return {
         "mpidl": version.number(),
         "commit": version.commit(),
-        "run_file": plan.file.text(),
+        "run_file": plan.file.portable().text(),
         schema.GRAPH_DIGEST: graphs.digest(plan.topology, plan.file.topology.link_probability),
         schema.DATA_DIGEST: run_data.traits.content.digest,
         schema.DATA_PUBLISHED: run_data.traits.content.published,
@@ -104,6 +105,8 @@ def notes(
     ]
     if watchdog.on_duty is not None and watchdog.on_duty.crowded:
         lines.append(f"there are more ranks than cores: while a rank waits, {waiting()}")
+    for code in planning.codes(plan.file):
+        lines.append(f"from outside of mpidl: {code.name}, {code_records.shown(code)}")
     lines += [*plan.topology.notes, *sentences.data(plan, run_data.traits.content)]
     lines += [*sentences.sharing(plan.devices, run_data.placed), *sentences.emulated(plan)]
     return [*lines, *warnings.of(plan), *warnings.crowded(plan, hardware.sharing)]

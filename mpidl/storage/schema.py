@@ -119,7 +119,14 @@ GRAPH_DIGEST = "graph_sha256"
 DATA_DIGEST = "data_sha256"
 """Attribute: SHA-256 of the arrays of the data set, before any subset is taken."""
 
-DIGESTS = (GRAPH_DIGEST, DATA_DIGEST)
+CODE = "code"
+"""Attribute: the user's own code as JSON, a list of tables with ``name``, ``sha256``, ``version``,
+``text`` and ``round``, the first round that it was used in."""
+
+CODE_DIGEST = "code_sha256"
+"""Attribute: SHA-256 of the SHA-256 of all own code, in ascending order."""
+
+DIGESTS = (GRAPH_DIGEST, DATA_DIGEST, CODE_DIGEST)
 """Attributes by which runs of the same settings may differ."""
 
 DATA_PUBLISHED = "data_published"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mpidl.config.runfile.bringing import add_use, begin, bring
+from mpidl.config.runfile.bringing import OTHERS, add_use, begin, bring
 from mpidl.config.runfile.mixing_settings import (
     MixingSettings,
     NetworkSettings,
@@ -27,6 +27,7 @@ from mpidl.config.runfile.settings import (
 
 __all__ = [
     "DEFAULT",
+    "OTHERS",
     "SECTIONS",
     "USE",
     "WITHOUT_EFFECT",

@@ -12,6 +12,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mpidl.storage.code_records import CodeRecord
+
 VERSION = 2
 """Version of the file; another one is not read."""
 
@@ -38,6 +40,7 @@ class Story(BaseModel):
         resumed: The rounds at which it was resumed.
         mpidl: The version of mpidl that wrote the checkpoint.
         commit: The commit in git, if there was one.
+        code: The user's own code.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -48,6 +51,7 @@ class Story(BaseModel):
     resumed: list[int]
     mpidl: str
     commit: str
+    code: list[CodeRecord] = []
 
 
 class Extent(BaseModel):
