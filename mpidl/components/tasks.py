@@ -84,7 +84,7 @@ class Tasks(Registry[TaskProperties]):
         return name
 
 
-TASKS = Tasks("task", TaskProperties)
+TASKS = Tasks("task", TaskProperties, gives=2)
 
 
 @TASKS.add
