@@ -186,6 +186,7 @@ def test_images_are_made_alike_where_settings_say_so(tmp_path):
     assert built("images", tmp_path, channels=3, size=[6, 5]).shape == (3, 6, 5)
 
 
+@pytest.mark.slow
 def test_huggingface_images_and_numbers(tmp_path):
     library = pytest.importorskip("datasets", reason="Hugging Face's datasets is not installed")
     image = pytest.importorskip("PIL.Image", reason="pillow is not installed")
