@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mpidl.components import graphs, lr_schedules, optimizer_trial, placement
+from mpidl.components import graphs, loggers, lr_schedules, optimizer_trial, placement
 from mpidl.components.graphs import Topology
 from mpidl.config.faults import Fault
 from mpidl.config.runfile import MixingSettings, RunFile
@@ -34,6 +34,7 @@ def make(file: RunFile, ranks: int, topology: Topology | None = None) -> Plan:
     devices = len(topology)
     lasting = lr_schedules.lasting(file.lr_schedule, file.training.rounds)
     lr_schedules.check(lasting, file.training.rounds)
+    loggers.check_names(file.record.log)
     optimizer_trial.check(file.training, lasting)
     sized = file.topology.model_copy(update={"devices": devices})
     file = replace(file, topology=sized, lr_schedule=lasting)

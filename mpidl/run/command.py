@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mpidl import plan as planning
+from mpidl.components import loggers
 from mpidl.components.tasks import TASKS
 from mpidl.config import runfile, version
 from mpidl.config.faults import Fault, Parser
@@ -20,7 +21,7 @@ from mpidl.devices.data import RunData
 from mpidl.plan import Plan
 from mpidl.ranks import claims, hdf5, host, stopping, walltime, watchdog, world
 from mpidl.ranks.world import Comm
-from mpidl.run import checking, listing, own_code, provenance, rehearsal, resuming
+from mpidl.run import checking, listing, live, own_code, provenance, rehearsal, resuming
 from mpidl.run.console import Display
 from mpidl.storage import checkpoint, code_records, results_file, run_series
 from mpidl.storage.checkpoint import LoadedCheckpoint
@@ -235,6 +236,8 @@ def begin(
     replaces = overwrite or found is not None
     with world.returned(run_data.close):
         with world.agreed(comm):
+            if leads:
+                loggers.check_packages(plan.file.record.log)
             results_file.examine(path, replaces, size, leads)
         rehearsal.rehearse(comm, plan, run_data)
         yield Start(parallel, found, plan, run_data)
@@ -324,8 +327,7 @@ def _work(
 
     with build.parts(comm, plan, run_data, path, start.parallel, found) as parts:
         first = len(parts.snapshot.rounds)
-        settings = plan.file.training.rounds, quiet, first, plan.attackers, plan.hosts
-        display = Display(*settings)
+        display = Display(plan.file.training.rounds, quiet, first, plan.attackers, plan.hosts)
         facts = plan, run_data, parts.gossip.exchange, start.parallel, parts.hardware
         for line in provenance.notes(comm, *facts) if leads else ():
             display.console.print(line)
@@ -338,9 +340,12 @@ def _work(
         parts.saver.on_stop = caller is None
         # One rank that knows the end of the time stops all ranks.
         near = stopping.Ends(walltime.left(limit, ask=leads)).near
-        with closing(display), stopping.listening(signal.SIGINT, *stopping.WARNINGS):
-            outcome = stop_wanted(comm) or rounds.run_rounds(parts, display.watch, near, first)
-        completed = outcome is Outcome.COMPLETED
+        log = live.LiveLog(plan, path, first, leads, display.console.print)
+        watch = live.both(display.watch, log.watch)
+        hearing = stopping.listening(signal.SIGINT, *stopping.WARNINGS)
+        with closing(log), closing(display), hearing:
+            outcome = stop_wanted(comm) or rounds.run_rounds(parts, watch, near, first)
+            completed = log.completed = outcome is Outcome.COMPLETED
         parts.recorder.close(completed)
         if completed:
             parts.saver.discard()

@@ -183,7 +183,7 @@ class EvaluationSettings(Section):
 
 
 class RecordSettings(Section):
-    """The writing of the results file: every few rounds, or seconds if that comes first."""
+    """The writing of the results file, every few rounds or seconds; and live logging."""
 
     writer: Literal["auto", "parallel", "gather"] = "auto"
     """Whether ranks write the results file in parallel, or rank 0 writes for all; auto writes in
@@ -192,6 +192,8 @@ class RecordSettings(Section):
     """Rounds after which results are written to the disk."""
     seconds: Rate = 30.0
     """Seconds after which results are written, if that comes first."""
+    log: list[str] = Field([], description="must be a list of names of loggers")
+    """The loggers that show the series while the run goes on: tensorboard, mlflow, wandb."""
 
 
 class CheckpointSettings(Section):
