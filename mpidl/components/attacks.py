@@ -5,17 +5,35 @@ trained on poisoned data is not an attack here but out-of-distribution data: nam
 ``ood.sources`` of a trigger, and the backdoor spreads as knowledge does.
 """
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
+from mpidl.config.faults import Fault, shown
 from mpidl.config.registry import Properties, Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-ATTACKS = Registry("attack", Properties, gives=2)
+
+def _checked(name: str, sent: Any, vector: "Tensor", *_: object) -> "Tensor":
+    """What an attack returned.
+
+    Raises:
+        Fault: If it is no vector that can be sent in place of the given one.
+    """
+    subject = f"attack.name = {name!r}: gives"
+    needed = f"must be a tensor {tuple(vector.shape)} of {vector.dtype}, as it is given"
+    if not hasattr(sent, "dtype") or not hasattr(sent, "device"):
+        raise Fault(f"{subject} {shown(sent)}: {needed}.")
+    if sent.shape != vector.shape or sent.dtype != vector.dtype:
+        raise Fault(f"{subject} a tensor {tuple(sent.shape)} of {sent.dtype}: {needed}.")
+    found: Tensor = sent
+    return found
+
+
+ATTACKS = Registry("attack", Properties, gives=2, check=_checked)
 """``builder(vector, rng, /, ...)``: the vector that is sent in place of a trained one, ``(P,)``.
 
 The generator depends on the device and the round.

@@ -15,6 +15,7 @@ from mpidl.config import own_code, own_traceback, parameters, plugins
 from mpidl.config.faults import Fault, nearest, shown
 
 Builder = Callable[..., Any]
+Check = Callable[..., Any]
 F = TypeVar("F", bound=Builder)
 P = TypeVar("P", bound="Properties")
 
@@ -63,11 +64,15 @@ class Registry(dict[str, Builder], Generic[P]):
         kind: The noun for a builder in messages.
         properties: The properties that builders may declare.
         gives: How many arguments the program passes.
+        check: Takes the name of a builder, what it returned, and the program's arguments; returns
+            what is used in its place, or raises a :class:`Fault`.
     """
 
-    def __init__(self, kind: str, properties: type[P], gives: int = MANY) -> None:
+    def __init__(
+        self, kind: str, properties: type[P], gives: int = MANY, check: Check | None = None
+    ) -> None:
         super().__init__()
-        self.kind, self.gives = kind, gives
+        self.kind, self.gives, self._checked = kind, gives, check
         self._undeclared = properties()
         self._declared: dict[Builder, P] = {}
         self._foreign: set[Builder] = set()
@@ -206,10 +211,15 @@ class Registry(dict[str, Builder], Generic[P]):
             ) from None
 
     def call(self, name: str, *arguments: Any, **settings: Any) -> Any:
-        """Call a builder with as many of the program's arguments as it has before its ``/``."""
+        """Call a builder with as many of the program's arguments as it has before its ``/``.
+
+        Raises:
+            Fault: If it returns what is none of its kind.
+        """
         builder = self[name]
         _, taken = parameters.given(builder)
-        return builder(*arguments[:taken], **settings)
+        made = builder(*arguments[:taken], **settings)
+        return made if self._checked is None else self._checked(name, made, *arguments)
 
     def build(self, section: Any, *arguments: Any) -> Any:
         """Call the builder that ``section.name`` names with the parameters of the section."""

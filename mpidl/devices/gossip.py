@@ -7,10 +7,10 @@ from typing import Protocol
 import networkx as nx
 from torch import Tensor
 
-from mpidl.components.algorithms import State
+from mpidl.components.algorithms import State, check_lengths
 from mpidl.components.graphs import Neighborhood
 from mpidl.components.strategies import Inbox, Look
-from mpidl.devices import mixers
+from mpidl.devices import mixers, steps
 from mpidl.devices.mailbox import Inboxes
 from mpidl.exchange import metrics
 from mpidl.exchange.average import Average
@@ -62,7 +62,7 @@ class LocalGossip:
         self, comm: Comm, mixing: Mixing, devices: Mapping[int, Learner], exchange: Exchange
     ) -> None:
         self._mixing, self._devices, self.exchange = mixing, devices, exchange
-        self._algorithm = mixing.algorithm
+        self._algorithm, self._name = mixing.algorithm, mixing.settings.algorithm.name
         self._links: nx.DiGraph | None = None
         first = next(iter(devices.values()))
         self._size, self._learned = first.size, first.learned
@@ -79,9 +79,10 @@ class LocalGossip:
         state = State(device.vector, vector, self._learned, number, self._mixing.devices)
         state.seed = self._mixing.settings.seed
         lengths = self._mixing.lengths(self._size, self._learned, number, vector.itemsize)
+        check_lengths(self._name, self._algorithm, lengths)
         for name, length in self._algorithm.keeps(lengths).items():
             state.kept[name] = vector.new_zeros(length)
-        self._algorithm.setup(state)
+        steps.take_step(self._name, self._algorithm.setup, state)
         return state
 
     def begin(self, devices: Collection[int]) -> None:
@@ -110,7 +111,7 @@ class LocalGossip:
         """
         for state, begins in zip(self._states.values(), trained, strict=True):
             state.round, state.trained = round_, begins
-            self._algorithm.give(state)
+            steps.take_step(self._name, self._algorithm.give, state)
         settle(self.exchange.device)
 
     def decide(self, round_: int) -> None:
@@ -139,7 +140,8 @@ class LocalGossip:
         recorded, active = {}, self._mixing.active(round_)
         for number, state in self._states.items():
             state.present, state.heard = number in active, self._weights.heard(number)
-            self._algorithm.take(state)
+            steps.take_step(self._name, self._algorithm.take, state)
+            steps.recorded(self._name, state, self._algorithm.series)
             recorded[number] = state.series
             state.start, state.left, state.series = None, None, {}
         self._bind()

@@ -33,6 +33,10 @@ class Mailbox:
         self._own = list(exchange.vectors)
         lying = {*mixing.attackers}
         self._attackers = [number for number in self._own if number in lying]
+        if lying:
+            # On every rank, so that all refuse an attack that is none, before the first round.
+            some = exchange.vectors[self._own[0]][:size].clone()
+            ATTACKS.build(mixing.settings.attack, some, seeds.stream(0, "attack"))
         self._honest: dict[int, Tensor] = {}
         self._found: Inboxes = {}
         self._past: dict[int, Tensor] = {}

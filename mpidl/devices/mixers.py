@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mpidl.components.algorithms import Messages, State
 from mpidl.components.strategies import Look
+from mpidl.devices import steps
 from mpidl.devices.mailbox import Inboxes, Mailbox
 from mpidl.exchange import kernels
 from mpidl.exchange.memory import Exchange
@@ -190,14 +191,15 @@ class ByAlgorithm(ByHand):
 
     def __init__(self, mixing: Mixing, exchange: Exchange, weights: Weights, size: int) -> None:
         super().__init__(mixing, exchange, weights, size)
-        self._read = mixing.algorithm.read
+        self._read, self._name = mixing.algorithm.read, mixing.settings.algorithm.name
 
     def mix(self, round_: int, states: Mapping[int, State], measure: bool) -> None:
         """Collective. Let the algorithm make models from the messages in the inboxes."""
         assert self._read is not None
         for number, inbox in self._mailbox.open(round_).items():
             members, own = self._weights.by_device[number]
-            self._read(states[number], Messages(members, own, [inbox[j] for j in members]))
+            messages = Messages(members, own, [inbox[j] for j in members])
+            steps.take_step(self._name, self._read, states[number], messages)
         self._mailbox.keep(round_)
         self._exchange.replace({})
 

@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 
 from mpidl.components import graphs
+from mpidl.components.algorithms import ALGORITHMS, Algorithm
+from mpidl.components.attacks import ATTACKS
 from mpidl.components.datasets import DATASETS, Dataset
 from mpidl.components.models import MODELS
 from mpidl.components.strategies import STRATEGIES
 from mpidl.config.faults import Fault
+from mpidl.ranks import world
 from mpidl.run import command, opening
 
 pytestmark = pytest.mark.dealt
@@ -158,6 +161,42 @@ def test_rows_that_are_none_are_refused(
     begun = command.begin(comm, made, shared_path / "run.h5", True, None)
     with pytest.raises(Fault, match=told), begun:
         pass
+
+
+def one_more(view, /):
+    """Weights that are none from the second round on."""
+    return np.eye(len(view.members))[0] * (1 + (view.round > 0))
+
+
+def replacing():
+    def give(state):
+        state.x = state.x * 2
+
+    return Algorithm(give=give)
+
+
+@pytest.mark.parametrize(
+    ("registry", "section", "builder", "sentence"),
+    [
+        (ALGORITHMS, "algorithm", replacing, "in round 1 .* another vector in place of state.x"),
+        (STRATEGIES, "strategy", one_more, "in round 2 for device . it gives .*: their sum is 2"),
+        (ATTACKS, "attack", lambda vector, rng, /: None, "gives None: must be a tensor"),
+    ],
+)
+def test_a_fault_in_a_round_leaves_nothing_open(
+    comm, program, shared_path, monkeypatch, registry, section, builder, sentence
+):
+    monkeypatch.setitem(registry, "mine", builder)
+    with pytest.raises(Fault, match=f"^{section}.name = 'mine': .*{sentence}"):
+        program(f"{section}.name=mine", f"topology.devices={comm.size + 2}")
+    world.free_left()
+    comm.Barrier()
+    path = shared_path / "run.h5"
+    # What an attack gives is tried before there is a file.
+    assert path.exists() == (section != "attack")
+    if comm.rank == 0 and path.exists():
+        with h5py.File(path, "r") as file:
+            assert not file["completed"][()]
 
 
 def test_data_that_no_model_can_learn_are_refused(comm, planned, shared_path, monkeypatch):

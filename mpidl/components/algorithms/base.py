@@ -2,18 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from mpidl.config.faults import Fault, shown
 from mpidl.config.registry import Drawn, Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-ALGORITHMS = Registry("algorithm", Drawn, gives=0)
-"""``builder(...) -> Algorithm``, from the settings of a run file."""
 
 
 @dataclass
@@ -171,3 +170,58 @@ class Algorithm:
     def plain(self) -> bool:
         """Whether the model is the mixed message, and the message nothing but the model."""
         return self.read is None and self.take is _nothing and self.travels is _the_model
+
+
+TRIED = Lengths(1000, 900, (0, 1, 2))
+"""Quantities with which lengths of vectors are tried."""
+
+
+def _checked(name: str, algorithm: Any, *_: object) -> Algorithm:
+    """What the builder of an algorithm returned.
+
+    Raises:
+        Fault: If it is no :class:`Algorithm`, or some attribute is not what it must be.
+    """
+    subject = f"algorithm.name = {name!r}:"
+    if not isinstance(algorithm, Algorithm):
+        raise Fault(f"{subject} gives {shown(algorithm)}: must be an Algorithm.")
+    for step in ("setup", "give", "take", "read", "travels", "keeps", "trains"):
+        value = getattr(algorithm, step)
+        if not callable(value) and (step != "read" or value is not None):
+            raise Fault(f"{subject} its {step} is {shown(value)}: must be a function.")
+    if sorted(algorithm.order) != ["exchange", "train"]:
+        order = shown(algorithm.order)
+        raise Fault(f"{subject} its order is {order}: must be 'train' and 'exchange', or turned.")
+    if not isinstance(algorithm.lazy, Real) or not 0 <= algorithm.lazy < 1:
+        raise Fault(f"{subject} lazy is {shown(algorithm.lazy)}: must be from 0 to below 1.")
+    check_lengths(name, algorithm, TRIED)
+    return algorithm
+
+
+def check_lengths(name: str, algorithm: Algorithm, lengths: Lengths) -> None:
+    """Check the lengths of an algorithm's vectors.
+
+    Raises:
+        Fault: If one is no length; the sentence has the name of the algorithm.
+    """
+    travels, keeps = algorithm.travels(lengths), algorithm.keeps(lengths)
+    subject, given = f"algorithm.name = {name!r}:", f"for a model of {lengths.size:,} numbers"
+    if not isinstance(travels, Integral) or travels < 0:
+        raise Fault(f"{subject} {given} travels gives {shown(travels)}: must be a whole number.")
+    if algorithm.read is None and travels < lengths.size:
+        raise Fault(
+            f"{subject} {given} travels gives {travels:,}: must be {lengths.size:,} or more, as a "
+            "message begins with the model."
+        )
+    if not isinstance(keeps, Mapping):
+        raise Fault(f"{subject} keeps gives {shown(keeps)}: must be a dictionary of lengths.")
+    for key, length in keeps.items():
+        if not isinstance(key, str) or not isinstance(length, Integral) or length < 0:
+            raise Fault(
+                f"{subject} {given} keeps gives {shown(key)} the length {shown(length)}: must be "
+                "names and whole numbers."
+            )
+
+
+ALGORITHMS = Registry("algorithm", Drawn, gives=0, check=_checked)
+"""``builder(...) -> Algorithm``, from the settings of a run file."""

@@ -18,7 +18,12 @@ from mpidl.components.graphs.arrays import (
 )
 from mpidl.components.graphs.centralities import CENTRALITIES, OVER_PATHS, centrality, ranking
 from mpidl.components.graphs.communities import bridges, communities, modularity, undirected
-from mpidl.components.graphs.conversion import directed, from_matrix, from_networkx
+from mpidl.components.graphs.conversion import (
+    directed,
+    drawn,
+    from_matrix,
+    from_networkx,
+)
 from mpidl.components.graphs.drawing import picture
 from mpidl.components.graphs.families import LINKS, TOPOLOGIES
 from mpidl.components.graphs.files import DEVICES, read
@@ -100,17 +105,16 @@ def build(section: TopologySettings, ranks: int, rounds: int = 1) -> Topology:
             ``devices``, or some device cannot reach another and ``allow_disconnected`` is false.
     """
     stored = None if section.file is None else _stored(section, section.file)
-    drawn = _named(section, ranks) if stored is None else stored.sequence or stored.graph
+    found = _named(section, ranks) if stored is None else stored.sequence or stored.graph
     chance, made = section.link_probability, stored
-    if isinstance(drawn, Sequence):
-        sequence = replace(drawn, probability=chance, refresh=section.refresh)
-        typical = drawn.typical()
-        union = sequence.union(rounds)
+    if isinstance(found, Sequence):
+        sequence = replace(found, probability=chance, refresh=section.refresh)
+        union, typical = sequence.union(rounds), found.typical()
         made = replace(made or Topology(union), graph=union, sequence=sequence, typical=typical)
     elif made is not None:
-        made = replace(made, graph=directed(drawn, chance))
+        made = replace(made, graph=directed(found, chance))
     else:
-        made = from_networkx(drawn, chance, f"topology.name = {section.name!r}")
+        made = from_networkx(found, chance, f"topology.name = {section.name!r}")
     if not section.allow_disconnected:
         _check_connected(made, section)
     return made
@@ -150,7 +154,8 @@ def _named(section: TopologySettings, ranks: int) -> nx.Graph | Sequence:
     devices = ranks if section.devices is None else section.devices
     if not 1 <= devices <= DEVICES:
         raise Fault(f"topology.devices = {shown(devices)}: must be from 1 to {DEVICES:,}.")
-    return TOPOLOGIES.build(section, devices, section.seed)
+    found = TOPOLOGIES.build(section, devices, section.seed)
+    return drawn(f"topology.name = {section.name!r}", found, devices)
 
 
 def _stored(section: TopologySettings, file: str) -> Topology:

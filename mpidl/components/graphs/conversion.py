@@ -12,6 +12,7 @@ from mpidl.components.graphs.families import LINKS
 from mpidl.components.graphs.files import named
 from mpidl.components.graphs.files.entries import DEVICES
 from mpidl.components.graphs.link_weights import Carried
+from mpidl.components.graphs.sequences import Sequence
 from mpidl.components.graphs.topology import Topology
 from mpidl.config.faults import Fault, shown
 
@@ -90,6 +91,38 @@ def from_matrix(matrix: npt.ArrayLike, subject: str = "topology") -> Topology:
     if len(rows) > LINKS:
         raise Fault(f"{subject}: has more links than the {LINKS:,} that are allowed.")
     return link_weights.mixing(subject, len(found), (rows, columns, found[rows, columns]))
+
+
+def drawn(subject: str, found: Any, devices: int) -> nx.Graph | Sequence:
+    """What the builder of a topology returned, checked.
+
+    Args:
+        subject: The builder, as a message begins.
+        found: What it returned.
+        devices: N.
+
+    Raises:
+        Fault: If it is neither a graph on nodes 0..N-1 nor a sequence of graphs on N devices.
+    """
+    needed = f"must be a Graph or DiGraph of networkx on nodes 0 to {devices - 1}, or a Sequence"
+    if isinstance(found, Sequence):
+        if found.devices != devices:
+            raise Fault(f"{subject}: gives a Sequence of {shown(found.devices)} devices: {needed}.")
+        return found.guarded(subject)
+    if not isinstance(found, nx.Graph) or found.is_multigraph():
+        what = f"a {type(found).__name__}" if isinstance(found, nx.Graph) else shown(found)
+        raise Fault(f"{subject}: gives {what}: {needed}.")
+    if len(found) != devices:
+        raise Fault(
+            f"{subject}: gives a graph of {len(found)} nodes: {needed}; topology.devices = "
+            f"{len(found)} asks for that many."
+        )
+    if others := [node for node in found if node not in range(devices)]:
+        raise Fault(
+            f"{subject}: gives a node {shown(others[0])}: {needed}; "
+            "networkx.convert_node_labels_to_integers makes such nodes."
+        )
+    return found
 
 
 def directed(graph: nx.Graph, link_probability: float) -> nx.DiGraph:

@@ -3,15 +3,16 @@
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Listed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
 from mpidl.components.graphs.families import LINKS
-from mpidl.config.faults import Fault
+from mpidl.config.faults import Fault, shown
 
 Ends = npt.NDArray[np.int64]
 Array = npt.NDArray[np.float64]
@@ -90,6 +91,50 @@ class Sequence:
     def weighted(self) -> bool:
         """Whether links have weights."""
         return self.draw(0).weight is not None
+
+    def guarded(self, subject: str) -> "Sequence":
+        """The same, with a check of what is drawn; of links that are there twice in round 0 only.
+
+        Raises:
+            Fault: If round 0 has no links between devices; a later round when it is drawn. The
+                sentence begins with the subject.
+        """
+
+        def draw(round: int) -> Links:
+            links = self.draw(round)
+            self._check(links, f"{subject}: in round {round + 1} it draws")
+            return links
+
+        codes = self._codes(links := draw(0))
+        if (links.ends[:, 0] == links.ends[:, 1]).any() or len(np.unique(codes)) < len(codes):
+            raise Fault(
+                f"{subject}: in round 1 it draws a link from a device to itself, or one twice: "
+                "must be neither."
+            )
+        return replace(self, draw=draw)
+
+    def _check(self, links: object, begin: str) -> None:
+        if not isinstance(links, Links):
+            raise Fault(f"{begin} {shown(links)}: must be Links.")
+        ends: Any = links.ends
+        if not isinstance(ends, np.ndarray):
+            raise Fault(f"{begin} ends {shown(ends)}: must be an array (E, 2).")
+        if ends.ndim != 2 or ends.shape[1] != 2 or ends.dtype.kind not in "iu":
+            raise Fault(
+                f"{begin} ends of the shape {ends.shape} and type {ends.dtype}: must be whole "
+                "numbers (E, 2), source and target of each link."
+            )
+        if len(ends) and not 0 <= ends.min() <= ends.max() < self.devices:
+            raise Fault(
+                f"{begin} links between devices {ends.min()} to {ends.max()}: must be from 0 to "
+                f"{self.devices - 1}."
+            )
+        for name, values in (("weight", links.weight), ("probability", links.probability)):
+            if values is not None and np.shape(values) != (len(ends),):
+                raise Fault(
+                    f"{begin} {name} of the shape {np.shape(values)}: must be ({len(ends)},), one "
+                    "for each link."
+                )
 
     def measured(self, round: int) -> nx.DiGraph:
         """The graph from which centralities of a round follow."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
-from mpidl.config.faults import Fault
+from mpidl.config.faults import Fault, shown
 from mpidl.config.registry import Properties, Registry
 
 Width = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -108,7 +108,20 @@ class Models(Registry[Properties]):
             self.build(section, Trial(shape.inputs, shape.outputs, shape.vocabulary))
 
 
-MODELS = Models("model", Properties, gives=1)
+def _checked(name: str, model: Any, *_: object) -> Any:
+    """What the builder of a model returned.
+
+    Raises:
+        Fault: If it is no module of torch.
+    """
+    from torch import nn
+
+    if isinstance(model, nn.Module):
+        return model
+    raise Fault(f"model.name = {name!r}: gives {shown(model)}: must be a torch.nn.Module.")
+
+
+MODELS = Models("model", Properties, gives=1, check=_checked)
 
 
 def divide(width: int, heads: int) -> None:

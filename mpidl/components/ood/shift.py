@@ -1,14 +1,14 @@
 """Shifts, the kinds of OOD data: samples of sources, and the global IID and OOD test sets."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mpidl.components.datasets import strata
-from mpidl.config.faults import Fault
+from mpidl.config.faults import Fault, shown
 from mpidl.config.registry import Properties, Registry
 
 Array = npt.NDArray[Any]
@@ -23,10 +23,6 @@ class OodProperties(Properties):
     """
 
     classes: bool = False
-
-
-OODS = Registry("OOD kind", OodProperties, gives=1)
-"""Builders of kinds: ``builder(shape: Shape, /, **parameters) -> Shift``."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +68,63 @@ class Shift:
     eligible: Callable[[Array, Array], Array] = all_of
     reserved: Callable[[Array], Array] = none_of
     takes_all: bool = False
+
+
+def _checked(name: str, shift: Any, shape: Shape) -> Shift:
+    """What the builder of a kind returned, with functions that check what they return.
+
+    Raises:
+        Fault: If it is no :class:`Shift`; its functions, if it is nothing that can be used.
+    """
+    subject = f"ood.name = {name!r}:"
+    if not isinstance(shift, Shift):
+        raise Fault(f"{subject} gives {shown(shift)}: must be a Shift.")
+
+    def apply(inputs: Array, labels: Array, rng: Rng) -> tuple[Array, Array]:
+        made = shift.apply(inputs, labels, rng)
+        if not isinstance(made, tuple) or len(made) != 2:
+            raise Fault(f"{subject} apply gives {shown(made)}: must be inputs and labels.")
+        shifted, relabeled = map(np.asarray, made)
+        _like(f"{subject} apply gives inputs", shifted, inputs.shape, inputs.dtype)
+        kind = np.dtype(np.int64) if labels.dtype.kind in "iu" else labels.dtype
+        _like(f"{subject} apply gives labels", relabeled, labels.shape, kind)
+        if shape.classes and kind.kind == "i" and relabeled.size:
+            low, high = relabeled.min(), relabeled.max()
+            if not 0 <= low <= high < shape.classes:
+                raise Fault(
+                    f"{subject} apply gives labels from {low} to {high}: must be from 0 to "
+                    f"{shape.classes - 1}."
+                )
+        return shifted, relabeled
+
+    def eligible(inputs: Array, labels: Array) -> Array:
+        found = np.asarray(shift.eligible(inputs, labels))
+        return _like(f"{subject} eligible gives values", found, labels.shape, np.dtype(bool))
+
+    def reserved(labels: Array) -> Array:
+        found = np.asarray(shift.reserved(labels))
+        return _like(f"{subject} reserved gives values", found, labels.shape, np.dtype(bool))
+
+    return replace(shift, apply=apply, eligible=eligible, reserved=reserved)
+
+
+def _like(subject: str, found: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An array of the shape and type that is needed; whole numbers may be of any size.
+
+    Raises:
+        Fault: If it is another.
+    """
+    same = found.dtype.kind in "iu" if dtype.kind == "i" else found.dtype == dtype
+    if found.shape != shape or not same:
+        raise Fault(
+            f"{subject} of the shape {found.shape} and type {found.dtype}: must be {shape} of "
+            f"{dtype}."
+        )
+    return found
+
+
+OODS = Registry("OOD kind", OodProperties, gives=1, check=_checked)
+"""Builders of kinds: ``builder(shape: Shape, /, **parameters) -> Shift``."""
 
 
 def image_size(kind: str, shape: Shape) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from mpidl.components import graphs
 from mpidl.components.graphs import Topology
 from mpidl.components.placement.location import Centrality
 from mpidl.components.placement.tables import apportion, cut, deal, fill, log_dirichlet
-from mpidl.config.faults import Fault
+from mpidl.config.faults import Fault, shown
 from mpidl.config.registry import Properties, Registry
 from mpidl.config.seeds import stream
 
@@ -41,7 +41,33 @@ class PlacementProperties(Properties):
     by_owner: bool = False
 
 
-PLACEMENTS = Registry("placement", PlacementProperties, gives=3)
+def _checked(name: str, parts: Any, labels: Array, topology: Topology, *_: object) -> list[Array]:
+    """What a placement returned.
+
+    Raises:
+        Fault: If it is not some samples for each device, by their places.
+    """
+    subject, devices = f"placement.name = {name!r}:", len(topology)
+    if not isinstance(parts, list | tuple | np.ndarray) or len(parts) != devices:
+        many = f"{len(parts)} parts" if hasattr(parts, "__len__") else shown(parts)
+        raise Fault(f"{subject} gives {many}: must be a list of {devices} arrays, one a device.")
+    found = [np.asarray(part) for part in parts]
+    for device, part in enumerate(found):
+        where = f"{subject} gives device {device}"
+        if part.ndim != 1 or not len(part) or part.dtype.kind not in "iu":
+            raise Fault(
+                f"{where} an array {part.shape} of {part.dtype}: must be places of samples, (n,) "
+                "whole numbers, at least one."
+            )
+        if not 0 <= part.min() <= part.max() < len(labels) or len(np.unique(part)) < len(part):
+            raise Fault(
+                f"{where} places from {part.min()} to {part.max()}: must be different numbers from "
+                f"0 to {len(labels) - 1}."
+            )
+    return found
+
+
+PLACEMENTS = Registry("placement", PlacementProperties, gives=3, check=_checked)
 """``builder(labels, topology, seed, /, ...)``: N disjoint, non-empty, ascending arrays of places.
 
 Labels are ``(n,)``. Every sample is placed on one device. Fewer samples than devices is a

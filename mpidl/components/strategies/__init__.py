@@ -40,8 +40,8 @@ EXTREME = 1e300
 
 def temperature(strategy: StrategySettings, schedule: ScheduleSettings, round: int) -> float:
     """The temperature of one round; infinite if the schedule's coefficient is 0."""
-    coefficient = np.clip(1.0 / strategy.temperature, -EXTREME, EXTREME)
-    coefficient = float(SCHEDULES.build(schedule, round, float(coefficient)))
+    full = float(np.clip(1.0 / strategy.temperature, -EXTREME, EXTREME))
+    coefficient: float = SCHEDULES.build(schedule, round, full)
     return 1.0 / coefficient if coefficient else math.inf
 
 

@@ -40,7 +40,9 @@ def weights(name: str, view: Neighborhood, result: Any) -> Array:
     try:
         weights = np.asarray(result.detach().cpu() if _tensor(result) else result, np.float64)
     except (TypeError, ValueError):
-        raise Fault(f"{where} gives {shown(result)}: must be {count} weights.") from None
+        weights = np.array(np.nan)
+    if not weights.ndim:
+        raise Fault(f"{where} gives {shown(result)}: must be {count} weights.")
     if weights.shape != (count,):
         mixture = "; one that gives the mixture itself has '-> \"Tensor\"'" * _tensor(result)
         raise Fault(

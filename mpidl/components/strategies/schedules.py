@@ -1,10 +1,12 @@
 """Schedules that change the coefficient, one over the temperature, from round to round."""
 
 import math
-from typing import Annotated
+from numbers import Real
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from mpidl.config.faults import Fault, shown
 from mpidl.config.registry import Properties, Registry
 
 
@@ -18,7 +20,21 @@ class ScheduleProperties(Properties):
     steady: bool = False
 
 
-SCHEDULES = Registry("schedule", ScheduleProperties, gives=2)
+def _checked(name: str, found: Any, round: int, *_: object) -> float:
+    """The coefficient that a schedule returned.
+
+    Raises:
+        Fault: If it is no finite number.
+    """
+    if not isinstance(found, Real) or not math.isfinite(found):
+        raise Fault(
+            f"schedule.name = {name!r}: in round {round + 1} it gives {shown(found)}: must be a "
+            "finite number."
+        )
+    return float(found)
+
+
+SCHEDULES = Registry("schedule", ScheduleProperties, gives=2, check=_checked)
 """``builder(round, coefficient, /, ...)``: the coefficient in that round; rounds count from 0."""
 
 Count = Annotated[int, Field(ge=1)]
