@@ -156,7 +156,8 @@ def _faults(built: Any) -> list[str]:
     """The mistakes in the result of a builder, each the rest of a sentence."""
     if not isinstance(built, Dataset):
         several = isinstance(built, tuple | list) and len(built) <= 4
-        had = ", ".join(type(one).__name__ for one in built) if several else shown(built)
+        parts = built if several else [built]
+        had = ", ".join("None" if one is None else type(one).__name__ for one in parts)
         return [
             "must give a Dataset, four arrays (x, y, x_test, y_test), two torch Datasets (for "
             f"training and testing), or one and the share for testing, not {had}."

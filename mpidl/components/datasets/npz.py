@@ -19,6 +19,17 @@ Array = npt.NDArray[Any]
 TRAIN = (("x", "y"), ("x_train", "y_train"), ("train_images", "train_labels"))
 TEST = (("x_test", "y_test"), ("test_images", "test_labels"))
 VALIDATION = (("x_val", "y_val"), ("val_images", "val_labels"))
+DAMAGED = (
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    KeyError,
+    MemoryError,
+    OverflowError,
+    RuntimeError,
+)
+"""Errors that a file may cause: of its zip archive, and of the arrays in it."""
 OWNERS, CLASSES = "devices", "classes"
 
 
@@ -88,7 +99,7 @@ def _read(path: Path) -> dict[str, Array]:
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise Fault(f"{path}: must be an npz file, of several arrays by name.")
             return {name: file[name] for name in file.files}
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, MemoryError) as error:
+    except DAMAGED as error:
         if isinstance(error, Fault):
             raise
         why = "it holds Python objects, which are not read" if "pickle" in str(error) else error

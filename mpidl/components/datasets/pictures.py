@@ -78,13 +78,22 @@ def _pixels(name: str, opened: Callable[[], "Image"], form: Form) -> Array:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = opened()
-            picture.load()
+            with opened() as picture:
+                picture.load()
+                pixels = _decoded(name, picture, form)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Fault(f"{name}: has too many pixels to be read.") from None
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError) as error:
+        if isinstance(error, Fault):
+            raise
         why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise Fault(f"{name} cannot be read as an image: {why}.") from None
+    return pixels
+
+
+def _decoded(name: str, picture: "Image", form: Form) -> Array:
+    from PIL import Image
+
     if picture.mode in DEEP:
         raise Fault(f"{name}: has more than 8 bits a pixel; images of 8 bits are read.")
     channels = form.channels or (1 if picture.mode in GREY else 3)

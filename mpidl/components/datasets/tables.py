@@ -176,8 +176,8 @@ def _readable(path: Path, kind: str) -> Iterator[None]:
         yield
     except Fault:
         raise
-    except OSError as error:
-        raise Fault(f"Cannot read {path}: {error.strerror or error}.") from None
-    except (ValueError, KeyError, MemoryError, NotImplementedError) as error:
+    except (OSError, ValueError, KeyError, MemoryError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise Fault(f"Cannot read {path}: {error.strerror}.") from None
         why = printable((str(error).splitlines() or [type(error).__name__])[0].rstrip("."))
         raise Fault(f"{path} cannot be read as {kind}: {why}.") from None

@@ -95,7 +95,17 @@ def test_a_subset_larger_than_the_data_set_is_a_fault(train, test):
 
 
 def test_importing_the_room_loads_nothing_heavy():
-    heavy = ["torch", "scipy", "pandas", "pooch", "networkx", "requests"]
+    heavy = [
+        "torch",
+        "scipy",
+        "pandas",
+        "pooch",
+        "networkx",
+        "requests",
+        "pyarrow",
+        "PIL",
+        "datasets",
+    ]
     code = "import sys, mpidl.components.datasets, mpidl.components.ood; "
     code += f"print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -363,3 +364,18 @@ def test_a_missing_folder_is_told():
         built("leaf", None)
     with pytest.raises(Fault, match=r"data\.dir = '/nowhere': there is no such folder"):
         built("images", Path("/nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "package"),
+    [
+        ("csv", "pyarrow.csv", "pyarrow"),
+        ("images", "PIL.Image", "pillow"),
+        ("huggingface", "datasets", "datasets"),
+    ],
+)
+def test_a_library_that_is_not_installed_is_told(tmp_path, monkeypatch, name, module, package):
+    monkeypatch.setitem(sys.modules, module, None)
+    told = table(tmp_path, rows()) if name == "csv" else {}
+    with pytest.raises(Fault, match=rf"'{name}' needs {package}: pip install 'mpidl\[data\]'"):
+        built(name, tmp_path, **told)
