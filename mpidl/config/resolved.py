@@ -16,6 +16,9 @@ SETTINGS = {
 }
 """Settings that every resolved run file has, and their types; integers are at least 1."""
 
+OPEN = "training.rounds"
+"""The one of them that the file of a loop may lack, whose rounds were not known before its end."""
+
 WHOLE = 2**63
 """Integers of a run file are below this."""
 
@@ -40,6 +43,8 @@ def flat(path: Path, text: str) -> dict[str, Any]:
         else:
             settings[section] = table
     for key, kind in SETTINGS.items():
+        if key == OPEN and key not in settings:
+            continue
         value = settings.get(key)
         if type(value) is not kind or (isinstance(value, int) and value < 1):
             raise Fault(f"{path} is damaged: its run file has no valid {key}.")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from mpidl.components import graphs
 from mpidl.components.strategies import STRATEGIES
 from mpidl.devices.data import RunData
-from mpidl.plan import Plan, differences
+from mpidl.plan import Mixing, Plan, differences
 from mpidl.storage import layout, results_file, schema
 from mpidl.storage.checkpoint import LoadedCheckpoint
 from mpidl.storage.round_values import Series
@@ -63,26 +63,35 @@ def recorded(plan: Plan, of_run: RunSeries) -> dict[str, schema.Variable]:
 
 
 def graph_arrays(plan: Plan) -> dict[str, Array]:
+    """The variables of the group ``graph`` of a run; see :func:`mixing_arrays`."""
+    return mixing_arrays(plan, plan.hops(), plan.file.training.rounds)
+
+
+def mixing_arrays(plan: Mixing, hops: Array, rounds: int) -> dict[str, Array]:
     """The variables of the group ``graph``; those of W only if it is known and N is not too large.
 
     ``lag``, by how much links are late or that they are missing, is stored if links differ, up to
     :data:`LAGS`. If the topology changes, W is that of round 0, without its long-run numbers.
+
+    Args:
+        plan: The plan of gossip.
+        hops: Links from the nearest OOD source to each device, ``(N,)``; -1 without one.
+        rounds: R; 0 if that is not known.
     """
     graph = plan.graph
     edges = graphs.ends(graph)
-    by = STRATEGIES.properties(plan.file.strategy.name).centrality or "degree"
+    by = STRATEGIES.properties(plan.settings.strategy.name).centrality or "degree"
     arrays: dict[str, Array] = {
         "edges": edges,
         "probability": graphs.chances(graph),
         "centrality": graphs.centrality(plan.topology.measured, by),
-        "hops": plan.hops(),
+        "hops": hops,
     }
     if len(edges) and plan.topology.sequence is None and plan.topology.weighted:
         arrays["weight"] = graphs.weights(graph)
     if names := plan.topology.names:
         arrays["name"] = np.array(names, object)
-    rounds = plan.file.training.rounds
-    if plan.uneven and not plan.complete and rounds * len(edges) <= LAGS:
+    if rounds and plan.uneven and not plan.complete and rounds * len(edges) <= LAGS:
         arrays["lag"] = np.stack([plan.lags(round_) for round_ in range(rounds)])
     if plan.dense:
         matrix = plan.matrix()

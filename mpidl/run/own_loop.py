@@ -1,7 +1,8 @@
 """Gossip in one's own training loop: :class:`Gossip` mixes models that a caller trains."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -13,6 +14,7 @@ from mpidl.ranks.lending import Lent
 from mpidl.ranks.world import Comm
 from mpidl.run import own_building, own_settings, own_state
 from mpidl.run.own_flight import Flight
+from mpidl.run.own_record import OwnRecord
 
 T = TypeVar("T")
 
@@ -41,6 +43,8 @@ class Gossip:
         only: A pattern, or several, for the names of a module's tensors that travel, such as
             ``"backbone.*"``; all others stay what each rank makes of them.
         rounds: The most rounds; None if that is not known.
+        out: The results file for :meth:`record`; None to write none.
+        overwrite: Whether it may replace that of a completed run.
 
     Attributes:
         round: Number of rounds that are done.
@@ -65,6 +69,8 @@ class Gossip:
         communicator: "Comm | None" = None,
         only: str | Sequence[str] | None = None,
         rounds: int | None = None,
+        out: Path | str | None = None,
+        overwrite: bool = False,
     ) -> None:
         given = {key: value for key, value in locals().items() if key in own_settings.KEYS}
         self.round, self._rounds, self._bytes = 0, rounds, 0
@@ -76,6 +82,8 @@ class Gossip:
         try:
             with self._lent.call() as comm, accelerators.explained(), ExitStack() as stack:
                 self._parts = own_building.build(comm, model, only, given, stack)
+                path = None if out is None else Path(out)
+                self._record = OwnRecord(self._parts, path, rounds, overwrite)
                 self._resources = stack.pop_all()
         except BaseException:
             self._lent.__exit__(None, None, None)
@@ -140,13 +148,13 @@ class Gossip:
             for model in self._parts.models.values():
                 model.come_back()
 
-    def _check(self, call: str) -> None:
-        """Refuse a call that has no sense now."""
+    def _check(self, call: str, more: bool = True) -> None:
+        """Refuse a call that has no sense now; most need that there are more rounds."""
         if not self._open:
             raise Fault(f"{call}: close() was called; make a new Gossip.")
         if self._flight is not None:
             raise Fault(f"{call}: a round was started; finish() must be called before.")
-        if self._rounds is not None and self.round >= self._rounds:
+        if more and self._rounds is not None and self.round >= self._rounds:
             raise Fault(f"{call}: all {self._rounds} rounds are done; give more rounds.")
 
     def _fetch(self) -> None:
@@ -163,22 +171,42 @@ class Gossip:
 
     def _exchange(self) -> None:
         """Collective. Exchange the messages of a round, and mix."""
-        gossip, round_ = self._parts.gossip, self.round
-        gossip.decide(round_)
-        gossip.arrive(round_)
-        gossip.share()
-        gossip.mix(round_)
+        gossip, round_, clock = self._parts.gossip, self.round, self._record.clock
+        with clock("weights"):
+            gossip.decide(round_)
+        with clock("wait"):
+            gossip.arrive(round_)
+        with clock("exchange"):
+            gossip.share()
+        with clock("mix"):
+            self._extras = gossip.mix(round_, measure=self._record.writes)
 
     def _settle(self) -> None:
-        """End a round: from here on models are trained anew."""
+        """Collective. End a round: from here on models are trained anew."""
         self._bytes += sum(self._parts.gossip.exchange.bytes_sent.values())
         self.round += 1
+        self._record.begin(self._extras)
         self._parts.gossip.begin(list(self._parts.models))
+
+    def record(self, **values: object) -> None:
+        """Collective. Record values of the last round in the results file, ``out``.
+
+        Each is a number, or one for each device of this rank in a list or by device. The first call
+        fixes their names. ``loss`` and ``accuracy`` are of models after mixing; names such as
+        ``train_loss``, ``ood_accuracy`` and ``iid_loss_trained`` are series of every results file
+        (:data:`mpidl.storage.schema.SERIES`); others are series of this file.
+
+        Raises:
+            Fault: If there is no file or no round, or a name or value is wrong or another.
+        """
+        self._check("record()", more=False)
+        with self._lent.call():
+            self._record.add(values)
 
     @torch.no_grad()
     def distance(self) -> Any:
         """Collective. ``||x_i - mean_j x_j||_2`` of the present model; by device if several."""
-        self._check("distance()")
+        self._check("distance()", more=False)
         with self._lent.call():
             self._fetch()
             found = self._parts.gossip.distances(measured=False)
@@ -193,7 +221,7 @@ class Gossip:
         Raises:
             Fault: Between :meth:`start` and :meth:`finish`.
         """
-        self._check("state_dict()")
+        self._check("state_dict()", more=False)
         return {"round": self.round, "bytes": self._bytes, **own_state.taken(self._parts)}
 
     @torch.no_grad()
@@ -206,7 +234,7 @@ class Gossip:
         Raises:
             Fault: If the state is of other devices, models or settings.
         """
-        self._check("load_state_dict()")
+        self._check("load_state_dict()", more=False)
         with self._lent.call() as comm:
             with world.agreed(comm):
                 own_state.check(self._parts, state)
@@ -220,14 +248,18 @@ class Gossip:
 
         A round that was started is finished. Closing twice does nothing.
         """
-        if not self._open:
-            return
         if self._flight is not None:
             self.finish()
-        self._open = False
-        with self._lent.call():
-            self._resources.close()
-        self._lent.__exit__(None, None, None)
+        self._end(completed=self._rounds in (None, self.round))
+
+    def _end(self, completed: bool) -> None:
+        """Collective. Free everything, once."""
+        if self._open:
+            self._open = False
+            with self._lent.call():
+                self._record.close(completed)
+                self._resources.close()
+            self._lent.__exit__(None, None, None)
 
     def __enter__(self) -> Self:
         return self
@@ -242,6 +274,8 @@ class Gossip:
         if error is None:
             self.close()
         elif self._open:
-            self._open = False
-            with self._lent.call():
+            with suppress(BaseException), self._lent.call():
                 raise error
+            # All ranks have the error, so all can end.
+            self._flight = None
+            self._end(completed=False)

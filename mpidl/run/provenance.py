@@ -5,6 +5,7 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,37 @@ def attributes(
     comm: Comm, plan: Plan, run_data: RunData, backend: str, hardware: Hardware
 ) -> dict[str, Any]:
     """Collective. Attributes of the results file about its origin; empty except on rank 0."""
+
+    def contents() -> dict[str, Any]:
+        chance = plan.file.topology.link_probability
+        return {
+            schema.GRAPH_DIGEST: graphs.digest(plan.topology, chance),
+            schema.DATA_DIGEST: run_data.traits.content.digest,
+            schema.DATA_PUBLISHED: run_data.traits.content.published,
+        }
+
+    precision = plan.file.training.precision
+    return described(comm, plan.file.portable().text(), contents, precision, backend, hardware)
+
+
+def described(
+    comm: Comm,
+    run_file: str,
+    contents: Callable[[], dict[str, Any]],
+    precision: str,
+    backend: str,
+    hardware: Hardware,
+) -> dict[str, Any]:
+    """Collective. Attributes of a results file about machine and versions; as :func:`attributes`.
+
+    Args:
+        comm: All ranks.
+        run_file: The text of the run file.
+        contents: Returns attributes about graph and data; called on rank 0.
+        precision: The precision in which models compute.
+        backend: The name of the exchange backend.
+        hardware: The hardware of the run.
+    """
     import numpy as np
     import torch
 
@@ -43,10 +75,8 @@ def attributes(
     return {
         "mpidl": version.number(),
         "commit": version.commit(),
-        "run_file": plan.file.portable().text(),
-        schema.GRAPH_DIGEST: graphs.digest(plan.topology, plan.file.topology.link_probability),
-        schema.DATA_DIGEST: run_data.traits.content.digest,
-        schema.DATA_PUBLISHED: run_data.traits.content.published,
+        "run_file": run_file,
+        **contents(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": command(),
         "ranks": comm.size,
@@ -59,7 +89,7 @@ def attributes(
         "python": platform.python_version(),
         schema.ACCELERATOR: hardware.accelerator,
         schema.BATCHED: hardware.batched,
-        schema.PRECISION: plan.file.training.precision,
+        schema.PRECISION: precision,
         "kernel": hardware.kernel,
         "backend": backend,
     }

@@ -40,6 +40,7 @@ class Contents:
         labels: Names along a dimension, such as the classes.
         attributes: Attributes of the file.
         past: For each series the values of rounds that are done, ``(r, N)`` or ``(r, N, C)``.
+        grows: Whether series can get more rounds than they have, in blocks of that many.
     """
 
     sizes: Mapping[str, int]
@@ -48,6 +49,7 @@ class Contents:
     labels: Mapping[str, Sequence[str]]
     attributes: Mapping[str, Any]
     past: Mapping[str, Array] = field(default_factory=dict)
+    grows: bool = False
 
 
 def create(path: Path, contents: Contents) -> None:
@@ -88,7 +90,7 @@ def _lay_out(draft: Path, contents: Contents) -> None:
         group = file.create_group("series")
         for key, variable in contents.series.items():
             shape = tuple(contents.sizes[dim] for dim in variable.dims)
-            _variable(group, key, variable, shape, None, contents.labels)
+            _variable(group, key, variable, shape, None, contents.labels, contents.grows)
             if done:
                 dataset = group[key]
                 dataset[:done] = contents.past[key][:done].astype(dataset.dtype)
@@ -106,36 +108,49 @@ def _variable(
     shape: tuple[int, ...],
     value: Array | None,
     labels: Mapping[str, Sequence[str]],
+    grows: bool = False,
 ) -> None:
     if layout.dtype == "O":
         dataset = group.create_dataset(key, data=value, dtype=hdf5.string_dtype())
     else:
-        dataset = _numbers(group, key, layout.dtype, shape, value)
+        dataset = _numbers(group, key, layout.dtype, shape, value, grows)
     dataset.attrs["long_name"] = layout.text
     dataset.attrs["units"] = layout.unit
     for axis, dim in enumerate(layout.dims):
-        dataset.dims[axis].attach_scale(_scale(group, dim, shape[axis], labels))
+        longer = grows and dim == "round"
+        dataset.dims[axis].attach_scale(_scale(group, dim, shape[axis], labels, longer))
 
 
 def _numbers(
-    group: "hdf5.Group", key: str, dtype: str, shape: tuple[int, ...], value: Array | None
+    group: "hdf5.Group",
+    key: str,
+    dtype: str,
+    shape: tuple[int, ...],
+    value: Array | None,
+    grows: bool,
 ) -> "hdf5.Dataset":
     fill = -1 if dtype.startswith("i") else np.nan
     dcpl = hdf5.h5p.create(hdf5.h5p.DATASET_CREATE)
     dcpl.set_alloc_time(hdf5.h5d.ALLOC_TIME_EARLY)
-    dataset = group.create_dataset(key, shape, dtype, fillvalue=fill, dcpl=dcpl)
+    more = {"maxshape": (None, *shape[1:]), "chunks": shape} if grows else {}
+    dataset = group.create_dataset(key, shape, dtype, fillvalue=fill, dcpl=dcpl, **more)
     if value is not None:
         dataset[...] = value
     return dataset
 
 
 def _scale(
-    group: "hdf5.Group", dim: str, size: int, labels: Mapping[str, Sequence[str]]
+    group: "hdf5.Group",
+    dim: str,
+    size: int,
+    labels: Mapping[str, Sequence[str]],
+    grows: bool = False,
 ) -> "hdf5.Dataset":
     if dim not in group:
         if dim in labels:
             group.create_dataset(dim, data=labels[dim], dtype=hdf5.string_dtype())
         else:
-            group.create_dataset(dim, data=np.arange(size))
+            more = {"maxshape": (None,), "chunks": (size,)} if grows else {}
+            group.create_dataset(dim, data=np.arange(size), **more)
         group[dim].make_scale(dim)
     return group[dim]

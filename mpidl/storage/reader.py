@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mpidl.config.faults import Fault, printable
-from mpidl.config.resolved import flat
+from mpidl.config.resolved import OPEN, flat
 from mpidl.ranks import hdf5
 from mpidl.storage import schema, untrusted, untrusted_texts
 
@@ -166,7 +166,8 @@ def _storable(value: Any) -> Any:
 
 def _attributes(path: Path, file: "hdf5.File", done: int) -> dict[str, Any]:
     stored = untrusted.attributes(file, file.attrs)
-    resolved = flat(path, str(stored.get("run_file", "")))
+    # A loop of the caller's own may have gone on for as long as it liked.
+    resolved = {OPEN: done, **flat(path, str(stored.get("run_file", "")))}
     storable = {key: _storable(value) for key, value in resolved.items()}
     completed = untrusted.number(file, schema.COMPLETED) if schema.COMPLETED in file else 0
     return {**storable, **stored, "rounds_done": done, "completed": completed, "path": str(path)}

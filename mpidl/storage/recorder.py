@@ -86,6 +86,7 @@ class Recorder:
         """Collective on the ranks that write. Write the rounds kept so far, then count them."""
         if self._kept and self._file is not None:
             rounds = slice(self._done, self._done + len(self._kept))
+            self._lengthen(rounds.stop)
             for key in self._series:
                 values = np.stack([series[key][self._devices] for series in self._kept])
                 self._write(self._file[f"series/{key}"], rounds, values)
@@ -99,6 +100,18 @@ class Recorder:
             self._mark(schema.ROUNDS_DONE, self._counted)
             self._find()
         self._written_at = time.monotonic()
+
+    def _lengthen(self, rounds: int) -> None:
+        """Make series that can grow longer, if they have fewer rounds."""
+        assert self._file is not None
+        scale = self._file["series/round"]
+        have = len(scale)
+        if rounds <= have or scale.maxshape[0] is not None:
+            return
+        long = max(rounds, 2 * have)
+        for key in [*self._series, "round"]:
+            self._file[f"series/{key}"].resize(long, axis=0)
+        scale[have:] = np.arange(have, long)
 
     def _write(self, dataset: "hdf5.Dataset", rounds: slice, values: Array) -> None:
         first, last = self._devices[0], self._devices[-1]

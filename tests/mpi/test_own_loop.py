@@ -302,7 +302,7 @@ def test_calls_in_a_wrong_order_are_refused(comm):
         ({"topology": [[1.0]], "strategy": [[1.0]]}, "strategy: a matrix has its own links"),
         ({"topology": {"name": "ring", "devices": 99}}, "topology.devices = 99: must be"),
         ({"strategy": {"name": "degree", "temprature": 2}}, "Unknown setting strategy.temprature"),
-        ({"network": "slow"}, "network = 'slow': must be a dictionary as in a run file"),
+        ({"network": "slow"}, "network = 'slow': must be a dictionary"),
         ({"participation": 2.0}, "training.participation = 2.0: "),
         ({"topology": "random_matching"}, "'random_matching': has new links in each round"),
         ({"only": "head.*"}, "only = 'head.*': no parameter that learns has such a name"),

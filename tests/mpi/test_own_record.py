@@ -1,0 +1,94 @@
+"""What a loop of the caller's own records is a results file as any other."""
+
+import numpy as np
+import pytest
+
+import mpidl
+from mpidl import Fault, Gossip
+from mpidl.report import summary
+
+ROUNDS = 12
+
+
+def loop(comm, path, rounds=None, every=2, turns=ROUNDS, **arguments):
+    """Rounds of a loop, of which each second is recorded; the open Gossip."""
+    model = np.full(5, float(comm.rank))
+    gossip = Gossip(model, out=path, rounds=rounds, communicator=comm, **arguments)
+    for turn in range(turns):
+        gossip.mix()
+        if turn % every == 0:
+            gossip.record(loss=turn + comm.rank, accuracy=0.5, ood_accuracy=0.25, mine=-turn)
+    return gossip
+
+
+@pytest.mark.parametrize("rounds", [ROUNDS, None])
+def test_rounds_are_rows_of_a_results_file(comm, shared_path, read, rounds):
+    path = shared_path / "results" / "loop.h5"
+    loop(comm, path, rounds).close()
+    comm.Barrier()
+    found = read(path)
+    assert (found["rounds_done"], found["completed"]) == (ROUNDS, 1)
+    assert len(found["series/round"]) >= ROUNDS
+    own = np.arange(0.0, ROUNDS, 2)
+    mine, loss = found["series/mine"][:ROUNDS], found["series/iid_loss_mixed"][:ROUNDS]
+    np.testing.assert_array_equal(mine[::2], -own[:, None] + np.zeros(comm.size))
+    np.testing.assert_array_equal(loss[::2], own[:, None] + np.arange(comm.size))
+    assert np.isnan(mine[1::2]).all()
+    assert np.isnan(loss[1::2]).all()
+    assert (found["series/ood_accuracy_mixed"][:ROUNDS:2] == 0.25).all()
+    assert (found["series/bytes_sent"][:ROUNDS] > 0).all() == (comm.size > 1)
+    assert np.isfinite(found["series/consensus_distance"][:ROUNDS]).all()
+
+
+def test_a_file_of_devices_that_share_ranks_has_the_distances_of_dense_mixing(
+    comm, shared_path, read
+):
+    start = np.arange(2.0 * comm.size)[:, None]
+    models = {i: start[i].copy() for i in (comm.rank, comm.size + comm.rank)}
+    path = shared_path / "many.h5"
+    with Gossip(models, out=path, communicator=comm) as gossip:
+        gossip.mix()
+        gossip.record(mine={number: number for number in models}, other=[1, 2])
+        mixed = gossip._parts.mixing.matrix() @ start
+    comm.Barrier()
+    found = read(path)
+    apart = np.abs(mixed - mixed.mean(axis=0))[:, 0]
+    np.testing.assert_allclose(found["series/consensus_distance"][0], apart, atol=1e-12)
+    np.testing.assert_array_equal(found["series/mine"][0], np.arange(2 * comm.size))
+    np.testing.assert_array_equal(found["series/other"][0], np.repeat([1, 2], comm.size))
+
+
+def test_wrong_values_and_files_are_refused_in_a_sentence(comm, shared_path):
+    path = shared_path / "loop.h5"
+    gossip = loop(comm, path, turns=1)
+    for values, sentence in (
+        ({"loss": 1.0}, r"was given loss; must be given accuracy, loss, mine, ood_accuracy"),
+        ({"loss": "a", "accuracy": 1, "ood_accuracy": 1, "mine": 1}, "loss = 'a': must be a num"),
+    ):
+        with pytest.raises(Fault, match=sentence):
+            gossip.record(**values)
+    gossip.close()
+    with pytest.raises(Fault, match="holds a completed run; give overwrite=True or another file"):
+        Gossip(np.ones(3), out=path, communicator=comm)
+    gossip = Gossip(np.ones(3), communicator=comm)
+    with pytest.raises(Fault, match=r"^record\(\): Gossip was made without out"):
+        gossip.record(loss=1)
+    gossip.close()
+    with Gossip(np.ones(3), out=path, overwrite=True, communicator=comm) as gossip:
+        with pytest.raises(Fault, match=r"^record\(\): mix\(\) must be called before it"):
+            gossip.record(loss=1)
+        gossip.mix()
+        with pytest.raises(Fault, match="'edges' as the name of a series: mpidl has that name"):
+            gossip.record(edges=1)
+
+
+@pytest.mark.slow
+def test_an_interrupted_loop_leaves_a_file_that_readers_and_reports_take(comm, shared_path):
+    path = shared_path / "loop.h5"
+    with pytest.raises(Fault, match="enough"), loop(comm, path, every=1, turns=35):
+        raise Fault("enough")
+    comm.Barrier()
+    run = mpidl.open(path)
+    assert (run.attrs["rounds_done"], run.attrs["completed"], run.sizes["round"]) == (35, 0, 35)
+    assert run["mine"].to_numpy()[:, 0].tolist() == [-turn for turn in range(35)]
+    assert summary.read(path).numbers["iid_last"] == 0.5
