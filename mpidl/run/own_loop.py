@@ -56,7 +56,7 @@ class Gossip:
     def __init__(
         self,
         model: object,
-        topology: object = "ring",
+        topology: object = own_settings.TOPOLOGY,
         strategy: object = "metropolis_hastings",
         schedule: object = "constant",
         algorithm: object = "dsgd",

@@ -35,6 +35,9 @@ TRAINING = ("seed", "participation", "rounds")
 KEYS = (*ARGUMENTS, *TRAINING)
 
 
+TOPOLOGY = "ring"
+"""The topology where none is given."""
+
 GRAPHS = "graph"
 """The topology's name in results where a graph or a matrix is given in place of one."""
 
@@ -93,7 +96,7 @@ def read(given: Mapping[str, Any], devices: int) -> OwnSettings:
     """
     values, graph = dict(given), None
     if _is_matrix(values["strategy"]):
-        if not isinstance(drawn := values["topology"], str) or drawn != "ring":
+        if not isinstance(drawn := values["topology"], str) or drawn != TOPOLOGY:
             raise Fault("strategy: a matrix has its own links, so topology must not be given.")
         graph = graphs.from_matrix(values["strategy"], "strategy")
         values |= {"topology": None, "strategy": "given"}
