@@ -13,7 +13,6 @@ import tomli_w
 
 from mpidl.components import graphs
 from mpidl.config.faults import Fault, shown
-from mpidl.config.runfile import RecordSettings
 from mpidl.ranks import claims, sharing, world
 from mpidl.ranks.node import Board
 from mpidl.run import hardware, provenance
@@ -180,7 +179,9 @@ class OwnRecord:
                 self._lay_out(found)
         node, hosts = parts.node, parts.mixing.hosts
         self._board = Board(node, hosts, width(self._of_run))
-        self._recorder = Recorder(node, self._path, hosts, RecordSettings(), parallel=False)
+        self._recorder = Recorder(
+            node, self._path, hosts, parts.settings.file.record, parallel=False
+        )
 
     def _text(self) -> str:
         """The settings as a run file; what is trained between two rounds counts as an epoch."""
