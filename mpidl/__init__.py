@@ -3,14 +3,26 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Fault", "Gossip", "__version__", "check", "open", "open_study", "train"]
+__all__ = [
+    "Fault",
+    "Gossip",
+    "__version__",
+    "check",
+    "evaluate",
+    "load_model",
+    "open",
+    "open_study",
+    "train",
+]
 
 if TYPE_CHECKING:
     import xarray as xr
+    from torch import nn
 
     from mpidl.config.faults import Fault
     from mpidl.preview.facts import Facts
     from mpidl.run.own_loop import Gossip
+    from mpidl.run.saved_models import Number
     from mpidl.run.train import TrainedRun
     from mpidl.storage.runs import Study
 
@@ -62,3 +74,17 @@ def check(file: Path | str | None = None, /, **arguments: Any) -> "Facts":
     from mpidl.run import train
 
     return train.check(file, **arguments)
+
+
+def load_model(run: Path | str, device: "Number", **arguments: Any) -> "nn.Module":
+    """The model of a device, from a checkpoint; see :func:`mpidl.run.saved_models.load_model`."""
+    from mpidl.run import saved_models
+
+    return saved_models.load_model(run, device, **arguments)
+
+
+def evaluate(run: Path | str, dataset: object, **arguments: Any) -> "xr.Dataset":
+    """Score saved models on another data set; see :func:`mpidl.run.scoring.evaluate`."""
+    from mpidl.run import scoring
+
+    return scoring.evaluate(run, dataset, **arguments)

@@ -51,6 +51,18 @@ def comm(request: pytest.FixtureRequest) -> MPI.Intracomm:
     return MPI.COMM_WORLD.Dup()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _registries() -> Iterator[None]:
+    """What a module of tests registers is its own."""
+    from mpidl.plan import KINDS
+
+    before = {section: {*registry} for section, registry in KINDS.items()}
+    yield
+    for section, registry in KINDS.items():
+        for name in {*registry} - before[section]:
+            del registry[name]
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Sums in the same order on every machine."""

@@ -12,7 +12,7 @@ from mpidl.components.tasks import TASKS
 from mpidl.components.torch_optimizers import TorchOptimizer
 from mpidl.config import seeds
 from mpidl.config.faults import Fault
-from mpidl.config.runfile import RunFile
+from mpidl.config.runfile import ModelSettings, TaskSettings, TrainingSettings
 from mpidl.devices import batching
 from mpidl.devices.data import RunData
 from mpidl.devices.device import Device, Samples, seed_torch
@@ -31,16 +31,17 @@ FEW = 2
 
 def make_model(plan: Plan, run_data: RunData, device: int) -> torch.nn.Module:
     """The initial model of a device: the same for all, or its own, as the run file says."""
-    return initial_model(plan.file, run_data.traits.shape, device)
+    return initial_model(plan.file.model, plan.file.training, run_data.traits.shape, device)
 
 
-def initial_model(file: RunFile, shape: Shape, device: int) -> torch.nn.Module:
+def initial_model(
+    section: ModelSettings, training: TrainingSettings, shape: Shape, device: int
+) -> torch.nn.Module:
     """The initial model of a device of a run, for samples of a shape."""
-    training = file.training
     own = ("init of one device", device) if training.init == "per_device" else ("init",)
     with torch.random.fork_rng([]):
         seed_torch(seeds.integer(training.seed, *own), torch.device("cpu"))
-        model: torch.nn.Module = MODELS.build(file.model, shape)
+        model: torch.nn.Module = MODELS.build(section, shape)
     return model
 
 
@@ -71,10 +72,9 @@ def objective(plan: Plan, run_data: RunData) -> Objective:
     Raises:
         Fault: If the task gives no loss, or values that are no numbers or have no valid names.
     """
-    name, section = run_data.traits.task, plan.file.task
-    if TASKS.properties(name).answers:
-        return ANSWERS
-    called = Called(name, partial(TASKS[name], **TASKS.parameters(section)))
+    called = aim_of(run_data.traits.task, plan.file.task)
+    if not isinstance(called, Called):
+        return called
     with torch.random.fork_rng([]):
         try:
             _examine(called, sketch(plan, run_data), run_data, "meta")
@@ -83,6 +83,13 @@ def objective(plan: Plan, run_data: RunData) -> Objective:
         except Exception:  # a task may need numbers, or raise anything
             _examine(called, make_model(plan, run_data, 0), run_data, "cpu")
     return called
+
+
+def aim_of(name: str, section: TaskSettings) -> Objective:
+    """What a task trains models for; one that is called does not know its values yet."""
+    if TASKS.properties(name).answers:
+        return ANSWERS
+    return Called(name, partial(TASKS[name], **TASKS.parameters(section)))
 
 
 def _examine(called: Called, model: torch.nn.Module, run_data: RunData, where: str) -> None:

@@ -231,9 +231,12 @@ def foresee(file: RunFile) -> None:
 
 
 def _folder(file: RunFile) -> Path | None:
-    if file.data.dir is None:
-        return None
-    return shipped.find(Path(os.path.expanduser(file.data.dir)))
+    return data_folder(file.data.dir)
+
+
+def data_folder(place: str | None) -> Path | None:
+    """The folder that ``data.dir`` names; None if it names none."""
+    return None if place is None else shipped.find(Path(os.path.expanduser(place)))
 
 
 def cut(

@@ -11,8 +11,9 @@ import numpy as np
 from mpidl import plan as planning
 from mpidl.components import graphs
 from mpidl.components.datasets.accepted import NAMES
+from mpidl.config import runfile, toml
 from mpidl.config.faults import Fault, nearest, shown
-from mpidl.config.runfile import SECTIONS, RunFile
+from mpidl.config.runfile import SECTIONS, DataSettings, RunFile
 from mpidl.config.toml import Tables, namer
 from mpidl.plan import Plan
 
@@ -52,6 +53,17 @@ class Arguments:
         objects = {"topology": self.graph, "data": self.dataset}
         given = [section for section, thing in objects.items() if thing is not None]
         return planning.lay_over(source, self.tables, ranks, use, self.adopted, given)
+
+    def data(self) -> DataSettings:
+        """The settings of the data set alone.
+
+        Raises:
+            Fault: With one sentence for every setting that is wrong.
+        """
+        runfile.bring(self.tables, planning.KINDS, [Path.cwd()], lambda k: k not in self.adopted)
+        table = self.tables.get("data", {})
+        section: DataSettings = toml.check("data", SECTIONS["data"], table, planning.KINDS["data"])
+        return section
 
     def plan(self, file: RunFile, ranks: int) -> Plan:
         """The plan of the run file that they mean.

@@ -24,7 +24,7 @@ from mpidl.run.opening import lay_out
 from mpidl.run.rounds import Parts
 from mpidl.run.snapshot import Snapshot, origin, recognize
 from mpidl.storage import code_records, schema
-from mpidl.storage.checkpoint import LoadedCheckpoint, Saver, Story
+from mpidl.storage.checkpoint import LoadedCheckpoint, SampleShape, Saver, Story
 from mpidl.storage.code_records import CodeRecord
 from mpidl.storage.recorder import Recorder
 from mpidl.storage.round_values import FLAGS, width
@@ -198,6 +198,7 @@ def describe_run(
         attributes |= {"started": before.started, "resumed": ", ".join(map(str, resumed))}
     records = code_records.joined(records, codes(plan.file), round_)
     attributes |= code_records.attributes(records)
+    shape = run_data.traits.shape
     return Story(
         run_file=attributes["run_file"],
         origin=checksums,
@@ -206,4 +207,7 @@ def describe_run(
         mpidl=attributes["mpidl"],
         commit=attributes["commit"],
         code=records,
+        samples=SampleShape(
+            inputs=list(shape.inputs), outputs=shape.outputs, vocabulary=shape.vocabulary
+        ),
     )

@@ -22,6 +22,8 @@ from mpidl.storage.checkpoint import finder, heads, sealed
 from tests.mpi.conftest import contents
 from tests.mpi.test_library import handles, state
 
+pytestmark = pytest.mark.dealt
+
 SETTINGS = {
     "topology": {"name": "ring", "devices": 5},
     "data": {"name": "digits", "train_samples": 60, "test_samples": 30},

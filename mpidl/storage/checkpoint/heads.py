@@ -30,6 +30,22 @@ class Damaged(Exception):  # noqa: N818
     """The reason why a file is not a complete checkpoint."""
 
 
+class SampleShape(BaseModel):
+    """Shape of a run's samples, from which its model can be made again.
+
+    Attributes:
+        inputs: Shape of one sample.
+        outputs: Number of outputs of a model.
+        vocabulary: Number of different tokens; 0 if samples are not tokens.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    inputs: list[int]
+    outputs: int
+    vocabulary: int
+
+
 class Story(BaseModel):
     """Description of the run that a checkpoint belongs to.
 
@@ -41,6 +57,7 @@ class Story(BaseModel):
         mpidl: The version of mpidl that wrote the checkpoint.
         commit: The commit in git, if there was one.
         code: The user's own code.
+        samples: The shape of its samples; None if a version before this one wrote it.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -52,6 +69,7 @@ class Story(BaseModel):
     mpidl: str
     commit: str
     code: list[CodeRecord] = []
+    samples: SampleShape | None = None
 
 
 class Extent(BaseModel):
