@@ -168,6 +168,14 @@ def test_what_a_shift_does_is_checked(mine, changes, sentence):
         shift.reserved(LABELS) if "reserved" in changes else turn(shift, IMAGES, LABELS, 0.5, rng)
 
 
+def test_targets_of_a_sample_may_be_several_numbers(mine):
+    targets = np.ones((12, 3), np.float32)
+    turned, relabeled, mask = turn(
+        mine("ood", SHIFT), IMAGES, targets, 0.5, np.random.default_rng(0)
+    )
+    assert (turned.shape, relabeled.shape, mask.shape) == (IMAGES.shape, (12, 3), (12,))
+
+
 def state(**more):
     return State(torch.zeros(5), torch.zeros(5), 5, 3, **more)
 

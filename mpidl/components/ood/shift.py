@@ -99,11 +99,11 @@ def _checked(name: str, shift: Any, shape: Shape) -> Shift:
 
     def eligible(inputs: Array, labels: Array) -> Array:
         found = np.asarray(shift.eligible(inputs, labels))
-        return _like(f"{subject} eligible gives values", found, labels.shape, np.dtype(bool))
+        return _like(f"{subject} eligible gives values", found, labels.shape[:1], np.dtype(bool))
 
     def reserved(labels: Array) -> Array:
         found = np.asarray(shift.reserved(labels))
-        return _like(f"{subject} reserved gives values", found, labels.shape, np.dtype(bool))
+        return _like(f"{subject} reserved gives values", found, labels.shape[:1], np.dtype(bool))
 
     return replace(shift, apply=apply, eligible=eligible, reserved=reserved)
 
