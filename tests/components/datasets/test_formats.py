@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mpidl import plan
 from mpidl.components.datasets import DATASETS, content
 from mpidl.config.faults import Fault
 
@@ -379,3 +380,14 @@ def test_a_library_that_is_not_installed_is_told(tmp_path, monkeypatch, name, mo
     told = table(tmp_path, rows()) if name == "csv" else {}
     with pytest.raises(Fault, match=rf"'{name}' needs {package}: pip install 'mpidl\[data\]'"):
         built(name, tmp_path, **told)
+
+
+def test_files_lie_beside_the_run_file_and_may_be_elsewhere_when_a_run_goes_on(tmp_path):
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+        npz(tmp_path / folder, x=ROWS, y=KINDS)
+        (tmp_path / folder / "run.toml").write_text('[data]\nname = "npz"\nfile = "mine.npz"\n')
+    one, other = (plan.read(tmp_path / folder / "run.toml", [], 2) for folder in ("one", "other"))
+    assert one.data.file == str(tmp_path / "one" / "mine.npz")
+    assert one.data.file != other.data.file
+    assert plan.differences(one.text(), other) == []

@@ -232,3 +232,8 @@ def test_every_source_has_whole_digests_and_secure_or_checked_homes():
             digests = [source.sha256, *filter(None, source.contents.values())]
             assert all(len(digest) == 64 and int(digest, 16) for digest in digests)
             assert all(url.endswith(source.name) for url in source.urls)
+
+
+def test_there_is_nothing_to_fetch_of_data_of_ones_own(tmp_path, capsys):
+    assert command.main(["fetch", "csv", "--to", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith("csv: reads files of one's own")
