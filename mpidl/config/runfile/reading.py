@@ -68,7 +68,8 @@ def stored(text: str, kinds: Kinds) -> dict[str, dict[str, Any]]:
 
 def _stored(section: str, table: Any, kinds: Kinds) -> dict[str, Any]:
     kind, registry, rest = SECTIONS[section], kinds.get(section), dict[str, Any]()
-    if not isinstance(table, dict) or table.get("file") is not None:
+    from_file = section == "topology" and isinstance(table, dict) and "file" in table
+    if from_file or not isinstance(table, dict):
         registry = None
     name = None if registry is None else table.get(toml.namer(kind))
     if registry is not None and isinstance(name, str):
