@@ -7,19 +7,48 @@ __all__ = [
     "Fault",
     "Gossip",
     "__version__",
+    "algorithm",
+    "attack",
+    "backend",
     "check",
+    "dataset",
     "evaluate",
+    "graph",
     "load_model",
+    "lr_schedule",
+    "model",
+    "ood",
     "open",
     "open_study",
+    "placement",
+    "schedule",
+    "strategy",
+    "task",
     "train",
 ]
+
+REGISTRIES = {
+    "algorithm": "components.algorithms:ALGORITHMS",
+    "attack": "components.attacks:ATTACKS",
+    "backend": "exchange:BACKENDS",
+    "dataset": "components.datasets:DATASETS",
+    "graph": "components.graphs:TOPOLOGIES",
+    "lr_schedule": "components.lr_schedules:LR_SCHEDULES",
+    "model": "components.models:MODELS",
+    "ood": "components.ood:OODS",
+    "placement": "components.placement:PLACEMENTS",
+    "schedule": "components.strategies:SCHEDULES",
+    "strategy": "components.strategies:STRATEGIES",
+    "task": "components.tasks:TASKS",
+}
+"""By decorator, ``@mpidl.strategy``, the registry whose ``add`` it is."""
 
 if TYPE_CHECKING:
     import xarray as xr
     from torch import nn
 
     from mpidl.config.faults import Fault
+    from mpidl.config.registry import Decorator
     from mpidl.preview.facts import Facts
     from mpidl.run.own_loop import Gossip
     from mpidl.run.saved_models import Number
@@ -27,9 +56,26 @@ if TYPE_CHECKING:
     from mpidl.storage.runs import Study
 
     __version__: str
+    algorithm: Decorator
+    attack: Decorator
+    backend: Decorator
+    dataset: Decorator
+    graph: Decorator
+    lr_schedule: Decorator
+    model: Decorator
+    ood: Decorator
+    placement: Decorator
+    schedule: Decorator
+    strategy: Decorator
+    task: Decorator
 else:
 
     def __getattr__(name: str) -> Any:
+        if name in REGISTRIES:
+            from importlib import import_module
+
+            module, _, registry = REGISTRIES[name].partition(":")
+            return getattr(import_module(f"mpidl.{module}"), registry).add
         if name == "__version__":
             from mpidl.config import version
 

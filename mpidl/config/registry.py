@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar, overload
+from typing import Annotated, Any, Generic, Protocol, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.errors import PydanticUserError
@@ -25,6 +25,15 @@ MANY = 100
 
 BRING = "One of your own is named 'file.py:function' or 'module:function'."
 """The end of messages about an unknown name."""
+
+
+class Decorator(Protocol):
+    """Decorator of builders, with ``(...)`` or without: :meth:`Registry.add`."""
+
+    @overload
+    def __call__(self, function: F, /, **declared: Any) -> F: ...
+    @overload
+    def __call__(self, /, **declared: Any) -> Callable[[F], F]: ...
 
 
 class Properties(BaseModel):
