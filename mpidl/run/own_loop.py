@@ -48,6 +48,8 @@ class Gossip:
 
     Attributes:
         round: Number of rounds that are done.
+        rank: The number of this rank.
+        ranks: The number of ranks.
 
     Raises:
         Fault: If settings or models are wrong, or differ between ranks that must have the same.
@@ -81,6 +83,7 @@ class Gossip:
         self._lent.__enter__()
         try:
             with self._lent.call() as comm, accelerators.explained(), ExitStack() as stack:
+                self.rank, self.ranks = comm.rank, comm.size
                 self._parts = own_building.build(comm, model, only, given, stack)
                 path = None if out is None else Path(out)
                 self._record = OwnRecord(self._parts, path, rounds, overwrite)
