@@ -1,7 +1,9 @@
 """Steps of an algorithm on the state of a device, with a check that they change it in place."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from torch import Tensor
 
 from mpidl.components.algorithms import State
 from mpidl.config.faults import Fault, shown
@@ -36,26 +38,27 @@ def take_step(name: str, step: Callable[..., Any], state: State, *more: Any) -> 
             f"puts another vector in place of state.{which}",
             f"must change it in place, as state.{which}.copy_(other) does",
         )
+    _check_kept(name, state, kept)
+
+
+def _check_kept(name: str, state: State, kept: Mapping[str, Tensor]) -> None:
+    """See that what is kept has the names and forms that it had before a step."""
     if state.kept.keys() != kept.keys():
-        keys = sorted(map(str, state.kept.keys() ^ kept.keys()))
-        raise _fault(
-            name,
-            state,
-            f"changes which vectors are kept ({', '.join(keys)})",
-            "must be those that keeps names",
-        )
+        keys = ", ".join(sorted(map(str, state.kept.keys() ^ kept.keys())))
+        wrong = f"changes which vectors are kept ({keys})"
+        raise _fault(name, state, wrong, "must be those that keeps names")
     for key, before in kept.items():
         now = state.kept[key]
-        if now is not before and (
-            getattr(now, "shape", None) != before.shape or now.dtype != before.dtype
-        ):
-            given = f"{tuple(now.shape)} of {now.dtype}" if hasattr(now, "shape") else shown(now)
-            raise _fault(
-                name,
-                state,
-                f"keeps {key!r} as {given}",
-                f"must be {tuple(before.shape)} of {before.dtype}",
-            )
+        if now is before:
+            continue
+        if not isinstance(now, Tensor):
+            given = shown(now)
+        elif now.shape != before.shape or now.dtype != before.dtype:
+            given = f"{tuple(now.shape)} of {now.dtype}"
+        else:
+            continue
+        needed = f"must be {tuple(before.shape)} of {before.dtype}"
+        raise _fault(name, state, f"keeps {key!r} as {given}", needed)
 
 
 def recorded(name: str, state: State, series: tuple[str, ...]) -> None:
