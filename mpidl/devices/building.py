@@ -76,11 +76,7 @@ def objective(plan: Plan, run_data: RunData) -> Objective:
     if not isinstance(called, Called):
         return called
     with torch.random.fork_rng([]):
-        try:
-            _examine(called, sketch(plan, run_data), run_data, "meta")
-        except Fault:
-            raise
-        except Exception:  # a task may need numbers, or raise anything
+        if not _sketched(called, plan, run_data):
             _examine(called, make_model(plan, run_data, 0), run_data, "cpu")
     return called
 
@@ -90,6 +86,17 @@ def aim_of(name: str, section: TaskSettings) -> Objective:
     if TASKS.properties(name).answers:
         return ANSWERS
     return Called(name, partial(TASKS[name], **TASKS.parameters(section)))
+
+
+def _sketched(called: Called, plan: Plan, run_data: RunData) -> bool:
+    """Whether a task could be called without numbers."""
+    try:
+        _examine(called, sketch(plan, run_data), run_data, "meta")
+    except Fault:
+        raise
+    except Exception:  # a task may need numbers, or raise anything
+        return False
+    return True
 
 
 def _examine(called: Called, model: torch.nn.Module, run_data: RunData, where: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from mpidl.ensemble.folder import Folder
 from mpidl.ensemble.study import Study
 from mpidl.report import measures
-from mpidl.storage import untrusted
+from mpidl.storage import measured, untrusted
 from mpidl.storage.results_file import completed
 from mpidl.storage.schema import KINDS, MOMENTS
 
@@ -21,8 +21,9 @@ def text(study: Study, folder: Folder) -> str:
 
     For IID and for OOD data it has three numbers, as a report has them
     (:func:`mpidl.report.measures.by_device`): the mean accuracy over devices after the last round,
-    the accuracy of the worst device, and the mean over devices of the level over all rounds. They
-    are measured after mixing, or after training if only that was recorded, without attackers.
+    the accuracy of the worst device, and the mean over devices of the level over all rounds; where
+    a run has no accuracy, the same of its loss. They are measured after mixing, or after training
+    if only that was recorded, without attackers.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -47,7 +48,8 @@ def _numbers(path: Path) -> list[Any]:
     with untrusted.opened(path) as file:
         series = file["series"]
         for kind in KINDS:
-            keys = (f"{kind}_accuracy_{moment}" for moment in reversed(MOMENTS))
+            value = measured.chief(series)
+            keys = (f"{kind}_{value}_{moment}" for moment in reversed(MOMENTS))
             curve = series[next(key for key in keys if key in series)][()]
             if not numbers:
                 numbers += [curve.shape[1], curve.shape[0]]
@@ -56,7 +58,7 @@ def _numbers(path: Path) -> list[Any]:
             rounds = np.flatnonzero(np.isfinite(curve).any(axis=1))
             by_device = measures.by_device(curve[rounds], rounds)
             last, level = by_device["last"], by_device["level"]
-            shown = measures.mean(last), measures.least(last), measures.mean(level)
+            shown = measures.mean(last), measures.worst(last, value), measures.mean(level)
             numbers += map(_short, shown)
     return numbers
 

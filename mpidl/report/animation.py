@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from mpidl.config.faults import Fault
 from mpidl.report import measures, style
 from mpidl.report.figures import axes as drawn
-from mpidl.report.figures import drawing
+from mpidl.report.figures import drawing, scale
 from mpidl.report.figures.picture import blank
 from mpidl.storage import schema
 
@@ -52,9 +52,9 @@ class _Writer(PillowWriter):
 def animate(run: xr.Dataset, path: Path, seconds: float = 8.0) -> Path:
     """Write a GIF of at most 3 MB, with a frame for each measured round, or for some of many.
 
-    Devices are coloured by OOD accuracy, the source is a star, and the half of a link at a device
-    is as wide as the weight that the device gives to its neighbor. A curve beside it shows the mean
-    accuracies, with a mark at the frame's round.
+    Devices are coloured by OOD accuracy, or loss, the source is a star, and the half of a link at a
+    device is as wide as the weight that the device gives to its neighbor. A curve beside it shows
+    the means, with a mark at the frame's round.
 
     Args:
         run: An opened results file.
@@ -62,11 +62,11 @@ def animate(run: xr.Dataset, path: Path, seconds: float = 8.0) -> Path:
         seconds: Time of all frames, without the extra time of the last one.
 
     Raises:
-        Fault: If no OOD accuracy was measured.
+        Fault: If nothing was measured on the OOD test set.
     """
-    curve = measures.accuracy(run, "ood")
+    curve = measures.scores(run, "ood")
     if not curve.sizes["round"]:
-        missing = "OOD accuracy" if run.attrs["rounds_done"] else "complete round"
+        missing = f"OOD {measures.value(run)}" if run.attrs["rounds_done"] else "complete round"
         raise Fault(f"{run.attrs['path']} has no {missing}, so there is nothing to animate.")
     if not seconds > 0:
         raise Fault(f"An animation of {seconds:g} seconds: must be above 0.")
@@ -94,14 +94,16 @@ def _stage(run: xr.Dataset, curve: xr.DataArray) -> tuple[Figure, Callable[[int]
     sketch = drawing.of(run)
     values, rounds = curve.to_numpy(), curve["round"].to_numpy() + 1
     sketch.links(left)
-    nodes = sketch.devices(left, values[0], 72 * 3.0)
+    scaled = scale.of(run)
+    colors = scaled.colors(values)
+    nodes = sketch.devices(left, colors[0], 72 * 3.0)
     title = left.set_title(f"after round {rounds[-1]}", loc="center", fontsize=9)
     star = " (\u2605 source)" if sketch.sources.any() else ""
     where = {"orientation": "horizontal", "location": "bottom", "shrink": 0.7}
-    drawn.accuracy_bar(left, f"OOD accuracy{star}", aspect=30, pad=0.02, **where)
+    drawn.bar(left, f"OOD {scaled.value}{star}", scaled.text, aspect=30, pad=0.02, **where)
     markers = []
     for kind in reversed(schema.KINDS):
-        of = measures.accuracy(run, kind).reindex(round=curve["round"])
+        of = measures.scores(run, kind).reindex(round=curve["round"])
         fine = of.notnull().any("device").to_numpy()
         means = np.full(len(rounds), np.nan)
         means[fine] = np.nanmean(of.to_numpy()[fine], axis=1)
@@ -110,14 +112,14 @@ def _stage(run: xr.Dataset, curve: xr.DataArray) -> tuple[Figure, Callable[[int]
             right.plot(rounds[fine], means[fine], label=f"{kind.upper()} mean", **look)
             markers.append((right.plot([], [], marker="o", markersize=6, **look)[0], means))
     drawn.rounds(right, rounds)
-    drawn.shares(right, "accuracy")
+    scaled.axis(right, scaled.value)
     drawn.above(right)
     figure.canvas.draw()
     figure.set_layout_engine("none")
 
     def show(position: int) -> None:
         for group, chosen in zip(nodes, (~sketch.sources, sketch.sources), strict=True):
-            group.set_array(values[position][chosen])
+            group.set_array(colors[position][chosen])
         title.set_text(f"after round {rounds[position]}")
         for marker, means in markers:
             marker.set_data([rounds[position]], [means[position]])

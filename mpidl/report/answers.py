@@ -12,6 +12,8 @@ def sentences(collection: Collection) -> list[str]:
     runs = collection.summaries
     if len(runs) == 1:
         return [summary.late for summary in runs.values() if summary.late]
+    if collection.value != "accuracy":
+        return []
     last_rounds: dict[str, list[float]] = {}
     for name, strategy in zip(collection.runs["run"], collection.runs["strategy"], strict=True):
         summary = runs[name]

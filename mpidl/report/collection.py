@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mpidl.config import runfile
@@ -57,7 +58,17 @@ class Collection:
     @cached_property
     def compared(self) -> labels.Compared:
         """The words for what the labels of runs stand for."""
-        return labels.compared(self.factors, self.kind.upper())
+        return labels.compared(self.factors, self.kind.upper(), self.value)
+
+    @property
+    def value(self) -> str:
+        """What runs are compared by, ``"accuracy"`` or ``"loss"``; the same for all of them."""
+        return next(iter(self.summaries.values())).value
+
+    @property
+    def own(self) -> list[str]:
+        """Names of the values of tasks beside loss and accuracy."""
+        return [*dict.fromkeys(name for one in self.summaries.values() for name in one.own)]
 
     @cached_property
     def kind(self) -> str:
@@ -67,7 +78,7 @@ class Collection:
 
     @property
     def measure(self) -> str:
-        """The name of the number by which runs are compared: the level, which is an accuracy."""
+        """The name of the number by which runs are compared: the level, an accuracy or a loss."""
         return f"{self.kind}_level"
 
     @property
@@ -176,6 +187,15 @@ class Collection:
                 yield labels.text(key, settings[key])
             elif labels.builder(key, settings) in self._builders.get(key, ()):
                 yield f"{labels.name(key)} unset"
+
+
+def highest(collection: Collection) -> float:
+    """The top of small curves that are drawn together: 1 for accuracy, else the greatest loss."""
+    if collection.value == "accuracy":
+        return 1.0
+    means = [one.curves[collection.kind].mean for one in collection.summaries.values()]
+    fine = [float(one[np.isfinite(one)].max()) for one in means if np.isfinite(one).any()]
+    return max(fine, default=1.0) or 1.0
 
 
 def _effective(summary: Summary, graphs: Mapping[str, str]) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class Compared:
         head: The same noun over a column or a legend.
         by: The settings in which runs differ, for a title; empty if they do not.
         kind: The test set whose accuracy is compared, ``"OOD"`` or ``"IID"``.
+        value: What is compared, ``"accuracy"`` or ``"loss"``.
     """
 
     one: str = "strategy"
@@ -58,18 +59,25 @@ class Compared:
     head: str = "Strategy"
     by: str = ""
     kind: str = "OOD"
+    value: str = "accuracy"
+
+    @property
+    def span(self) -> str:
+        """A clause with the range of what is compared, if it has one."""
+        return ", 0 to 1" if self.value == "accuracy" else ""
 
     def titled(self, title: str) -> str:
         """A title that names what is compared."""
         return f"{title} by {self.by}" if self.by else title
 
 
-def compared(factors: Sequence[str], kind: str = "OOD") -> Compared:
+def compared(factors: Sequence[str], kind: str = "OOD", value: str = "accuracy") -> Compared:
     """The words for the settings in which runs differ.
 
     Args:
         factors: Settings that differ between runs, without seeds.
         kind: The test set whose accuracy is compared.
+        value: What is compared, ``"accuracy"`` or ``"loss"``.
     """
     named = [section for section in NAMED if f"{section}.name" in factors]
     chosen = [key for key in factors if rules(key)] or factors
@@ -77,10 +85,10 @@ def compared(factors: Sequence[str], kind: str = "OOD") -> Compared:
     by = " and ".join(words[-2:]) if len(words) <= FEW else "settings"
     by = ", ".join([*words[:-2], by]) if len(words) == FEW else by
     if len(named) == len(NAMED):
-        return Compared("combination", "combinations", "Algorithm and strategy", by, kind)
+        return Compared("combination", "combinations", "Algorithm and strategy", by, kind, value)
     if named == ["algorithm"]:
-        return Compared("algorithm", "algorithms", "Algorithm", by, kind)
-    return Compared(by=by, kind=kind)
+        return Compared("algorithm", "algorithms", "Algorithm", by, kind, value)
+    return Compared(by=by, kind=kind, value=value)
 
 
 def _word(key: str, factors: Sequence[str]) -> str:

@@ -16,7 +16,8 @@ Array = npt.NDArray[Any]
 def sentence(run: "xr.Dataset", by_device: dict[str, Array], threshold: float) -> str:
     """A sentence about the last device to reach a threshold of OOD accuracy, and why.
 
-    If some devices never reach it, it is about the one of them that knows least. Its numbers are
+    If some devices never reach it, it is about the one of them that knows least; without accuracies
+    about the one with the greatest loss. Its numbers are
     compared with the median of all devices that are neither sources nor attackers.
 
     Args:
@@ -31,6 +32,13 @@ def sentence(run: "xr.Dataset", by_device: dict[str, Array], threshold: float) -
     others = (by_device["source"] != 1) & ~measures.attackers(run) & np.isfinite(last)
     if not others.any() or not (by_device["source"] == 1).any():
         return ""
+    if measures.value(run) == "loss":
+        most = int(np.flatnonzero(others)[np.argmax(last[others])])
+        first = (
+            f"OOD loss is greatest on device {labels.device(run, most)}, {last[most]:.3g} after "
+            f"the last round (median {np.median(last[others]):.3g})."
+        )
+        return f"{first} {_why(run, by_device, others, most)}".strip()
     late = np.flatnonzero(others & np.isnan(reached))
     count, total = len(late), int(others.sum())
     if count:

@@ -16,7 +16,7 @@ from mpidl.components.datasets import DATASETS
 from mpidl.components.graphs import prediction
 from mpidl.config.faults import Fault
 from mpidl.report import failures
-from mpidl.storage import schema
+from mpidl.storage import measured, schema
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,49 +24,68 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
-def accuracy(run: "xr.Dataset", kind: str) -> "xr.DataArray":
-    """Accuracy by round and device on the ``"iid"`` or ``"ood"`` test set, ``(R, N)``.
+def value(run: "xr.Dataset") -> str:
+    """What devices are measured by: ``accuracy``, or ``loss`` if a run has no accuracy."""
+    return measured.chief(map(str, run))
+
+
+def scores(run: "xr.Dataset", kind: str) -> "xr.DataArray":
+    """Accuracy, or else loss, by round and device on the ``"iid"`` or ``"ood"`` test set.
+
+    See :func:`value` and :func:`of_value`.
+    """
+    return of_value(run, kind, value(run))
+
+
+def own_values(run: "xr.Dataset") -> list[str]:
+    """Names of the values of a run's task beside loss and accuracy, in order."""
+    names = (name for kind in schema.KINDS for name in measured.names(map(str, run), kind))
+    return [name for name in dict.fromkeys(names) if name not in ("loss", "accuracy")]
+
+
+def of_value(run: "xr.Dataset", kind: str, name: str) -> "xr.DataArray":
+    """A value by round and device on the ``"iid"`` or ``"ood"`` test set, ``(R, N)``.
 
     It is measured after mixing, or after training if a run recorded only that. Rounds without a
     measurement are left out, so R is 0 without such a test set. Attackers have NaN, as their
-    accuracy does not count.
+    models do not count.
     """
     key = next(
         key
         for moment in reversed(schema.MOMENTS)
-        if (key := f"{kind}_accuracy_{moment}") in run or moment == "trained"
+        if (key := f"{kind}_{name}_{moment}") in run or moment == "trained"
     )
     if key not in run:
         return run["train_loss"].isel(round=slice(0)).rename(key)
-    measured = run[key][np.isfinite(run[key].to_numpy()).any(axis=1)]
-    return measured.where(run["attacker"] != 1) if "attacker" in run.coords else measured
+    found = run[key][np.isfinite(run[key].to_numpy()).any(axis=1)]
+    return found.where(run["attacker"] != 1) if "attacker" in run.coords else found
 
 
 def by_class(run: "xr.Dataset") -> Array:
-    """Accuracy by class on the IID test set in the rounds of :func:`accuracy`, ``(R, N, C)``.
+    """Accuracy by class on the IID test set in the rounds of :func:`scores`, ``(R, N, C)``.
 
     Empty if the models of a run do not answer classes, or if it was not recorded.
     """
-    measured = accuracy(run, "iid")
-    key = str(measured.name).replace("accuracy", "class_accuracy")
+    accuracies = of_value(run, "iid", "accuracy")
+    key = str(accuracies.name).replace("accuracy", "class_accuracy")
     if key not in run or DATASETS.properties(str(run.attrs["data.name"])).tokens:
         return np.empty((0, run.sizes["device"], 0))
-    return run[key].sel(round=measured["round"]).where(measured.notnull()).to_numpy()
+    return run[key].sel(round=accuracies["round"]).where(accuracies.notnull()).to_numpy()
 
 
 def learned(run: "xr.Dataset", kind: str) -> Array:
-    """The accuracies of :func:`accuracy`, 0 where a model answers one class to all, ``(R, N)``.
+    """The values of :func:`scores`, 0 where a model answers one class to all, ``(R, N)``.
 
     A model that always answers "0" is right about all samples of "0", and knows nothing.
     """
-    measured, shares = accuracy(run, kind), by_class(run)
-    values = measured.to_numpy()
+    accuracies, shares = scores(run, kind), by_class(run)
+    values = accuracies.to_numpy()
     if not len(shares):
         return values
     same = np.zeros((run.sizes["round"], run.sizes["device"]), bool)
     rounds = run["round"].to_numpy()
-    same[np.isin(rounds, accuracy(run, "iid")["round"])] = failures.constant(shares)
-    same = same[np.isin(rounds, measured["round"])]
+    same[np.isin(rounds, scores(run, "iid")["round"])] = failures.constant(shares)
+    same = same[np.isin(rounds, accuracies["round"])]
     return np.where(same & np.isfinite(values), 0.0, values)
 
 
@@ -169,6 +188,11 @@ def mean(values: Array) -> float:
 def least(values: Array) -> float:
     """Least of the finite values; NaN without any."""
     return float(np.nanmin(values)) if np.isfinite(values).any() else float("nan")
+
+
+def worst(values: Array, value: str) -> float:
+    """The worst of the finite values: the least accuracy, or the greatest loss; NaN without any."""
+    return least(values) if value == "accuracy" else -least(-values)
 
 
 def reached(mean: Array, rounds: Array, threshold: float) -> float:

@@ -135,7 +135,8 @@ def _animations(collection: Collection, folder: Path, step: Step) -> list[Path]:
         name: one for name, one in collection.summaries.items() if len(one.curves["ood"].mean)
     }
     if not moving:
-        raise Fault("There is nothing to animate: no run has a round with OOD accuracy.")
+        missing = f"OOD {collection.value}"
+        raise Fault(f"There is nothing to animate: no run has a round with {missing}.")
     files: list[Path] = []
     for count, (name, one) in enumerate(moving.items(), 1):
         path = folder / f"{name.replace('/', '_')}.gif"

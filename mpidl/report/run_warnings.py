@@ -31,7 +31,7 @@ def of(run: "xr.Dataset") -> list[str]:
     if broken is not None:
         sentences.append(broken)
     chance = _chance(run)
-    last = measures.accuracy(run, "iid").to_numpy()
+    last = measures.scores(run, "iid").to_numpy()
     if len(last) and chance is not None:
         best = np.where(np.isfinite(last), last, -np.inf).max(axis=0)
         never = np.flatnonzero((best <= LEARNED * chance) & np.isfinite(best))
@@ -72,7 +72,11 @@ def _apart(run: "xr.Dataset") -> list[str]:
 
 def _chance(run: "xr.Dataset") -> float | None:
     """Accuracy of a constant answer; None if answers are not classes."""
-    if "labels" not in run or DATASETS.properties(str(run.attrs["data.name"])).tokens:
+    if (
+        measures.value(run) != "accuracy"
+        or "labels" not in run
+        or DATASETS.properties(str(run.attrs["data.name"])).tokens
+    ):
         return None
     return 1 / run.sizes["class"]
 

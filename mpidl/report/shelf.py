@@ -46,6 +46,15 @@ class Shelf:
             progress(count, len(paths))
         if not by_path:
             raise Fault(*skipped or ["There is no results file of mpidl."])
+        # Accuracies and losses cannot stand in one table.
+        if any(one.value == "accuracy" for one in by_path.values()):
+            skipped += [
+                f"{path} is left out: it is measured by its loss, and other runs here by accuracy; "
+                "give it by itself."
+                for path, one in by_path.items()
+                if one.value != "accuracy"
+            ]
+            by_path = {path: one for path, one in by_path.items() if one.value == "accuracy"}
         settings = {
             path: {**one.settings, **{k: one.made[k] for k in schema.DIGESTS if k in one.made}}
             for path, one in by_path.items()

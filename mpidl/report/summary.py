@@ -40,7 +40,7 @@ READ = (
 
 @dataclass(frozen=True)
 class Curve:
-    """Accuracy of all devices after each measured round.
+    """Accuracy of all devices after each measured round, or loss, or a value of a task.
 
     Attributes:
         rounds: Numbers of the rounds, from 1, ``(R,)``.
@@ -70,12 +70,16 @@ class Summary:
         completed: Whether the run is completed.
         numbers: Measures by name, NaN where there is none; see :func:`of`.
         by_device: Values of each device by name, ``(N,)``.
-        curves: The curves ``"iid"`` and ``"ood"``.
+        curves: The curves ``"iid"`` and ``"ood"``, and of each value of the task beside loss and
+            accuracy, such as ``"iid_mae"``.
         edges: Links of the graph as sorted pairs (source, destination), each direction alone.
         graph: Digest of the graph, see :func:`mpidl.components.graphs.digest`; made from the links
             if the file has none.
         warnings: Warnings for the reader, a sentence each.
         late: Sentences about the device that learned last; see :mod:`mpidl.report.lateness`.
+        value: What devices are measured by, ``"accuracy"`` or ``"loss"``.
+        own: Names of the values of the task beside loss and accuracy.
+        own_series: Names of all series of the run's own.
     """
 
     path: Path
@@ -92,6 +96,9 @@ class Summary:
     graph: str
     warnings: tuple[str, ...]
     late: str = ""
+    value: str = "accuracy"
+    own: tuple[str, ...] = ()
+    own_series: tuple[str, ...] = ()
 
 
 def read(path: Path, threshold: float = THRESHOLD) -> Summary:
@@ -119,12 +126,18 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
     the others by the round in which they reach the threshold); ``consensus_last``, ``seconds``,
     ``bytes``. A model that answers one class to all reaches no threshold
     (:func:`mpidl.report.measures.learned`).
+
+    If a run has no accuracy, all these are of its loss: ``_worst`` is the greatest, and no
+    threshold is reached. Each further value of its task has ``_last``, such as ``iid_mae_last``.
     """
+    value, own = measures.value(run), tuple(measures.own_values(run))
+    # A loss falls, so that no threshold is reached.
+    threshold = threshold if value == "accuracy" else float("inf")
     ends, curves = measures.simulated(run), dict[str, Curve]()
     by_device: dict[str, Array] = {}
     numbers: dict[str, float] = {}
     for kind in schema.KINDS:
-        curve = measures.accuracy(run, kind)
+        curve = measures.scores(run, kind)
         values, rounds = curve.to_numpy(), curve["round"].to_numpy()
         measured = measures.by_device(values, rounds)
         by_device |= {f"{kind}_{key}": per_device for key, per_device in measured.items()}
@@ -133,11 +146,17 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
             reached = [measures.reached(own, rounds, threshold) for own in learned.T]
             by_device["rounds_to_threshold"] = np.array(reached, float)
         numbers |= {key: measures.mean(by_device[key]) for key in by_device if key.startswith(kind)}
-        numbers[f"{kind}_worst"] = measures.least(by_device[f"{kind}_last"])
+        numbers[f"{kind}_worst"] = measures.worst(by_device[f"{kind}_last"], value)
         numbers[f"{kind}_epochs_area"] = numbers[f"{kind}_area"] * _epochs(run)
         curves[kind] = _curve(values, rounds, ends)
         known_curve = _curve(learned, rounds, ends)
         numbers |= _reached(known_curve, threshold, "" if kind == "ood" else f"{kind}_")
+    for name in own:
+        for kind in schema.KINDS:
+            curve = measures.of_value(run, kind, name)
+            values, rounds = curve.to_numpy(), curve["round"].to_numpy()
+            numbers[f"{kind}_{name}_last"] = measures.mean(values[-1]) if len(rounds) else math.nan
+            curves[f"{kind}_{name}"] = _curve(values, rounds, ends)
     numbers["difference"] = measures.difference(numbers["ood_level"], numbers["iid_level"])
     edges = tuple(map(tuple, run["edges"].to_numpy().tolist()))
     by_device |= _devices(run, edges)
@@ -158,6 +177,9 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
         graph=str(measured.get(schema.GRAPH_DIGEST) or _digest(run)),
         warnings=tuple(run_warnings.of(run)),
         late=lateness.sentence(run, by_device, threshold),
+        value=value,
+        own=own,
+        own_series=tuple(filter(None, str(measured.get(schema.OWN_SERIES, "")).split(","))),
     )
 
 

@@ -1,7 +1,7 @@
 """Terminal report: a table, and a sparkline of every run."""
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,22 @@ from rich.text import Text
 
 from mpidl.config.faults import printable
 from mpidl.report import answers
-from mpidl.report.collection import Collection
+from mpidl.report.collection import Collection, highest
 
 BARS = "▁▂▃▄▅▆▇█"
 
 WIDTH = 20
 """Most characters of a sparkline; a longer curve is averaged."""
 
+OWN = 3
+"""Most values of a task that are shown."""
+
 ROWS = 100
 """Most runs that are shown."""
 
 LEGEND = (
-    "Accuracy over devices: mean and worst after the last round; level (area under the curve over "
-    "its length){interval}; rounds until the mean {kind} accuracy is {threshold:g}."
+    "{value} over devices: mean and worst after the last round; level (area under the curve over "
+    "its length){interval}{until}."
 )
 
 
@@ -66,17 +69,25 @@ def show(collection: Collection, console: Console) -> None:
         console.print(f"... and {more:,} more; --csv and --html have all.")
     legend = LEGEND.format(
         interval=", with its 95 % interval over devices and seeds" if together else "",
-        threshold=collection.threshold,
-        kind=collection.kind.upper(),
+        value=collection.value.capitalize(),
+        until=_until(collection),
     )
     console.print(legend, style="dim")
+
+
+def _until(collection: Collection) -> str:
+    """A clause about the rounds until the threshold; losses have none."""
+    if collection.value != "accuracy":
+        return ""
+    kind, threshold = collection.kind.upper(), collection.threshold
+    return f"; rounds until the mean {kind} accuracy is {threshold:g}"
 
 
 def _groups(collection: Collection) -> Table:
     """Table of groups of runs that differ only in their seeds."""
     from mpidl.report import statistics
 
-    groups = statistics.groups(collection)
+    groups, shown = statistics.groups(collection), _shown(collection)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("cell", overflow="fold")
     table.add_column(collection.compared.head.lower(), overflow="fold")
@@ -84,8 +95,8 @@ def _groups(collection: Collection) -> Table:
     for head in ("runs", *(f"{kind.upper()} level" for kind in kinds), "95 %"):
         table.add_column(head, justify="right", no_wrap=True)
     for row in groups.to_dict("records"):
-        low, high = (number(row[f"{collection.measure}_{end}"]) for end in ("low", "high"))
-        levels = [number(row[f"{kind}_level"]) for kind in kinds]
+        low, high = (shown(row[f"{collection.measure}_{end}"]) for end in ("low", "high"))
+        levels = [shown(row[f"{kind}_level"]) for kind in kinds]
         names = Text(row["cell"]), Text(row["strategy"])
         table.add_row(*names, str(row["runs"]), *levels, f"{low} to {high}")
     return table
@@ -94,29 +105,49 @@ def _groups(collection: Collection) -> Table:
 def _columns(collection: Collection) -> dict[str, str]:
     """The numbers of a run that are shown, with their headings."""
     kind = collection.kind
+    reaching = {collection.reaching: f"rounds\nto {collection.threshold:g}"}
+    own = {
+        f"{test}_{name}_last": f"{test.upper()}\n{name}"
+        for name in collection.own[:OWN]
+        for test in dict.fromkeys(("iid", kind))
+    }
     return {
         "iid_last": "IID\nlast",
         f"{kind}_last": f"{kind.upper()}\nlast",
         f"{kind}_worst": "\nworst",
         f"{kind}_level": "\nlevel",
-        collection.reaching: f"rounds\nto {collection.threshold:g}",
+        **own,
+        **(reaching if collection.value == "accuracy" else {}),
     }
+
+
+def _shown(collection: Collection) -> Callable[[float], str]:
+    """How scores are shown: accuracies with three decimals, losses with three digits."""
+    return number if collection.value == "accuracy" else digits
 
 
 def _runs(collection: Collection) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("run", overflow="fold", min_width=20)
     table.add_column("rounds", justify="right", no_wrap=True)
-    table.add_column(f"{collection.kind.upper()},\n0 to 1", no_wrap=True)
+    most, shown = highest(collection), _shown(collection)
+    table.add_column(f"{collection.kind.upper()},\n0 to {digits(most)}", no_wrap=True)
     columns = _columns(collection)
     for head in columns.values():
         table.add_column(head, justify="right", no_wrap=True)
     for name, one in list(collection.summaries.items())[:ROWS]:
-        *shares, rounds = (one.numbers[key] for key in columns)
-        cells = [*map(number, shares), "-" if math.isnan(rounds) else f"{rounds:.0f}"]
-        course = sparkline(one.curves[collection.kind].mean)
+        cells = [
+            _rounds(value) if key == collection.reaching else shown(value)
+            for key in columns
+            for value in [one.numbers.get(key, math.nan)]
+        ]
+        course = sparkline(one.curves[collection.kind].mean / most)
         table.add_row(Text(name), f"{one.done}/{one.rounds}", course, *cells)
     return table
+
+
+def _rounds(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.0f}"
 
 
 def compare(collection: Collection, console: Console) -> None:

@@ -67,7 +67,13 @@ def write(
 
 def _layout(collection: Collection) -> pa.Schema:
     numbers = {"i8": pa.int64(), "f8": pa.float64()}
-    metrics = [(key, numbers[schema.SERIES[key].dtype]) for key in schema.SCALARS]
+    metrics = [
+        (key, numbers[schema.SERIES[key].dtype])
+        for key in schema.SCALARS
+        if collection.value == "accuracy" or "_accuracy_" not in key
+    ]
+    own = dict.fromkeys(key for one in collection.summaries.values() for key in one.own_series)
+    metrics += [(key, pa.float64()) for key in own]
     named = [(key, pa.string()) for key in (*KEYS, *collection.factors)]
     return pa.schema([*named, *((key, pa.int64()) for key in PLACES), *metrics])
 

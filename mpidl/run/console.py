@@ -179,8 +179,8 @@ def spread(values: Array, share: bool = True) -> str:
     if not len(values) or np.isnan(values).all():
         return "-"
     three = float(np.nanmean(values)), float(np.nanmin(values)), float(np.nanmax(values))
-    mean, low, high = (f"{value:.3f}" if share else f"{value:.2g}" for value in three)
-    return f"{mean if share else f'{three[0]:.3g}'} [{low}, {high}]"
+    mean, low, high = (f"{value:.3f}" if share else f"{value:.3g}" for value in three)
+    return f"{mean} [{low}, {high}]"
 
 
 def _about(values: Array, name: str) -> str:

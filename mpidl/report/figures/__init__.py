@@ -13,13 +13,14 @@ from mpidl.report.summary import THRESHOLD
 __all__ = ["Picture", "of_run", "of_runs", "save", "svg"]
 
 RUN: tuple[Callable[..., Picture | None], ...] = (
-    learning.accuracy,
+    learning.scores,
     learning.simulated,
     spreading.graph,
     spreading.heat,
     spreading.hops,
     arrival.passage,
     learning.moments,
+    learning.values,
     learning.consensus,
     mixing.matrix,
     mixing.labels,
@@ -32,6 +33,7 @@ RUNS: tuple[Callable[[Collection], Picture | None], ...] = (
     strategies.iid_curves,
     strategies.ood_simulated,
     strategies.iid_simulated,
+    strategies.values,
     strategies.levels,
     strategies.differences,
     strategies.thresholds,

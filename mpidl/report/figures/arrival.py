@@ -25,10 +25,10 @@ WIDE = 20
 
 def passage(run: xr.Dataset, threshold: float = THRESHOLD) -> Picture | None:
     """Rounds until devices reached a threshold, against those that W predicts."""
-    curve = measures.accuracy(run, "ood")
+    curve = measures.scores(run, "ood")
     others = run["source"].to_numpy() != 1
     predicted = measures.passage(run)[others]
-    if not len(curve) or np.isfinite(predicted).sum() < 3:
+    if measures.value(run) != "accuracy" or not len(curve) or np.isfinite(predicted).sum() < 3:
         return None
     when = curve["round"].to_numpy()
     values = measures.learned(run, "ood")[:, others]

@@ -1,6 +1,6 @@
 """Axes: what those of several figures have in common."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,15 +83,17 @@ def most(color: str) -> Artist:
     return Patch(facecolor=color, alpha=0.18, linewidth=0, label="10th to 90th percentile")
 
 
-def accuracy_bar(axes: Axes | Sequence[Axes], label: str, **where: Any) -> None:
-    """A colour bar from 0 to 1 beside axes of a figure."""
+def bar(
+    axes: Axes | Sequence[Axes], label: str, text: Callable[[float], str], **where: Any
+) -> None:
+    """A colour bar from 0 to 1 beside axes of a figure; ``text`` gives the value of a place."""
     one = axes if isinstance(axes, Axes) else axes[0]
     figure = one.figure
     bar = figure.colorbar(
         ScalarMappable(Normalize(0, 1), style.accuracies()),
         ax=axes,
         ticks=[0, 0.25, 0.5, 0.75, 1],
-        format=FuncFormatter(lambda value, _: f"{value:g}"),
+        format=FuncFormatter(lambda value, _: text(value)),
         **where,
     )
     bar.set_label(label)

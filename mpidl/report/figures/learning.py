@@ -1,5 +1,6 @@
 """Figures of what devices know after each round, and how far apart their models are."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from matplotlib.typing import LineStyleType
 
 from mpidl.report import labels, measures, style
 from mpidl.report.figures import axes as drawn
-from mpidl.report.figures import drawing
+from mpidl.report.figures import drawing, scale
 from mpidl.report.figures.picture import Picture, blank
 from mpidl.storage import schema
 
@@ -26,8 +27,18 @@ MOMENTS: dict[str, LineStyleType] = {"trained": (0, (2, 1)), "mixed": "-"}
 BAND = "the band from the 10th to the 90th percentile of devices"
 
 
-def accuracy(run: xr.Dataset) -> Picture | None:
-    """IID and OOD accuracy over rounds: mean, band, and each device."""
+MANY = 12
+"""Most values that a figure shows."""
+
+SHOWN = {
+    "accuracy": "Share of correct predictions",
+    "loss": "Loss on the test sets, of which less is better,",
+}
+"""What a curve shows, by what devices are measured by."""
+
+
+def scores(run: xr.Dataset) -> Picture | None:
+    """IID and OOD accuracy, or loss, over rounds: mean, band, and each device."""
     curves = _measured(run)
     if not curves:
         return None
@@ -40,19 +51,19 @@ def accuracy(run: xr.Dataset) -> Picture | None:
         drawn.bounded(values, rounds, f"{kind.upper()} mean", axes, style.KINDS[kind])
         ends += [rounds[0], rounds[-1]]
     drawn.rounds(axes, np.array([min(ends), max(ends)]))
-    _shares(axes, run)
+    value = _axis(axes, run, curves)
     moment = "mixing" if any("mixed" in str(one.name) for one in curves.values()) else "training"
     return Picture(
-        "accuracy",
-        "Accuracy over rounds",
-        f"Share of correct predictions after {moment}, by round: thick lines are means over "
+        value,
+        f"{value.capitalize()} over rounds",
+        f"{SHOWN[value]} after {moment}, by round: thick lines are means over "
         f"devices, with {BAND}; thin lines are single devices.",
         figure,
     )
 
 
 def simulated(run: xr.Dataset) -> Picture | None:
-    """IID and OOD accuracy over the simulated seconds of the run file's network."""
+    """IID and OOD accuracy, or loss, over the simulated seconds of the run file's network."""
     curves, ends = _measured(run), measures.simulated(run)
     if not curves or ends is None:
         return None
@@ -64,33 +75,35 @@ def simulated(run: xr.Dataset) -> Picture | None:
         drawn.bounded(values, seconds, f"{kind.upper()} mean", axes, style.KINDS[kind])
     axes.set_xlabel("simulated seconds")
     axes.set_xlim(left=0)
-    _shares(axes, run)
+    value = _axis(axes, run, curves)
     return Picture(
         "simulated",
-        "Accuracy over simulated time",
-        "Share of correct predictions against the seconds, by the clock of the run file's network, "
-        f"at which the last device has finished the round: thick lines are means, with {BAND}.",
+        f"{value.capitalize()} over simulated time",
+        f"{SHOWN[value]} against the seconds, by the clock of the run file's network, at which "
+        f"the last device has finished the round: thick lines are means, with {BAND}.",
         figure,
     )
 
 
-def _shares(axes: Axes, run: xr.Dataset) -> None:
-    """The axis of accuracies, and what lines and bands are."""
-    drawn.shares(axes, "accuracy")
+def _axis(axes: Axes, run: xr.Dataset, curves: Mapping[str, xr.DataArray]) -> str:
+    """The axis of what devices are measured by, its name, and what lines and bands are."""
+    scaled = scale.of(run)
+    scaled.axis(axes, scaled.value, np.concatenate([c.to_numpy() for c in curves.values()]))
     more = [drawn.alone(style.INK), drawn.most(style.INK)]
     drawn.above(axes, columns=2, more=more if run.sizes["device"] > 1 else [])
+    return scaled.value
 
 
 def _measured(run: xr.Dataset) -> dict[str, xr.DataArray]:
-    curves = {kind: measures.accuracy(run, kind) for kind in schema.KINDS}
-    return {kind: curve for kind, curve in curves.items() if curve.sizes["round"]}
+    return _of(run, measures.value(run))
 
 
 def moments(run: xr.Dataset) -> Picture | None:
-    """Accuracy after training beside accuracy after mixing, where both were recorded."""
-    kinds = []
+    """Accuracy after training beside accuracy after mixing, or losses, where both were recorded."""
+    kinds, scaled = [], scale.of(run)
+    value = scaled.value
     for kind in schema.KINDS:
-        keys = [f"{kind}_accuracy_{moment}" for moment in schema.MOMENTS]
+        keys = [f"{kind}_{value}_{moment}" for moment in schema.MOMENTS]
         if all(key in run and bool(run[key].notnull().any()) for key in keys):
             kinds.append(kind)
     if not kinds or run.sizes["device"] < 2:
@@ -99,7 +112,7 @@ def moments(run: xr.Dataset) -> Picture | None:
     for place, kind in enumerate(kinds):
         axes = figure.add_subplot(1, len(kinds), place + 1)
         for moment, line in MOMENTS.items():
-            curve = run[f"{kind}_accuracy_{moment}"].dropna("round", how="all")
+            curve = run[f"{kind}_{value}_{moment}"].dropna("round", how="all")
             values, rounds = curve.to_numpy(), curve["round"].to_numpy() + 1
             axes.plot(
                 rounds,
@@ -109,7 +122,7 @@ def moments(run: xr.Dataset) -> Picture | None:
                 marker="o" if len(rounds) == 1 else "",
             )
             drawn.rounds(axes, rounds)
-        drawn.shares(axes, "mean accuracy" if not place else "")
+        scaled.axis(axes, f"mean {value}" if not place else "")
         axes.set_title(kind.upper())
     names = ("after training", "after mixing")
     looks = zip(MOMENTS.values(), names, strict=True)
@@ -118,10 +131,43 @@ def moments(run: xr.Dataset) -> Picture | None:
     return Picture(
         "moments",
         "After training and after mixing",
-        "Mean accuracy over devices in each round, after training on own data and after mixing "
-        "with neighbors: where the solid line is higher, mixing helps.",
+        f"Mean {value} over devices in each round, after training on own data and after mixing "
+        f"with neighbors: where the solid line is {'higher' if scaled.shares else 'lower'}, mixing "
+        "helps.",
         figure,
     )
+
+
+def values(run: xr.Dataset) -> Picture | None:
+    """The values of a task beside loss and accuracy, over rounds: mean and band."""
+    shown = [(name, both) for name in measures.own_values(run) if (both := _of(run, name))][:MANY]
+    if not shown:
+        return None
+    columns = min(2, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = blank(style.HALF, 0.4 + 1.7 * rows)
+    for place, (name, both) in enumerate(shown):
+        axes = figure.add_subplot(rows, columns, place + 1)
+        for kind, curve in both.items():
+            numbers, rounds = curve.to_numpy(), curve["round"].to_numpy() + 1
+            drawn.bounded(numbers, rounds, f"{kind.upper()} mean", axes, style.KINDS[kind])
+            drawn.rounds(axes, rounds)
+        axes.set_ylabel(name)
+    handles, named = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, named, loc="outside upper left", ncols=2)
+    return Picture(
+        "values",
+        "Values of the task over rounds",
+        f"What the task measures beside its loss, by round: lines are means over devices, with "
+        f"{BAND}.",
+        figure,
+    )
+
+
+def _of(run: xr.Dataset, name: str) -> dict[str, xr.DataArray]:
+    """A value on the test sets on which it was measured."""
+    curves = {kind: measures.of_value(run, kind, name) for kind in schema.KINDS}
+    return {kind: curve for kind, curve in curves.items() if curve.sizes["round"]}
 
 
 def consensus(run: xr.Dataset) -> Picture | None:

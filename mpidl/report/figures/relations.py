@@ -7,9 +7,9 @@ from matplotlib.ticker import MaxNLocator
 
 from mpidl.report import labels, statistics, style
 from mpidl.report.collection import Collection
-from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import sides
 from mpidl.report.figures.picture import Picture, blank
+from mpidl.report.figures.scale import Scale
 
 PREDICTORS = {
     "source_degree": "degree of the source, 0 to 1",
@@ -37,6 +37,7 @@ def predictors(collection: Collection) -> Picture | None:
     if not found:
         return None
     few = [PREDICTORS[key] for key, count in counts.items() if 1 < count < ENOUGH]
+    bounds = statistics.within(measure, collection.value)
     names = labels.ordered(runs["strategy"])
     columns = 2 if len(found) in (2, 4) else min(3, len(found))
     rows = -(-len(found) // columns)
@@ -45,10 +46,11 @@ def predictors(collection: Collection) -> Picture | None:
         axes = figure.add_subplot(rows, columns, place + 1)
         for name in names:
             own = runs[runs["strategy"] == name]
-            _relation(axes, own[key], own[measure], 0.02 * _extent(runs[key]), name, names)
+            least = 0.02 * _extent(runs[key])
+            _relation(axes, own[key], own[measure], least, name, names, bounds)
         axes.set_xlabel(PREDICTORS[key])
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=key == "devices", min_n_ticks=1))
-        drawn.shares(axes, f"{kind} level" if place % columns == 0 else "")
+        Scale(collection.value).axis(axes, f"{kind} level" if place % columns == 0 else "")
     sides.legend(figure, sides.lined(names))
     return Picture(
         "relations",
@@ -80,7 +82,13 @@ def _extent(values: pd.Series) -> float:
 
 
 def _relation(
-    axes: Axes, x: pd.Series, y: pd.Series, least: float, name: str, names: list[str]
+    axes: Axes,
+    x: pd.Series,
+    y: pd.Series,
+    least: float,
+    name: str,
+    names: list[str],
+    bounds: tuple[float, float] | None,
 ) -> None:
     """The dots of a strategy, and its line where x has values enough, at least so far apart."""
     look = sides.looks(name, names)
@@ -90,7 +98,7 @@ def _relation(
     if not np.isfinite(line.slope) or _values(x) < ENOUGH or _extent(x) < least:
         return
     at = np.linspace(x.min(), x.max(), 40)
-    low, high = np.clip(line.band(at), *statistics.SHARE)
+    low, high = np.clip(line.band(at), *(bounds or (-np.inf, np.inf)))
     axes.fill_between(at, low, high, color=look["color"], alpha=0.1, linewidth=0)
     axes.plot(at, line.intercept + line.slope * at, linewidth=1.1, **(look | {"marker": ""}))
 
@@ -101,22 +109,24 @@ def distances(collection: Collection) -> Picture | None:
     devices = devices[(devices["hops"] >= 0) & devices["ood_level"].notna()]
     if devices["hops"].nunique() < 2:
         return None
+    bounds = statistics.within("ood_level", collection.value)
     names = labels.ordered(devices["strategy"])
     figure = blank(style.HALF, 2.4)
     axes = figure.add_subplot()
     for i, name in enumerate(names):
         offset = 0.06 * (i - (len(names) - 1) / 2)
         groups = devices[devices["strategy"] == name].groupby("hops")["ood_level"]
-        ends = np.array(
-            [statistics.interval(values, within=statistics.SHARE) for _, values in groups]
-        )
+        ends = np.array([statistics.interval(values, within=bounds) for _, values in groups])
         x = np.array([one for one, _ in groups], float) + offset
         look = sides.looks(name, names)
         axes.plot(x, ends[:, 0], linewidth=1.0, **look)
         axes.vlines(x, ends[:, 1], ends[:, 2], color=look["color"], linewidth=0.8)
     axes.set_xticks(np.unique(devices["hops"].to_numpy()))
     axes.set_xlabel("links from the nearest source")
-    drawn.shares(axes, "OOD level")
+    if bounds is None:
+        # Few devices at a distance have whiskers without end.
+        axes.set_ylim(0, 1.5 * devices["ood_level"].max())
+    Scale(collection.value).axis(axes, "OOD level")
     axes.set_title(sides.WHISKERS, loc="right")
     sides.legend(figure, sides.lined(names))
     return Picture(

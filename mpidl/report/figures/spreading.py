@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from mpidl.report import measures, style
 from mpidl.report.figures import axes as drawn
-from mpidl.report.figures import drawing
+from mpidl.report.figures import drawing, scale
 from mpidl.report.figures.picture import Picture, blank
 
 Array = npt.NDArray[Any]
@@ -40,11 +40,12 @@ def chosen(means: Array, count: int = 4) -> list[int]:
 
 
 def graph(run: xr.Dataset) -> Picture | None:
-    """The graph, with devices coloured by OOD accuracy after a few rounds."""
-    curve = measures.accuracy(run, "ood")
+    """The graph, with devices coloured by OOD accuracy, or loss, after a few rounds."""
+    curve = measures.scores(run, "ood")
     values, rounds = curve.to_numpy(), curve["round"].to_numpy() + 1
     sketch = drawing.of(run)
-    shown = chosen(np.nanmean(values, axis=1)) if len(rounds) else []
+    scaled = scale.of(run)
+    shown = chosen(scaled.rising(np.nanmean(values, axis=1))) if len(rounds) else []
     size = 1.6 if len(shown) > 1 else 2.6
     figure = blank(style.HALF, 2 * size + 0.8 if len(shown) > 2 else size + 0.55)
     rows, columns = (2, 2) if len(shown) > 2 else (1, max(1, len(shown)))
@@ -53,29 +54,32 @@ def graph(run: xr.Dataset) -> Picture | None:
         axes = figure.add_subplot(rows, columns, place + 1)
         sketch.links(axes)
         at = values[shown[place]] if shown else np.full(run.sizes["device"], np.nan)
-        sketch.devices(axes, at, 72 * size)
+        sketch.devices(axes, scaled.colors(at), 72 * size)
         sketch.marks(axes, 72 * size)
-        sketch.numbers(axes, at, 72 * size)
+        sketch.numbers(axes, scaled.colors(at), 72 * size)
         if shown:
-            title = f"after round {rounds[shown[place]]}, mean {np.nanmean(at):.2f}"
+            mean = f"{np.nanmean(at):{'.2f' if scaled.shares else '.3g'}}"
+            title = f"after round {rounds[shown[place]]}, mean {mean}"
             axes.set_title(title, loc="center", pad=1)
         panels.append(axes)
     if shown:
         where = {"orientation": "horizontal", "location": "bottom", "shrink": 0.7}
-        drawn.accuracy_bar(panels, "OOD accuracy", aspect=28, pad=0.02, **where)
+        drawn.bar(panels, f"OOD {scaled.value}", scaled.text, aspect=28, pad=0.02, **where)
     if handles := sketch.handles():
         figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
-    return Picture("graph", "OOD knowledge on the graph", _graph_caption(run, bool(shown)), figure)
+    caption = _graph_caption(run, bool(shown), scaled.value)
+    return Picture("graph", "OOD knowledge on the graph", caption, figure)
 
 
-def _graph_caption(run: xr.Dataset, measured: bool) -> str:
+def _graph_caption(run: xr.Dataset, measured: bool, value: str) -> str:
     if measured:
-        caption = "Devices coloured by their accuracy on the OOD test set, from 0 to 1; stars are"
+        span = ", from 0 to 1" if value == "accuracy" else ""
+        caption = f"Devices coloured by their {value} on the OOD test set{span}; stars are"
         caption += " the devices that hold OOD data."
         if measures.attackers(run).any():
-            caption += " Attackers have no accuracy that counts."
+            caption += f" Attackers have no {value} that counts."
     else:
-        caption = "The graph; devices are grey as no OOD accuracy was measured."
+        caption = f"The graph; devices are grey as no OOD {value} was measured."
     if "W" in run:
         caption += (
             " The half of a link that touches a device is as wide as the weight that the device"
@@ -88,33 +92,35 @@ def _graph_caption(run: xr.Dataset, measured: bool) -> str:
 
 
 def heat(run: xr.Dataset) -> Picture | None:
-    """OOD accuracy of every device after every round, devices ordered by hops."""
-    curve = measures.accuracy(run, "ood")
+    """OOD accuracy, or loss, of every device after every round, devices ordered by hops."""
+    curve = measures.scores(run, "ood")
     values, rounds = curve.to_numpy(), curve["round"].to_numpy() + 1
     devices = run.sizes["device"]
     if not len(rounds) or devices < 2:
         return None
     hops = run["hops"].to_numpy()
     distance = np.where(hops < 0, np.iinfo(np.int64).max, hops)
-    levels = np.nan_to_num(measures.level(values, rounds), nan=-1.0)
+    scaled = scale.of(run)
+    levels = np.nan_to_num(scaled.rising(measures.level(values, rounds)), nan=-np.inf)
     order = np.lexsort((np.arange(devices), -levels, distance))
     figure = blank(style.HALF, float(np.clip(0.75 + 0.045 * devices, 1.8, 3.2)))
     axes = figure.add_subplot()
     axes.grid(visible=False)
-    image = axes.imshow(values[:, order].T, cmap=style.accuracies(), vmin=0, vmax=1, aspect="auto")
+    look: dict[str, Any] = {"cmap": style.accuracies(), "vmin": 0, "vmax": 1, "aspect": "auto"}
+    image = axes.imshow(scaled.colors(values)[:, order].T, **look)
     image.set_rasterized(values.size > drawn.VECTOR_CELLS)
     wanted = np.searchsorted(rounds, drawn.ticks(rounds[0], rounds[-1]))
     at = np.unique(np.minimum(wanted, len(rounds) - 1))
     axes.set_xticks(at, [str(rounds[i]) for i in at])
     axes.set_xlabel("round")
     _hop_labels(axes, distance[order], figure.get_figheight())
-    drawn.accuracy_bar(axes, "OOD accuracy", aspect=25, pad=0.02)
+    drawn.bar(axes, f"OOD {scaled.value}", scaled.text, aspect=25, pad=0.02)
     return Picture(
         "heat",
-        "OOD accuracy of each device",
-        "Accuracy on the OOD test set after each measured round, a row for each device: ordered by "
-        "links from the nearest source, those that know most on top of their group; grey is not "
-        "measured.",
+        f"OOD {scaled.value} of each device",
+        f"{scaled.value.capitalize()} on the OOD test set after each measured round, a row for "
+        "each device: ordered by links from the nearest source, those that know most on "
+        "top of their group; grey is not measured.",
         figure,
     )
 
@@ -140,13 +146,14 @@ def _hops(distance: int) -> str:
 
 
 def hops(run: xr.Dataset) -> Picture | None:
-    """OOD accuracy against links from the source, after a few rounds."""
-    curve = measures.accuracy(run, "ood")
+    """OOD accuracy, or loss, against links from the source, after a few rounds."""
+    curve = measures.scores(run, "ood")
     values, rounds = curve.to_numpy(), curve["round"].to_numpy() + 1
     distance = run["hops"].to_numpy()
     if not len(rounds) or distance.max() < 1:
         return None
-    shown = chosen(np.nanmean(values, axis=1))
+    scaled = scale.of(run)
+    shown = chosen(scaled.rising(np.nanmean(values, axis=1)))
     groups = [int(one) for one in np.unique(distance) if one >= 0]
     figure = blank(style.HALF, 2.1)
     axes = figure.add_subplot()
@@ -156,13 +163,13 @@ def hops(run: xr.Dataset) -> Picture | None:
         _by_distance(axes, groups, distance, values[position], offset, look)
     axes.set_xticks(groups)
     axes.set_xlabel("links from the nearest source")
-    drawn.shares(axes, "OOD accuracy")
+    scaled.axis(axes, f"OOD {scaled.value}", values[shown])
     drawn.above(axes, columns=5)
     return Picture(
         "hops",
-        "OOD accuracy against distance",
-        "Accuracy on the OOD test set of devices so many links from the nearest source: lines are "
-        "means over devices after the named round, dots are devices.",
+        f"OOD {scaled.value} against distance",
+        f"{scaled.value.capitalize()} on the OOD test set of devices so many links from the "
+        "nearest source: lines are means over devices after the named round, dots are devices.",
         figure,
     )
 

@@ -16,6 +16,8 @@ from mpidl.report.collection import Collection
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import sides
 from mpidl.report.figures.picture import Picture, blank
+from mpidl.report.figures.scale import Scale
+from mpidl.storage import schema
 
 Array = npt.NDArray[Any]
 
@@ -32,22 +34,22 @@ OVER = {
 
 
 def ood_curves(collection: Collection) -> Picture | None:
-    """OOD accuracy over rounds by strategy."""
+    """OOD accuracy, or loss, over rounds by strategy."""
     return _curves(collection, "ood")
 
 
 def iid_curves(collection: Collection) -> Picture | None:
-    """IID accuracy over rounds by strategy."""
+    """IID accuracy, or loss, over rounds by strategy."""
     return _curves(collection, "iid")
 
 
 def ood_simulated(collection: Collection) -> Picture | None:
-    """OOD accuracy over simulated seconds by strategy, where a network takes time."""
+    """OOD accuracy, or loss, over simulated seconds by strategy, where a network takes time."""
     return _curves(collection, "ood", "seconds")
 
 
 def iid_simulated(collection: Collection) -> Picture | None:
-    """IID accuracy over simulated seconds by strategy, where a network takes time."""
+    """IID accuracy, or loss, over simulated seconds by strategy, where a network takes time."""
     return _curves(collection, "iid", "seconds")
 
 
@@ -59,6 +61,7 @@ def _curves(collection: Collection, kind: str, over: str = "round") -> Picture |
     curves = curves[(curves["kind"] == kind) & curves[over].notna()]
     if curves.empty:
         return None
+    value, scaled = collection.value, Scale(collection.value)
     cells, left_out = sides.shown(curves["cell"])
     strategies = labels.ordered(curves["strategy"])
     columns = min(len(cells), 4 if len(cells) > 6 else 3 if len(cells) != 4 else 2)
@@ -72,14 +75,14 @@ def _curves(collection: Collection, kind: str, over: str = "round") -> Picture |
         if over == "seconds":
             axes.set_xlim(left=0)
             axes.set_xlabel("simulated seconds")
-        drawn.shares(axes, f"{kind.upper()} accuracy" if place % columns == 0 else "")
+        scaled.axis(axes, f"{kind.upper()} {value}" if place % columns == 0 else "")
         axes.set_title(titles[place])
     sides.legend(figure, sides.lined(strategies))
     name, axis, condition = OVER[over]
     return Picture(
         f"{name}-{kind}",
-        collection.compared.titled(f"{kind.upper()} accuracy over {axis}"),
-        f"Mean accuracy of all devices on the {kind.upper()} test set after each round, mean over "
+        collection.compared.titled(f"{kind.upper()} {value} over {axis}"),
+        f"Mean {value} of all devices on the {kind.upper()} test set after each round, mean over "
         f"finished runs{condition}; bands go from the least run to the greatest.{left_out}",
         figure,
     )
@@ -97,6 +100,37 @@ def _panel(axes: Axes, curves: pd.DataFrame, strategies: list[str], over: str) -
             axes.fill_between(x, of.min(), of.max(), color=look["color"], alpha=0.12, linewidth=0)
     if over == "round":
         drawn.rounds(axes, np.unique(curves["round"].to_numpy()))
+
+
+def values(collection: Collection) -> Picture | None:
+    """The values of tasks beside loss and accuracy over rounds by strategy, over all cells."""
+    runs = collection.runs
+    runs = runs[runs["completed"]] if runs["completed"].any() else runs
+    curves = collection.curves.merge(runs[["run", "strategy"]], on="run")
+    wanted = [(kind, name) for name in collection.own for kind in schema.KINDS]
+    shown = [
+        (kind, name, own)
+        for kind, name in wanted
+        if len(own := curves[curves["kind"] == f"{kind}_{name}"])
+    ][: sides.PANELS]
+    if not shown:
+        return None
+    strategies = labels.ordered(curves["strategy"])
+    columns = min(2, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = blank(style.HALF, 0.3 + 1.7 * rows)
+    for place, (kind, name, own) in enumerate(shown):
+        axes = figure.add_subplot(rows, columns, place + 1)
+        _panel(axes, own, strategies, "round")
+        axes.set_ylabel(f"{kind.upper()} {name}")
+    sides.legend(figure, sides.lined(strategies))
+    return Picture(
+        "values",
+        collection.compared.titled("Values of the task"),
+        "What the task measures beside its loss, after each round: mean over all devices, and over "
+        "finished runs of all cells; bands go from the least run to the greatest.",
+        figure,
+    )
 
 
 def levels(collection: Collection) -> Picture | None:
@@ -124,14 +158,16 @@ def levels(collection: Collection) -> Picture | None:
         axes.vlines(
             x, own[f"{measure}_low"], own[f"{measure}_high"], color=style.INK, linewidth=0.8
         )
-    drawn.shares(axes, f"{kind} level")
+    scaled = Scale(collection.value)
+    scaled.axis(axes, f"{kind} level")
     axes.set_title(sides.WHISKERS, loc="right")
-    axes.set_ylim(0, 1.05)
+    if scaled.shares:
+        axes.set_ylim(0, 1.05)
     sides.legend(figure, handles)
     return Picture(
         "levels",
         collection.compared.titled(f"{kind} level"),
-        f"{kind} level: area under the accuracy curve over its length; mean over "
+        f"{kind} level: area under the {collection.value} curve over its length; mean over "
         "the devices of all seeds of finished runs; whiskers are 95 % intervals over devices and "
         f"seeds, which take devices as independent.{left_out}",
         figure,
@@ -177,12 +213,14 @@ def differences(collection: Collection) -> Picture | None:
         return None
     figure, axes, left_out = _dots(runs, "difference", np.inf, np.mean)
     axes.axhline(0, color=style.INK, linewidth=0.6)
-    axes.set_ylabel("OOD accuracy above IID,\nin percent of their mean")
+    value = collection.value
+    axes.set_ylabel(f"OOD {value} above IID,\nin percent of their mean")
     return Picture(
         "differences",
         collection.compared.titled("Difference between OOD and IID"),
-        "Area under the OOD accuracy curve minus that under the IID one, in percent of the mean of "
-        "both (-200 to 200): below 0 what only the source knows lags behind. Dots are runs, bars "
+        f"Area under the OOD {value} curve minus that under the IID one, in percent of the mean of "
+        f"both (-200 to 200): {'below' if value == 'accuracy' else 'above'} 0 what only the source "
+        "knows lags behind. Dots are runs, bars "
         f"their means.{left_out}",
         figure,
     )

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from mpidl.config.faults import Fault
 from mpidl.report import answers, figures, labels, statistics, style
-from mpidl.report.collection import Collection
+from mpidl.report.collection import Collection, highest
 from mpidl.report.labels import Compared
 from mpidl.report.page import sections, table
 from mpidl.report.page.table import Table
@@ -199,7 +199,10 @@ def _tables(collection: Collection, ranks: Mapping[str, int]) -> dict[str, Table
     """The tables of the page by name, as far as they make sense for these runs."""
     if len(collection.summaries) == 1:
         devices = collection.devices.drop(columns="run")
-        return {"devices": _table(devices.assign(source=devices["source"] == 1), "devices")}
+        devices = devices.assign(source=devices["source"] == 1)
+        if collection.value != "accuracy":
+            devices = devices.drop(columns=[key for key in devices if devices[key].isna().all()])
+        return {"devices": _table(devices, "devices", collection.compared)}
     frames = statistics.tables(collection)
     tables = {
         name: _table(_informative(frame, collection), name, collection.compared)
@@ -212,24 +215,36 @@ def _tables(collection: Collection, ranks: Mapping[str, int]) -> dict[str, Table
 def _informative(frame: pd.DataFrame, collection: Collection) -> pd.DataFrame:
     """A table without labels that are the same in all lines, and without empty columns."""
     same = [key for key in ("strategy", "cell") if key in frame and frame[key].nunique() == 1]
-    none = [key for key in frame if frame[key].isna().all() and key != collection.reaching]
+    kept = [collection.reaching] if collection.value == "accuracy" else []
+    none = [key for key in frame if frame[key].isna().all() and key not in kept]
+    none += ["reached"] if "reached" in frame and not kept else []
     return frame.drop(columns=[*none, *(same if len(frame) > 1 else [])])
 
 
 def _table(frame: pd.DataFrame, name: str, compared: Compared = table.STRATEGIES) -> Table:
-    return table.of(frame, name, FIRST.get(name, ()), None, compared, filtered=len(frame) > MANY)
+    first = [*FIRST.get(name, ()), *(key for key in map(str, frame) if _own(key))]
+    return table.of(frame, name, first, None, compared, filtered=len(frame) > MANY)
+
+
+def _own(key: str) -> bool:
+    """Whether a column is a value of a task after the last round, such as ``iid_mae_last``."""
+    return key.startswith(("iid_", "ood_")) and key.endswith("_last") and key.count("_") > 1
 
 
 def _runs(collection: Collection, ranks: Mapping[str, int]) -> Table:
     frame, runs = collection.runs, collection.summaries.values()
+    most = highest(collection)
     curves = [
-        _drawn(sections.sparkline(one.curves[collection.kind].mean.tolist()), ranks[strategy])
+        _drawn(
+            sections.sparkline((one.curves[collection.kind].mean / most).tolist()), ranks[strategy]
+        )
         for one, strategy in zip(runs, frame["strategy"], strict=True)
     ]
     links = [f"#file-{at}" for at in range(len(frame))] if len(frame) <= FILES else []
     extra = {"curve": curves}
     shown, compared = _informative(frame, collection), collection.compared
-    return table.of(shown, "runs", FIRST["runs"], extra, compared, filtered=True, links=links)
+    first = [*FIRST["runs"], *(key for key in map(str, shown) if _own(key))]
+    return table.of(shown, "runs", first, extra, compared, filtered=True, links=links)
 
 
 def _drawn(path: str, rank: int) -> str:

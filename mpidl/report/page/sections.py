@@ -11,8 +11,10 @@ import pandas as pd
 
 from mpidl.report import labels
 from mpidl.report.collection import Collection
+from mpidl.report.labels import Compared
 from mpidl.report.page import table
 from mpidl.report.summary import Summary
+from mpidl.storage import schema
 
 SHOWN = 12
 """Most values of a setting that are listed; the others are counted."""
@@ -143,12 +145,12 @@ def headline(collection: Collection) -> list[Fact]:
         links = Fact(
             "Graph", f"{one.numbers['links']:.0f}", "links", f"Between {one.devices} devices."
         )
-        return [
-            *(_fact(one.numbers[key], key) for key in OF_RUN),
-            _threshold(collection),
-            links,
-            done,
-        ]
+        own = [f"{kind}_{name}_last" for name in one.own for kind in schema.KINDS]
+        keys = [key for key in (*OF_RUN[:5], *own, *OF_RUN[5:]) if key in one.numbers]
+        if one.value != "accuracy":
+            keys = [key for key in keys if not math.isnan(one.numbers[key])]
+        facts = [_fact(one.numbers[key], key, collection.compared) for key in keys]
+        return [*facts, *_threshold(collection), links, done]
     rows, compared = collection.runs, collection.compared
     many = compared.many.capitalize()
     completed = sum(one.completed for one in runs)
@@ -161,18 +163,22 @@ def headline(collection: Collection) -> list[Fact]:
         ),
         Fact("Devices", _range({one.devices for one in runs}), why="Learners of a run."),
         Fact("Rounds", _range({one.rounds for one in runs}), why="Asked for in a run."),
-        _threshold(collection),
+        *_threshold(collection),
         _fact(sum(one.numbers["seconds"] for one in runs), "seconds"),
     ]
 
 
-def _threshold(collection: Collection) -> Fact:
+def _threshold(collection: Collection) -> list[Fact]:
+    """The threshold of accuracy; losses have none."""
+    if collection.value != "accuracy":
+        return []
     meaning = "Mean accuracy until which rounds and simulated seconds are counted."
-    return Fact("Threshold", f"{collection.threshold:g}", why=meaning)
+    return [Fact("Threshold", f"{collection.threshold:g}", why=meaning)]
 
 
-def _fact(value: float, key: str) -> Fact:
-    column, (shown,) = table.column(table.described(key), pd.Series([value]))
+def _fact(value: float, key: str, compared: Compared = table.STRATEGIES) -> Fact:
+    described = table.described(key, "", compared)
+    column, (shown,) = table.column(described, pd.Series([value]))
     unit = column.unit.removesuffix("s") if shown == "1" and column.unit != "s" else column.unit
     return Fact(column.head, shown, unit, column.why)
 

@@ -1,6 +1,7 @@
 """Columns and tables of a page, made from data frames: headings, meanings, and cells."""
 
 import math
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,15 @@ SPREAD = 1e-3
 
 STRATEGIES = Compared()
 """Words for what labels stand for by default."""
+
+SHARES = (
+    "by Wilson's score over seeds, each a cluster of answers: with few seeds they are wide, but "
+    "never leave 0 to 1. Those of differences are by Student's t."
+)
+"""How the intervals of shares are made."""
+
+OWN = re.compile("(iid|ood)_(.+)_last")
+"""Columns of the values of a task after the last round."""
 
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -127,7 +137,10 @@ def of(
 @cache
 def _words(compared: Compared) -> dict[str, dict[str, Any]]:
     text = Path(__file__).with_name("words.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text.format(**vars(compared), Many=compared.many.capitalize()))
+    more = {"Many": compared.many.capitalize(), "Value": compared.value.capitalize()}
+    more["intervals"] = SHARES if compared.span else "by Student's t over seeds."
+    more |= {"span": compared.span, "High": "High" if compared.span else "Low"}
+    return tomllib.loads(text.format(**vars(compared), **more))
 
 
 def described(key: str, name: str = "", compared: Compared = STRATEGIES) -> Column:
@@ -135,7 +148,13 @@ def described(key: str, name: str = "", compared: Compared = STRATEGIES) -> Colu
     entries = _words(compared)["columns"]
     for known in (f"{name}/{key}", key):
         if known in entries:
-            return Column(key=key, **entries[known])
+            found = Column(key=key, **entries[known])
+            scored = compared.value != "accuracy" and key.startswith(("iid_", "ood_"))
+            return replace(found, decimals=None) if scored else found
+    if own := OWN.fullmatch(key):
+        kind, value = own[1].upper(), own[2].replace("_", " ")
+        why = f"The task's value {value} on the {kind} test set after the last round; mean over "
+        return Column(key, f"{kind} {value}", why=f"{why}devices.")
     for end, words_ in _words(compared)["ends"].items():
         if key.endswith(end):
             of_ = described(key.removesuffix(end), name, compared)

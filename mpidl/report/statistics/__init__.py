@@ -6,7 +6,7 @@ import pandas as pd
 
 from mpidl.report.collection import Collection
 from mpidl.report.statistics.comparisons import blocks, pairs, ranking
-from mpidl.report.statistics.groups import SHARE, groups, relations, seeded, seeded_devices
+from mpidl.report.statistics.groups import SHARE, groups, relations, seeded, seeded_devices, within
 from mpidl.report.statistics.inference import (
     CONFIDENCE,
     Regression,
@@ -36,6 +36,7 @@ __all__ = [
     "signed_rank",
     "tables",
     "varies",
+    "within",
 ]
 
 

@@ -26,6 +26,11 @@ PAIRS = (
 )
 
 
+def less(collection: Collection, measure: str) -> bool:
+    """Whether less of a measure is better; of losses it is."""
+    return measure in LESS or (collection.value == "loss" and measure.startswith(("iid_", "ood_")))
+
+
 def blocks(collection: Collection, measure: str) -> pd.DataFrame:
     """A measure by block (cell and seed; the lines) and by strategy (the columns).
 
@@ -61,7 +66,7 @@ def ranking(
     names = [str(name) for name in table]
     chosen = [name for name in names if table[name].notna().mean() >= ENOUGH]
     whole = table[chosen].dropna()
-    signed = whole.round(DIGITS) * (1 if measure in LESS else -1)
+    signed = whole.round(DIGITS) * (1 if less(collection, measure) else -1)
     ranks = signed.rank(axis=1)
     best = signed.eq(signed.min(axis=1), axis=0)
     wins = best.div(best.sum(axis=1), axis=0).sum()
@@ -80,7 +85,7 @@ def ranking(
                 **dict(
                     zip(
                         ("mean", "low", "high"),
-                        interval(values, confidence, within(measure)),
+                        interval(values, confidence, within(measure, collection.value)),
                         strict=True,
                     )
                 ),
@@ -126,7 +131,7 @@ def pairs(
     rows: list[dict[str, Any]] = []
     for first, second in combinations(table, 2):
         differences = (table[first] - table[second]).dropna().round(DIGITS)
-        ahead = differences < 0 if measure in LESS else differences > 0
+        ahead = differences < 0 if less(collection, measure) else differences > 0
         mean, low, high = interval(differences, confidence)
         rows.append(
             {

@@ -1,6 +1,7 @@
 """Groups of runs of the same kind, and relations of their numbers with graph and sources."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -97,6 +98,8 @@ def groups(collection: Collection, confidence: float = CONFIDENCE) -> pd.DataFra
                     of_devices.get(group, devices.iloc[:0]),
                     float(max(every["rounds"].max() - 1, 1)),
                     confidence,
+                    collection.value,
+                    collection.own,
                 ),
                 "reached": int(own[collection.reaching].notna().sum()),
             }
@@ -104,25 +107,39 @@ def groups(collection: Collection, confidence: float = CONFIDENCE) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
-def within(measure: str) -> tuple[float, float] | None:
-    """The bounds of a measure of a run if it is an accuracy; None for others."""
+def within(measure: str, value: str = "accuracy") -> tuple[float, float] | None:
+    """The bounds of a measure of a run if it is an accuracy; None for others.
+
+    Args:
+        measure: The measure.
+        value: What runs are measured by.
+    """
+    if value != "accuracy":
+        return None
     kind, _, which = measure.partition("_")
     return SHARE if kind in schema.KINDS and which in ("level", "last", "worst") else None
 
 
 def _group(
-    seeds: pd.DataFrame, devices: pd.DataFrame, span: float, confidence: float
+    seeds: pd.DataFrame,
+    devices: pd.DataFrame,
+    span: float,
+    confidence: float,
+    value: str,
+    own: Sequence[str],
 ) -> dict[str, float]:
     numbers: dict[str, float] = {}
     for kind in schema.KINDS:
         for key in (f"{kind}_{measure}" for measure in MEASURES):
             ends = (key, f"{key}_low", f"{key}_high")
-            bounds = within(key) or (0.0, span)
+            bounds = within(key, value) or ((0.0, span) if value == "accuracy" else None)
             numbers |= zip(ends, interval(devices[key], confidence, bounds), strict=True)
             _, numbers[f"{key}_seeds_low"], numbers[f"{key}_seeds_high"] = interval(
                 seeds[key], confidence, bounds
             )
         numbers[f"{kind}_worst"] = interval(seeds[f"{kind}_worst"])[0]
+        for name in own:
+            numbers[f"{kind}_{name}_last"] = interval(seeds[f"{kind}_{name}_last"])[0]
     ends = ("difference", "difference_low", "difference_high")
     numbers |= zip(ends, interval(seeds["difference"], confidence), strict=True)
     for key in WAYS:

@@ -1,0 +1,148 @@
+"""Reports of runs without accuracies: they are about losses and the values of a task."""
+
+import re
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from mpidl import plan
+from mpidl.config.faults import Fault
+from mpidl.report import animation, figures, page, shelf, statistics, summary, terminal, tidy
+from mpidl.report.figures.scale import Scale
+from mpidl.storage import layout, reader, run_series, schema
+
+ROUNDS, DEVICES = 4, 5
+
+
+def run(path, strategy="degree", seed=0, least=0.2, ood=True):
+    """A star of five devices whose losses fall, the farther from device 0 the slower."""
+    of_run = run_series.of(0, ("mae",))
+    chosen = {k: v for k, v in of_run.variables.items() if k not in schema.SPECIAL}
+    told = [f'name="{path.stem}"', f"training.rounds={ROUNDS}", f"training.seed={seed}"]
+    told += [f"topology.devices={DEVICES}", f"strategy.name={strategy}"]
+    edges = np.array([(0, i) for i in range(1, DEVICES)] + [(i, 0) for i in range(1, DEVICES)])
+    matrix = np.eye(DEVICES) / 2 + np.full((DEVICES, DEVICES), 0.1)
+    contents = layout.Contents(
+        sizes={"round": ROUNDS, "device": DEVICES},
+        series=chosen,
+        static={
+            "graph": {
+                **{"edges": edges, "probability": np.ones(len(edges)), "W": matrix},
+                **{"hops": np.array([0, 1, 1, 1, 1])},
+            },
+            "placement": {
+                **{"samples": np.full(DEVICES, 9), "source": np.eye(DEVICES, dtype=int)[0]},
+                **{"ood_samples": np.zeros(DEVICES, int), "rank": np.zeros(DEVICES, int)},
+            },
+        },
+        labels={},
+        attributes={"run_file": plan.read(None, told, DEVICES).text()},
+    )
+    layout.create(path, contents)
+    falls = least + np.linspace(2, 1, ROUNDS)[:, None] + 0.1 * np.arange(DEVICES)
+    with h5py.File(path, "r+") as file:
+        for key in ("train_loss", "consensus_distance", "bytes_sent", "finite"):
+            file[f"series/{key}"][:] = falls
+        for kind in ("iid", "ood") if ood else ("iid",):
+            for moment in schema.MOMENTS:
+                file[f"series/{kind}_loss_{moment}"][:] = falls * (1 + (kind == "ood"))
+                file[f"series/{kind}_mae_{moment}"][:] = falls / 3
+        file[schema.ROUNDS_DONE][()] = ROUNDS
+        file[schema.COMPLETED][()] = 1
+    return path
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("losses")
+    better = {"degree": 0.2, "unweighted": 0.6}
+    return [
+        run(folder / f"{name}-{seed}.h5", name, seed, least + 0.1 * seed)
+        for name, least in better.items()
+        for seed in (0, 1)
+    ]
+
+
+def test_numbers_are_of_losses_and_no_threshold_is_reached(runs):
+    found = summary.read(runs[0])
+    assert (found.value, found.own) == ("loss", ("mae",))
+    numbers = found.numbers
+    assert numbers["iid_last"] == pytest.approx(1.4)
+    assert numbers["ood_worst"] == pytest.approx(2 * 1.6)
+    assert numbers["iid_mae_last"] == pytest.approx(1.4 / 3)
+    assert np.isnan([numbers["rounds_to_threshold"], numbers["iid_rounds_to_threshold"]]).all()
+    assert found.curves["ood_mae"].mean[0] == pytest.approx(2.4 / 3)
+    assert found.late.startswith("OOD loss is greatest on device 4, 3.2 after the last round")
+    assert not any("accuracy" in sentence for sentence in found.warnings)
+
+
+def test_less_is_ranked_first(runs):
+    collection = shelf.read(runs)
+    tables = statistics.tables(collection)
+    assert tables["ranking"]["strategy"].tolist() == ["degree", "unweighted"]
+    [pair] = tables["pairs"].to_dict("records")
+    assert {pair["first"]: pair["ahead"], pair["second"]: pair["behind"]}["degree"] == 2
+    row = tables["groups"].set_index("strategy").loc["unweighted"]
+    assert row["ood_level"] > 1
+    assert row["ood_level_seeds_low"] < row["ood_level"] < row["ood_level_seeds_high"]
+    assert row["iid_mae_last"] == pytest.approx((1.8 + 1.9) / 2 / 3)
+
+
+def test_figures_show_losses_and_values(runs):
+    named = {one.name: one for one in figures.of_run(reader.open(runs[0]))}
+    assert {"loss", "graph", "heat", "hops", "moments", "values"} <= {*named}
+    assert not {"accuracy", "passage"} & {*named}
+    of_runs = {one.name for one in figures.of_runs(shelf.read(runs))}
+    assert {"curves-ood", "curves-iid", "values", "levels", "differences", "distances"} <= of_runs
+    assert "thresholds" not in of_runs
+    for one in named.values():
+        assert "ccuracy" not in one.title + one.caption
+
+
+@pytest.mark.parametrize("count", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_a_page_says_nothing_of_accuracy(runs, count):
+    text = page.text(shelf.read(runs[:count]))
+    shown = re.sub(r"<(style|script|pre).*?</\1>", "", text, flags=re.DOTALL)
+    assert "IID mae" in shown
+    for word in ("ccuracy", "hreshold"):
+        found = [shown[m.start() - 80 : m.end() + 20] for m in re.finditer(word, shown)]
+        assert [one for one in found if "evaluation." not in one] == []
+
+
+def test_the_terminal_has_a_column_for_each_value(runs, capsys):
+    terminal.show(shelf.read(runs), terminal.console())
+    said = capsys.readouterr().out
+    assert "OOD\n" in said or "OOD" in said
+    assert "mae" in said
+    assert "Loss over devices: mean and worst after the last round" in said
+    assert "accuracy" not in said
+
+
+def test_tidy_tables_have_series_of_their_own_and_no_empty_accuracies(runs, tmp_path):
+    tidy.write(shelf.read(runs[:2]), tmp_path)
+    table = pd.read_csv(tmp_path / "tidy.csv")
+    assert table["ood_mae_mixed"].notna().all()
+    assert not [key for key in table if "accuracy" in key]
+
+
+def test_runs_with_accuracies_are_kept_apart(runs, write, tmp_path):
+    other = write(tmp_path / "other.h5", np.full((3, 4), 0.5), np.full((3, 4), 0.5))
+    collection = shelf.read([*runs, other])
+    assert [*collection.summaries] == ["other"]
+    assert sum("it is measured by its loss" in one for one in collection.skipped) == len(runs)
+
+
+def test_without_ood_data_runs_are_compared_by_iid_loss(tmp_path):
+    alone = run(tmp_path / "alone.h5", ood=False)
+    assert shelf.read([alone]).measure == "iid_level"
+    with pytest.raises(Fault, match="has no OOD loss, so there is nothing to animate"):
+        animation.animate(reader.open(alone), tmp_path / "alone.gif")
+
+
+def test_the_best_loss_has_the_colour_of_the_best_accuracy():
+    scaled = Scale("loss", worst=3.0, best=1.0)
+    assert scaled.colors(np.array([1.0, 2.0, 3.0, 9.0])).tolist() == [1, 0.5, 0, 0]
+    assert scaled.text(0.25) == "2.5"
+    assert Scale().text(0.25) == "0.25"
