@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from mpidl.preview.facts import Facts
     from mpidl.run.own_loop import Gossip
     from mpidl.run.saved_models import Number
-    from mpidl.run.train import TrainedRun
+    from mpidl.run.trained_run import TrainedRun
     from mpidl.storage.runs import Study
 
     __version__: str

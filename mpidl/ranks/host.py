@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -116,6 +117,12 @@ def unlaunched(environment: Mapping[str, str]) -> dict[str, str]:
         for name, value in environment.items()
         if name in SLURM_IS or not name.startswith(OF_A_LAUNCH)
     }
+
+
+def mpiexec() -> str | None:
+    """The mpiexec beside this Python, or the first on the path; None if there is none."""
+    beside = Path(sys.executable).with_name("mpiexec")
+    return str(beside) if beside.exists() else shutil.which("mpiexec")
 
 
 def name() -> str:

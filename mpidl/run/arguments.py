@@ -54,6 +54,15 @@ class Arguments:
         given = [section for section, thing in objects.items() if thing is not None]
         return planning.lay_over(source, self.tables, ranks, use, self.adopted, given)
 
+    def objects(self) -> list[str]:
+        """The sections for which objects are given, that no run file can name."""
+        given = {"topology": self.graph is not None, "data": self.dataset is not None}
+        return [
+            section
+            for section in SECTIONS
+            if given.get(section) or any(key.startswith(f"{section}.") for key in self.adopted)
+        ]
+
     def data(self) -> DataSettings:
         """The settings of the data set alone.
 

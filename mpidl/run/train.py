@@ -1,14 +1,10 @@
 """Training from a Python program or a notebook, which goes on afterwards."""
 
-import os
 import random
-import shutil
 import signal
 import tempfile
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,53 +15,16 @@ import torch
 from mpidl.components import graphs
 from mpidl.config.faults import Fault, shown
 from mpidl.config.outcome import Outcome
-from mpidl.devices import building, saved
-from mpidl.devices.data import RunData
 from mpidl.plan import Plan
 from mpidl.preview import topology
 from mpidl.preview.facts import Facts
-from mpidl.ranks import host, lending, stopping, world
+from mpidl.ranks import lending, stopping, world
 from mpidl.ranks.world import Comm
-from mpidl.run import arguments, checking, command
+from mpidl.run import arguments, checking, command, on_ranks
+from mpidl.run.trained_run import TrainedRun, folder_for, models_in, place
 
 if TYPE_CHECKING:
-    import xarray as xr
-
-    from mpidl.run.rounds import Parts
-
-PREFIX = "mpidl-"
-"""How the names of temporary folders begin."""
-
-
-class TrainedRun:
-    """A run that :func:`train` did.
-
-    Attributes:
-        path: The results file. If it is in a temporary folder, that is removed when rank 0 forgets
-            this object, at the latest when the program ends.
-        outcome: ``completed``, ``diverged`` if a loss was not finite, ``stopped`` if a signal or
-            the end of the job's time stopped it, or ``unsaved`` if a checkpoint that the settings
-            ask for could not be written.
-        models: The models after the last round: of the devices of this rank, by device.
-    """
-
-    def __init__(self, path: Path, outcome: str, models: dict[int, torch.nn.Module]) -> None:
-        self.path, self.outcome, self.models = path, outcome, models
-
-    @cached_property
-    def data(self) -> "xr.Dataset":
-        """The results file as labelled arrays; see :func:`mpidl.storage.reader.open`.
-
-        Raises:
-            Fault: If xarray is missing, or the file is gone.
-        """
-        from mpidl.storage import reader
-
-        return reader.open(self.path)
-
-    def __repr__(self) -> str:
-        devices = ", ".join(map(str, sorted(self.models)))
-        return f"<{self.outcome} run {str(self.path)!r}, models of devices {devices}>"
+    pass
 
 
 def train(
@@ -75,6 +34,7 @@ def train(
     use: str | Sequence[str] = (),
     out: Path | str | None = None,
     overwrite: bool = False,
+    ranks: int | None = None,
     communicator: "Comm | None" = None,
     quiet: bool = False,
     **settings: Any,
@@ -90,29 +50,36 @@ def train(
         use: Files and modules of your own, which register what the settings name.
         out: The folder for ``<name>.h5``; None for a temporary folder, for ranks of one host.
         overwrite: Whether it may replace the file of a completed run.
+        ranks: Number of ranks that mpiexec starts for the run, if this program has one; then the
+            settings must be what a run file can say, and models are those of all devices.
         communicator: The ranks, an mpi4py communicator, which is copied; None for all ranks.
         quiet: Whether nothing is printed.
         settings: Settings over those of the file, by section: a name, such as
             ``topology="ring"``, a function or class in its place, or a dictionary as in a run file,
             such as ``training={"rounds": 5}``. ``topology`` may be a networkx graph or a mixing
             matrix, ``strategy`` a matrix, and ``dataset`` four arrays (x, y, x_test, y_test) or
-            torch Datasets. ``dataset`` is the section ``data``, and ``name``
-            the name of the run. Relative paths hold from the current folder.
+            torch Datasets. ``dataset`` is the section ``data``, and ``name`` the name of the run.
+            Relative paths hold from the current folder.
 
     Raises:
         Fault: If settings or data are wrong; the same on all ranks.
+        Breakdown: If ranks that mpiexec started fail.
         KeyboardInterrupt: After Ctrl-C, with all finished rounds in the results file.
     """
+    if ranks is not None:
+        if communicator is not None:
+            raise Fault("ranks and communicator must not be given together.")
+        run_file = on_ranks.named(ranks, file, settings, use)
+        return on_ranks.train(run_file, ranks, out, overwrite, quiet)
     before, models = len(stopping.received), dict[int, torch.nn.Module]()
     with lending.Lent(communicator) as lent, restored(), lent.call() as comm:
         plan, dataset = planned(comm, file, settings, use)
         with folder_for(comm, out) as folder, stopping.listening(*stopping.WARNINGS):
             path = folder / f"{plan.file.name}.h5"
-            caller = command.Caller(lambda *run: models.update(taken(*run)), quiet, dataset)
+            caller = command.Caller(lambda *of: models.update(models_in(*of)), quiet, dataset)
             outcome = command.carry_out(comm, plan, path, overwrite, caller=caller)
-        run = TrainedRun(path, outcome.name.lower(), models)
-        if out is None and comm.rank == 0:
-            weakref.finalize(run, shutil.rmtree, folder, ignore_errors=True)
+        temporary = out is None and comm.rank == 0
+        run = TrainedRun(path, outcome.name.lower(), models, temporary)
     for number in dict.fromkeys(stopping.received[before:]):
         # Ctrl-C is raised below on all ranks, also where only one of them got it.
         if number != signal.SIGINT:
@@ -175,8 +142,8 @@ def planned(
     """
     with world.agreed(comm):
         given = arguments.read(settings)
-        source = None if file is None else Path(os.path.expanduser(file))
-        run_file = given.file(source, comm.size, [use] if isinstance(use, str) else use)
+        used = [use] if isinstance(use, str) else use
+        run_file = given.file(place(file), comm.size, used)
     with world.agreed(comm):
         plan = given.plan(run_file, comm.size)
     text = f'{plan.file.text()}\ngraph = "{graphs.digest(plan.topology)}"'
@@ -192,36 +159,6 @@ def planned(
 
 
 @contextmanager
-def folder_for(comm: Comm, out: Path | str | None) -> Iterator[Path]:
-    """Collective. The folder of results; a temporary one is removed after an error.
-
-    Raises:
-        Fault: If there is none that all ranks see.
-    """
-    if out is not None:
-        yield Path(os.path.expanduser(out))
-        return
-    if len({*comm.allgather(host.name())}) > 1:
-        raise Fault("out is missing: ranks of several hosts need a folder that all of them see.")
-    folder = ""
-    with world.agreed(comm):
-        if comm.rank == 0:
-            try:
-                folder = tempfile.mkdtemp(prefix=PREFIX)
-            except OSError as error:
-                raise Fault(
-                    f"out is missing, and no temporary folder can be made: {error}."
-                ) from None
-    folder = comm.bcast(folder)
-    try:
-        yield Path(folder)
-    except BaseException:
-        if comm.rank == 0:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-@contextmanager
 def restored() -> Iterator[None]:
     """Restore the random states of Python, NumPy and torch's processor at the end."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
@@ -231,12 +168,3 @@ def restored() -> Iterator[None]:
         random.setstate(states[0])
         np.random.set_state(states[1])  # noqa: NPY002
         torch.set_rng_state(states[2])
-
-
-def taken(parts: "Parts", run_data: RunData) -> dict[int, torch.nn.Module]:
-    """The models of the devices of a rank, in memory of their own."""
-    models = {}
-    for number, device in parts.devices.items():
-        models[number] = building.make_model(parts.plan, run_data, number)
-        saved.fill(models[number], device.memory(own=False))
-    return models
