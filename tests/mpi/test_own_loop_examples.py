@@ -1,4 +1,4 @@
-"""Examples of gossip in a loop of one's own: few lines more than a plain script, the bits of a run."""
+"""Examples of gossip in an own loop: few lines more than a plain script, the bits of a run."""
 
 import difflib
 import runpy
