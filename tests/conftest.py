@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,34 @@ def _registries() -> Iterator[None]:
     for section, registry in KINDS.items():
         for name in {*registry} - before[section]:
             del registry[name]
+
+
+@pytest.fixture
+def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """As ``forget()``: what the test has loaded of the user's code is forgotten, as at its end."""
+    from mpidl.config import own_code, own_traceback, plugins
+    from mpidl.plan import KINDS
+
+    before = {section: {*registry} for section, registry in KINDS.items()}
+    modules = {*sys.modules}
+
+    def begin() -> None:
+        for section, registry in KINDS.items():
+            for name in {*registry} - before[section]:
+                del registry[name]
+        for name in {*sys.modules} - modules:
+            if name.rstrip("_").endswith("_py"):
+                del sys.modules[name]
+        monkeypatch.setattr(plugins, "_loaded", {})
+        monkeypatch.setattr(plugins, "_failed", {})
+        monkeypatch.setattr(plugins, "_before", [])
+        monkeypatch.setattr(own_code, "_known", {})
+        monkeypatch.setattr(own_traceback, "_own", set())
+
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    begin()
+    yield begin
+    begin()
 
 
 @pytest.fixture
