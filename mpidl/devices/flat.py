@@ -1,12 +1,15 @@
 """Flat vector of a module: its parameters and floating buffers as views of one vector."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor, nn
 
 from mpidl.config.faults import Fault
+
+VECTORS = 4
+"""Most vectors whose views are kept; an exchange has two or three."""
 
 
 class FlatTensors:
@@ -45,6 +48,11 @@ class FlatTensors:
         _distinct(kind, slots)
         self._slots, self._count = list(slots.values()), len(parameters)
         self.names = list(slots)
+        self._bound: dict[int, list[Tensor]] = {}
+        # Empty tensors have no address.
+        self._filled = [slot for slot in self._slots if slot.numel()]
+        sizes = [slot.numel() * slot.itemsize for slot in self._filled]
+        self._offsets = [0, *accumulate(sizes)][:-1]
         self.device, self.dtype = self._slots[0].device, self._slots[0].dtype
         if not self.dtype.is_floating_point:
             raise Fault(f"{kind} has numbers of {self.dtype}: must be floating.")
@@ -60,7 +68,13 @@ class FlatTensors:
     def bind(self, vector: Tensor) -> None:
         """Make a vector ``(P,)`` the memory of the module, with the numbers that it has."""
         self.vector = vector
-        for slot, view in zip(self._slots, _views(vector, self._slots), strict=True):
+        place = vector.data_ptr()
+        if place not in self._bound:
+            # An exchange gives the same few vectors in turn, whose views are made once.
+            if len(self._bound) == VECTORS:
+                self._bound.clear()
+            self._bound[place] = _views(vector, self._slots)
+        for slot, view in zip(self._slots, self._bound[place], strict=True):
             slot.data = view
 
     def astray(self, vector: Tensor) -> str:
@@ -68,12 +82,11 @@ class FlatTensors:
 
         A tensor in another place of the memory than :meth:`bind` gave it counts as well.
         """
-        place, itemsize = vector.data_ptr(), vector.itemsize
-        for name, slot in zip(self.names, self._slots, strict=True):
-            if slot.numel() and slot.data_ptr() != place:
-                return name
-            place += slot.numel() * itemsize
-        return ""
+        start = vector.data_ptr()
+        if [slot.data_ptr() for slot in self._filled] == [start + at for at in self._offsets]:
+            return ""
+        places = zip(self.names, self._slots, _views(vector, self._slots), strict=True)
+        return next((n for n, slot, view in places if slot.data_ptr() != view.data_ptr()), "")
 
     def fill(self, vector: Tensor) -> None:
         """Copy numbers ``(P,)`` into the module, which keeps the memory that it has."""

@@ -137,9 +137,14 @@ class _Watch:
                     self._places[walked] = owner._modules, part, child
                     owner = child
                 self._places[name] = getattr(owner, group), last, tensor
+        self._watched = list(self._places.values())
 
     def __call__(self) -> None:
         """Raise a fault if a tensor or a module that holds one was replaced, or one has thawed."""
+        # Lists are faster than generators, and most calls find nothing.
+        changed = [kept for where, key, kept in self._watched if where.get(key) is not kept]
+        if not changed and not [one for one in self._frozen.values() if one.requires_grad]:
+            return
         for name, (where, key, kept) in self._places.items():
             if where.get(key) is not kept:
                 raise Fault(
