@@ -57,7 +57,7 @@ suppress_warnings = ["ref.python"]
 nitpick_ignore_regex = [("py:.*", r"(?!mpidl\.).*|mpidl\..*\._\w+|mpidl\..*\.[A-Z]")]
 
 autodoc_default_options = {"members": True, "member-order": "bysource", "ignore-module-all": True}
-autodoc_mock_imports = ["triton"]
+autodoc_mock_imports = ["lightning", "transformers", "triton"]
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
