@@ -2,21 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
 from mpidl import plan as planning
 from mpidl.components import graphs
 from mpidl.components.graphs import Topology
-from mpidl.config import runfile
 from mpidl.config.faults import Fault, shown
 from mpidl.config.runfile import RunFile
 from mpidl.config.toml import Tables
 from mpidl.plan import Mixing
+from mpidl.run import arguments
 
 ARGUMENTS = {
     "topology": "topology",
@@ -37,9 +35,6 @@ KEYS = (*ARGUMENTS, *TRAINING)
 
 TOPOLOGY = "ring"
 """The topology where none is given."""
-
-GRAPHS = "graph"
-"""The topology's name in results where a graph or a matrix is given in place of one."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,7 @@ class OwnSettings:
         tables = {name: getattr(self.file, name).model_dump(exclude_none=True) for name in sections}
         tables["training"] = {key: tables["training"][key] for key in TRAINING}
         if self.given is not None:
-            tables["topology"] = {"name": GRAPHS, "devices": len(self.given)}
+            tables["topology"] = {"name": arguments.GRAPH, "devices": len(self.given)}
         elif "file" in tables["topology"]:
             del tables["topology"]["name"]
         return tables
@@ -94,54 +89,21 @@ def read(given: Mapping[str, Any], devices: int) -> OwnSettings:
     Raises:
         Fault: With one sentence for every setting that is wrong.
     """
-    values, graph = dict(given), None
-    if _is_matrix(values["strategy"]):
-        if not isinstance(drawn := values["topology"], str) or drawn != TOPOLOGY:
-            raise Fault("strategy: a matrix has its own links, so topology must not be given.")
-        graph = graphs.from_matrix(values["strategy"], "strategy")
-        values |= {"topology": None, "strategy": "given"}
-    elif isinstance(values["topology"], nx.Graph) or _is_matrix(values["topology"]):
-        drawn = values.pop("topology")
-        made = graphs.from_networkx if isinstance(drawn, nx.Graph) else graphs.from_matrix
-        graph, values["topology"] = made(drawn, subject="topology"), None
-    training = {key: values[key] for key in TRAINING}
-    tables: Tables = {"training": {k: v for k, v in training.items() if v is not None}}
-    adopted = set[str]()
-    for argument, section in ARGUMENTS.items():
-        tables[section] = _table(argument, values[argument], adopted)
-    runfile.bring(tables, planning.KINDS, [Path.cwd()], lambda key: key not in adopted)
-    file = runfile.placed(runfile.validate(tables, planning.KINDS), [Path()])
+    values = {key: given[key] for key in ARGUMENTS if given[key] is not None}
+    values |= {key: np.asarray(v) for key, v in values.items() if isinstance(v, list | tuple)}
+    if isinstance(values["strategy"], np.ndarray) and given["topology"] is TOPOLOGY:
+        del values["topology"]  # a matrix has its own links
+    found = arguments.read(values)
+    training = {key: given[key] for key in TRAINING if given[key] is not None}
+    found.tables["training"] = training
+    file = found.file(None, devices, ())
     if file.topology.devices not in (None, devices):
         raise Fault(
             f"topology.devices = {file.topology.devices}: must be {devices}, the number of models "
             "on all ranks."
         )
+    graph = None if found.graph is None else graphs.given(found.graph, file.topology)
     return OwnSettings(file, graph)
-
-
-def _is_matrix(value: object) -> bool:
-    return isinstance(value, list | tuple) or hasattr(value, "__array__")
-
-
-def _table(argument: str, value: object, adopted: set[str]) -> dict[str, Any]:
-    """The section that an argument means; a function in place of a name is registered."""
-    if value is None:
-        return {}
-    section = ARGUMENTS[argument]
-    key = "backend" if argument == "backend" else "name"
-    if isinstance(value, Path) and argument == "topology":
-        return {"file": str(value)}
-    table = {str(k): v for k, v in value.items()} if isinstance(value, Mapping) else {key: value}
-    if section in planning.KINDS and callable(named := table.get(key)):
-        table[key] = planning.KINDS[section].adopt(named)
-        adopted.add(f"{section}.{key}")
-    if isinstance(value, Mapping) or (isinstance(table[key], str) and argument != "network"):
-        return table
-    allowed = {
-        "network": "a dictionary",
-        "topology": "a name, a function, a dictionary, a graph of networkx or a matrix",
-    }.get(argument, "a name, a function, or a dictionary")
-    raise Fault(f"{argument} = {shown(value)}: must be {allowed}, as in a run file.")
 
 
 def _built(file: RunFile, devices: int, rounds: int | None) -> Topology:
