@@ -114,8 +114,8 @@ def test_published_data_are_not_spoken_of(comm, planned, checked):
 def test_data_that_differ_between_nodes_are_refused(comm, planned, monkeypatch):
     load = data.load
 
-    def changed(file):
-        traits, *arrays = load(file)
+    def changed(*given):
+        traits, *arrays = load(*given)
         content = fingerprint.Content(f"{comm.rank}")
         return (replace(traits, content=content), *arrays)
 
