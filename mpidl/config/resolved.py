@@ -22,6 +22,9 @@ OPEN = "training.rounds"
 WHOLE = 2**63
 """Integers of a run file are below this."""
 
+TABLES = 2
+"""Deepest nesting of tables: a section may have one of an optimizer's settings."""
+
 DEEP = 2
 """Deepest nesting of lists in a setting: outages are a list of lists."""
 
@@ -38,10 +41,7 @@ def flat(path: Path, text: str) -> dict[str, Any]:
         raise Fault(f"{path} is damaged: the run file in it is not TOML.") from None
     settings: dict[str, Any] = {}
     for section, table in tables.items():
-        if isinstance(table, Mapping):
-            settings |= {f"{section}.{key}": value for key, value in table.items()}
-        else:
-            settings[section] = table
+        settings |= _flat(section, table)
     for key, kind in SETTINGS.items():
         if key == OPEN and key not in settings:
             continue
@@ -55,6 +55,14 @@ def flat(path: Path, text: str) -> dict[str, Any]:
                 "is text, a number, true or false, or a list of these or of such lists."
             )
     return {printable(key): _printable(value) for key, value in settings.items()}
+
+
+def _flat(key: str, value: Any, deep: int = TABLES) -> dict[str, Any]:
+    """A table's values by their keys with dots; of a value that is no table, itself."""
+    if not isinstance(value, Mapping) or not deep:
+        return {key: value}
+    parts = (_flat(f"{key}.{inner}", one, deep - 1) for inner, one in value.items())
+    return {place: one for part in parts for place, one in part.items()}
 
 
 def _valid(value: Any, deep: int = 0) -> bool:

@@ -269,12 +269,18 @@ RUN = 'name = "a"\n[data]\nname = "d"\n[strategy]\nname = "s"\n[training]\nround
 @pytest.mark.parametrize(
     "setting",
     [
-        *("x = 2020-01-01", "x = {a = 1}", "x = [[[1]]]", "x = [{}]", "x = 99999999999999999999"),
+        *(
+            "x = 2020-01-01",
+            "x = {a = {b = 1}}",
+            "x = [[[1]]]",
+            "x = [{}]",
+            "x = 99999999999999999999",
+        ),
     ],
 )
 def test_a_setting_that_no_table_can_show_is_refused(setting: str) -> None:
     assert resolved.flat(Path("a"), RUN)["training.rounds"] == 4
-    with pytest.raises(Fault, match=r"its run file has training.x = .*; a setting is text"):
+    with pytest.raises(Fault, match=r"its run file has training.x(.a)? = .*; a setting is text"):
         resolved.flat(Path("a"), RUN + setting)
 
 
@@ -293,3 +299,8 @@ def test_what_would_do_something_to_a_terminal_is_escaped() -> None:
     found = resolved.flat(Path("a"), RUN + 'x = ["\\u001b[2J"]\n"a\\nb" = "\\u009b"\n')
     assert found["training.x"] == [r"\x1b[2J"]
     assert found[r"training.a\nb"] == r"\x9b"
+
+
+def test_settings_of_an_optimizer_by_its_place_are_flat_too() -> None:
+    found = resolved.flat(Path("a"), RUN + "optimizer_settings = {alpha = 0.9}")
+    assert found["training.optimizer_settings.alpha"] == 0.9
