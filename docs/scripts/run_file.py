@@ -27,7 +27,9 @@ python -m mpidl.run --list strategy
 ```
 
 A run file begins with its name, then come the sections. `name = "ring"` writes `results/ring.h5`;
-unset, it is the name of the file.
+unset, it is the name of the file. `use = ["my_ideas.py"]` beside it loads
+[code of your own](own.md), and any `name` of a section may be `"file.py:function"` or
+`"module:function"`.
 
 """
 
