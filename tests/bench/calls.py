@@ -1,10 +1,10 @@
-"""What a process has more of after thousands of calls of the command: a Markdown table.
+"""What a process has more of after thousands of runs in it: a Markdown table.
 
     python tests/bench/calls.py --calls 3000
-    mpiexec -n 2 python tests/bench/calls.py --calls 3000
+    mpiexec -n 2 python tests/bench/calls.py --calls 3000 --door train
 
-Each call is a whole run, as small as there are. The first calls load what all need, so the first
-look is after ``--from`` of them. Numbers are those of rank 0.
+Each call of the command, or of ``mpidl.train``, is a whole run, as small as there are. The first
+calls load what all need, so the first look is after ``--from`` of them. Numbers are those of rank 0.
 """
 
 import argparse
@@ -25,8 +25,10 @@ from mpidl.ranks import world  # noqa: E402
 world.load()
 from mpi4py import MPI  # noqa: E402
 
+from mpidl import train  # noqa: E402
 from mpidl.run import main as command  # noqa: E402
 from tests.mpi.test_library import SMALL, handles  # noqa: E402
+from tests.mpi.test_train import SETTINGS as TRAINED  # noqa: E402
 
 
 def look() -> dict[str, float]:
@@ -53,6 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=3000)
     parser.add_argument("--from", type=int, default=100, dest="first")
+    parser.add_argument("--door", choices=("command", "train"), default="command")
     options = parser.parse_args()
     if not 2 <= options.first <= options.calls // 2:
         parser.error("--from must be at least 2 and at most half of --calls.")
@@ -62,9 +65,12 @@ def main() -> None:
         seen, stamps = {}, {}
         for call in range(1, options.calls + 1):
             with contextlib.redirect_stdout(nowhere):
-                code = command([*SMALL, "--out", out, "--overwrite"])
-            if code:
-                raise SystemExit(f"call {call} ended with {code}")
+                if options.door == "train":
+                    done = train(out=out, overwrite=True, **TRAINED).outcome == "completed"
+                else:
+                    done = command([*SMALL, "--out", out, "--overwrite"]) == 0
+            if not done:
+                raise SystemExit(f"call {call} was not completed")
             stamps[call] = time.perf_counter()
             if call in (options.first, options.calls // 2, options.calls):
                 seen[call] = look()
