@@ -4,7 +4,7 @@
     mpiexec -n 2 python tests/bench/calls.py --calls 3000 --door train
 
 Each call of the command, or of ``mpidl.train``, is a whole run, as small as there are. The first
-calls load what all need, so the first look is after ``--from`` of them. Numbers are those of rank 0.
+calls load what all need, so the first look is after ``--from`` of them. Numbers are of rank 0.
 """
 
 import argparse

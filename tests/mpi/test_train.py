@@ -148,7 +148,7 @@ def test_arrays_take_the_place_of_a_data_set(comm, train):
     other = train(dataset={"x": x, "y": y, "x_test": x[:10], "y_test": y[:10]}, **more)
     assert run.data.attrs["data.name"] == "dataset"
     assert np.array_equal(run.data["train_loss"], other.data["train_loss"])
-    with pytest.raises(Fault, match=r"data.name = 'dataset': must give a Dataset, .* not 3"):
+    with pytest.raises(Fault, match=r"data.name = 'dataset': must give a Dataset, .* not int"):
         train(dataset=3, **more)
     with pytest.raises(Fault, match=r"y: has the shape \(39,\); the 40 samples of x need"):
         train(dataset=(x, y[1:], x, y), **more)
