@@ -77,7 +77,7 @@ ANSWERS = Answers()
 
 
 class Called:
-    """Objective that a task of :data:`mpidl.components.tasks.TASKS` gives when it is called.
+    """Objective that a task of ``TASKS`` gives when it is called.
 
     Args:
         name: The name of the task.
