@@ -12,9 +12,9 @@ from mpidl.config.faults import Fault
 from mpidl.ranks import accelerators, world
 from mpidl.ranks.lending import Lent
 from mpidl.ranks.world import Comm
-from mpidl.run import own_building, own_settings, own_state
-from mpidl.run.own_flight import Flight
-from mpidl.run.own_record import OwnRecord
+from mpidl.run.own_loop import building, given_settings, saved_state
+from mpidl.run.own_loop.flight import Flight
+from mpidl.run.own_loop.record import OwnRecord
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ class Gossip:
     def __init__(
         self,
         model: object,
-        topology: object = own_settings.TOPOLOGY,
+        topology: object = given_settings.TOPOLOGY,
         strategy: object = "metropolis_hastings",
         schedule: object = "constant",
         algorithm: object = "dsgd",
@@ -74,7 +74,7 @@ class Gossip:
         out: Path | str | None = None,
         overwrite: bool = False,
     ) -> None:
-        given = {key: value for key, value in locals().items() if key in own_settings.KEYS}
+        given = {key: value for key, value in locals().items() if key in given_settings.KEYS}
         self.round, self._rounds, self._bytes = 0, rounds, 0
         self._single = not isinstance(model, Mapping)
         self._flight: Flight | None = None
@@ -84,7 +84,7 @@ class Gossip:
         try:
             with self._lent.call() as comm, accelerators.explained(), ExitStack() as stack:
                 self.rank, self.ranks = comm.rank, comm.size
-                self._parts = own_building.build(comm, model, only, given, stack)
+                self._parts = building.build(comm, model, only, given, stack)
                 path = None if out is None else Path(out)
                 self._record = OwnRecord(self._parts, path, rounds, overwrite)
                 self._resources = stack.pop_all()
@@ -225,7 +225,7 @@ class Gossip:
             Fault: Between :meth:`start` and :meth:`finish`.
         """
         self._check("state_dict()", more=False)
-        return {"round": self.round, "bytes": self._bytes, **own_state.taken(self._parts)}
+        return {"round": self.round, "bytes": self._bytes, **saved_state.taken(self._parts)}
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -240,9 +240,9 @@ class Gossip:
         self._check("load_state_dict()", more=False)
         with self._lent.call() as comm:
             with world.agreed(comm):
-                own_state.check(self._parts, state)
+                saved_state.check(self._parts, state)
                 self._fetch()
-            own_state.restore(self._parts, state)
+            saved_state.restore(self._parts, state)
         self.round, self._bytes = state["round"], state["bytes"]
 
     @torch.no_grad()

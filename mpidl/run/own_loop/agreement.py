@@ -9,8 +9,8 @@ import torch
 from mpidl.config.faults import Fault
 from mpidl.ranks import world
 from mpidl.ranks.world import Comm
-from mpidl.run.own_arguments import by_device, own_model
-from mpidl.run.own_models import OwnModel
+from mpidl.run.own_loop.given_models import by_device, own_model
+from mpidl.run.own_loop.models import OwnModel
 
 
 def models(comm: Comm, model: object, only: str | Sequence[str] | None) -> dict[int, OwnModel]:

@@ -15,9 +15,9 @@ from mpidl.ranks import accelerators, world
 from mpidl.ranks.node import Node
 from mpidl.ranks.world import Comm
 from mpidl.run import build as building
-from mpidl.run import own_ranks, own_settings
-from mpidl.run.own_models import OwnModel
-from mpidl.run.own_settings import OwnSettings
+from mpidl.run.own_loop import agreement, given_settings
+from mpidl.run.own_loop.given_settings import OwnSettings
+from mpidl.run.own_loop.models import OwnModel
 
 
 @dataclass(frozen=True)
@@ -56,20 +56,20 @@ def build(
         comm: All ranks.
         model: The caller's model or models.
         only: Patterns for the names that travel.
-        given: The value of each of :data:`own_settings.KEYS`.
+        given: The value of each of :data:`given_settings.KEYS`.
         stack: Where resources are entered.
 
     Raises:
         Fault: On every rank, if something does not fit.
     """
-    models = own_ranks.models(comm, model, only)
-    hosts, some = own_ranks.hosts(comm, list(models)), next(iter(models.values()))
+    models = agreement.models(comm, model, only)
+    hosts, some = agreement.hosts(comm, list(models)), next(iter(models.values()))
     hardware = some.flat.device
     with world.agreed(comm):
-        settings = own_settings.read(given, len(hosts))
+        settings = given_settings.read(given, len(hosts))
         mixing = settings.mixing(hosts, given["rounds"])
-        texts = own_settings.described(settings, mixing) | own_ranks.described(some)
-    own_ranks.check_same(comm, texts)
+        texts = given_settings.described(settings, mixing) | agreement.described(some)
+    agreement.check_same(comm, texts)
     accelerators.common_kind(comm, hardware.type)
     node = Node(comm)
     stack.enter_context(world.returned(node.close))

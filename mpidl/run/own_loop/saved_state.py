@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mpidl.config.faults import Fault
-from mpidl.run.own_building import OwnParts
+from mpidl.run.own_loop.building import OwnParts
 
 STARTS = "start"
 """The name of learned numbers from before a training, beside the algorithm's own vectors."""

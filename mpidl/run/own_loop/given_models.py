@@ -10,7 +10,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from mpidl.config.faults import Fault, shown
 from mpidl.devices.flat import FlatTensors, floating_buffers
-from mpidl.run.own_models import Copied, OwnModel, Viewed
+from mpidl.run.own_loop.models import Copied, OwnModel, Viewed
 
 FORMS = (
     "must be a torch module, a tensor or numpy array, a list of these, or {device: model} with "

@@ -17,7 +17,7 @@ from mpidl.ranks import claims, sharing, world
 from mpidl.ranks.node import Board
 from mpidl.run import hardware, provenance
 from mpidl.run.opening import mixing_arrays
-from mpidl.run.own_building import OwnParts
+from mpidl.run.own_loop.building import OwnParts
 from mpidl.storage import layout, results_file, run_series, schema
 from mpidl.storage.recorder import Recorder
 from mpidl.storage.round_values import RoundValues, Series, width
