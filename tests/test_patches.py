@@ -3,9 +3,10 @@
 import ast
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
-from pkgutil import resolve_name
 from types import ModuleType
+from typing import Any
 
 HERE = Path(__file__).parent
 
@@ -46,12 +47,18 @@ def used(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def missing(path: str) -> bool:
-    """Whether a module or class has no such attribute."""
-    try:
-        resolve_name(path)
-    except (AttributeError, ModuleNotFoundError):
-        owner = resolve_name(path.rpartition(".")[0])
-        return isinstance(owner, ModuleType | type)
+    """Whether a module or class has no such attribute; not if a package is not here to see it."""
+    package, *names = path.split(".")
+    owner: Any = import_module(package)
+    for name in names:
+        if isinstance(owner, ModuleType) and not hasattr(owner, name):
+            try:
+                import_module(f"{owner.__name__}.{name}")
+            except ModuleNotFoundError as error:
+                return str(error.name).startswith(package)
+        if not hasattr(owner, name):
+            return isinstance(owner, ModuleType | type)
+        owner = getattr(owner, name)
     return False
 
 

@@ -237,8 +237,8 @@ def test_every_variable_has_its_unit_text_size_and_named_axes(comm, program, sha
 
 
 def usual(variables):
-    """Those that are recorded whatever the algorithm, and where devices have no names."""
-    special = {*schema.SPECIAL, "name"}
+    """Those that are recorded whatever the algorithm; graphs here have no names and weights."""
+    special = {*schema.SPECIAL, "name", "weight"}
     return {key: variable for key, variable in variables.items() if key not in special}
 
 

@@ -288,7 +288,6 @@ def test_a_file_that_lacks_a_part_is_read_or_refused(
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("rounds = 4", ""),
         ("rounds = 4", 'rounds = "four"'),
         ("epochs = 5", ""),
         ('name = "degree"', ""),

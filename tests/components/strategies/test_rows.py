@@ -60,7 +60,7 @@ def test_weights_of_any_kind_are_a_row(row, made, looking):
     [
         ([0.5, 0.5], r"weights of the shape \(2,\): must be \(3,\), one for each of view.members"),
         ([[0.5, 0.5, 0.0]], r"weights of the shape \(1, 3\): must be \(3,\)"),
-        (1.0, r"weights of the shape \(\): must be \(3,\)"),
+        (1.0, "gives 1.0: must be 3 weights"),
         (None, "gives None: must be 3 weights|weights of the shape"),
         ("word", "gives 'word': must be 3 weights"),
         ([0.2, 0.3, 0.4], r"the weights \[0.2, 0.3, 0.4\]: their sum is 0.9, must be 1"),
