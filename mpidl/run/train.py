@@ -20,7 +20,7 @@ from mpidl.preview import topology
 from mpidl.preview.facts import Facts
 from mpidl.ranks import lending, stopping, world
 from mpidl.ranks.world import Comm
-from mpidl.run import arguments, checking, command, on_ranks
+from mpidl.run import arguments, checking, execution, on_ranks
 from mpidl.run.trained_run import TrainedRun, folder_for, models_in, place
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def train(
         plan, dataset = planned(comm, file, settings, use)
         with folder_for(comm, out) as folder, stopping.listening(*stopping.WARNINGS):
             path = folder / f"{plan.file.name}.h5"
-            caller = command.Caller(lambda *of: models.update(models_in(*of)), quiet, dataset)
-            outcome = command.carry_out(comm, plan, path, overwrite, caller=caller)
+            caller = execution.Caller(lambda *of: models.update(models_in(*of)), quiet, dataset)
+            outcome = execution.carry_out(comm, plan, path, overwrite, caller=caller)
         temporary = out is None and comm.rank == 0
         run = TrainedRun(path, outcome.name.lower(), models, temporary)
     for number in dict.fromkeys(stopping.received[before:]):
@@ -126,7 +126,7 @@ def check(
                     found = topology.values(topology.alone(plan))
         else:
             nowhere = Path(tempfile.gettempdir()) / f"{plan.file.name}.h5"
-            with command.begin(comm, plan, nowhere, True, None, dataset) as start:
+            with execution.begin(comm, plan, nowhere, True, None, dataset) as start:
                 found = checking.foresee(comm, start.plan, start.run_data)
         told: Facts = comm.bcast(found)
     return told

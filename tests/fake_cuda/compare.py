@@ -25,7 +25,7 @@ from mpidl.devices import device
 from mpidl.exchange.process_group import ProcessGroup
 from mpidl.ranks import watchdog, world
 from mpidl.ranks.world import Comm
-from mpidl.run import command
+from mpidl.run import execution
 from tests.fake_cuda import shim
 from tests.mpi.conftest import contents, small
 
@@ -68,7 +68,7 @@ def as_on_a_gpu() -> Iterator[None]:
 
 def done(comm: Comm, settings: list[str], path: Path) -> None:
     """Collective. A run as the command does it, which keeps its last state."""
-    code = command.run(comm, small((*settings, "checkpoint.final=true"), comm.size), path)
+    code = execution.run(comm, small((*settings, "checkpoint.final=true"), comm.size), path)
     assert code == 0, code
 
 

@@ -20,11 +20,11 @@ def curves(settings: list[str], comm: Comm, folder: Path) -> dict[str, list[list
     import h5py
 
     from mpidl import plan
-    from mpidl.run import command
+    from mpidl.run import execution
 
     made = plan.make(plan.read(None, settings, comm.size), comm.size)
     path = folder / f"{made.file.name}.h5"
-    command.run(comm, made, path)
+    execution.run(comm, made, path)
     comm.Barrier()
     with h5py.File(path, "r") as file:
         return {

@@ -51,7 +51,7 @@ def program(comm: MPI.Intracomm, shared_path: Path) -> Callable[..., dict[str, A
     With ``alone`` the same run on the first rank only; all ranks learn the results. They lie in
     ``shared_path / f"{name}.h5"``.
     """
-    from mpidl.run import command
+    from mpidl.run import execution
 
     def start(*settings: str, alone: bool = False, name: str = "run") -> dict[str, Any]:
         path = shared_path / f"{name}.h5"
@@ -59,7 +59,7 @@ def program(comm: MPI.Intracomm, shared_path: Path) -> Callable[..., dict[str, A
         failure: Exception | None = None
         if comm.rank == 0 or not alone:
             try:
-                assert command.run(on, small(settings, on.size), path) == 0
+                assert execution.run(on, small(settings, on.size), path) == 0
             except Exception as error:
                 if not alone:
                     raise

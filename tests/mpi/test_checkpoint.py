@@ -16,7 +16,7 @@ from mpidl.components.graphs import matcha
 from mpidl.config.faults import Fault
 from mpidl.config.outcome import Outcome
 from mpidl.ranks import stopping
-from mpidl.run import command
+from mpidl.run import execution
 from mpidl.storage import checkpoint
 from tests.deal import slow_but
 
@@ -99,10 +99,10 @@ def start(comm, shared_path, planned):
         comm.Barrier()
         code = None
         if not alone:
-            code = command.run(comm, made, path, overwrite=False, resume=resume)
+            code = execution.run(comm, made, path, overwrite=False, resume=resume)
         elif comm.rank == 0:
             made = plan.make(made.file, 1)
-            code = command.run(MPI.COMM_SELF, made, path, overwrite=False, resume=resume)
+            code = execution.run(MPI.COMM_SELF, made, path, overwrite=False, resume=resume)
         comm.Barrier()
         return comm.bcast(code)
 
@@ -471,7 +471,7 @@ def test_a_folder_may_be_named(comm, shared_path, start, stop):
 def test_a_walltime_stops_the_run_in_time(comm, shared_path, planned):
     made = planned("training.rounds=1000000")
     path = shared_path / "run.h5"
-    assert command.run(comm, made, path, limit=stopping.CLOSING + 1.5) == 75
+    assert execution.run(comm, made, path, limit=stopping.CLOSING + 1.5) == 75
     comm.Barrier()
     assert list(checkpoint.folder(path).glob("*.hdf5"))
 
@@ -479,7 +479,7 @@ def test_a_walltime_stops_the_run_in_time(comm, shared_path, planned):
 def lost(comm, shared_path, planned, *settings):
     """A run whose loss is not finite from some round on."""
     made = planned("training.lr=1e30", "training.rounds=5", *settings)
-    code = command.run(comm, made, shared_path / "run.h5")
+    code = execution.run(comm, made, shared_path / "run.h5")
     comm.Barrier()
     return code
 
@@ -515,7 +515,7 @@ def test_or_goes_on(comm, shared_path, planned, read, capfd):
 
 def test_who_does_not_take_part_is_not_lost(comm, shared_path, planned, read):
     made = planned("training.participation=0.5", "training.rounds=4")
-    assert command.run(comm, made, shared_path / "run.h5") == 0
+    assert execution.run(comm, made, shared_path / "run.h5") == 0
     comm.Barrier()
     assert (read(shared_path / "run.h5")["series/finite"] == 1).all()
 
@@ -526,6 +526,6 @@ def test_a_run_that_cannot_save_its_state_stops_and_says_why(comm, planned, shar
     if comm.rank == 0:
         checkpoint.folder(path).write_text("")
     made = planned("training.rounds=5", "checkpoint.every=2")
-    assert command.run(comm, made, path) == Outcome.UNSAVED.code
+    assert execution.run(comm, made, path) == Outcome.UNSAVED.code
     told = comm.bcast(capfd.readouterr().out)
     assert f"no checkpoint can be written ({checkpoint.folder(path)}: File exists)" in told

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mpidl import plan
-from mpidl.run import command
+from mpidl.run import execution
 
 pytestmark = pytest.mark.dealt
 
@@ -35,7 +35,7 @@ def test_an_example_makes_its_data_and_trains(comm, shared_path, monkeypatch, re
     comm.Barrier()
     settings = (*SMALL, f"topology.devices={max(6, comm.size)}", "model.width=4")
     file = plan.read(EXAMPLES / f"{name}.toml", settings, comm.size)
-    assert command.run(comm, plan.make(file, comm.size), shared_path / "run.h5") == 0
+    assert execution.run(comm, plan.make(file, comm.size), shared_path / "run.h5") == 0
     comm.Barrier()
     found = read(shared_path / "run.h5")
     assert np.isfinite(found["series/iid_accuracy_mixed"]).all()

@@ -11,7 +11,7 @@ import pytest
 from mpidl import plan
 from mpidl.components.datasets import DATASETS, Dataset
 from mpidl.config import runfile, seeds
-from mpidl.run import command
+from mpidl.run import execution
 
 pytestmark = [pytest.mark.dealt, pytest.mark.ranks(2, 3, 4)]
 
@@ -68,7 +68,7 @@ def test_it_gives_the_bits_of_a_run(
     runpy.run_path(str(EXAMPLES / "mnist_gossip.py"), run_name="__main__")
     text = runfile.DEFAULT.read_text(encoding="utf-8")
     made = plan.make(runfile.read(text, SETTINGS, plan.KINDS), comm.size)
-    assert command.run(comm, made, shared_path / "run.h5") == 0
+    assert execution.run(comm, made, shared_path / "run.h5") == 0
     comm.Barrier()
     script, run = (read(shared_path / f"{name}.h5") for name in ("mnist", "run"))
     for key in ALIKE:

@@ -12,7 +12,7 @@ from mpidl.components.models import MODELS
 from mpidl.components.strategies import STRATEGIES
 from mpidl.config.faults import Fault
 from mpidl.ranks import world
-from mpidl.run import command, opening
+from mpidl.run import execution, opening
 
 pytestmark = pytest.mark.dealt
 
@@ -132,7 +132,7 @@ def test_a_model_that_cannot_learn_the_data_is_refused(
 ):
     model, sentence = MINE[case]
     monkeypatch.setitem(MODELS, "mine", model)
-    begun = command.begin(comm, planned("model.name=mine"), shared_path / "run.h5", True, None)
+    begun = execution.begin(comm, planned("model.name=mine"), shared_path / "run.h5", True, None)
     with pytest.raises(Fault, match=f"^model.name = 'mine': .*{sentence}") as fault, begun:
         pass
     assert len(fault.value.sentences) == 1
@@ -158,7 +158,7 @@ def test_rows_that_are_none_are_refused(
     monkeypatch.setitem(STRATEGIES, "mine", strategy)
     made = planned("strategy.name=mine", "topology.name=star", f"topology.devices={comm.size + 2}")
     told = f"^strategy.name = 'mine': in round 1 for device 0 it gives .*{sentence}"
-    begun = command.begin(comm, made, shared_path / "run.h5", True, None)
+    begun = execution.begin(comm, made, shared_path / "run.h5", True, None)
     with pytest.raises(Fault, match=told), begun:
         pass
 
@@ -205,7 +205,7 @@ def test_data_that_no_model_can_learn_are_refused(comm, planned, shared_path, mo
         return Dataset("mine", images, labels, images, labels, tuple("0123456789"))
 
     monkeypatch.setitem(DATASETS, "mine", mine)
-    begun = command.begin(comm, planned("data.name=mine"), shared_path / "run.h5", True, None)
+    begun = execution.begin(comm, planned("data.name=mine"), shared_path / "run.h5", True, None)
     with (
         pytest.raises(Fault, match="float64; images must be a NumPy array of float32") as fault,
         begun,
@@ -221,6 +221,6 @@ def test_what_is_refused_changes_nothing(comm, planned, shared_path, monkeypatch
     monkeypatch.setitem(MODELS, "mine", lambda shape, /: linear(9))
     comm.Barrier()
     with pytest.raises(Fault, match="gives 9 outputs"):
-        command.run(comm, planned("model.name=mine"), shared_path / "run.h5", True, None)
+        execution.run(comm, planned("model.name=mine"), shared_path / "run.h5", True, None)
     comm.Barrier()
     assert [path.name for path in shared_path.iterdir()] == ["run.h5"]

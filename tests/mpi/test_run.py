@@ -14,7 +14,7 @@ from mpidl.devices import building
 from mpidl.devices.device import Device, Samples
 from mpidl.plan import KINDS
 from mpidl.ranks import claims
-from mpidl.run import command
+from mpidl.run import command, execution
 
 pytestmark = pytest.mark.dealt
 
@@ -383,11 +383,11 @@ def test_a_file_that_another_run_writes_is_left_to_it(comm, planned, shared_path
             other.take(False, print)
         comm.Barrier()
         with pytest.raises(Fault, match="Another run writes"):
-            command.run(comm, planned(), path)
-        assert command.run(comm, planned(), path, resume="") == Outcome.STOPPED.code
+            execution.run(comm, planned(), path)
+        assert execution.run(comm, planned(), path, resume="") == Outcome.STOPPED.code
         assert [entry.name for entry in shared_path.iterdir()] == [claim.name]
         comm.Barrier()
     comm.Barrier()
-    assert command.run(comm, planned(), path, resume="") == 0
+    assert execution.run(comm, planned(), path, resume="") == 0
     comm.Barrier()
     assert [entry.name for entry in shared_path.iterdir()] == [path.name]

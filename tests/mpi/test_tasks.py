@@ -7,7 +7,7 @@ import pytest
 from mpidl.components.datasets import DATASETS, Dataset
 from mpidl.components.tasks import TASKS
 from mpidl.config.faults import Fault
-from mpidl.run import command
+from mpidl.run import execution
 
 pytestmark = pytest.mark.dealt
 
@@ -111,7 +111,7 @@ WRONG = {
 def test_a_task_without_a_loss_is_refused(comm, planned, shared_path, monkeypatch, case):
     task, sentence = WRONG[case]
     monkeypatch.setitem(TASKS, "mine", task)
-    begun = command.begin(comm, planned("task.name=mine"), shared_path / "run.h5", True, None)
+    begun = execution.begin(comm, planned("task.name=mine"), shared_path / "run.h5", True, None)
     with pytest.raises(Fault, match=f"^task.name = 'mine': .*{sentence}") as fault, begun:
         pass
     assert len(fault.value.sentences) == 1
@@ -120,7 +120,7 @@ def test_a_task_without_a_loss_is_refused(comm, planned, shared_path, monkeypatc
 @pytest.mark.parametrize("name", ["loss", "Mean", "hops"])
 def test_a_value_needs_a_name_of_its_own(comm, planned, shared_path, monkeypatch, name):
     monkeypatch.setitem(TASKS, "mine", lambda model, batch, /: (loss(model, batch), {name: 1.0}))
-    begun = command.begin(comm, planned("task.name=mine"), shared_path / "run.h5", True, None)
+    begun = execution.begin(comm, planned("task.name=mine"), shared_path / "run.h5", True, None)
     with pytest.raises(Fault, match=f"'{name}' as the name of a value of the task: "), begun:
         pass
 
@@ -140,7 +140,7 @@ REFUSED = {
 def test_what_needs_classes_is_refused_without(comm, planned, shared_path, case):
     settings, sentence = REFUSED[case]
     made = planned("data.name=waves", *settings)
-    begun = command.begin(comm, made, shared_path / "run.h5", True, None)
+    begun = execution.begin(comm, made, shared_path / "run.h5", True, None)
     with pytest.raises(Fault, match=sentence), begun:
         pass
 
@@ -152,7 +152,7 @@ def test_where_a_task_cannot_be_batched_yes_is_refused(comm, planned, shared_pat
 
     monkeypatch.setitem(TASKS, "mine", counts)
     made = planned("task.name=mine", "training.batched=yes", f"topology.devices={2 * comm.size}")
-    begun = command.begin(comm, made, shared_path / "run.h5", True, None)
+    begun = execution.begin(comm, made, shared_path / "run.h5", True, None)
     told = "'yes': model 'mlp' with task 'mine' cannot be trained for many devices at once"
     with pytest.raises(Fault, match=told), begun:
         pass
@@ -161,10 +161,10 @@ def test_where_a_task_cannot_be_batched_yes_is_refused(comm, planned, shared_pat
 def test_a_run_with_values_of_its_own_goes_on(comm, planned, shared_path):
     path = shared_path / "run.h5"
     settings = "data.name=waves", "ood.name=noise", "model.hidden=[8]", "checkpoint.final=true"
-    assert command.run(comm, planned(*settings, "training.rounds=2"), path) == 0
+    assert execution.run(comm, planned(*settings, "training.rounds=2"), path) == 0
     longer = planned(*settings, "training.rounds=4")
-    assert command.run(comm, longer, path, resume="") == 0
-    assert command.run(comm, longer, shared_path / "at_once.h5") == 0
+    assert execution.run(comm, longer, path, resume="") == 0
+    assert execution.run(comm, longer, shared_path / "at_once.h5") == 0
     with h5py.File(path, "r") as one, h5py.File(shared_path / "at_once.h5", "r") as other:
         for key in ("iid_mae_mixed", "ood_mae_trained", "ood_loss_mixed", "train_loss"):
             np.testing.assert_array_equal(one[f"series/{key}"][()], other[f"series/{key}"][()])
@@ -179,7 +179,7 @@ def test_a_checkpoint_of_other_values_is_refused(comm, planned, shared_path, mon
 
     monkeypatch.setitem(TASKS, "mine", given("first"))
     settings = "task.name=mine", "checkpoint.final=true"
-    assert command.run(comm, planned(*settings, "training.rounds=1"), path) == 0
+    assert execution.run(comm, planned(*settings, "training.rounds=1"), path) == 0
     monkeypatch.setitem(TASKS, "mine", given("second"))
     with pytest.raises(Fault, match="was made with another set of series"):
-        command.run(comm, planned(*settings, "training.rounds=2"), path, resume="")
+        execution.run(comm, planned(*settings, "training.rounds=2"), path, resume="")
