@@ -43,6 +43,14 @@ def own_values(run: "xr.Dataset") -> list[str]:
     return [name for name in dict.fromkeys(names) if name not in ("loss", "accuracy")]
 
 
+def free_series(run: "xr.Dataset") -> list[str]:
+    """Names of a run's own series that belong to no test set, in order."""
+    own = str(run.attrs.get(schema.OWN_SERIES, "")).split(",")
+    tests, moments = (tuple(f"{kind}_" for kind in schema.KINDS), tuple(schema.MOMENTS))
+    free = (name for name in own if not (name.startswith(tests) and name.endswith(moments)))
+    return [name for name in free if name in run]
+
+
 def of_value(run: "xr.Dataset", kind: str, name: str) -> "xr.DataArray":
     """A value by round and device on the ``"iid"`` or ``"ood"`` test set, ``(R, N)``.
 

@@ -18,7 +18,7 @@ ROUNDS, DEVICES = 4, 5
 
 def run(path, strategy="degree", seed=0, least=0.2, ood=True):
     """A star of five devices whose losses fall, the farther from device 0 the slower."""
-    of_run = run_series.of(0, ("mae",))
+    of_run = run_series.of(0, ("mae",), ("norm",))
     chosen = {k: v for k, v in of_run.variables.items() if k not in schema.SPECIAL}
     told = [f'name="{path.stem}"', f"training.rounds={ROUNDS}", f"training.seed={seed}"]
     told += [f"topology.devices={DEVICES}", f"strategy.name={strategy}"]
@@ -49,6 +49,7 @@ def run(path, strategy="degree", seed=0, least=0.2, ood=True):
             for moment in schema.MOMENTS:
                 file[f"series/{kind}_loss_{moment}"][:] = falls * (1 + (kind == "ood"))
                 file[f"series/{kind}_mae_{moment}"][:] = falls / 3
+        file["series/norm"][1:] = falls[1:]
         file[schema.ROUNDS_DONE][()] = ROUNDS
         file[schema.COMPLETED][()] = 1
     return path
@@ -146,3 +147,15 @@ def test_the_best_loss_has_the_colour_of_the_best_accuracy():
     assert scaled.colors(np.array([1.0, 2.0, 3.0, 9.0])).tolist() == [1, 0.5, 0, 0]
     assert scaled.text(0.25) == "2.5"
     assert Scale().text(0.25) == "0.25"
+
+
+def test_a_series_without_a_test_set_is_drawn_beside_the_values_of_the_task(runs):
+    picture = figures.learning.values(reader.open(runs[0]))
+    drawn = {axes.get_ylabel(): axes.get_lines() for axes in picture.figure.axes}
+    assert {name: len(lines) for name, lines in drawn.items()} == {"mae": 2, "norm": 1}
+    (line,) = drawn["norm"]
+    assert line.get_xdata().tolist() == [2, 3, 4]
+    (legend,) = picture.figure.legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels[:2] == ["IID mean", "OOD mean"]
+    assert "mean" in labels

@@ -139,8 +139,9 @@ def moments(run: xr.Dataset) -> Picture | None:
 
 
 def values(run: xr.Dataset) -> Picture | None:
-    """The values of a task beside loss and accuracy, over rounds: mean and band."""
-    shown = [(name, both) for name in measures.own_values(run) if (both := _of(run, name))][:MANY]
+    """Values beside loss and accuracy, of a task or of a loop, over rounds: mean and band."""
+    names = [*measures.own_values(run), *measures.free_series(run)]
+    shown = [(name, curves) for name in names if (curves := _of(run, name))][:MANY]
     if not shown:
         return None
     columns = min(2, len(shown))
@@ -150,23 +151,28 @@ def values(run: xr.Dataset) -> Picture | None:
         axes = figure.add_subplot(rows, columns, place + 1)
         for kind, curve in both.items():
             numbers, rounds = curve.to_numpy(), curve["round"].to_numpy() + 1
-            drawn.bounded(numbers, rounds, f"{kind.upper()} mean", axes, style.KINDS[kind])
+            color, label = style.KINDS.get(kind, style.INK), f"{kind.upper()} mean".strip()
+            drawn.bounded(numbers, rounds, label, axes, color)
             drawn.rounds(axes, rounds)
         axes.set_ylabel(name)
-    handles, named = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, named, loc="outside upper left", ncols=2)
+    lines = [axes.get_legend_handles_labels() for axes in figure.axes]
+    labels = {
+        label: line for lines_, named in lines for line, label in zip(lines_, named, strict=True)
+    }
+    figure.legend(labels.values(), labels, loc="outside upper left", ncols=3)
     return Picture(
         "values",
-        "Values of the task over rounds",
-        f"What the task measures beside its loss, by round: lines are means over devices, with "
-        f"{BAND}.",
+        "Other values over rounds",
+        f"What else is measured, by round: lines are means over devices, with {BAND}.",
         figure,
     )
 
 
 def _of(run: xr.Dataset, name: str) -> dict[str, xr.DataArray]:
-    """A value on the test sets on which it was measured."""
+    """A value on the test sets on which it was measured, or of a series without a test set."""
     curves = {kind: measures.of_value(run, kind, name) for kind in schema.KINDS}
+    if name in run:
+        curves[""] = run[name].dropna("round", how="all")
     return {kind: curve for kind, curve in curves.items() if curve.sizes["round"]}
 
 
