@@ -1,7 +1,6 @@
 """A caller's process is lent to mpidl, and comes back as it was."""
 
 import sys
-import threading
 
 from mpi4py import MPI
 
@@ -9,7 +8,7 @@ import pytest
 
 from mpidl.config.faults import Breakdown, Fault
 from mpidl.ranks import lending, watchdog, world
-from tests.mpi.test_library import handles
+from tests.mpi.test_library import handles, threads
 
 mpich = pytest.mark.skipif(
     "MPICH" not in MPI.Get_library_version(), reason="counts handles of MPICH"
@@ -24,7 +23,7 @@ def fail(comm, error):
 
 
 def state():
-    return watchdog.on_duty, sys.excepthook, sorted(t.name for t in threading.enumerate())
+    return watchdog.on_duty, sys.excepthook, threads()
 
 
 @mpich

@@ -50,6 +50,12 @@ def handles():
     return last
 
 
+def threads():
+    """Names of threads; not those of a class of its own, such as the progress bar of a library."""
+    plain = (type(threading.main_thread()), threading.Thread)
+    return sorted(thread.name for thread in threading.enumerate() if type(thread) in plain)
+
+
 def state():
     """What a process has of its own, and a run changes."""
     numbers = (signal.SIGINT, *stopping.WARNINGS)
@@ -60,7 +66,7 @@ def state():
         "torch": torch.get_rng_state().tolist(),
         "numpy": np.random.get_state()[1].tolist(),  # noqa: NPY002
         "python": random.getstate(),
-        "alive": sorted(thread.name for thread in threading.enumerate()),
+        "alive": threads(),
         "watchdog": watchdog.on_duty,
         "asked": list(stopping.asked),
     }

@@ -129,13 +129,15 @@ def test_a_graph_or_a_matrix_takes_the_place_of_a_name(comm, train):
     run = train(topology=graph, strategy="unweighted")
     assert run.data.attrs["topology.name"] == "graph"
     assert "hub" in run.data["name"]
-    matrix = np.array([[0.5, 0.5, 0.0], [0.0, 0.5, 0.5], [0.2, 0.0, 0.8]])
+    matrix = np.diag([0.5, 0.5, 0.25, 0.5, 0.75]) + np.roll(
+        np.diag([0.5, 0.5, 0.75, 0.5, 0.25]), 1, 1
+    )
     run = train(topology=None, strategy=matrix)
     assert np.array_equal(run.data["W"].values, matrix)
     with pytest.raises(Fault, match=r"topology must be left out where strategy is a matrix"):
         train(strategy=matrix)
     with pytest.raises(Fault, match=r"The graph that is given falls apart into 2 components"):
-        train(topology=nx.Graph([(0, 1), (2, 3)]))
+        train(topology=nx.Graph([(0, 1), (2, 3), (3, 4)]))
     with pytest.raises(Fault, match=r"topology.devices = 7: the graph that is given has 6"):
         train(topology={"name": graph, "devices": 7})
 
