@@ -1,6 +1,8 @@
 """A round of ``Gossip.mix`` beside the exchange of a run, an all-reduce and a plain MPI loop.
 
-    mpiexec -n 4 python tests/bench/own_loop.py > results/own_loop.md
+    mpiexec -n 2 python tests/bench/own_loop.py
+
+The tables of results/own_loop.md are its.
 
 Each rank has one model of P numbers in float32, on a ring with weights of Metropolis and Hastings.
 All four take turns in the same processes, one round each; a round lasts as long as on its slowest
