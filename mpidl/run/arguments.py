@@ -20,7 +20,6 @@ from mpidl.plan import Plan
 SECTION_OF = {"dataset": "data", "backend": "exchange"}
 """Arguments with another name than their section."""
 
-
 GRAPH, DATASET = "graph", "dataset"
 """What ``topology.name`` and ``data.name`` are for an object that a program gives."""
 
@@ -122,9 +121,7 @@ class Arguments:
                 "each device, such as lambda: MyModel()."
             )
         if not callable(thing):
-            kinds = {"topology": "a networkx graph, a matrix, ", "strategy": "a matrix, "}.get(
-                section, ""
-            )
+            kinds = OBJECTS.get(section, "")
             raise Fault(
                 f"{argument} = {shown(thing)}: must be a name, a function, {kinds}or a dictionary, "
                 "as in a run file."

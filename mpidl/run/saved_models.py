@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,9 +23,6 @@ from mpidl.devices.flat import Flat
 from mpidl.storage import code_records
 from mpidl.storage.checkpoint import finder, heads, sealed
 from mpidl.storage.checkpoint.heads import Damaged, Head
-
-if TYPE_CHECKING:
-    pass
 
 Number = int | Literal["mean"]
 """A device, or the mean over all devices."""

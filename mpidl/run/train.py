@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,9 +22,6 @@ from mpidl.ranks import lending, stopping, world
 from mpidl.ranks.world import Comm
 from mpidl.run import arguments, checking, execution, on_ranks
 from mpidl.run.trained_run import TrainedRun, folder_for, models_in, place
-
-if TYPE_CHECKING:
-    pass
 
 
 def train(
