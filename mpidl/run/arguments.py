@@ -11,6 +11,7 @@ import numpy as np
 from mpidl import plan as planning
 from mpidl.components import graphs
 from mpidl.components.datasets.accepted import NAMES
+from mpidl.components.graphs import Topology
 from mpidl.config import runfile, toml
 from mpidl.config.faults import Fault, nearest, shown
 from mpidl.config.runfile import SECTIONS, DataSettings, RunFile
@@ -49,17 +50,20 @@ class Arguments:
         Raises:
             Fault: With one sentence for every setting that is wrong.
         """
-        objects = {"topology": self.graph, "data": self.dataset}
-        given = [section for section, thing in objects.items() if thing is not None]
-        return planning.lay_over(source, self.tables, ranks, use, self.adopted, given)
+        return planning.lay_over(source, self.tables, ranks, use, self.adopted, self._given())
+
+    def _given(self) -> list[str]:
+        """The sections of which an object is given in place of a name."""
+        things = {"topology": self.graph, "data": self.dataset}
+        return [section for section, thing in things.items() if thing is not None]
 
     def objects(self) -> list[str]:
         """The sections for which objects are given, that no run file can name."""
-        given = {"topology": self.graph is not None, "data": self.dataset is not None}
+        given = self._given()
         return [
             section
             for section in SECTIONS
-            if given.get(section) or any(key.startswith(f"{section}.") for key in self.adopted)
+            if section in given or any(key.startswith(f"{section}.") for key in self.adopted)
         ]
 
     def data(self) -> DataSettings:
@@ -79,8 +83,15 @@ class Arguments:
         Raises:
             Fault: If the settings do not fit together.
         """
-        topology = None if self.graph is None else graphs.given(self.graph, file.topology)
-        return planning.make(file, ranks, topology)
+        return planning.make(file, ranks, self.topology(file))
+
+    def topology(self, file: RunFile) -> Topology | None:
+        """The topology of the graph or matrix that is given; None if there is none.
+
+        Raises:
+            Fault: If it does not fit the settings beside it.
+        """
+        return None if self.graph is None else graphs.given(self.graph, file.topology)
 
     def add(self, argument: str, section: str, value: object) -> None:
         """Add the settings of a section that an argument means; a function is registered.

@@ -102,8 +102,7 @@ def read(given: Mapping[str, Any], devices: int) -> OwnSettings:
             f"topology.devices = {file.topology.devices}: must be {devices}, the number of models "
             "on all ranks."
         )
-    graph = None if found.graph is None else graphs.given(found.graph, file.topology)
-    return OwnSettings(file, graph)
+    return OwnSettings(file, found.topology(file))
 
 
 def _built(file: RunFile, devices: int, rounds: int | None) -> Topology:
