@@ -48,9 +48,10 @@ class LiveLog:
         self._rounds: queue.SimpleQueue[tuple[int, Mapping[str, float]] | None]
         self._rounds = queue.SimpleQueue()
         names = plan.file.record.log if leads else []
-        run = Logged(path, plan.file.name, settings(plan), first)
-        for name in names:
-            self._try(name, partial(self._open, name, run))
+        if names:
+            run = Logged(path, plan.file.name, settings(plan), first)
+            for name in names:
+                self._try(name, partial(self._open, name, run))
         self._say()
         self._thread = threading.Thread(target=self._work, daemon=True) if self._loggers else None
         if self._thread is not None:
