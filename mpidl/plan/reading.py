@@ -75,7 +75,7 @@ def lay_over(
     source: Path | None,
     piece: Tables,
     ranks: int,
-    use: Sequence[str] = (),
+    use: str | Sequence[str] = (),
     adopted: Collection[str] = (),
     given: Collection[str] = (),
 ) -> RunFile:
@@ -85,7 +85,7 @@ def lay_over(
         source: A TOML file; None means the embedded default, sized to the number of ranks.
         piece: Settings by section, and ``name``; code that they name is loaded.
         ranks: Number of ranks.
-        use: Files and modules of the user's own.
+        use: A file or module of the user's own, or several.
         adopted: Settings, ``"section.key"``, that name functions which are registered already.
         given: Sections of which the program gives the thing, whatever its name.
 

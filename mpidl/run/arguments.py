@@ -44,7 +44,7 @@ class Arguments:
     graph: Any = None
     dataset: Any = None
 
-    def file(self, source: Path | None, ranks: int, use: Sequence[str]) -> RunFile:
+    def file(self, source: Path | None, ranks: int, use: str | Sequence[str]) -> RunFile:
         """The run file that they mean, laid over another one; see :func:`mpidl.plan.lay_over`.
 
         Raises:

@@ -39,7 +39,7 @@ def named(
             f"ranks = {ranks}: needs names that other processes find, such as 'file.py:function', "
             f"in place of objects for {', '.join(objects)}."
         )
-    return given.file(place(source), ranks, [use] if isinstance(use, str) else use)
+    return given.file(place(source), ranks, use)
 
 
 def train(

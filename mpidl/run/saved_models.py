@@ -165,7 +165,7 @@ def find(run: Path | str, use: str | Sequence[str] = ()) -> SavedModels:
         Fault: If there is none.
         OwnError: If code of the user's own raises an error when it is loaded.
     """
-    used = tuple(runfile.begin([use] if isinstance(use, str) else use))
+    used = tuple(runfile.begin(use))
     place, troubles = Path(run).expanduser(), list[str]()
     for path in _candidates(place):
         try:

@@ -139,8 +139,7 @@ def planned(
     """
     with world.agreed(comm):
         given = arguments.read(settings)
-        used = [use] if isinstance(use, str) else use
-        run_file = given.file(place(file), comm.size, used)
+        run_file = given.file(place(file), comm.size, use)
     with world.agreed(comm):
         plan = given.plan(run_file, comm.size)
     text = f'{plan.file.text()}\ngraph = "{graphs.digest(plan.topology)}"'

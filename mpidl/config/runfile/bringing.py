@@ -12,11 +12,11 @@ OTHERS: tuple[tuple[str, str], ...] = (("training", "optimizer"),)
 """Settings beside those of registries that may name code, by section and key."""
 
 
-def begin(use: Sequence[str]) -> list[str]:
+def begin(use: str | Sequence[str]) -> list[str]:
     """Load what is installed for mpidl, and what a command line names by ``--use``.
 
     Args:
-        use: Files, whose relative paths hold from the current folder, and modules.
+        use: A file or module, or several; relative paths hold from the current folder.
 
     Returns:
         The same as a run file in any folder names them.
@@ -26,7 +26,8 @@ def begin(use: Sequence[str]) -> list[str]:
         OwnError: If code raises an error when it is loaded.
     """
     plugins.load_installed()
-    return [plugins.load(source, Path.cwd(), subject=f"--use {source}") for source in use]
+    sources = [use] if isinstance(use, str) else use
+    return [plugins.load(source, Path.cwd(), subject=f"--use {source}") for source in sources]
 
 
 def add_use(tables: toml.Tables, places: Sequence[str]) -> None:
