@@ -16,6 +16,7 @@ from torch import nn
 from mpidl import Fault, Gossip
 from mpidl.components.algorithms import ALGORITHMS
 from mpidl.ranks import watchdog
+from mpidl.run.own_loop.flight import Flight
 from tests.deal import slow_but
 from tests.mpi import own_loop_oracle as oracle
 from tests.mpi.dense import everyone
@@ -395,3 +396,13 @@ def test_an_optimizer_goes_on_with_its_momentum(comm, compiled):
                 if mixes:
                     gossip.mix()
     np.testing.assert_allclose(*map(numbers, twins), atol=1e-9)
+
+
+def test_an_error_of_all_ranks_lets_the_round_land_that_is_under_way(comm, monkeypatch):
+    real, landed = Flight.land, []
+    monkeypatch.setattr(Flight, "land", lambda flight: (landed.append(flight), real(flight)))
+    gossip = Gossip(np.zeros(9), communicator=comm)
+    gossip.start()
+    with pytest.raises(Fault, match="mine"), gossip:
+        raise Fault("mine")
+    assert len(landed) == 1

@@ -5,7 +5,10 @@ import pytest
 
 import mpidl
 from mpidl import Fault, Gossip
+from mpidl.ranks import claims
 from mpidl.report import summary
+from tests.mpi.test_lending import mpich
+from tests.mpi.test_library import handles
 
 ROUNDS = 12
 
@@ -92,3 +95,37 @@ def test_an_interrupted_loop_leaves_a_file_that_readers_and_reports_take(comm, s
     assert (run.attrs["rounds_done"], run.attrs["completed"], run.sizes["round"]) == (35, 0, 35)
     assert run["mine"].to_numpy()[:, 0].tolist() == [-turn for turn in range(35)]
     assert summary.read(path).numbers["iid_last"] == 0.5
+
+
+@mpich
+def test_a_loop_goes_on_where_another_run_holds_its_file(comm, shared_path):
+    path, told = shared_path / "held.h5", "Another run writes"
+
+    def lose():
+        gossip = Gossip(np.zeros(3), out=path, communicator=comm)
+        gossip.mix()
+        with pytest.raises(Fault, match=told):
+            gossip.record(loss=1.0)
+        gossip.mix()
+        with pytest.raises(Fault, match=told):
+            gossip.close()
+        gossip.close()
+
+    with claims.Hold(path) as other:
+        if comm.rank == 0:
+            other.take(False, print)
+        comm.Barrier()
+        lose()
+        taken = handles()
+        lose()
+        assert handles() == taken
+    assert not path.exists()
+
+
+def test_a_file_in_the_home_folder_is_there(comm, shared_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(shared_path))
+    with Gossip(np.zeros(3), out="~/mine.h5", communicator=comm) as gossip:
+        gossip.mix()
+        gossip.record(loss=1.0)
+    comm.Barrier()
+    assert (shared_path / "mine.h5").exists()

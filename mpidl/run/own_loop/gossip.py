@@ -15,6 +15,7 @@ from mpidl.ranks.world import Comm
 from mpidl.run.own_loop import building, given_settings, saved_state
 from mpidl.run.own_loop.flight import Flight
 from mpidl.run.own_loop.record import OwnRecord
+from mpidl.run.trained_run import place
 
 T = TypeVar("T")
 
@@ -85,8 +86,7 @@ class Gossip:
             with self._lent.call() as comm, accelerators.explained(), ExitStack() as stack:
                 self.rank, self.ranks = comm.rank, comm.size
                 self._parts = building.build(comm, model, only, given, stack)
-                path = None if out is None else Path(out)
-                self._record = OwnRecord(self._parts, path, rounds, overwrite)
+                self._record = OwnRecord(self._parts, place(out), rounds, overwrite)
                 self._resources = stack.pop_all()
         except BaseException:
             self._lent.__exit__(None, None, None)
@@ -259,10 +259,11 @@ class Gossip:
         """Collective. Free everything, once."""
         if self._open:
             self._open = False
-            with self._lent.call():
-                self._record.close(completed)
-                self._resources.close()
-            self._lent.__exit__(None, None, None)
+            try:
+                with self._lent.call(), world.returned(self._resources.close):
+                    self._record.close(completed)
+            finally:
+                self._lent.__exit__(None, None, None)
 
     def __enter__(self) -> Self:
         return self
@@ -279,6 +280,9 @@ class Gossip:
         elif self._open:
             with suppress(BaseException), self._lent.call():
                 raise error
-            # All ranks have the error, so all can end.
-            self._flight = None
+            # All ranks have the error, so all can end, after the round that is under way.
+            flight, self._flight = self._flight, None
+            if flight is not None:
+                with suppress(BaseException):
+                    flight.land()
             self._end(completed=False)

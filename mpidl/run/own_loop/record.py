@@ -161,7 +161,6 @@ class OwnRecord:
         """Collective. Lay out the file, and open it."""
         parts, comm = self._parts, self._parts.comm
         self._of_run = run_series.of(0, own=_own(names))
-        self._names = dict(names)
         device = parts.gossip.exchange.device
         used = hardware.of_all(comm, device, sharing.count(parts.node.inner, device), False)
         backend = type(parts.gossip.exchange).__name__.lower()
@@ -176,12 +175,13 @@ class OwnRecord:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._hold.take(False, lambda line: None)
                 results_file.claim(self._path, overwrite=True)
-                self._lay_out(found)
+                self._lay_out(found, names)
         node, hosts = parts.node, parts.mixing.hosts
         self._board = Board(node, hosts, width(self._of_run))
         self._recorder = Recorder(
             node, self._path, hosts, parts.settings.file.record, parallel=False
         )
+        self._names = dict(names)
 
     def _text(self) -> str:
         """The settings as a run file; what is trained between two rounds counts as an epoch."""
@@ -192,10 +192,10 @@ class OwnRecord:
         own = {"data": {"name": OWN}, "model": {"name": OWN}}
         return tomli_w.dumps({"name": self._path.stem, **tables, **own})
 
-    def _lay_out(self, attributes: Mapping[str, Any]) -> None:
+    def _lay_out(self, attributes: Mapping[str, Any], names: Mapping[str, str]) -> None:
         mixing, count = self._parts.mixing, self._parts.mixing.devices
         own = [*ALWAYS, *(f"seconds_{phase}" for phase in PHASES), "simulated_seconds"]
-        wanted = {*own, *mixing.algorithm.series, *(self._names or {}).values()}
+        wanted = {*own, *mixing.algorithm.series, *names.values()}
         block = max(1, min(256, CHUNK // count))
         placement = {
             "source": np.zeros(count, np.int64),
