@@ -47,7 +47,7 @@ def lay_out(path: Path, story: Story, round_: int, forms: Sequence[Forms]) -> He
     block, devices = BLOCK, len(forms)
     uneven = sum(len({form[name] for form in complete}) > 1 for name in complete[0])
     room = 256 * len(complete[0]) + 20 * uneven * devices
-    while block < len(story.model_dump_json()) + room + BLOCK // 2:
+    while block < len(story.model_dump_json().encode()) + room + BLOCK // 2:
         block *= 2
     with hdf5.File(
         path, "w-", libver=("v108", "v110"), userblock_size=block, alignment_interval=BLOCK

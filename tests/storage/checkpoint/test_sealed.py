@@ -10,6 +10,7 @@ import pytest
 
 from mpidl.storage.checkpoint import heads, sealed
 from mpidl.storage.checkpoint.heads import Damaged, Story
+from mpidl.storage.code_records import CodeRecord
 
 STORY = Story(
     run_file="name = 'a'\n", origin={"graph": 7}, started="now", resumed=[3], mpidl="1", commit=""
@@ -69,6 +70,16 @@ def test_a_long_story_has_room(tmp_path):
     head = sealed.lay_out(tmp_path / "a", long, 1, [sealed.forms(state(0))])
     assert heads.read(tmp_path / "a") == head
     assert head.story == long
+
+
+def test_code_in_any_script_has_room(tmp_path):
+    text = "# " + "図" * 9000
+    own = CodeRecord(name="own.py", sha256="0" * 64, version="", text=text, round=0)
+    story = STORY.model_copy(update={"code": [own]})
+    head = sealed.lay_out(tmp_path / "a", story, 1, [sealed.forms(state(0))])
+    assert heads.read(tmp_path / "a") == head
+    with h5py.File(tmp_path / "a", "r") as file:
+        assert file.attrs["round"] == 1
 
 
 def test_any_flipped_bit_of_what_is_read_is_found(path):
