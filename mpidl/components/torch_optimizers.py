@@ -53,12 +53,14 @@ class TorchOptimizer:
         steps: int = 0,
     ) -> None:
         self._training, self._weights = training, list(weights)
-        self.optimizer = _optimizer(training, self._weights)
+        # A run goes on with what it loaded, whatever becomes of the file.
+        self._kind = _kind(training)
+        self.optimizer = _optimizer(self._kind, training, self._weights)
         self.scheduler = _scheduler(schedule, self.optimizer, steps)
 
     def reset(self) -> None:
         """Reset the state of the optimizer, as if newly made; a scheduler goes on."""
-        fresh = _optimizer(self._training, self._weights)
+        fresh = _optimizer(self._kind, self._training, self._weights)
         if self.scheduler is None:
             self.optimizer = fresh
         else:
@@ -130,25 +132,36 @@ def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in group.items() if key != "params"}
 
 
-def _optimizer(training: TrainingSettings, weights: "Sequence[Tensor]") -> "torch.optim.Optimizer":
+def _subject(training: TrainingSettings) -> str:
+    return f"training.optimizer = {training.optimizer!r}"
+
+
+def _kind(training: TrainingSettings) -> Any:
+    """The class of an optimizer, which takes its settings."""
     from torch.optim import Optimizer
 
-    subject = f"training.optimizer = {training.optimizer!r}"
+    subject = _subject(training)
     kind = plugins.find(training.optimizer, subject=subject)
     if not (inspect.isclass(kind) and issubclass(kind, Optimizer)):
         raise Fault(f"{subject}: must be a class derived from torch.optim.Optimizer.")
-    settings = training.optimizer_settings or {}
     known = inspect.signature(kind).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in known.values())
     free = {*list(known)[1:]} - {"lr"}
-    for key in settings:
+    for key in training.optimizer_settings or {}:
         if key == "lr":
             raise Fault("training.optimizer_settings.lr: must be set as training.lr.")
         if key not in free and not takes_any:
             raise Fault(f"Unknown setting training.optimizer_settings.{key}; {nearest(key, free)}")
-    build: Any = kind
-    with told(subject, build):
-        made: Optimizer = build(list(weights), lr=training.lr, **settings)
+    return kind
+
+
+def _optimizer(
+    kind: Any, training: TrainingSettings, weights: "Sequence[Tensor]"
+) -> "torch.optim.Optimizer":
+    with told(_subject(training), kind):
+        made: torch.optim.Optimizer = kind(
+            list(weights), lr=training.lr, **(training.optimizer_settings or {})
+        )
     return made
 
 

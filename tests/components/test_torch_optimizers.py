@@ -93,6 +93,20 @@ def test_a_state_that_cannot_be_saved_is_refused_by_name(tmp_path, monkeypatch, 
     assert made(f"training.optimizer=own_{name}.py:{name}", "training.optimizer_state=reset")
 
 
+@pytest.mark.usefixtures("forget")
+def test_a_run_goes_on_with_what_it_loaded_if_the_file_changes(tmp_path, monkeypatch):
+    file = tmp_path / "own_steps.py"
+    file.write_text("from torch.optim import SGD\nclass Mine(SGD): ...")
+    monkeypatch.chdir(tmp_path)
+    training = made("training.optimizer=own_steps.py:Mine").file.training
+    optimizer = TorchOptimizer(training, [torch.nn.Parameter(torch.ones(5))])
+    first = optimizer.optimizer
+    file.write_text("")
+    optimizer.reset()
+    assert optimizer.optimizer is not first
+    assert type(optimizer.optimizer) is type(first)
+
+
 @pytest.mark.parametrize(("name", "own"), [("SGD", "sgd"), ("Adam", "adam")])
 def test_memory_is_told_as_for_the_same_optimizer_of_our_own(name, own):
     theirs, ours = made(f"training.optimizer=torch.optim:{name}"), made(f"training.optimizer={own}")
