@@ -39,10 +39,9 @@ class LrScheduleProperties(Properties):
 class _LrSchedules(Registry[LrScheduleProperties]):
     """Registry in which a scheduler of torch becomes a builder that takes the optimizer."""
 
-    def needs(self, name: Any) -> str:
+    def needs(self, name: str) -> str:
         """A clause for a missing setting; none for a scheduler of torch, which is as it is."""
-        of_torch = isinstance(name, str) and self.properties(name).scheduler
-        return "" if of_torch else super().needs(name)
+        return "" if self.properties(name).scheduler else super().needs(name)
 
     def _foreign_name(self, builder: Builder, name: str) -> str:
         if name not in self and _of_torch(builder):

@@ -155,9 +155,9 @@ class Registry(dict[str, Builder], Generic[P]):
                 f"gives {self.gives}."
             )
 
-    def needs(self, name: Any) -> str:
+    def needs(self, name: str) -> str:
         """A clause for a missing setting: how a foreign builder gets what the program gives."""
-        if not isinstance(name, str) or self.get(name) not in self._foreign:
+        if self[name] not in self._foreign:
             return ""
         function = getattr(self[name], "__name__", "it")
         return f"; what the program gives stands before a '/', as in {function}(given, /, ...)"

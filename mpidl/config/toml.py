@@ -184,12 +184,13 @@ def check(key: str, section: type[BaseModel], table: Any, registry: Registry[Any
     """
     if not isinstance(table, dict):
         raise Fault(f"{key} = {shown(table)}: must be a table, written [{key}].")
-    settings, sentences = section, []
+    settings, sentences, more = section, list[str](), ""
     if registry is not None:
         key_of_name = namer(section)
         name = table.get(key_of_name, section.model_fields[key_of_name].default)
         if isinstance(name, str) and name in registry:
             settings = _settings(key, section, registry.settings(name))
+            more = registry.needs(name)
         else:
             # Parameters of an unknown builder cannot be checked.
             table = {k: v for k, v in table.items() if k in section.model_fields}
@@ -202,7 +203,6 @@ def check(key: str, section: type[BaseModel], table: Any, registry: Registry[Any
         wrong: dict[str, list[Any]] = {}
         for fault in error.errors(include_input=False, include_url=False):
             wrong.setdefault(str(fault["loc"][0]), []).append(fault)
-        more = "" if registry is None else registry.needs(table.get(namer(section)))
         sentences += [
             _sentence(key, k, table, faults, settings, more) for k, faults in wrong.items()
         ]
