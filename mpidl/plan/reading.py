@@ -65,7 +65,7 @@ def read(
         return runfile.read(source, overrides, KINDS, used)
     text = runfile.DEFAULT.read_text(encoding="utf-8")
     devices = _devices(overrides) or ranks
-    stored = any(override.partition("=")[0].strip() == "topology.file" for override in overrides)
+    stored = "topology.file" in runfile.overridden(overrides)
     # Barabasi and Albert's growth needs more devices than links per new device.
     small = ["topology.name=complete"] if devices <= 2 and not stored else []
     return runfile.read(text, [*small, *overrides], KINDS, used)

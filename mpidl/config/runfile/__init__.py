@@ -9,7 +9,15 @@ from mpidl.config.runfile.mixing_settings import (
     ScheduleSettings,
     StrategySettings,
 )
-from mpidl.config.runfile.reading import lay_over, override, placed, read, stored, validate
+from mpidl.config.runfile.reading import (
+    lay_over,
+    overridden,
+    override,
+    placed,
+    read,
+    stored,
+    validate,
+)
 from mpidl.config.runfile.section import Count, Rate, Section
 from mpidl.config.runfile.settings import (
     SECTIONS,
@@ -54,6 +62,7 @@ __all__ = [
     "begin",
     "bring",
     "lay_over",
+    "overridden",
     "override",
     "placed",
     "read",

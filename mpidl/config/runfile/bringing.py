@@ -59,15 +59,16 @@ def bring(
             plugins.load(source, *folders, subject=subject)
             for source, subject in zip(used, subjects, strict=True)
         ]
-    for section, key in [*((s, toml.namer(SECTIONS[s])) for s in kinds), *OTHERS]:
+    named = [(section, toml.namer(SECTIONS[section]), kinds[section]) for section in kinds]
+    for section, key, registry in [*named, *((*other, None) for other in OTHERS)]:
         table = tables.get(section)
         name = table.get(key) if isinstance(table, dict) else None
         if not chosen(f"{section}.{key}") or not plugins.names_code(name):
             continue
         assert isinstance(table, dict)
         assert isinstance(name, str)
-        subject, registry = f"{section}.{key} = {shown(name)}", kinds.get(section)
-        if registry is not None and key == toml.namer(SECTIONS[section]):
+        subject = f"{section}.{key} = {shown(name)}"
+        if registry is not None:
             table[key] = registry.bring(name, *folders, subject=subject)
         else:
             plugins.find(name, *folders, subject=subject)

@@ -117,9 +117,10 @@ def override(tables: toml.Tables, overrides: Sequence[str], kinds: Kinds) -> Non
 
     Code that they name is loaded; its relative paths hold from the current folder.
     """
-    _prefer(tables, overridden(overrides))
+    named = overridden(overrides)
+    _prefer(tables, named)
     toml.override(tables, overrides, SECTIONS, kinds)
-    bring(tables, kinds, [Path.cwd()], lambda key: key in overridden(overrides))
+    bring(tables, kinds, [Path.cwd()], named.__contains__)
 
 
 def overridden(overrides: Sequence[str]) -> set[str]:
