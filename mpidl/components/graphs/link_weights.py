@@ -120,25 +120,6 @@ def mixing(subject: str, devices: int, entries: Entries) -> Topology:
     return made
 
 
-def _no_w(carried: Carried, reason: str) -> list[str]:
-    """A line on weights that are left out, where they are not all the same."""
-    if len({*carried.links.values()}) < 2:
-        return []
-    return [
-        f"the weights of its links are no mixing weights ({reason}); strategy.name says how links "
-        "count"
-    ]
-
-
-def _carries(carried: Carried) -> list[str]:
-    links = "its links carry weights, by which strategy.name = 'given' mixes"
-    example = next(((i, j) for i, j in carried.links if (j, i) not in carried.links), None)
-    if example is None:
-        return [links]
-    i, j = example
-    return [f"{links}: by that from {i} to {j}, W[{j}, {i}] is {carried.links[i, j]:.6g}"]
-
-
 def reasons(devices: int, links: Iterable[Link], carried: Carried) -> tuple[str, str]:
     """The reasons why weights make no W whose rows sum to 1, and none whose columns do.
 
