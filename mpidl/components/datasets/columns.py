@@ -1,6 +1,7 @@
 """Columns of a table as samples: labels, the devices of samples, and numbers as inputs."""
 
 import difflib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -46,7 +47,8 @@ class Roles:
         Raises:
             Fault: If a column is missing, named twice, or none is left.
         """
-        if double := next((name for name in names if names.count(name) > 1), None):
+        counts = Counter(names)
+        if double := next((name for name in names if counts[name] > 1), None):
             raise Fault(f"{told}: has two columns named {shown(double)}.")
         wanted = {"label": [self.label], "ignore": self.ignored}
         wanted["device_column"] = [] if self.owner is None else [self.owner]
