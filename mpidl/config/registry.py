@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.errors import PydanticUserError
 
 from mpidl.config import own_code, own_traceback, parameters, plugins
-from mpidl.config.faults import Fault, nearest, shown
+from mpidl.config.faults import Fault, first_line, nearest, shown
 
 Builder = Callable[..., Any]
 Check = Callable[..., Any]
@@ -213,10 +213,9 @@ class Registry(dict[str, Builder], Generic[P]):
         try:
             return parameters.settings(builder, builder in self._foreign)
         except (NameError, SyntaxError, TypeError, PydanticUserError) as error:
-            why = str(error).splitlines()[0].rstrip(".")
             raise Fault(
                 f"{self.kind} {name!r}: the annotations of its parameters, which say what a run "
-                f"file may set, cannot be read: {why}."
+                f"file may set, cannot be read: {first_line(error)}."
             ) from None
 
     def call(self, name: str, *arguments: Any, **settings: Any) -> Any:

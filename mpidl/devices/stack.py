@@ -9,6 +9,7 @@ from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mpidl.components.tasks import IGNORED
+from mpidl.config.faults import first_line
 from mpidl.devices.device import Samples
 from mpidl.devices.flat import Flat
 from mpidl.devices.objectives import ANSWERS, Objective
@@ -124,5 +125,5 @@ def obstacle(model: nn.Module, samples: Samples, objective: Objective = ANSWERS)
         losses = stack.losses(objective, weights, rest, inputs, targets)
         torch.autograd.grad(losses.sum(), weights)
     except Exception as error:  # a model may raise anything here
-        return f"torch's vmap says: {str(error).splitlines()[0].rstrip('.')}"
+        return f"torch's vmap says: {first_line(error)}"
     return None

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mpidl.config.faults import Fault
+from mpidl.config.faults import Fault, first_line
 from mpidl.exchange import Wiring, handles, marks
 from mpidl.exchange.memory import Buffers
 from mpidl.exchange.trips import ranks_served
@@ -132,14 +132,14 @@ def hindrance(wiring: Wiring) -> str:
         for other in mapped_by:
             exported[other] = handles.export(memory)
     except Exception as error:  # torch, CUDA or the system may raise anything, here and below
-        reason = _first_line(error)
+        reason = first_line(error)
     received = comm.alltoall(exported)
     try:
         for other in maps:
             if received[other] is not None and not _shows(received[other], other, device):
                 reason = reason or f"what rank {other} wrote is not what is seen of it"
     except Exception as error:
-        reason = reason or _first_line(error)
+        reason = reason or first_line(error)
     # After this gathering no rank maps another's memory any more.
     reasons = comm.allgather(reason)
     if memory is not None:
@@ -156,10 +156,6 @@ def _shows(handle: handles.Handle, owner: int, device: torch.device) -> bool:
 
 def _mark(rank: int) -> int:
     return 1 + rank % 255
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def neighbors(

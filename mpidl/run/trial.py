@@ -6,7 +6,7 @@ import torch
 
 from mpidl.components.models import MODELS
 from mpidl.components.tasks import TASKS
-from mpidl.config.faults import Fault, shown
+from mpidl.config.faults import Fault, first_line, shown
 from mpidl.devices import building
 from mpidl.devices.data import RunData
 from mpidl.exchange import survey
@@ -96,8 +96,9 @@ def _answers(plan: Plan, run_data: RunData) -> None:
             answers, targets = _pass(building.make_model(plan, run_data, 0), run_data, "cpu")
         except Exception as error:
             shape = "x".join(map(str, run_data.traits.shape.inputs))
-            why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-            raise Fault(f"{subject} cannot be given samples of {shape}: {why}.") from None
+            raise Fault(
+                f"{subject} cannot be given samples of {shape}: {first_line(error)}."
+            ) from None
     if not isinstance(answers, torch.Tensor) or not answers.is_floating_point():
         kind = answers.dtype if isinstance(answers, torch.Tensor) else type(answers).__name__
         raise Fault(f"{subject} gives {kind}: must give a tensor of floating numbers.")

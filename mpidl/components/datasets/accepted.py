@@ -9,7 +9,7 @@ import numpy.typing as npt
 from mpidl.components.datasets.arrays import Split, assemble
 from mpidl.components.datasets.catalog import Dataset
 from mpidl.components.datasets.labels import Labels, Part
-from mpidl.config.faults import Fault, shown
+from mpidl.config.faults import Fault, first_line, shown
 
 Array = npt.NDArray[Any]
 
@@ -81,8 +81,7 @@ def _array(values: Any, told: str) -> Array:
     try:
         return np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        why = str(error).splitlines()[0].rstrip(".")
-        raise Fault(f"{told} cannot be read as an array: {why}.") from None
+        raise Fault(f"{told} cannot be read as an array: {first_line(error)}.") from None
 
 
 def _mapped(given: Any) -> bool:

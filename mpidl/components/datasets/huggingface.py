@@ -18,7 +18,7 @@ from mpidl.components.datasets.places import (
     folder_of,
     library,
 )
-from mpidl.config.faults import Fault, shown
+from mpidl.config.faults import Fault, first_line, shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -91,7 +91,7 @@ def _splits(place: Path) -> list[tuple[str, Saved]]:
     try:
         saved = reader.load_from_disk(str(place))
     except Exception as error:  # the library and those below it raise what they like
-        why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        why = first_line(error)
         raise Fault(f"{place} cannot be read as a data set of Hugging Face: {why}.") from None
     if not isinstance(saved, dict):
         return [("the data set", saved)]

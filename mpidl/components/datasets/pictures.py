@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from mpidl.components.datasets.places import Side
-from mpidl.config.faults import Fault
+from mpidl.config.faults import Fault, first_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -86,8 +86,7 @@ def _pixels(name: str, opened: Callable[[], "Image"], form: Form) -> Array:
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError) as error:
         if isinstance(error, Fault):
             raise
-        why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise Fault(f"{name} cannot be read as an image: {why}.") from None
+        raise Fault(f"{name} cannot be read as an image: {first_line(error)}.") from None
     return pixels
 
 

@@ -21,7 +21,7 @@ from mpidl.components.datasets.places import (
     file_of,
     library,
 )
-from mpidl.config.faults import Fault, printable, shown
+from mpidl.config.faults import Fault, first_line, printable, shown
 
 Table = Any
 """A table of pyarrow."""
@@ -179,5 +179,5 @@ def _readable(path: Path, kind: str) -> Iterator[None]:
     except (OSError, ValueError, KeyError, MemoryError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.strerror:
             raise Fault(f"Cannot read {path}: {error.strerror}.") from None
-        why = printable((str(error).splitlines() or [type(error).__name__])[0].rstrip("."))
+        why = printable(first_line(error))
         raise Fault(f"{path} cannot be read as {kind}: {why}.") from None
