@@ -145,7 +145,7 @@ def _each_way(graph: nx.Graph, otherwise: float) -> Iterator[tuple[int, int, Att
             continue
         chance = given.get("probability", 1.0)
         kept = {"probability": chance if chance < 1 else otherwise}
-        if "weight" in given:
+        if given.get("weight") is not None:
             kept["weight"] = given["weight"]
         yield i, j, kept
         if both:

@@ -242,6 +242,7 @@ def test_graphs_and_matrices_of_a_program():
     half = from_networkx(nx.path_graph(3), 0.5)
     assert set(nx.get_edge_attributes(half.graph, "probability").values()) == {0.5}
     assert not half.weighted
+    assert not from_networkx(nx.Graph([(0, 1, {"weight": None})])).weighted
     assert from_matrix([[1.0]]).weighted
     assert graphs.symmetric(from_matrix(np.full((3, 3), 1 / 3, np.float32)).graph)
 
