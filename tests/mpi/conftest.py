@@ -13,6 +13,7 @@ import pytest
 
 from mpidl import plan
 from mpidl.config import runfile
+from mpidl.config.faults import Fault
 from mpidl.config.outcome import Outcome
 from mpidl.devices import data
 
@@ -84,6 +85,24 @@ def contents(path: Path) -> dict[str, Any]:
     with h5py.File(path, "r") as file:
         file.visititems(keep)
     return found
+
+
+@pytest.fixture
+def refused(comm: MPI.Intracomm, shared_path: Path) -> Callable[..., Fault]:
+    """As ``refused(sentence, *settings)``: collective; the fault by which a small run is refused.
+
+    It is refused where it is begun, before a round; ``sentence`` is a pattern of what is said.
+    """
+    from mpidl.run import execution
+
+    def begin(sentence: str, *settings: str) -> Fault:
+        made = small(settings, comm.size)
+        begun = execution.begin(comm, made, shared_path / "run.h5", True, None)
+        with pytest.raises(Fault, match=sentence) as fault, begun:
+            pass
+        return fault.value
+
+    return begin
 
 
 @pytest.fixture

@@ -127,15 +127,11 @@ MINE = {
 
 
 @pytest.mark.parametrize("case", MINE)
-def test_a_model_that_cannot_learn_the_data_is_refused(
-    comm, planned, shared_path, monkeypatch, case
-):
+def test_a_model_that_cannot_learn_the_data_is_refused(refused, monkeypatch, case):
     model, sentence = MINE[case]
     monkeypatch.setitem(MODELS, "mine", model)
-    begun = execution.begin(comm, planned("model.name=mine"), shared_path / "run.h5", True, None)
-    with pytest.raises(Fault, match=f"^model.name = 'mine': .*{sentence}") as fault, begun:
-        pass
-    assert len(fault.value.sentences) == 1
+    fault = refused(f"^model.name = 'mine': .*{sentence}", "model.name=mine")
+    assert len(fault.sentences) == 1
 
 
 @pytest.mark.parametrize("model", [lambda shape, /: linear(12), needs_numbers])
@@ -152,15 +148,11 @@ def test_a_model_of_ones_own_trains(program, monkeypatch, model):
         (lambda view, /: [0.5] * 40, r"the shape \(40,\): must be"),
     ],
 )
-def test_rows_that_are_none_are_refused(
-    comm, planned, shared_path, monkeypatch, strategy, sentence
-):
+def test_rows_that_are_none_are_refused(comm, refused, monkeypatch, strategy, sentence):
     monkeypatch.setitem(STRATEGIES, "mine", strategy)
-    made = planned("strategy.name=mine", "topology.name=star", f"topology.devices={comm.size + 2}")
     told = f"^strategy.name = 'mine': in round 1 for device 0 it gives .*{sentence}"
-    begun = execution.begin(comm, made, shared_path / "run.h5", True, None)
-    with pytest.raises(Fault, match=told), begun:
-        pass
+    star = "topology.name=star", f"topology.devices={comm.size + 2}"
+    refused(told, "strategy.name=mine", *star)
 
 
 def one_more(view, /):
@@ -199,19 +191,15 @@ def test_a_fault_in_a_round_leaves_nothing_open(
             assert not file["completed"][()]
 
 
-def test_data_that_no_model_can_learn_are_refused(comm, planned, shared_path, monkeypatch):
+def test_data_that_no_model_can_learn_are_refused(refused, monkeypatch):
     def mine(folder, seed, /):
         images, labels = np.zeros((20, 1, 8, 8)), np.arange(20) % 11
         return Dataset("mine", images, labels, images, labels, tuple("0123456789"))
 
     monkeypatch.setitem(DATASETS, "mine", mine)
-    begun = execution.begin(comm, planned("data.name=mine"), shared_path / "run.h5", True, None)
-    with (
-        pytest.raises(Fault, match="float64; images must be a NumPy array of float32") as fault,
-        begun,
-    ):
-        pass
-    assert len(fault.value.sentences) == 2
+    told = "float64; images must be a NumPy array of float32"
+    fault = refused(told, "data.name=mine")
+    assert len(fault.sentences) == 2
 
 
 def test_what_is_refused_changes_nothing(comm, planned, shared_path, monkeypatch):

@@ -108,21 +108,17 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_task_without_a_loss_is_refused(comm, planned, shared_path, monkeypatch, case):
+def test_a_task_without_a_loss_is_refused(refused, monkeypatch, case):
     task, sentence = WRONG[case]
     monkeypatch.setitem(TASKS, "mine", task)
-    begun = execution.begin(comm, planned("task.name=mine"), shared_path / "run.h5", True, None)
-    with pytest.raises(Fault, match=f"^task.name = 'mine': .*{sentence}") as fault, begun:
-        pass
-    assert len(fault.value.sentences) == 1
+    fault = refused(f"^task.name = 'mine': .*{sentence}", "task.name=mine")
+    assert len(fault.sentences) == 1
 
 
 @pytest.mark.parametrize("name", ["loss", "Mean", "hops"])
-def test_a_value_needs_a_name_of_its_own(comm, planned, shared_path, monkeypatch, name):
+def test_a_value_needs_a_name_of_its_own(refused, monkeypatch, name):
     monkeypatch.setitem(TASKS, "mine", lambda model, batch, /: (loss(model, batch), {name: 1.0}))
-    begun = execution.begin(comm, planned("task.name=mine"), shared_path / "run.h5", True, None)
-    with pytest.raises(Fault, match=f"'{name}' as the name of a value of the task: "), begun:
-        pass
+    refused(f"'{name}' as the name of a value of the task: ", "task.name=mine")
 
 
 REFUSED = {
@@ -137,25 +133,19 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_needs_classes_is_refused_without(comm, planned, shared_path, case):
+def test_what_needs_classes_is_refused_without(refused, case):
     settings, sentence = REFUSED[case]
-    made = planned("data.name=waves", *settings)
-    begun = execution.begin(comm, made, shared_path / "run.h5", True, None)
-    with pytest.raises(Fault, match=sentence), begun:
-        pass
+    refused(sentence, "data.name=waves", *settings)
 
 
-def test_where_a_task_cannot_be_batched_yes_is_refused(comm, planned, shared_path, monkeypatch):
+def test_where_a_task_cannot_be_batched_yes_is_refused(comm, refused, monkeypatch):
     def counts(model, batch, /):
         value = loss(model, batch)
         return value * float(value.detach()), {}
 
     monkeypatch.setitem(TASKS, "mine", counts)
-    made = planned("task.name=mine", "training.batched=yes", f"topology.devices={2 * comm.size}")
-    begun = execution.begin(comm, made, shared_path / "run.h5", True, None)
     told = "'yes': model 'mlp' with task 'mine' cannot be trained for many devices at once"
-    with pytest.raises(Fault, match=told), begun:
-        pass
+    refused(told, "task.name=mine", "training.batched=yes", f"topology.devices={2 * comm.size}")
 
 
 def test_a_run_with_values_of_its_own_goes_on(comm, planned, shared_path):
