@@ -222,13 +222,8 @@ def _informative(frame: pd.DataFrame, collection: Collection) -> pd.DataFrame:
 
 
 def _table(frame: pd.DataFrame, name: str, compared: Compared = table.STRATEGIES) -> Table:
-    first = [*FIRST.get(name, ()), *(key for key in map(str, frame) if _own(key))]
+    first = [*FIRST.get(name, ()), *filter(table.OWN.fullmatch, map(str, frame))]
     return table.of(frame, name, first, None, compared, filtered=len(frame) > MANY)
-
-
-def _own(key: str) -> bool:
-    """Whether a column is a value of a task after the last round, such as ``iid_mae_last``."""
-    return key.startswith(("iid_", "ood_")) and key.endswith("_last") and key.count("_") > 1
 
 
 def _runs(collection: Collection, ranks: Mapping[str, int]) -> Table:
@@ -243,7 +238,7 @@ def _runs(collection: Collection, ranks: Mapping[str, int]) -> Table:
     links = [f"#file-{at}" for at in range(len(frame))] if len(frame) <= FILES else []
     extra = {"curve": curves}
     shown, compared = _informative(frame, collection), collection.compared
-    first = [*FIRST["runs"], *(key for key in map(str, shown) if _own(key))]
+    first = [*FIRST["runs"], *filter(table.OWN.fullmatch, map(str, shown))]
     return table.of(shown, "runs", first, extra, compared, filtered=True, links=links)
 
 
