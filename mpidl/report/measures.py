@@ -16,7 +16,7 @@ from mpidl.components.datasets import DATASETS
 from mpidl.components.graphs import prediction
 from mpidl.config.faults import Fault
 from mpidl.report import failures
-from mpidl.storage import measured, schema
+from mpidl.storage import measured, run_series, schema
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -43,12 +43,14 @@ def own_values(run: "xr.Dataset") -> list[str]:
     return [name for name in dict.fromkeys(names) if name not in ("loss", "accuracy")]
 
 
+def own_series(run: "xr.Dataset") -> tuple[str, ...]:
+    """Names of all series of a run's own, in order."""
+    return tuple(run_series.listed(run.attrs.get(schema.OWN_SERIES)))
+
+
 def free_series(run: "xr.Dataset") -> list[str]:
     """Names of a run's own series that belong to no test set, in order."""
-    own = str(run.attrs.get(schema.OWN_SERIES, "")).split(",")
-    tests, moments = (tuple(f"{kind}_" for kind in schema.KINDS), tuple(schema.MOMENTS))
-    free = (name for name in own if not (name.startswith(tests) and name.endswith(moments)))
-    return [name for name in free if name in run]
+    return [name for name in own_series(run) if name in run and measured.parts(name) is None]
 
 
 def of_value(run: "xr.Dataset", kind: str, name: str) -> "xr.DataArray":

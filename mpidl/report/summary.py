@@ -179,7 +179,7 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
         late=lateness.sentence(run, by_device, threshold),
         value=value,
         own=own,
-        own_series=tuple(filter(None, str(measured.get(schema.OWN_SERIES, "")).split(","))),
+        own_series=measures.own_series(run),
     )
 
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mpidl.config.faults import Fault, shown
-from mpidl.storage import schema
+from mpidl.storage import measured, schema
 from mpidl.storage.schema import Variable
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -142,11 +142,10 @@ def described(names: Iterable[str]) -> dict[str, Variable]:
 
 
 def _text(name: str) -> str:
-    kind, _, rest = name.partition("_")
-    value, _, moment = rest.rpartition("_")
-    if kind in schema.KINDS and value and moment in schema.MOMENTS:
-        return f"{value} on the {schema.KINDS[kind]} {schema.MOMENTS[moment]}"
-    return f"{name}, as the run named it"
+    found = measured.parts(name)
+    if found is None:
+        return f"{name}, as the run named it"
+    return f"{found.value} on the {schema.KINDS[found.kind]} {schema.MOMENTS[found.moment]}"
 
 
 def listed(text: object) -> dict[str, Variable]:
