@@ -131,8 +131,8 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
     threshold is reached. Each further value of its task has ``_last``, such as ``iid_mae_last``.
     """
     value, own = measures.value(run), tuple(measures.own_values(run))
-    # A loss falls, so that no threshold is reached.
-    threshold = threshold if value == "accuracy" else float("inf")
+    # A loss falls, so that no threshold is reached, not even by one that is infinite.
+    threshold = threshold if value == "accuracy" else math.nan
     ends, curves = measures.simulated(run), dict[str, Curve]()
     by_device: dict[str, Array] = {}
     numbers: dict[str, float] = {}

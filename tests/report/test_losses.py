@@ -79,6 +79,15 @@ def test_numbers_are_of_losses_and_no_threshold_is_reached(runs):
     assert not any("accuracy" in sentence for sentence in found.warnings)
 
 
+def test_an_infinite_loss_reaches_no_threshold(tmp_path):
+    path = run(tmp_path / "diverged.h5")
+    with h5py.File(path, "r+") as file:
+        file["series/ood_loss_mixed"][2, 3] = np.inf
+    found = summary.read(path)
+    assert np.isnan(found.numbers["rounds_to_threshold"])
+    assert np.isnan(found.by_device["rounds_to_threshold"]).all()
+
+
 def test_less_is_ranked_first(runs):
     collection = shelf.read(runs)
     tables = statistics.tables(collection)
