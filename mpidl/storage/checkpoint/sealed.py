@@ -52,7 +52,7 @@ def lay_out(path: Path, story: Story, round_: int, forms: Sequence[Forms]) -> He
     with hdf5.File(
         path, "w-", libver=("v108", "v110"), userblock_size=block, alignment_interval=BLOCK
     ) as file:
-        for key, value in story.model_dump(exclude={"origin", "samples"}).items():
+        for key, value in story.model_dump(exclude={"origin", "samples", "code"}).items():
             file.attrs[key] = ", ".join(map(str, value)) if isinstance(value, list) else value
         file.attrs["round"] = round_
         extents = {
