@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from mpidl.config.faults import Fault, Parser, tell
-from mpidl.config.outcome import Outcome
+from mpidl.config.faults import Fault, Parser, command
 from mpidl.ensemble import allocation, calibration, cost, resources, sites, study_table
 from mpidl.ensemble.allocation import NodeRequest
 from mpidl.ensemble.display import Display
@@ -74,9 +73,11 @@ def parser() -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code.
 
-    0 all done, 1 some runs failed, 2 the user's fault, 75 start me again, 130 Ctrl-C.
+    0 all done, 1 some runs failed or code of the user's own, 2 the user's fault, 75 start me again,
+    130 Ctrl-C.
     """
-    try:
+
+    def work() -> int:
         options = parser().parse_args(arguments)
         _check_numbers(options)
         study = read_study(options.study, options.set, options.ranks, options.use)
@@ -90,11 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.list or site is None:
             return _list(study)
         return _work(study, site, options)
-    except Fault as fault:
-        tell(fault)
-        return fault.outcome.code
-    except KeyboardInterrupt:
-        return Outcome.INTERRUPTED.code
+
+    return command(work)
 
 
 def _check_numbers(options: Namespace) -> None:
