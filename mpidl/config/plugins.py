@@ -9,7 +9,8 @@ A results file or a checkpoint never causes that.
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, util
@@ -46,9 +47,15 @@ _failed: dict[tuple[str, str], Fault] = {}
 """Faults of files, by path and SHA-256, so that each is run once; forked ranks report them too."""
 
 
-def before_loading(call: Callable[[], None]) -> None:
-    """Let something be called once, before the next code is loaded."""
+@contextmanager
+def before_loading(call: Callable[[], None]) -> Iterator[None]:
+    """Let something be called once, before the first code that is loaded within the context."""
     _before.append(call)
+    try:
+        yield
+    finally:
+        if call in _before:
+            _before.remove(call)
 
 
 def names_code(name: object) -> bool:

@@ -35,9 +35,9 @@ def forkable() -> Iterator[None]:
         torch.set_num_threads(1)
         before.append(_threads())
 
-    plugins.before_loading(get_ready)
     try:
-        yield
+        with plugins.before_loading(get_ready):
+            yield
     finally:
         if before and (_threads() > before[0] or threading.active_count() > 1 or _on_accelerator()):
             raise RuntimeError("this process cannot be forked")
