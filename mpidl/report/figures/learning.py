@@ -140,16 +140,16 @@ def moments(run: xr.Dataset) -> Picture | None:
 
 def values(run: xr.Dataset) -> Picture | None:
     """Values beside loss and accuracy, of a task or of a loop, over rounds: mean and band."""
-    names = [*measures.own_values(run), *measures.free_series(run)]
+    names = dict.fromkeys([*measures.own_values(run), *measures.free_series(run)])
     shown = [(name, curves) for name in names if (curves := _of(run, name))][:MANY]
     if not shown:
         return None
     columns = min(2, len(shown))
     rows = -(-len(shown) // columns)
     figure = blank(style.HALF, 0.4 + 1.7 * rows)
-    for place, (name, both) in enumerate(shown):
+    for place, (name, curves) in enumerate(shown):
         axes = figure.add_subplot(rows, columns, place + 1)
-        for kind, curve in both.items():
+        for kind, curve in curves.items():
             numbers, rounds = curve.to_numpy(), curve["round"].to_numpy() + 1
             color, label = style.KINDS.get(kind, style.INK), f"{kind.upper()} mean".strip()
             drawn.bounded(numbers, rounds, label, axes, color)
