@@ -35,7 +35,7 @@ def backend(name: str) -> Build:
 
     def build(node: Node, graph: nx.DiGraph, size: int, hardware: torch.device) -> Way:
         hosts = np.arange(node.comm.size)
-        exchange = BACKENDS[name](Wiring(node, hosts, graph, size, hardware, torch.float32))
+        exchange = BACKENDS.call(name, Wiring(node, hosts, graph, size, hardware, torch.float32))
         own = node.comm.rank
         exchange.vectors[own].fill_(own + 1)
         members = [own, *sorted(graph.predecessors(own))]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def auto(wiring: Wiring, /) -> "Exchange":
     """The backend that fits accelerators, ranks and graph; a run says which one, and why."""
     name, reason = choose(survey(wiring))
-    exchange: Exchange = BACKENDS[name](wiring)
+    exchange: Exchange = BACKENDS.call(name, wiring)
     exchange.reason = reason
     return exchange
 

@@ -75,7 +75,7 @@ def build(
     stack.enter_context(world.returned(node.close))
     wiring = building.wired(node, mixing, some, hardware, some.flat.dtype)
     with world.agreed(comm):
-        exchange = BACKENDS[settings.file.exchange.backend](wiring)
+        exchange = BACKENDS.call(settings.file.exchange.backend, wiring)
     stack.enter_context(world.returned(exchange.close))
     for own in models.values():
         stack.callback(own.release)
