@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
+from mpidl.config import typed
 from mpidl.config.outcome import Outcome
 
 WIDTH = 80
@@ -137,6 +138,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.prog = typed.program(self.prog)
         if self.add_help:
             text = "version and commit"
             self.add_argument("--version", action=_Version, nargs=0, help=text)

@@ -30,6 +30,16 @@ NEEDLESS = {
     "ensemble launch/studies/smoke --check": "each of them can be run",
     "datasets verify digits .": "comes with the program",
     "report --help": "--animate",
+    "__main__ --help": "mpidl COMMAND --help says more",
+    "__main__ --version": "mpidl ",
+    "__main__ run --help": "usage: mpiexec -n N mpidl run [--set",
+    "__main__ check --list": "barabasi_albert",
+    "__main__ topology ring --devices 4": "advice: ",
+    "__main__ study launch/studies/smoke --list": "smoke: 12 runs",
+    "__main__ fetch digits --to .": "comes with the program",
+    "__main__ verify digits .": "comes with the program",
+    "__main__ report --help": "usage: mpidl report [-h]",
+    "__main__ bench --help": "usage: mpiexec -n N mpidl bench",
 }
 """Commands that start no ranks and open no results file, and some of what they print."""
 

@@ -1,0 +1,124 @@
+"""Command ``mpidl``, which starts the others: ``mpidl run`` is ``python -m mpidl.run``.
+
+Ranks and their stand-ins import this file, so it imports what it needs when it needs it.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from mpidl.config import typed
+
+
+class Command(NamedTuple):
+    """A command that ``mpidl`` starts.
+
+    Attributes:
+        module: The module that ``python -m`` would start.
+        about: What it does, for the list of commands.
+        words: Its first arguments.
+    """
+
+    module: str
+    about: str
+    words: tuple[str, ...] = ()
+
+
+COMMANDS = {
+    "run": Command("mpidl.run", "train one model per device on a graph, and record"),
+    "check": Command("mpidl.run", "what to expect of a run, without training", ("--check",)),
+    "topology": Command("mpidl.topology", "how knowledge will spread on a graph"),
+    "study": Command("mpidl.ensemble", "many runs, here or in batch jobs"),
+    "report": Command("mpidl.report", "tables, figures, a page from results files"),
+    "export": Command("mpidl.export", "models of a run as safetensors"),
+    "fetch": Command("mpidl.datasets", "download a data set, and check it", ("fetch",)),
+    "verify": Command("mpidl.datasets", "check files of a data set", ("verify",)),
+    "bench": Command("mpidl.bench", "is this machine fast?"),
+}
+"""By its name each command; ``run``, ``check`` and ``bench`` are started by mpiexec."""
+
+HELP = ("-h", "--help")
+
+VERSION = "--version"
+
+
+def script() -> int:
+    """The console script; it imports from the current folder, as ``python -m`` does."""
+    if not sys.flags.safe_path:
+        with suppress(OSError):
+            sys.path[0] = os.getcwd()
+    return main(sys.argv[1:])
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Start a command, which ends this process with its exit code, or print what there is.
+
+    It returns 0 after it has printed, and 2 for a user's fault.
+    """
+    name, *words = arguments or HELP[:1]
+    if name in COMMANDS:
+        start(name, words)
+    if name not in (*HELP, VERSION):
+        return _refuse(name)
+    from mpidl.ranks import host
+
+    if host.leads():
+        print(text() if name in HELP else _version(), flush=True)
+    return 0
+
+
+def start(name: str, words: Sequence[str]) -> None:
+    """Start a command with some arguments, in the place of this one."""
+    import runpy
+
+    command = COMMANDS[name]
+    typed.words = " ".join(["mpidl", name][: 1 if _nested(command) else 2])
+    sys.argv[1:] = [*command.words, *words]
+    runpy.run_module(command.module, run_name="__main__", alter_sys=True)
+
+
+def _nested(command: Command) -> bool:
+    """Whether it is a command of a command, whose parser adds its name by itself."""
+    return bool(command.words) and not command.words[0].startswith("-")
+
+
+def text() -> str:
+    """The list of all commands."""
+    lines = [f"  {name:10}  {command.about}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: mpidl COMMAND ...",
+            "       mpiexec -n N mpidl run|check|bench ...",
+            "",
+            "Decentralized learning over MPI.",
+            "",
+            *lines,
+            "",
+            "mpidl COMMAND --help says more of each; mpidl --version tells version and commit.",
+        ]
+    )
+
+
+def _version() -> str:
+    from mpidl.config import version
+
+    return version.line()
+
+
+def _refuse(name: str) -> int:
+    from mpidl.config.faults import Fault, nearest, tell
+    from mpidl.ranks import host
+
+    fault = Fault(f"Unknown command {name!r}; {nearest(name, (*COMMANDS, '--help', VERSION))}")
+    if host.launched() > 1:
+        from mpidl.ranks import world
+
+        world.refuse(fault)
+    tell(fault)
+    return fault.outcome.code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
