@@ -232,5 +232,7 @@ def advise() -> None:
         _nap(NAP * packed)
     # MPI-IO takes no lock, but readers do; without this a reader could stop the writer.
     os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
+    # Open MPI's UCX component cannot share memory, for which alone mpidl has windows, and says so.
+    os.environ.setdefault("OMPI_MCA_osc", "^ucx")
     # mpi4py warns on every rank of another library's mpiexec; world() says it once.
     os.environ.setdefault("MPI4PY_CHECK_MPIEXEC", "0")

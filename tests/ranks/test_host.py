@@ -88,6 +88,15 @@ def test_only_a_crowd_gives_its_cores_away(monkeypatch, known, want):
     assert os.environ.get("MPIR_CVAR_ENABLE_HEAVY_YIELD") == want
 
 
+@pytest.mark.parametrize(("given", "want"), [(None, "^ucx"), ("ucx", "ucx")])
+def test_open_mpi_leaves_out_what_only_complains(monkeypatch, given, want):
+    monkeypatch.setenv("OMPI_MCA_osc", given or "")
+    if given is None:
+        monkeypatch.delenv("OMPI_MCA_osc")
+    host.advise()
+    assert host.unlaunched(os.environ)["OMPI_MCA_osc"] == want
+
+
 @pytest.mark.skipif(not SLACK.exists(), reason="not Linux")
 def test_what_the_same_parent_started_is_known(tmp_path):
     """Before MPI starts, as ranks are: two with a shell around each, three without."""
