@@ -15,7 +15,7 @@ from mpidl.components import graphs
 from mpidl.ranks import host
 from mpidl.ranks.node import Node
 from mpidl.ranks.world import Comm
-from mpidl.run.console import LAUNCHERS
+from mpidl.run.terminal import LAUNCHERS
 
 DEVICES = (33, 1000)
 """Sizes of the graphs whose set-up is timed."""

@@ -1,11 +1,7 @@
 """Console of a run, on rank 0: one line for each round, and a short table at the end."""
 
-import os
-import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,16 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from mpidl.report import failures
+from mpidl.run import terminal
 from mpidl.storage import measured, schema
 from mpidl.storage.round_values import SECONDS, spent
 
 Array = npt.NDArray[Any]
 Values = Mapping[str, Array]
-
-ANCESTORS = 6
-"""Most generations up to the launcher: proxies or shells stand between it and the ranks."""
-
-LAUNCHERS = ("mpiexec", "mpirun", "srun")
 
 SEEN = 0.005
 """Seconds below which a phase is not shown."""
@@ -58,7 +50,7 @@ class Display:
         self._rounds, self._quiet, self._first = rounds, quiet, first
         self._attackers, self._hosts = list(attackers), hosts
         self._lost = False
-        width = None if quiet else terminal()
+        width = None if quiet else terminal.columns()
         self.console = Console(
             quiet=quiet,
             highlight=False,
@@ -238,29 +230,6 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours = f"{minutes // 60}:{minutes % 60:02}" if minutes >= 60 else f"{minutes}"
     return f"{hours}:{rest:02}"
-
-
-def terminal() -> int | None:
-    """The columns of the terminal that the user watches; None without one.
-
-    A launcher gives ranks a pipe and passes their output on, so it counts whether the launcher
-    itself, a parent of this process, writes to a terminal.
-    """
-    if sys.stdout.isatty():
-        return shutil.get_terminal_size().columns
-    process = os.getppid()
-    try:
-        for _ in range(ANCESTORS):
-            place = Path(f"/proc/{process}")
-            if (place / "comm").read_text().startswith(LAUNCHERS):
-                output = Path(os.readlink(place / "fd/1"))
-                if output.parts[:2] == ("/", "dev") and output.parts[2:3] in (("pts",), ("tty",)):
-                    with output.open("rb") as tty:
-                        return os.get_terminal_size(tty.fileno()).columns
-            process = int((place / "stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        pass
-    return None
 
 
 def _light(mass: Array | None, devices: Array) -> str:
