@@ -10,8 +10,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from mpidl.ranks import stopping
+
+if __name__ == "__main__":
+    # A request to stop may come while the rest loads.
+    stopping.listen(*stopping.WARNINGS)
+
 from mpidl.config.faults import Fault, Parser, command
-from mpidl.ensemble import allocation, calibration, cost, resources, sites, study_table
+from mpidl.ensemble import allocation, calibration, cost, resources, shapes, sites, study_table
 from mpidl.ensemble.allocation import NodeRequest
 from mpidl.ensemble.display import Display
 from mpidl.ensemble.driver import Driver
@@ -81,18 +87,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser().parse_args(arguments)
         _check_numbers(options)
         study = read_study(options.study, options.set, options.ranks, options.use)
-        if options.plan:
-            return _plan(study, options)
-        site = _site(options) if options.site else None
-        if options.table:
-            return _table(study, options)
-        if options.check:
-            return _check(study, site)
-        if options.list or site is None:
-            return _list(study)
-        return _work(study, site, options)
+        site = _site(options) if options.site and not options.plan else None
+        if site is not None and not (options.table or options.check or options.list):
+            return _work(study, site, options)
+        # There is nothing to save, so signals may end it.
+        with stopping.unheard(*stopping.WARNINGS):
+            return _show(study, site, options)
 
     return command(work)
+
+
+def _show(study: Study, site: Site | None, options: Namespace) -> int:
+    """Print what the options ask for."""
+    if options.plan:
+        return _plan(study, options)
+    if options.table:
+        return _table(study, options)
+    if options.check:
+        return _check(study, site)
+    return _list(study)
 
 
 def _check_numbers(options: Namespace) -> None:
@@ -142,11 +155,11 @@ def _check(study: Study, site: Site | None) -> int:
 
 def placed(site: Site, ranks: int) -> list[str]:
     """Lines that say where each rank of a run goes."""
-    shape = sites.shape(site, ranks)
+    shape = shapes.shape(site, ranks)
     where = f"{shape.nodes} nodes" if shape.nodes > 1 else f"1 node, {shape.slots} runs at a time"
     lines = [f"runs of {ranks} ranks: {where}", "slot  rank  node  cores            accelerator"]
     for slot in range(shape.slots):
-        for binding in sites.bindings(site, shape, slot):
+        for binding in shapes.bindings(site, shape, slot):
             place, accelerator = binding.place, binding.place.accelerator or "-"
             lines.append(
                 f"{slot:4}  {binding.rank:4}  {binding.node:4}  {place.cpus:15}  {accelerator}"
@@ -192,7 +205,7 @@ def _work(study: Study, site: Site, options: Namespace) -> int:
 
 def _check_sizes(study: Study, site: Site, nodes: int) -> None:
     for ranks in sorted({run.ranks for run in study.runs}):
-        if (wanted := sites.shape(site, ranks).nodes) > nodes:
+        if (wanted := shapes.shape(site, ranks).nodes) > nodes:
             raise Fault(
                 f"Runs of {ranks} ranks take {wanted} nodes, and there are {nodes}; ask for more "
                 "nodes, or limit the ranks by --ranks: fewer ranks host more devices each."

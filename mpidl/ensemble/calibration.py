@@ -19,7 +19,7 @@ from mpidl.config import runfile, toml
 from mpidl.config.faults import Fault
 from mpidl.config.runfile import RunFile
 from mpidl.devices import data
-from mpidl.ensemble import launchers, sites, worker
+from mpidl.ensemble import launchers, shapes, worker
 from mpidl.ensemble.cost import Measured, Measurements, kind, samples
 from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study import Study
@@ -172,7 +172,7 @@ def _start(site: Site, path: Path) -> float:
     Raises:
         Fault: If the run fails.
     """
-    shape = sites.shape(site, 1)
+    shape = shapes.shape(site, 1)
     words = [
         *launchers.command(site, shape, [worker.this_node(site)]),
         *(sys.executable, "-m", "mpidl.run", str(path), "--out", str(path.parent)),

@@ -13,7 +13,7 @@ from mpidl.components.datasets import DATASETS
 from mpidl.config import runfile
 from mpidl.config.runfile import RunFile, Section
 from mpidl.devices import data
-from mpidl.ensemble import sites
+from mpidl.ensemble import shapes
 from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study import Run, Study
 
@@ -155,7 +155,7 @@ def crowded(run: Run, site: Site) -> int:
     """Number of devices of the place that has the most."""
     hosted = np.bincount(placement.hosts(run.file.placement.hosts, run.devices, run.ranks))
     load = Counter[tuple[int, str]]()
-    for binding in sites.bindings(site, sites.shape(site, run.ranks)):
+    for binding in shapes.bindings(site, shapes.shape(site, run.ranks)):
         load[binding.node, binding.place.cpus] += int(hosted[binding.rank])
     return max(load.values())
 

@@ -19,7 +19,8 @@ from mpidl.ensemble.allocation import NodeRequest
 from mpidl.ensemble.cost import MARGIN
 from mpidl.ensemble.folder import Folder
 from mpidl.ensemble.ledger import Ledger, State
-from mpidl.ensemble.sites import Shape, Site
+from mpidl.ensemble.shapes import Shape
+from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study import Run, Study, phases
 from mpidl.ensemble.timing import Orders, Timing
 from mpidl.ensemble.worker import Outcome, Task
@@ -222,6 +223,8 @@ class Driver:
 
         numbers = signal.SIGINT, *stopping.heeded(*stopping.WARNINGS)
         before = {number: signal.signal(number, ask) for number in numbers}
+        # Those that came while the command loaded.
+        self._asked[:0] = stopping.asked
         try:
             yield
         finally:

@@ -28,9 +28,9 @@ if __name__ == "__main__":
 
 from mpidl import plan
 from mpidl.components import graphs
-from mpidl.config.faults import Fault, Parser, tell
+from mpidl.config.faults import Fault, Parser, command, tell
 from mpidl.config.outcome import Outcome
-from mpidl.ensemble import __main__, allocation, chain, launchers, sites, study
+from mpidl.ensemble import __main__, allocation, chain, launchers, shapes, sites, study
 from mpidl.ensemble.chain import StopRequest
 from mpidl.ensemble.folder import rounds
 from mpidl.ensemble.sites import Site
@@ -66,19 +66,19 @@ def parser() -> Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Start what the words ask for, wait for its end, submit the next job; return the exit code."""
     requests = listen()
-    try:
-        options = parser().parse_args(arguments)
-        site = sites.read(options.site)
-        hosts, ends = allocation.hosts(site), allocation.ends(site)
-        _print_machine(site, hosts, ends)
-        stop = allocation.stop(ends)
-        work = parse_work(options.site, site, hosts, chain.words_to_start(options.words), stop)
-        if ends is not None:
-            # A run stops in time even where no launcher passes on what this process asks.
-            work.environment[chain.ENDS] = str(int(ends))
-    except Fault as fault:
-        tell(fault)
-        return fault.outcome.code
+    return command(lambda: _main(arguments, requests))
+
+
+def _main(arguments: Sequence[str] | None, requests: Sequence[StopRequest]) -> int:
+    options = parser().parse_args(arguments)
+    site = sites.read(options.site)
+    hosts, ends = allocation.hosts(site), allocation.ends(site)
+    _print_machine(site, hosts, ends)
+    stop = allocation.stop(ends)
+    work = parse_work(options.site, site, hosts, chain.words_to_start(options.words), stop)
+    if ends is not None:
+        # A run stops in time even where no launcher passes on what this process asks.
+        work.environment[chain.ENDS] = str(int(ends))
     before = rounds(work.results)
     code = start(work, stop, requests)
     print(f"mpidl: exit code {code}", flush=True)
@@ -123,11 +123,11 @@ def _run(site: Site, hosts: Sequence[str], words: Sequence[str]) -> Work:
     known.add_use()
     known.add_argument("--out", type=Path, default=Path("results"))
     own, _ = known.parse_known_args(rest)
-    room = len(hosts) * len(sites.places(site)) * site.node.ranks_per_place
+    room = len(hosts) * len(shapes.places(site)) * site.node.ranks_per_place
     file = plan.read(own.file, own.set, ranks_asked.n or room, own.use)
     topology = graphs.build(file.topology, ranks_asked.n or room, file.training.rounds)
     ranks = ranks_asked.n or study.ranks_of(file, topology, room)
-    shape = sites.shape(site, ranks)
+    shape = shapes.shape(site, ranks)
     if shape.nodes > len(hosts):
         raise Fault(f"{ranks} ranks take {shape.nodes} nodes; this job has {len(hosts)}.")
     plan.make(file, ranks, topology)

@@ -11,8 +11,9 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 
-from mpidl.ensemble import sites
-from mpidl.ensemble.sites import Shape, Site
+from mpidl.ensemble import shapes
+from mpidl.ensemble.shapes import Shape
+from mpidl.ensemble.sites import Site
 from mpidl.ranks import host
 
 IN_A_JOB = ("SLURM_JOB_ID", "SLURM_JOBID")
@@ -95,9 +96,9 @@ def environment(
 
 def _mask(site: Site, shape: Shape, number: int) -> dict[str, str]:
     """The variable that limits a run to its accelerators, if it takes only some of the places."""
-    if not site.node.mask or shape.places == len(sites.places(site)):
+    if not site.node.mask or shape.places == len(shapes.places(site)):
         return {}
-    seen = [place.accelerator for place in sites.slot(site, shape, number) if place.accelerator]
+    seen = [place.accelerator for place in shapes.slot(site, shape, number) if place.accelerator]
     return {site.node.mask: ",".join(seen)}
 
 
@@ -105,7 +106,7 @@ def _cores(site: Site, shape: Shape, number: int) -> list[str]:
     """The cores of each rank of a node; empty where ranks need no binding."""
     if shape.exclusive and not isinstance(site.node.cpus, list):
         return []
-    return [at.place.cpus for at in sites.bindings(site, shape, number) if at.node == 0]
+    return [at.place.cpus for at in shapes.bindings(site, shape, number) if at.node == 0]
 
 
 def _numbers(cpus: str) -> list[int]:

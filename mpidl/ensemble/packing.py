@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from mpidl.ensemble import allocation
 from mpidl.ensemble.cost import MARGIN
-from mpidl.ensemble.sites import Queue, Shape, Site
+from mpidl.ensemble.shapes import Shape
+from mpidl.ensemble.sites import Queue, Site
 from mpidl.ensemble.study import Run, phases
 from mpidl.ensemble.words import HOUR, duration, in_hours, so_many, span
 

@@ -11,7 +11,8 @@ from mpidl.config.faults import Fault
 from mpidl.ensemble import allocation
 from mpidl.ensemble.allocation import NodeRequest
 from mpidl.ensemble.keeper import Later
-from mpidl.ensemble.sites import Shape, Site
+from mpidl.ensemble.shapes import Shape
+from mpidl.ensemble.sites import Site
 from mpidl.ensemble.worker import Outcome, Task, perform
 from mpidl.ranks import host
 

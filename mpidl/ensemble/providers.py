@@ -19,7 +19,8 @@ from mpidl.config.faults import Fault
 from mpidl.ensemble import allocation
 from mpidl.ensemble.allocation import NodeRequest
 from mpidl.ensemble.keeper import Later
-from mpidl.ensemble.sites import Site, places
+from mpidl.ensemble.shapes import places
+from mpidl.ensemble.sites import Site
 
 LOGIN = "#!/bin/bash -l"
 """First line of a job's script: only a login shell has the command ``module``."""

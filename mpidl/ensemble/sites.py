@@ -1,8 +1,6 @@
 """Sites: machines with their nodes, cut into places, their batch system, and its queues."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +9,7 @@ from pydantic import AfterValidator, Field
 from mpidl.config import shipped, toml
 from mpidl.config.faults import Fault, nearest, shown
 from mpidl.config.runfile import Count, Rate, Section
-from mpidl.ranks import accelerators, host
+from mpidl.ranks import host
 
 SITES = Path("launch") / "sites"
 """Folder of site files, inside what comes with mpidl and inside the current folder."""
@@ -128,52 +126,6 @@ PARTS: dict[str, type[Section]] = {"node": Node, "start": Start, "submission": S
 """The sections of a site file that are single tables."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """Some cores of a node, and the accelerator that belongs to them, if any."""
-
-    cpus: str
-    accelerator: str | None
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Nodes and places that runs of one number of ranks take on a site.
-
-    Attributes:
-        ranks: Ranks of each run.
-        nodes: Nodes of each run.
-        per_node: Ranks on each of its nodes; the last one may have fewer.
-        places: Places that a run takes on each of its nodes.
-        slots: Runs on a node at a time.
-    """
-
-    ranks: int
-    nodes: int
-    per_node: int
-    places: int
-    slots: int
-
-    @property
-    def exclusive(self) -> bool:
-        """Whether a run shares its nodes with no other."""
-        return self.slots == 1
-
-    def at_once(self, nodes: int) -> int:
-        """Number of runs at a time on a number of nodes."""
-        return nodes * self.slots if self.nodes == 1 else nodes // self.nodes
-
-
-@dataclass(frozen=True)
-class Binding:
-    """The place of one rank of a run: its node, its number on this node, and its place."""
-
-    rank: int
-    node: int
-    local: int
-    place: Place
-
-
 def read(name: str) -> Site:
     """The site with a name, or of a file.
 
@@ -190,7 +142,7 @@ def read(name: str) -> Site:
             )
         path = known[name]
     site = _checked(path, toml.read(path, "site file"))
-    count = len(_places_cpus(site))
+    count = len(place_cpus(site))
     if site.node.accelerators and len(site.node.accelerators) != count:
         raise Fault(
             f"node.accelerators = {shown(site.node.accelerators)}: must name one for each of the "
@@ -227,42 +179,9 @@ def _items(tables: Any) -> list[tuple[Any, Any]]:
     return list(enumerate(tables)) if isinstance(tables, list) else []
 
 
-def places(site: Site) -> list[Place]:
-    """The places of a node, in order."""
-    cpus = _places_cpus(site)
-    named: Sequence[str | None] = site.node.accelerators or [None] * len(cpus)
-    return [Place(*pair) for pair in zip(cpus, named, strict=True)]
-
-
-def _places_cpus(site: Site) -> list[str]:
+def place_cpus(site: Site) -> list[str]:
+    """The cores of each place of a node, in order."""
     cpus = site.node.cpus
     if isinstance(cpus, list):
         return cpus
     return [str(core) for core in (host.affinity() if cpus == "auto" else range(cpus))]
-
-
-def shape(site: Site, ranks: int) -> Shape:
-    """The shape of runs of a number of ranks: as dense on the nodes as the site's places allow."""
-    available, needed = len(places(site)), -(-ranks // site.node.ranks_per_place)
-    if needed <= available:
-        slots = available // needed
-        return Shape(ranks, 1, ranks, needed, min(slots, site.node.runs or slots))
-    nodes = -(-needed // available)
-    return Shape(ranks, nodes, -(-ranks // nodes), available, 1)
-
-
-def slot(site: Site, shape: Shape, number: int) -> list[Place]:
-    """The places of one slot of a node."""
-    first = number * shape.places
-    return places(site)[first : first + shape.places]
-
-
-def bindings(site: Site, shape: Shape, number: int = 0) -> list[Binding]:
-    """The binding of each rank of a run in a slot."""
-    mine, result = slot(site, shape, number), []
-    for rank in range(shape.ranks):
-        node, local = divmod(rank, shape.per_node)
-        ranks_there = min(shape.per_node, shape.ranks - node * shape.per_node)
-        place = mine[accelerators.index(local, ranks_there, len(mine))]
-        result.append(Binding(rank, node, local, place))
-    return result

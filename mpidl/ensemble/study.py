@@ -16,8 +16,9 @@ from mpidl.config import plugins, runfile, shipped, toml
 from mpidl.config.faults import Fault, shown
 from mpidl.config.runfile import RunFile
 from mpidl.devices import data
-from mpidl.ensemble import sites, study_file
-from mpidl.ensemble.sites import Shape, Site
+from mpidl.ensemble import shapes, study_file
+from mpidl.ensemble.shapes import Shape
+from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study_file import Labels, StudyFile
 
 DIGITS = 10
@@ -220,10 +221,10 @@ def phases(runs: Iterable[Run], site: Site) -> Iterator[tuple[Shape, list[Run]]]
     """Runs that take the same nodes and places, with the shape of the largest; largest first."""
     alike: dict[tuple[int, int], list[Run]] = {}
     for run in runs:
-        shape = sites.shape(site, run.ranks)
+        shape = shapes.shape(site, run.ranks)
         alike.setdefault((shape.nodes, shape.places), []).append(run)
     for key in sorted(alike, reverse=True):
-        yield sites.shape(site, max(run.ranks for run in alike[key])), alike[key]
+        yield shapes.shape(site, max(run.ranks for run in alike[key])), alike[key]
 
 
 def check_data(study: Study) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 
 from mpidl.ensemble import launchers
 from mpidl.ensemble.folder import Claim, Folder
-from mpidl.ensemble.sites import Shape, Site
+from mpidl.ensemble.shapes import Shape
+from mpidl.ensemble.sites import Site
 from mpidl.ranks import host
 from mpidl.ranks.walltime import MOMENTS
 

@@ -12,12 +12,13 @@ from types import SimpleNamespace
 import h5py
 import pytest
 
-from mpidl.ensemble import driver, pool, sites, study, timing, worker
+from mpidl.ensemble import driver, pool, shapes, sites, study, timing, worker
 from mpidl.ensemble.allocation import NodeRequest
 from mpidl.ensemble.driver import Driver
 from mpidl.ensemble.folder import Folder
 from mpidl.ensemble.timing import Orders
 from mpidl.ensemble.worker import Outcome, Task
+from mpidl.ranks import stopping
 
 
 class Workers:
@@ -108,7 +109,7 @@ def test_nothing_begins_in_the_reserve(tmp_path, monkeypatch, seconds, estimate,
     monkeypatch.setenv("MPIDL_ENDS", str(int(time.time()) + seconds))
     monkeypatch.setenv("PATH", "")
     with folder.alone():
-        shape = sites.shape(site, 1)
+        shape = shapes.shape(site, 1)
         task = Task("run", str(folder.path), "me", site, shape, estimate, None, 30.0)
         outcome = worker.perform(task)
     assert outcome.code == (worker.NOT_FOUND if begins else None)
@@ -127,6 +128,12 @@ def test_after_a_signal_no_run_is_started(work, monkeypatch):
     # Without it both would be started again.
     assert (code, len(workers.tasks)) == (75, 2)
     assert "waiting 2  running 0  done 0  failed 0; exit code 75" in log
+
+
+def test_after_a_signal_that_came_while_the_command_loaded_none_is(work, monkeypatch):
+    monkeypatch.setattr(stopping, "asked", [signal.SIGUSR1])
+    code, workers, _ = work([], BLOCK, Orders())
+    assert (code, len(workers.tasks)) == (75, 0)
 
 
 def test_a_worker_asks_a_run_to_stop_and_renews_its_claim(monkeypatch):

@@ -115,6 +115,31 @@ def test_a_failed_run_is_tried_again_and_then_told_while_others_go_on(
     assert table(folder).count("\n") == 2
 
 
+ASKED_EARLY = """
+import os, signal, sys
+
+class Asking:
+    def find_spec(self, name, *_):
+        if name == "mpidl.ensemble.driver":
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+if sys.orig_argv[1:3] == ["-m", "mpidl.ensemble"]:
+    sys.meta_path.insert(0, Asking())
+"""
+"""As Python starts the command: it is asked to stop while it loads."""
+
+
+@pytest.mark.slow
+def test_a_request_that_comes_while_the_command_loads_is_heard(two, tmp_path, begin):
+    (tmp_path / "early").mkdir()
+    (tmp_path / "early/sitecustomize.py").write_text(ASKED_EARLY)
+    path = os.pathsep.join([str(tmp_path / "early"), *os.environ.get("PYTHONPATH", "").split()])
+    process = begin(two, "--site", "local", PYTHONPATH=path)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (75, "")
+    assert "waiting 2  running 0  done 0  failed 0" in out
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_all_stops_runs_after_their_round(four, tmp_path, begin, number):

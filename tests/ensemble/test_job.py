@@ -275,3 +275,23 @@ def test_a_job_of_no_words_is_refused(at_work, capsys, monkeypatch):
     monkeypatch.delenv("MPIDL_JOB", raising=False)
     assert at_work(0, 0)() == (2, [], 0)
     assert "mpidl: Nothing to start: say 'run" in capsys.readouterr().err
+
+
+OWN = """
+import mpidl
+
+@mpidl.graph
+def broken(devices, seed, /):
+    raise ZeroDivisionError("no such graph")
+"""
+
+
+@pytest.mark.usefixtures("forget")
+def test_an_error_in_own_code_ends_a_job_with_its_traceback_alone(at_work, tmp_path, capsys):
+    (tmp_path / "own.py").write_text(OWN)
+    own = ("--use", "own.py", "--set", "topology.name=broken")
+    assert at_work(0, 0)("run", "-n", "2", "run.toml", *own) == (1, [], 0)
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "mpidl: an error in code of one's own"
+    assert told[2].endswith('own.py", line 6, in broken')
+    assert told[-1] == "ZeroDivisionError: no such graph"

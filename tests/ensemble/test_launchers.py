@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mpidl.ensemble import launchers, sites
+from mpidl.ensemble import launchers, shapes
 from mpidl.ensemble.sites import Node, Site
 from mpidl.ranks import host
 
@@ -22,7 +22,7 @@ def site(launcher, **node):
 
 def composed(launcher, ranks, hosts, number=0, **node):
     there = site(launcher, **node)
-    return " ".join(launchers.command(there, sites.shape(there, ranks), hosts, number))
+    return " ".join(launchers.command(there, shapes.shape(there, ranks), hosts, number))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_where_srun_spreads_ranks_evenly():
 
 def test_hydra_reaches_nodes_of_slurm_by_slurm():
     there = site("hydra").model_copy(update={"scheduler": "slurm"})
-    shape = sites.shape(there, 4)
+    shape = shapes.shape(there, 4)
     assert "-launcher slurm" in " ".join(launchers.command(there, shape, ["a", "b"]))
     assert "-launcher fork" in " ".join(launchers.command(there, shape, [host.name()]))
     told = launchers.environment(there, shape, 0, {"SLURM_JOB_ID": "12", "SLURM_NTASKS": "8"})
@@ -88,7 +88,7 @@ def test_all_cores_of_whole_nodes_are_left_to_the_launcher(launcher):
 @pytest.mark.parametrize(("ranks", "number", "seen"), [(1, 0, "1"), (1, 1, "0"), (2, 0, None)])
 def test_a_slot_sees_its_accelerators(ranks, number, seen):
     there = site("pals")
-    found = launchers.environment(there, sites.shape(there, ranks), number, {})
+    found = launchers.environment(there, shapes.shape(there, ranks), number, {})
     assert found.get("SEEN") == seen
 
 
@@ -128,7 +128,7 @@ def test_a_run_is_told_nothing_of_what_started_its_starter(launcher):
         }
     )
     outside = {**OUTSIDE, **LAUNCHED, "SLURM_JOB_ID": "12"}
-    found = launchers.environment(there, sites.shape(there, 2), 0, outside)
+    found = launchers.environment(there, shapes.shape(there, 2), 0, outside)
     job = {"SLURM_JOB_ID": "12"} if launcher == "srun" else {}
     assert found == OUTSIDE | {"PATH": "/site"} | job
 
@@ -143,7 +143,7 @@ os.write(1, f"{os.environ['PMI_SIZE']} {sorted(os.sched_getaffinity(0))}\\n".enc
 def test_ranks_of_a_slot_have_its_cores():
     cores = host.affinity()
     there = Site(node=Node(cpus=[str(core) for core in cores], ranks_per_place=2))
-    shape, last = sites.shape(there, 2), len(cores) - 1
+    shape, last = shapes.shape(there, 2), len(cores) - 1
     outside = {**os.environ, "PATH": f"{MPIEXEC.parent}{os.pathsep}{os.environ['PATH']}"}
     # As if a rank of four started it.
     outside |= {"PMI_RANK": "2", "PMI_SIZE": "4", "PMI_FD": "99", "MPI_LOCALNRANKS": "4"}

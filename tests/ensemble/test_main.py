@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mpidl.config.faults import Fault
-from mpidl.ensemble import sites, study_table
+from mpidl.ensemble import shapes, sites, study_table
 from mpidl.ensemble.__main__ import main
 from mpidl.ensemble.folder import Folder
 from mpidl.ranks.walltime import seconds
@@ -101,14 +101,14 @@ def test_a_rank_of_polaris_has_the_cores_beside_its_gpu(four, capsys):
 @pytest.mark.parametrize("name", ["aurora", "polaris"])
 def test_no_place_is_given_twice(name, ranks):
     site = sites.read(name)
-    shape = sites.shape(site, ranks)
+    shape = shapes.shape(site, ranks)
     taken = [
         (at.node, at.place.cpus)
         for slot in range(shape.slots)
-        for at in sites.bindings(site, shape, slot)
+        for at in shapes.bindings(site, shape, slot)
     ]
     assert len(set(taken)) == len(taken) == shape.slots * ranks
-    assert shape.slots * shape.places <= len(sites.places(site))
+    assert shape.slots * shape.places <= len(shapes.places(site))
 
 
 def test_slots_can_be_limited(four, capsys):

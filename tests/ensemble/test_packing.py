@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from mpidl.config.faults import Fault
 from mpidl.ensemble import cost, packing, resources, sites, study
 from mpidl.ensemble.packing import Group, Offer
-from mpidl.ensemble.sites import Figure, Node, Queue, Shape, Site
+from mpidl.ensemble.shapes import Shape
+from mpidl.ensemble.sites import Figure, Node, Queue, Site
 from mpidl.ranks import host
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,8 @@ import pytest
 
 from mpidl.config.faults import Fault
 from mpidl.ensemble import pool
-from mpidl.ensemble.sites import Shape, Site
+from mpidl.ensemble.shapes import Shape
+from mpidl.ensemble.sites import Site
 
 
 def test_runs_of_whole_nodes_give_parsl_all_three_numbers():
