@@ -36,8 +36,9 @@ COMMANDS = {
     "fetch": Command("mpidl.datasets", "download a data set, and check it", ("fetch",)),
     "verify": Command("mpidl.datasets", "check files of a data set", ("verify",)),
     "bench": Command("mpidl.bench", "is this machine fast?"),
+    "doctor": Command("mpidl.doctor", "what does not fit on this machine, and the remedy"),
 }
-"""By its name each command; ``run``, ``check`` and ``bench`` are started by mpiexec."""
+"""By its name each command; mpiexec may start ``run``, ``check``, ``bench`` and ``doctor``."""
 
 HELP = ("-h", "--help")
 
@@ -90,7 +91,7 @@ def text() -> str:
     return "\n".join(
         [
             "usage: mpidl COMMAND ...",
-            "       mpiexec -n N mpidl run|check|bench ...",
+            "       mpiexec -n N mpidl run|check|bench|doctor ...",
             "",
             "Decentralized learning over MPI.",
             "",

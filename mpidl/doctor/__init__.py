@@ -1,0 +1,1 @@
+"""Doctor of an installation: what is there, what does not fit, and the remedy."""
