@@ -32,7 +32,7 @@ def sentence(run: "xr.Dataset", by_device: dict[str, Array], threshold: float) -
     others = (by_device["source"] != 1) & ~measures.attackers(run) & np.isfinite(last)
     if not others.any() or not (by_device["source"] == 1).any():
         return ""
-    if measures.value(run) == "loss":
+    if measures.less(measures.value(run)):
         most = int(np.flatnonzero(others)[np.argmax(last[others])])
         first = (
             f"OOD loss is greatest on device {labels.device(run, most)}, {last[most]:.3g} after "

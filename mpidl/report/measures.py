@@ -37,6 +37,11 @@ def scores(run: "xr.Dataset", kind: str) -> "xr.DataArray":
     return of_value(run, kind, value(run))
 
 
+def less(value: str) -> bool:
+    """Whether less of a value of devices is better: of losses it is, of accuracies it is not."""
+    return value == "loss"
+
+
 def own_values(run: "xr.Dataset") -> list[str]:
     """Names of the values of a run's task beside loss and accuracy, in order."""
     names = (name for kind in schema.KINDS for name in measured.names(map(str, run), kind))
@@ -202,7 +207,7 @@ def least(values: Array) -> float:
 
 def worst(values: Array, value: str) -> float:
     """The worst of the finite values: the least accuracy, or the greatest loss; NaN without any."""
-    return least(values) if value == "accuracy" else -least(-values)
+    return -least(-values) if less(value) else least(values)
 
 
 def reached(mean: Array, rounds: Array, threshold: float) -> float:

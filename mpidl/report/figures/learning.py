@@ -132,7 +132,7 @@ def moments(run: xr.Dataset) -> Picture | None:
         "moments",
         "After training and after mixing",
         f"Mean {value} over devices in each round, after training on own data and after mixing "
-        f"with neighbors: where the solid line is {'higher' if scaled.shares else 'lower'}, mixing "
+        f"with neighbors: where the solid line is {'lower' if scaled.less else 'higher'}, mixing "
         "helps.",
         figure,
     )

@@ -33,8 +33,13 @@ class Scale:
 
     @property
     def shares(self) -> bool:
-        """Whether values go from 0 to 1, and more is better."""
+        """Whether values go from 0 to 1."""
         return self.value == "accuracy"
+
+    @property
+    def less(self) -> bool:
+        """Whether less is better."""
+        return measures.less(self.value)
 
     def colors(self, values: Array) -> Array:
         """Values as shares from the worst to the best, of any shape."""
@@ -44,7 +49,7 @@ class Scale:
 
     def rising(self, means: Array) -> Array:
         """Means so that more is better."""
-        return means if self.shares else -means
+        return -means if self.less else means
 
     def text(self, share: float) -> str:
         """The value that has a colour."""

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from mpidl.report import labels, statistics, style
+from mpidl.report import labels, measures, statistics, style
 from mpidl.report.collection import Collection
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import sides
@@ -213,14 +213,13 @@ def differences(collection: Collection) -> Picture | None:
         return None
     figure, axes, left_out = _dots(runs, "difference", np.inf, np.mean)
     axes.axhline(0, color=style.INK, linewidth=0.6)
-    value = collection.value
+    value, behind = collection.value, "above" if measures.less(collection.value) else "below"
     axes.set_ylabel(f"OOD {value} above IID,\nin percent of their mean")
     return Picture(
         "differences",
         collection.compared.titled("Difference between OOD and IID"),
         f"Area under the OOD {value} curve minus that under the IID one, in percent of the mean of "
-        f"both (-200 to 200): {'below' if value == 'accuracy' else 'above'} 0 what only the source "
-        "knows lags behind. Dots are runs, bars "
+        f"both (-200 to 200): {behind} 0 what only the source knows lags behind. Dots are runs, bars "
         f"their means.{left_out}",
         figure,
     )

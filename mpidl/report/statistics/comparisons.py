@@ -7,12 +7,13 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
+from mpidl.report import measures
 from mpidl.report.collection import Collection
 from mpidl.report.statistics.groups import WAYS, seeded, within
 from mpidl.report.statistics.inference import CONFIDENCE, holm, interval, paired_t, signed_rank
 
 LESS = (*WAYS, "consensus_last", "seconds", "bytes")
-"""Measures for which less is better."""
+"""Measures for which less is better, whatever devices are measured by."""
 
 ENOUGH = 0.5
 """Least share of the blocks that a strategy must have to be ranked."""
@@ -27,8 +28,9 @@ PAIRS = (
 
 
 def less(collection: Collection, measure: str) -> bool:
-    """Whether less of a measure is better; of losses it is."""
-    return measure in LESS or (collection.value == "loss" and measure.startswith(("iid_", "ood_")))
+    """Whether less of a measure of runs is better."""
+    scored = measure.startswith(("iid_", "ood_"))
+    return measure in LESS or (scored and measures.less(collection.value))
 
 
 def blocks(collection: Collection, measure: str) -> pd.DataFrame:
