@@ -105,7 +105,9 @@ def bounded(values: Array, x: Array, label: str, axes: Axes, color: str) -> None
     marker = "o" if len(x) == 1 else ""
     axes.plot(x, np.nanmean(values, axis=1), color=color, label=label, marker=marker, zorder=3)
     if values.shape[1] > 1:
-        low, high = np.nanpercentile(values, [10, 90], axis=1)
+        # Between an infinite loss and another one there is nothing to draw.
+        with np.errstate(invalid="ignore"):
+            low, high = np.nanpercentile(values, [10, 90], axis=1)
         axes.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
 
 
