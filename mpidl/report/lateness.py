@@ -29,7 +29,7 @@ def sentence(run: "xr.Dataset", by_device: dict[str, Array], threshold: float) -
         One or two sentences; empty without OOD data, or if all devices are sources.
     """
     reached, last = by_device["rounds_to_threshold"], by_device["ood_last"]
-    others = (by_device["source"] != 1) & ~measures.attackers(run) & np.isfinite(last)
+    others = (by_device["source"] != 1) & ~measures.attackers(run) & ~np.isnan(last)
     if not others.any() or not (by_device["source"] == 1).any():
         return ""
     if measures.less(measures.value(run)):

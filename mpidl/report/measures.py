@@ -62,8 +62,8 @@ def of_value(run: "xr.Dataset", kind: str, name: str) -> "xr.DataArray":
     """A value by round and device on the ``"iid"`` or ``"ood"`` test set, ``(R, N)``.
 
     It is measured after mixing, or after training if a run recorded only that. Rounds without a
-    measurement are left out, so R is 0 without such a test set. Attackers have NaN, as their
-    models do not count.
+    finite value are left out, so R is 0 without such a test set; see :func:`diverged`. Attackers
+    have NaN, as their models do not count.
     """
     key = next(
         key
@@ -74,6 +74,43 @@ def of_value(run: "xr.Dataset", kind: str, name: str) -> "xr.DataArray":
         return run["train_loss"].isel(round=slice(0)).rename(key)
     found = run[key][np.isfinite(run[key].to_numpy()).any(axis=1)]
     return found.where(run["attacker"] != 1) if "attacker" in run.coords else found
+
+
+def diverged(run: "xr.Dataset", curve: "xr.DataArray") -> Array:
+    """Whether each device ends a run without a finite value because it diverged, ``(N,)``.
+
+    No attacker does, and no device by the OOD test set of a run without sources.
+
+    Args:
+        run: The run.
+        curve: Values of its devices; see :func:`of_value`.
+    """
+    key, counted = str(curve.name), ~attackers(run)
+    if key not in run or (key.startswith("ood") and not (run["source"] == 1).any()):
+        return np.zeros_like(counted)
+    finite = run["finite"].to_numpy() if "finite" in run else np.ones(run[key].shape)
+    return lost(run[key].to_numpy(), finite, counted)
+
+
+def lost(values: Array, finite: Array, counted: Array) -> Array:
+    """Whether each device ends without a finite value because it diverged, ``(N,)``.
+
+    That is, where values were infinite, or losses of training not finite: it has no finite value in
+    the last measured round, or none has one after such a loss.
+
+    Args:
+        values: ``(R, N)``; NaN where a device has none.
+        finite: 0 where the loss of training was not finite, ``(R, N)``.
+        counted: The devices that are looked at, ``(N,)``.
+    """
+    broken = np.flatnonzero(((np.isinf(values) | (finite == 0)) & counted).any(axis=1))
+    measured = np.flatnonzero((np.isfinite(values) & counted).any(axis=1))
+    if not len(broken):
+        return np.zeros_like(counted)
+    if not len(measured) or broken[-1] > measured[-1]:
+        return counted
+    ended: Array = counted & ~np.isfinite(values[measured[-1]])
+    return ended
 
 
 def by_class(run: "xr.Dataset") -> Array:
@@ -196,17 +233,17 @@ def by_device(curve: Array, rounds: Array) -> dict[str, Array]:
 
 
 def mean(values: Array) -> float:
-    """Mean of the finite values; NaN without any."""
-    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+    """Mean of the values that are not NaN, infinite if one of them is; NaN without any."""
+    return float("nan") if np.isnan(values).all() else float(np.nanmean(values))
 
 
 def least(values: Array) -> float:
-    """Least of the finite values; NaN without any."""
-    return float(np.nanmin(values)) if np.isfinite(values).any() else float("nan")
+    """Least of the values that are not NaN; NaN without any."""
+    return float("nan") if np.isnan(values).all() else float(np.nanmin(values))
 
 
 def worst(values: Array, value: str) -> float:
-    """The worst of the finite values: the least accuracy, or the greatest loss; NaN without any."""
+    """The worst of the values: the least accuracy, or the greatest loss; NaN without any."""
     return -least(-values) if less(value) else least(values)
 
 

@@ -128,7 +128,9 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
     (:func:`mpidl.report.measures.learned`).
 
     If a run has no accuracy, all these are of its loss: ``_worst`` is the greatest, and no
-    threshold is reached. Each further value of its task has ``_last``, such as ``iid_mae_last``.
+    threshold is reached. Area, level and last value of a device that diverged
+    (:func:`mpidl.report.measures.diverged`) are infinite then, and so are their means. Each further
+    value of its task has ``_last``, such as ``iid_mae_last``; NaN if a device diverged.
     """
     value, own = measures.value(run), tuple(measures.own_values(run))
     # A loss falls, so that no threshold is reached, not even by one that is infinite.
@@ -140,6 +142,9 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
         curve = measures.scores(run, kind)
         values, rounds = curve.to_numpy(), curve["round"].to_numpy()
         measured = measures.by_device(values, rounds)
+        if measures.less(value):
+            lost = measures.diverged(run, curve)
+            measured = {key: np.where(lost, np.inf, own) for key, own in measured.items()}
         by_device |= {f"{kind}_{key}": per_device for key, per_device in measured.items()}
         learned = measures.learned(run, kind)
         if kind == "ood":
@@ -155,7 +160,9 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
         for kind in schema.KINDS:
             curve = measures.of_value(run, kind, name)
             values, rounds = curve.to_numpy(), curve["round"].to_numpy()
-            numbers[f"{kind}_{name}_last"] = measures.mean(values[-1]) if len(rounds) else math.nan
+            last = measures.by_device(values, rounds)["last"]
+            known = not measures.diverged(run, curve).any()
+            numbers[f"{kind}_{name}_last"] = measures.mean(last) if known else math.nan
             curves[f"{kind}_{name}"] = _curve(values, rounds, ends)
     numbers["difference"] = measures.difference(numbers["ood_level"], numbers["iid_level"])
     edges = tuple(map(tuple, run["edges"].to_numpy().tolist()))

@@ -58,9 +58,14 @@ def test_intervals_of_shares_hold_the_mean_as_often_as_they_say(seeds, mean, spr
     assert held > before - 0.005
 
 
-def test_what_is_not_finite_is_no_part_of_an_interval():
+def test_what_is_missing_is_no_part_of_an_interval():
+    assert statistics.interval([1, np.nan, 3]) == statistics.interval([[1, np.nan], [3, np.nan]])
     assert statistics.interval([1, np.nan, 3]) == statistics.interval([1, 3])
-    assert statistics.interval([[1, np.nan], [3, np.inf]]) == statistics.interval([1, 3])
+
+
+def test_a_mean_with_what_diverged_is_infinite_and_has_no_interval():
+    found = statistics.interval([[1, np.nan], [3, np.inf]])
+    assert found == pytest.approx((math.inf, math.nan, math.nan), nan_ok=True)
 
 
 @pytest.mark.parametrize(("values", "mean"), [([], math.nan), ([np.nan], math.nan), ([2.0], 2.0)])

@@ -9,7 +9,7 @@ import pytest
 
 from mpidl import plan
 from mpidl.config.faults import Fault
-from mpidl.report import animation, figures, page, shelf, statistics, summary, terminal, tidy
+from mpidl.report import animation, figures, page, shelf, statistics, style, summary, terminal, tidy
 from mpidl.report.figures.scale import Scale
 from mpidl.storage import layout, reader, run_series, schema
 
@@ -86,6 +86,68 @@ def test_an_infinite_loss_reaches_no_threshold(tmp_path):
     found = summary.read(path)
     assert np.isnan(found.numbers["rounds_to_threshold"])
     assert np.isnan(found.by_device["rounds_to_threshold"]).all()
+
+
+def diverged(path, name, seed, begin=1):
+    """A run of which no device has a loss from a round on, though it had the least before."""
+    path = run(path, name, seed, least=0.0)
+    with h5py.File(path, "r+") as file:
+        file["series/finite"][:] = 1
+        file["series/finite"][begin:, 0] = 0
+        for key in ("iid_loss_mixed", "ood_loss_mixed", "iid_mae_mixed"):
+            file[f"series/{key}"][begin:] = np.nan
+    return path
+
+
+@pytest.mark.parametrize("begin", [0, 1])
+def test_a_run_that_diverged_is_ranked_last_and_said_to_be_infinite(runs, begin, tmp_path):
+    more = [diverged(tmp_path / f"{seed}.h5", "betweenness", seed, begin) for seed in (0, 1)]
+    collection = shelf.read([*runs, *more])
+    numbers = collection.summaries["0"].numbers
+    measured = [f"{kind}_{of}" for kind in schema.KINDS for of in ("level", "last", "worst")]
+    assert [numbers[key] for key in measured] == [np.inf] * 6
+    assert np.isnan(numbers["iid_mae_last"])
+    ranking = statistics.tables(collection)["ranking"].set_index("strategy")
+    assert ranking.index.tolist() == ["degree", "unweighted", "betweenness"]
+    assert ranking.loc["betweenness", ["rank", "mean", "blocks"]].tolist() == [3, np.inf, 2]
+    pairs = statistics.tables(collection)["pairs"].query("second == 'degree'")
+    assert pairs[["n", "ahead", "behind", "wilcoxon_p"]].values.tolist() == [[2, 0, 2, 0.5]]
+    assert statistics.tables(collection)["groups"]["ood_level"].tolist()[-1] == np.inf
+
+
+def test_one_device_that_diverged_makes_the_mean_infinite(tmp_path):
+    path = run(tmp_path / "one.h5")
+    with h5py.File(path, "r+") as file:
+        file["series/ood_loss_mixed"][2:, 3] = np.nan
+    # Without a loss of training that is not finite, it was not measured.
+    assert np.isfinite(summary.read(path).numbers["ood_level"])
+    with h5py.File(path, "r+") as file:
+        file["series/finite"][3, 3] = 0
+    found = summary.read(path)
+    assert (found.numbers["ood_level"], found.numbers["ood_worst"]) == (np.inf, np.inf)
+    assert np.flatnonzero(np.isinf(found.by_device["ood_level"])).tolist() == [3]
+    assert found.late.startswith("OOD loss is greatest on device 3, inf after the last round")
+    assert np.isfinite(found.numbers["iid_level"])
+
+
+def test_figures_leave_out_what_diverged(runs, tmp_path):
+    more = [diverged(tmp_path / f"{seed}.h5", "betweenness", seed) for seed in (0, 1)]
+    pictures = {one.name: one for one in figures.of_runs(shelf.read([*runs, *more]))}
+    assert {"levels", "distances"} <= {*pictures}
+    for name in ("levels", "distances"):
+        assert np.isfinite(pictures[name].figure.axes[0].get_ylim()).all()
+
+
+@pytest.mark.parametrize("begin", [0, 2])
+def test_figures_of_a_run_leave_out_infinite_losses(begin, tmp_path):
+    path = run(tmp_path / "one.h5")
+    with h5py.File(path, "r+") as file:
+        for key in ("iid_loss_mixed", "ood_loss_mixed", "iid_mae_mixed"):
+            file[f"series/{key}"][begin, 2:] = np.inf
+    for picture in figures.of_run(reader.open(path)):
+        assert np.isfinite(picture.figure.axes[0].get_ylim()).all()
+        with style.context():
+            figures.svg(picture)
 
 
 def test_less_is_ranked_first(runs):

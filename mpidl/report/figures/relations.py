@@ -29,9 +29,9 @@ def predictors(collection: Collection) -> Picture | None:
     """The level of runs against what differs in their graphs, a line for each strategy."""
     runs = statistics.seeded(collection)
     measure, kind = collection.measure, collection.kind.upper()
-    if not runs[measure].notna().any():
+    runs = runs[np.isfinite(runs[measure])]
+    if runs.empty:
         return None
-    runs = runs[runs[measure].notna()]
     counts = {key: _values(runs[key]) for key in PREDICTORS}
     found = [key for key, count in counts.items() if count >= ENOUGH]
     if not found:
@@ -106,7 +106,7 @@ def _relation(
 def distances(collection: Collection) -> Picture | None:
     """The OOD level of devices against their distance from the source, by strategy."""
     devices = statistics.seeded_devices(collection)
-    devices = devices[(devices["hops"] >= 0) & devices["ood_level"].notna()]
+    devices = devices[(devices["hops"] >= 0) & np.isfinite(devices["ood_level"])]
     if devices["hops"].nunique() < 2:
         return None
     bounds = statistics.within("ood_level", collection.value)

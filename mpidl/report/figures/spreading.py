@@ -26,7 +26,8 @@ def chosen(means: Array, count: int = 4) -> list[int]:
         means: Mean accuracy after each measured round, ``(R,)``, R at least 1.
         count: How many rounds are wanted; all are taken where there are no more.
     """
-    last = len(means) - 1
+    last, fine = len(means) - 1, np.isfinite(means)
+    means = np.where(fine, means, means[fine].min() if fine.any() else 0.0)
     found = {0, last}
     for share in np.arange(1, count - 1) / (count - 1):
         crossed = np.flatnonzero(means >= means[0] + share * (np.max(means) - means[0]))

@@ -147,7 +147,7 @@ def levels(collection: Collection) -> Picture | None:
     for i, strategy in enumerate(strategies):
         own = found[found["strategy"] == strategy].set_index("cell").reindex(cells)
         x = np.arange(len(cells)) + (i - (len(strategies) - 1) / 2) * width
-        heights = own[measure].fillna(0.0)
+        heights = np.nan_to_num(own[measure].to_numpy(), posinf=0.0)
         look: dict[str, Any] = {
             "facecolor": style.color(strategy),
             "edgecolor": style.PAPER,
@@ -169,9 +169,14 @@ def levels(collection: Collection) -> Picture | None:
         collection.compared.titled(f"{kind} level"),
         f"{kind} level: area under the {collection.value} curve over its length; mean over "
         "the devices of all seeds of finished runs; whiskers are 95 % intervals over devices and "
-        f"seeds, which take devices as independent.{left_out}",
+        f"seeds, which take devices as independent.{_diverged(found[measure])}{left_out}",
         figure,
     )
+
+
+def _diverged(levels: "pd.Series[float]") -> str:
+    """Why a bar is missing, where one is."""
+    return " Where a device diverged there is no bar." if np.isinf(levels).any() else ""
 
 
 def thresholds(collection: Collection) -> Picture | None:
@@ -219,8 +224,8 @@ def differences(collection: Collection) -> Picture | None:
         "differences",
         collection.compared.titled("Difference between OOD and IID"),
         f"Area under the OOD {value} curve minus that under the IID one, in percent of the mean of "
-        f"both (-200 to 200): {behind} 0 what only the source knows lags behind. Dots are runs, bars "
-        f"their means.{left_out}",
+        f"both (-200 to 200): {behind} 0 what only the source knows lags behind. Dots are runs, "
+        f"bars their means.{left_out}",
         figure,
     )
 

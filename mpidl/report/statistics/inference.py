@@ -22,7 +22,7 @@ def interval(
     confidence: float = CONFIDENCE,
     within: tuple[float, float] | None = None,
 ) -> tuple[float, float, float]:
-    """Mean of the finite values, and the interval in which the true mean lies.
+    """Mean of the values, and the interval in which the true mean lies.
 
     ``mean -+ t s / sqrt(n)``, with Student's t of n - 1 degrees of freedom and s the standard
     deviation over n - 1. It takes the values as independent and of one distribution.
@@ -34,17 +34,20 @@ def interval(
     N. Dean and M. Pagano, J. Surv. Stat. Methodol. 3, 2015.
 
     Args:
-        values: Of any shape; NaN are left out.
+        values: Of any shape; NaN are left out. Infinite ones are those of what diverged.
         confidence: Share of such intervals that hold the true mean, 0 to 1.
         within: Bounds of the values; None if they have none.
 
     Returns:
-        ``(mean, low, high)``. Without values all are NaN; low and high are for fewer than two.
+        ``(mean, low, high)``. Without values all are NaN; low and high are for fewer than two, and
+        if one is infinite, as the mean is then.
     """
     finite = np.asarray(values, float).ravel()
-    finite = finite[np.isfinite(finite)]
+    finite = finite[~np.isnan(finite)]
     if not len(finite):
         return math.nan, math.nan, math.nan
+    if np.isinf(finite).any():
+        return sum(finite.tolist()), math.nan, math.nan
     mean = float(finite.mean())
     if len(finite) < 2:
         return mean, math.nan, math.nan
@@ -173,7 +176,7 @@ def signed_rank(differences: npt.ArrayLike) -> float:
         NaN for fewer than two differences, 1 where all are 0.
     """
     finite = np.asarray(differences, float).ravel()
-    finite = np.round(finite[np.isfinite(finite)], 12)
+    finite = np.round(finite[~np.isnan(finite)], 12)
     if len(finite) < 2:
         return math.nan
     # Ranks of ties are halves: doubled, they are whole numbers to count with.
@@ -194,7 +197,7 @@ def paired_t(differences: npt.ArrayLike) -> float:
     """Two-sided p of Student's t test that the mean of differences is 0.
 
     Args:
-        differences: ``(n,)``; NaN are left out.
+        differences: ``(n,)``; NaN are left out, and infinite ones, which have no mean.
 
     Returns:
         NaN for fewer than two differences, or where all are the same and not 0.
