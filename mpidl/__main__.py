@@ -33,6 +33,7 @@ COMMANDS = {
     "study": Command("mpidl.ensemble", "many runs, here or in batch jobs"),
     "report": Command("mpidl.report", "tables, figures, a page from results files"),
     "export": Command("mpidl.export", "models of a run as safetensors"),
+    "new": Command("mpidl.new", "copy a study, a batch script or a site file, to change it"),
     "fetch": Command("mpidl.datasets", "download a data set, and check it", ("fetch",)),
     "verify": Command("mpidl.datasets", "check files of a data set", ("verify",)),
     "bench": Command("mpidl.bench", "is this machine fast?"),
