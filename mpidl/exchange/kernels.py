@@ -84,6 +84,8 @@ class Mixture:
             flat = [vector.data_ptr() for row in members for vector in row]
             self._addresses = np.array(flat, np.uintp)
             self._targets = np.array([vector.data_ptr() for vector in outs], np.uintp)
+            # Numpy takes a microsecond to tell an address.
+            self._tables = [a.ctypes.data for a in (self.offsets, self._addresses, self._targets)]
 
     def __call__(self, weights: Array, squares: Array | None = None) -> None:
         """Write ``sum_k W[i, k] * members[i][k]`` into every ``outs[i]``.
@@ -103,11 +105,12 @@ class Mixture:
         if self._native is None:
             self._by_torch(weights, squares)
             return
+        offsets, addresses, targets = self._tables
         self._native(
-            self.offsets.ctypes.data,
-            self._addresses.ctypes.data,
+            offsets,
+            addresses,
             weights.ctypes.data,
-            self._targets.ctypes.data,
+            targets,
             len(self._outs),
             0,
             self._columns,

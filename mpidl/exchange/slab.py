@@ -24,15 +24,20 @@ APART = 1 << 16
 SPREAD = 65 * 64
 """Bytes by which each vector begins further behind a multiple of ``APART`` than the one before."""
 
+WHOLE = 2 << 20
+"""Most bytes that a rank reads to mix whole vectors of its own, which takes one wait less."""
+
 
 class Shared(Buffers):
     """Collective. One slab for all devices of a node; between nodes only needed vectors travel.
 
     The product X <- W X is cut by columns: each rank mixes the same columns of all devices of its
     node, in blocks that stay in the cache, so that every number is read once and written once
-    however many neighbors a device has. A vector travels once to each node that needs it, in
-    chunks, and a chunk is mixed while the next ones travel. There is room for all vectors that a
-    node needs in any round; if the graph changes, only those needed in the round travel.
+    however many neighbors a device has. On one node, each rank mixes small vectors of its own
+    devices whole: nobody else writes to them, so ranks need not wait for each other's mixtures. The
+    bits are the same. Between nodes a vector travels once to each node that needs it, in chunks,
+    and a chunk is mixed while the next ones travel. There is room for all vectors that a node needs
+    in any round; if the graph changes, only those needed in the round travel.
 
     Args:
         wiring: The wiring of the exchange.
@@ -52,7 +57,9 @@ class Shared(Buffers):
         incoming = targets.pop(self._mine)
         super().__init__(wiring)
 
+        self._own_slots, self._own_weights = self._slots, self._weights
         self._slots = slots_of(wiring, self._here)
+        self._whole = self._whole_vectors()
         self._weights = node.allocate(8 * self._slots.size).view(np.float64)
         if self._uniform:
             # All rows of W are the same; the kernel computes one mixture and copies it.
@@ -102,6 +109,18 @@ class Shared(Buffers):
             for i in own:
                 buffer[i].zero_()
         return self._slab
+
+    def _whole_vectors(self) -> list[kernels.Mixture]:
+        """For each phase the mixing of own vectors as a whole; empty if columns are better."""
+        read = sum(map(len, self._own_slots.members.values())) * self.size * self.dtype.itemsize
+        if not self.node.alone or max(self.node.comm.allgather(read)) > WHOLE:
+            return []
+        mixtures = []
+        for now, own in zip(self._slab, reversed(self._vectors), strict=True):
+            readable = {j: now[i, : self.size] for j, i in self._row.items()}
+            members = [[readable[j] for j in row] for row in self._own_slots.members.values()]
+            mixtures.append(kernels.Mixture(members, list(own.values())))
+        return mixtures
 
     def _own_columns(self, columns: slice) -> slice:
         inner, size = self.node.inner, columns.stop - columns.start
@@ -161,6 +180,11 @@ class Shared(Buffers):
             self._wanted = wants(links, self._nodes, self.node.count)
             self._post()
 
+    def _take(self, weights: MixingWeights) -> None:
+        if self._whole and weights is not self._given and not self._uniform:
+            self._own_slots.fill(weights, self._own_weights)
+        super()._take(weights)
+
     def arrive(self, weights: MixingWeights, links: nx.DiGraph | None = None) -> None:
         """Collective. Hand in own mixing weights, and wait until the node's ranks have trained."""
         self._follow(links)
@@ -194,7 +218,12 @@ class Shared(Buffers):
         self.node.wait()
 
     def mix(self, measure: bool = False) -> None:
-        """Collective. Mix this rank's columns of all vectors of the node."""
+        """Collective. Mix this rank's columns of all vectors of the node, or own vectors whole."""
+        if self._whole and not measure:
+            self._whole[self.phase](self._own_weights)
+            super()._turn()
+            self._measured = False
+            return
         measure = measure and self._squares is not None
         for chunk, mixtures in enumerate(self._chunks):
             if chunk > 0:

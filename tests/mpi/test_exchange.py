@@ -13,7 +13,7 @@ import torch
 from mpidl import plan
 from mpidl.components import placement, strategies
 from mpidl.config.faults import Fault
-from mpidl.exchange import BACKENDS, Wiring, average, kernels
+from mpidl.exchange import BACKENDS, Wiring, average, kernels, slab
 from mpidl.exchange.average import Average
 from mpidl.exchange.slab import Shared
 from mpidl.preview import estimates
@@ -275,6 +275,26 @@ def test_devices_on_several_nodes_find_all_chunks_in_their_inboxes(comm):
     for device, vector in found.items():
         np.testing.assert_array_equal(vector, want[device])
     inner.Free()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["placement.hosts=round_robin"],
+        ["strategy.name=federated"],
+        ["topology.name=one_peer_exponential"],
+        ["strategy.name=degree_similarity"],
+    ],
+    ids=" ".join,
+)
+def test_vectors_mixed_whole_have_the_bits_of_columns(comm, monkeypatch, settings):
+    made = make(comm, 2 * comm.size, settings)
+    options = {"changing": made.changing}
+    whole = run(comm, made, 5000, 4, "shared", **options)
+    monkeypatch.setattr(slab, "WHOLE", 0)
+    columns = run(comm, made, 5000, 4, "shared", **options)
+    for device, vector in whole.items():
+        np.testing.assert_array_equal(vector, columns[device])
 
 
 @pytest.mark.parametrize("size", [1, 5000, 3 * kernels.TILE])
