@@ -47,12 +47,14 @@ class FlatTensors:
         _alike(kind, "numbers on", places)
         _distinct(kind, slots)
         self._slots, self._count = list(slots.values()), len(parameters)
-        self.names = list(slots)
+        self.names, self._shapes = list(slots), [slot.shape for slot in self._slots]
         self._bound: dict[int, list[Tensor]] = {}
         # Empty tensors have no address.
         self._filled = [slot for slot in self._slots if slot.numel()]
         sizes = [slot.numel() * slot.itemsize for slot in self._filled]
         self._offsets = [0, *accumulate(sizes)][:-1]
+        self._places: dict[int, list[int]] = {}
+        self._lengths = [slot.numel() for slot in self._filled]
         self.device, self.dtype = self._slots[0].device, self._slots[0].dtype
         if not self.dtype.is_floating_point:
             raise Fault(f"{kind} has numbers of {self.dtype}: must be floating.")
@@ -73,36 +75,41 @@ class FlatTensors:
             # An exchange gives the same few vectors in turn, whose views are made once.
             if len(self._bound) == VECTORS:
                 self._bound.clear()
-            self._bound[place] = _views(vector, self._slots)
+                self._places.clear()
+            self._bound[place] = _views(vector, self._shapes)
+            self._places[place] = [place + at for at in self._offsets]
         for slot, view in zip(self._slots, self._bound[place], strict=True):
             slot.data = view
 
     def astray(self, vector: Tensor) -> str:
         """The name of a tensor that is not a view of a vector ``(P,)`` any more; empty if all are.
 
-        A tensor in another place of the memory than :meth:`bind` gave it counts as well.
+        A tensor in another place of the memory than :meth:`bind` gave it, or with another number of
+        values, counts as well.
         """
-        start = vector.data_ptr()
-        if [slot.data_ptr() for slot in self._filled] == [start + at for at in self._offsets]:
+        # Every round asks, so all that can be made before is.
+        places = [*map(Tensor.data_ptr, self._filled)]
+        lengths = [*map(Tensor.numel, self._filled)]
+        if places == self._places.get(vector.data_ptr()) and lengths == self._lengths:
             return ""
-        places = zip(self.names, self._slots, _views(vector, self._slots), strict=True)
-        return next((n for n, slot, view in places if slot.data_ptr() != view.data_ptr()), "")
+        views = zip(self.names, self._slots, self._bound[vector.data_ptr()], strict=True)
+        return next(name for name, slot, view in views if _place(slot) != _place(view))
 
     def fill(self, vector: Tensor) -> None:
         """Copy numbers ``(P,)`` into the module, which keeps the memory that it has."""
         with torch.no_grad():
-            for slot, view in zip(self._slots, _views(vector, self._slots), strict=True):
+            for slot, view in zip(self._slots, _views(vector, self._shapes), strict=True):
                 slot.copy_(view)
 
     def parameters(self, numbers: Tensor) -> list[Tensor]:
         """Views of the parameters in numbers ``(..., T or P)``: each ``(..., *shape)``."""
         if numbers.shape[-1] != self.learned:
             numbers = numbers[..., : self.learned]
-        return _views(numbers, self._slots[: self._count])
+        return _views(numbers, self._shapes[: self._count])
 
     def buffers(self, numbers: Tensor) -> list[Tensor]:
         """Views of the floating buffers in numbers ``(..., P - T)``: each ``(..., *shape)``."""
-        return _views(numbers, self._slots[self._count :])
+        return _views(numbers, self._shapes[self._count :])
 
 
 class Flat(FlatTensors):
@@ -129,12 +136,16 @@ def floating_buffers(module: nn.Module) -> dict[str, Tensor]:
     return {name: b for name, b in module.named_buffers() if b.is_floating_point()}
 
 
-def _views(numbers: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    if not like:
+def _place(tensor: Tensor) -> tuple[int, torch.Size]:
+    return tensor.data_ptr(), tensor.shape
+
+
+def _views(numbers: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
+    if not shapes:
         return []
-    parts = torch.split(numbers, [slot.numel() for slot in like], dim=-1)
-    shapes = ((*numbers.shape[:-1], *slot.shape) for slot in like)
-    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+    parts = torch.split(numbers, [shape.numel() for shape in shapes], dim=-1)
+    own = numbers.shape[:-1]
+    return [part.view((*own, *shape)) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def _alike(kind: str, property: str, values: dict[str, str]) -> None:

@@ -87,6 +87,8 @@ class Conditions:
 
     def active(self, round_: int) -> set[int]:
         """The active devices of a round: those that are drawn for it and present."""
+        if self._everyone:
+            return {*range(self.devices)}
         return set(np.flatnonzero(self._takes_part(round_)).tolist())
 
     def _takes_part(self, round_: int) -> Array:

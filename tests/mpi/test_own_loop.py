@@ -16,7 +16,9 @@ from torch import nn
 from mpidl import Fault, Gossip
 from mpidl.components.algorithms import ALGORITHMS
 from mpidl.ranks import watchdog
+from mpidl.run.own_loop import models as own_models
 from mpidl.run.own_loop.flight import Flight
+from mpidl.run.own_loop.models import SMALL
 from tests.deal import slow_but
 from tests.mpi import own_loop_oracle as oracle
 from tests.mpi.dense import everyone
@@ -95,7 +97,13 @@ def before(comm):
     return np.array([numbers(net(rank)) for rank in range(comm.size)])
 
 
-def test_a_module_keeps_its_parameters_and_gets_its_memory_back(comm):
+@pytest.fixture(params=[SMALL, 0], ids=["beside", "inside"])
+def memory(monkeypatch, request):
+    """Parameters are beside the memory of the exchange, as small ones are, or in it."""
+    monkeypatch.setattr(own_models, "SMALL", request.param)
+
+
+def test_a_module_keeps_its_parameters_and_gets_its_memory_back(comm, memory):
     model = net(comm.rank)
     held = list(model.parameters())
     with Gossip(model, communicator=comm) as gossip:
@@ -112,7 +120,7 @@ def test_a_module_keeps_its_parameters_and_gets_its_memory_back(comm):
 
 
 @pytest.mark.parametrize("algorithm", ["dsgd", "gradient_tracking", "choco"])
-def test_what_is_learned_while_models_travel_is_kept(comm, algorithm):
+def test_what_is_learned_while_models_travel_is_kept(comm, algorithm, memory):
     twins = net(comm.rank), net(comm.rank)
     extra = 0.25 + comm.rank
     for travels, model in enumerate(twins):
@@ -259,14 +267,19 @@ def moved(model):
     model[3].weight.data = model[3].weight.data.clone()
 
 
+def cut(model):
+    model[3].bias.data = model[3].bias.data[:1]
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
         (replaced, "^0 was replaced by another: gossip mixes those"),
         (moved, "^3.weight is in other memory than after the last mix()"),
+        (cut, "^3.bias is in other memory than after the last mix(), or of another size"),
     ],
 )
-def test_tensors_that_are_replaced_are_named(comm, change, sentence):
+def test_tensors_that_are_replaced_are_named(comm, change, sentence, memory):
     model = net()
     with Gossip(model, communicator=comm) as gossip:
         gossip.mix()

@@ -13,8 +13,8 @@ from mpidl.ranks import accelerators, world
 from mpidl.ranks.lending import Lent
 from mpidl.ranks.world import Comm
 from mpidl.run.own_loop import building, given_settings, saved_state
-from mpidl.run.own_loop.flight import Flight
 from mpidl.run.own_loop.record import OwnRecord
+from mpidl.run.own_loop.rounds import OwnRounds
 from mpidl.run.trained_run import place
 
 T = TypeVar("T")
@@ -48,7 +48,6 @@ class Gossip:
         overwrite: Whether it may replace that of a completed run.
 
     Attributes:
-        round: Number of rounds that are done.
         rank: The number of this rank.
         ranks: The number of ranks.
 
@@ -76,9 +75,7 @@ class Gossip:
         overwrite: bool = False,
     ) -> None:
         given = {key: value for key, value in locals().items() if key in given_settings.KEYS}
-        self.round, self._rounds, self._bytes = 0, rounds, 0
-        self._single = not isinstance(model, Mapping)
-        self._flight: Flight | None = None
+        self._limit, self._single = rounds, not isinstance(model, Mapping)
         self._open = False
         self._lent = Lent(communicator)
         self._lent.__enter__()
@@ -87,11 +84,22 @@ class Gossip:
                 self.rank, self.ranks = comm.rank, comm.size
                 self._parts = building.build(comm, model, only, given, stack)
                 self._record = OwnRecord(self._parts, place(out), rounds, overwrite)
+                self._rounds = OwnRounds(self._parts, self._record)
                 self._resources = stack.pop_all()
         except BaseException:
             self._lent.__exit__(None, None, None)
             raise
         self._open = True
+
+    @property
+    def round(self) -> int:
+        """Number of rounds that are done."""
+        return self._rounds.done
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of parameters that other ranks got from this one, in all rounds so far."""
+        return self._rounds.bytes
 
     @property
     def trains(self) -> Any:
@@ -100,13 +108,7 @@ class Gossip:
         Always, unless ``participation`` or ``network`` keep it away, or the algorithm is
         ``asynchronous``. A device that does not should not train until the next :meth:`mix`.
         """
-        learners = self._parts.mixing.learners(self.round)
-        return self._by_device({number: number in learners for number in self._parts.models})
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of parameters that other ranks got from this one, in all rounds so far."""
-        return self._bytes
+        return self._by_device(self._rounds.trains())
 
     @torch.no_grad()
     def mix(self) -> None:
@@ -117,9 +119,7 @@ class Gossip:
         """
         self._check("mix()")
         with self._lent.call():
-            self._give()
-            self._exchange()
-            self._settle()
+            self._rounds.make()
 
     @torch.no_grad()
     def start(self) -> None:
@@ -130,8 +130,7 @@ class Gossip:
         """
         self._check("start()")
         with self._lent.call():
-            self._give(leaves=True)
-            self._flight = Flight(self._exchange)
+            self._rounds.start()
 
     @torch.no_grad()
     def finish(self) -> None:
@@ -142,54 +141,19 @@ class Gossip:
         Raises:
             Fault: If no round was started, or the model is not the one that was given.
         """
-        if self._flight is None:
+        if self._rounds.flight is None:
             raise Fault("finish(): start() must be called before it.")
         with self._lent.call():
-            flight, self._flight = self._flight, None
-            flight.land()
-            self._settle()
-            for model in self._parts.models.values():
-                model.come_back()
+            self._rounds.finish()
 
     def _check(self, call: str, more: bool = True) -> None:
         """Refuse a call that has no sense now; most need that there are more rounds."""
         if not self._open:
             raise Fault(f"{call}: close() was called; make a new Gossip.")
-        if self._flight is not None:
+        if self._rounds.flight is not None:
             raise Fault(f"{call}: a round was started; finish() must be called before.")
-        if more and self._rounds is not None and self.round >= self._rounds:
-            raise Fault(f"{call}: all {self._rounds} rounds are done; give more rounds.")
-
-    def _fetch(self) -> None:
-        for model in self._parts.models.values():
-            model.fetch()
-
-    def _give(self, leaves: bool = False) -> None:
-        """Make the messages of a round; models that leave go on in memory of their own."""
-        self._fetch()
-        for model in self._parts.models.values() if leaves else ():
-            model.leave()
-        learners = self._parts.mixing.learners(self.round)
-        self._parts.gossip.give(self.round, [number in learners for number in self._parts.models])
-
-    def _exchange(self) -> None:
-        """Collective. Exchange the messages of a round, and mix."""
-        gossip, round_, clock = self._parts.gossip, self.round, self._record.clock
-        with clock("weights"):
-            gossip.decide(round_)
-        with clock("wait"):
-            gossip.arrive(round_)
-        with clock("exchange"):
-            gossip.share()
-        with clock("mix"):
-            self._extras = gossip.mix(round_, measure=self._record.writes)
-
-    def _settle(self) -> None:
-        """Collective. End a round: from here on models are trained anew."""
-        self._bytes += sum(self._parts.gossip.exchange.bytes_sent.values())
-        self.round += 1
-        self._record.begin(self._extras)
-        self._parts.gossip.begin(list(self._parts.models))
+        if more and self._limit is not None and self.round >= self._limit:
+            raise Fault(f"{call}: all {self._limit} rounds are done; give more rounds.")
 
     def record(self, **values: object) -> None:
         """Collective. Record values of the last round in the results file, ``out``.
@@ -211,9 +175,8 @@ class Gossip:
         """Collective. ``||x_i - mean_j x_j||_2`` of the present model; by device if several."""
         self._check("distance()", more=False)
         with self._lent.call():
-            self._fetch()
-            found = self._parts.gossip.distances(measured=False)
-        return self._by_device(dict(zip(self._parts.models, found, strict=True)))
+            found = self._rounds.distances()
+        return self._by_device(found)
 
     def _by_device(self, values: dict[int, T]) -> T | dict[int, T]:
         return next(iter(values.values())) if self._single else values
@@ -225,7 +188,7 @@ class Gossip:
             Fault: Between :meth:`start` and :meth:`finish`.
         """
         self._check("state_dict()", more=False)
-        return {"round": self.round, "bytes": self._bytes, **saved_state.taken(self._parts)}
+        return {"round": self.round, "bytes": self.bytes, **saved_state.taken(self._parts)}
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -241,9 +204,9 @@ class Gossip:
         with self._lent.call() as comm:
             with world.agreed(comm):
                 saved_state.check(self._parts, state)
-                self._fetch()
+                self._rounds.fetch()
             saved_state.restore(self._parts, state)
-        self.round, self._bytes = state["round"], state["bytes"]
+        self._rounds.done, self._rounds.bytes = state["round"], state["bytes"]
 
     @torch.no_grad()
     def close(self) -> None:
@@ -251,9 +214,9 @@ class Gossip:
 
         A round that was started is finished. Closing twice does nothing.
         """
-        if self._flight is not None:
+        if self._open and self._rounds.flight is not None:
             self.finish()
-        self._end(completed=self._rounds in (None, self.round))
+        self._end(completed=self._limit in (None, self.round))
 
     def _end(self, completed: bool) -> None:
         """Collective. Free everything, once."""
@@ -281,8 +244,7 @@ class Gossip:
             with suppress(BaseException), self._lent.call():
                 raise error
             # All ranks have the error, so all can end, after the round that is under way.
-            flight, self._flight = self._flight, None
-            if flight is not None:
+            if (flight := self._rounds.flight) is not None:
                 with suppress(BaseException):
                     flight.land()
             self._end(completed=False)

@@ -12,6 +12,9 @@ from torch import Tensor
 from mpidl.config.faults import Fault
 from mpidl.devices.flat import FlatTensors
 
+SMALL = 2048
+"""Bytes of a tensor that are faster copied to the exchange and back than given new views."""
+
 
 class OwnModel(ABC):
     """A model of the caller's as gossip takes it, a :class:`mpidl.devices.gossip.Learner`.
@@ -80,7 +83,10 @@ class OwnModel(ABC):
 
 
 class Viewed(OwnModel):
-    """A model whose parameters are views of the vector, so that nothing is copied.
+    """A model whose parameters are views of one vector: that of the exchange, or a copy of it.
+
+    Where the vector is that of the exchange nothing is copied, but every round makes it another
+    one, and all parameters get new views. Many small tensors are faster kept where they are.
 
     Args:
         flat: The tensors that travel.
@@ -90,36 +96,48 @@ class Viewed(OwnModel):
     def __init__(self, flat: FlatTensors, unchanged: Callable[[], None]) -> None:
         super().__init__(flat)
         self._unchanged = unchanged
+        self._stays = flat.size * flat.dtype.itemsize <= SMALL * len(flat.names)
         self._live = torch.empty(0)
 
     def show(self) -> None:
-        """Make the vector the memory of the parameters."""
-        self._live = self.vector
-        self.flat.bind(self._live)
+        """Give the parameters the numbers of the vector, or make it their memory."""
+        if self._stays:
+            self._live.copy_(self.vector)
+        else:
+            self._live = self.vector
+            self.flat.bind(self._live)
 
     def adopt(self, vector: Tensor) -> None:
-        """Move the present numbers into a vector ``(P,)`` and live there."""
-        super().adopt(vector)
-        self._live = vector
+        """Move the present numbers into a vector ``(P,)``, and live there or beside it."""
+        self._live = torch.empty_like(vector) if self._stays else vector
+        super().adopt(self._live)
+        self.vector = vector.copy_(self._live) if self._stays else vector
 
     def fetch(self) -> None:
-        """Check that the parameters are still views of the vector; nothing is copied."""
+        """Check that the parameters are where they were; small ones are copied to the vector."""
+        self._check()
+        if self._stays:
+            self.vector.copy_(self._live)
+
+    def _check(self) -> None:
         self._unchanged()
         if lost := self.flat.astray(self._live):
             raise Fault(
-                f"{lost} is in other memory than after the last mix(): a model must not be moved, "
-                "converted or given new tensors; change values in place, or make a new Gossip."
+                f"{lost} is in other memory than after the last mix(), or of another size: a model "
+                "must not be moved, converted or given new tensors; change values in place, or "
+                "make a new Gossip."
             )
 
     def leave(self) -> None:
         """Let the parameters live in a copy, while the exchange has the vector."""
         super().leave()
-        self._live = self.vector.clone()
-        self.flat.bind(self._live)
+        if not self._stays:
+            self._live = self.vector.clone()
+            self.flat.bind(self._live)
 
     def present(self) -> Tensor:
         """The numbers of the parameters, ``(P,)``, while they are away."""
-        self.fetch()
+        self._check()
         return self._live
 
     def release(self) -> None:

@@ -2,8 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +70,7 @@ class OwnRecord:
         self._leads = parts.comm.rank == 0
         self._names: dict[str, str] | None = None
         self._rows: list[dict[str, Array]] = []
-        self.seconds = dict.fromkeys(PHASES, 0.0)
+        self.seconds, self._since = dict.fromkeys(PHASES, 0.0), 0.0
         self._hold = claims.Hold(self._path)
         if path is None:
             return
@@ -84,12 +83,12 @@ class OwnRecord:
                     )
                 results_file.examine(path, overwrite=True)
 
-    @contextmanager
-    def clock(self, phase: str) -> Iterator[None]:
-        """Add the seconds of the context to a phase of the round."""
-        started = time.perf_counter()
-        yield
-        self.seconds[phase] += time.perf_counter() - started
+    def lap(self, phase: str = "") -> None:
+        """Add the seconds since the last call to a phase of the round; to none if none is named."""
+        now = time.perf_counter()
+        if phase:
+            self.seconds[phase] += now - self._since
+        self._since = now
 
     def begin(self, extras: Mapping[int, Mapping[str, float]]) -> None:
         """Collective. Begin the row of a round that is done, and write what is complete.
