@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 # It sets what MPI and HDF5 read when they start.
-from mpidl.ranks import world
+from mpidl.ranks import mpi_library
 from tests import deal
 
-world.load()
+mpi_library.load()
 from mpi4py import MPI  # noqa: E402
 
 PATIENCE = 120.0

@@ -36,7 +36,7 @@ def prepare(arguments: Sequence[str]) -> None:
         options = parser().parse_args(arguments)
         if text_only(options):
             return
-        world.load()
+        mpi_library.load()
         hdf5.load()
         from mpidl.bench import begin, exchange, kernel, loop, saving  # noqa: F401
         from mpidl.run import build  # noqa: F401

@@ -53,10 +53,10 @@ def tell(reports: Sequence[NodeReport], as_json: bool) -> int:
 
 def on_ranks(as_json: bool) -> int:
     """Collective. Examine the node of each rank, once; the exit code, the same on all ranks."""
-    from mpidl.ranks import world
+    from mpidl.ranks import mpi_library, world
 
     try:
-        world.load()
+        mpi_library.load()
     except Fault:
         return _apart(Finding("mpiexec", "starts ranks, which need MPI"), as_json)
     try:

@@ -95,10 +95,10 @@ def launcher(works: bool) -> Finding:
 
 def ranks() -> None:
     """Collective. Print how many ranks there are; 1 where they do not find each other."""
-    from mpidl.ranks import world
+    from mpidl.ranks import mpi_library, world
 
-    world.load()
     try:
+        mpi_library.load()
         size = world.private().size
     except Fault:
         size = 1

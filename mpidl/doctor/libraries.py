@@ -16,9 +16,9 @@ GROUPS = ("gloo", "nccl", "xccl", "mpi", "ucc")
 
 def mpi() -> Finding:
     """The MPI library that mpi4py runs on."""
-    from mpidl.ranks import host, mpi_library, world
+    from mpidl.ranks import host, mpi_library
 
-    world.load()
+    mpi_library.load()
     place = next(iter(host.loaded("libmpi")), "")
     found = f"{mpi_library.version()}; mpi4py {metadata.version('mpi4py')}"
     return Finding("MPI", found + (f"; {place}" if place else ""))
@@ -26,14 +26,14 @@ def mpi() -> Finding:
 
 def hdf5() -> Finding:
     """h5py and its HDF5: parallel or serial, and on which MPI."""
-    from mpidl.ranks import hdf5, mpi_library, world
+    from mpidl.ranks import hdf5, mpi_library
 
     library = hdf5.load()
     found = f"{library.version.hdf5_version}, h5py {library.__version__}, "
     if not library.get_config().mpi:
         return Finding("HDF5", found + "serial: rank 0 writes for all")
     try:
-        world.load()
+        mpi_library.load()
         mpi_library.check_hdf5()
     except Fault as fault:
         return Finding("HDF5", found + "parallel", fault.sentences)
@@ -126,10 +126,10 @@ def _mixes(device: object) -> str:
 
 def _taken(kind: str) -> str:
     """Whether MPI takes memory of a kind of accelerator."""
-    from mpidl.ranks import mpi_library, world
+    from mpidl.ranks import mpi_library
 
     try:
-        world.load()
+        mpi_library.load()
     except Fault:
         return "without MPI"
     if mpi_library.takes(kind):

@@ -1,7 +1,7 @@
 """h5py, imported at its first use, so that commands that open no file need none of its libraries.
 
 If it was built with MPI it needs an MPI library too, and some versions start MPI when imported.
-Only :func:`mpidl.ranks.world.load` may start MPI, as a process without a launcher is not a rank.
+Only :func:`mpidl.ranks.mpi_library.load` may do so, as a process without a launcher is no rank.
 """
 
 import ctypes

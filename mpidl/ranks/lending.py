@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from mpidl.config.faults import Fault, shown
-from mpidl.ranks import watchdog, world
+from mpidl.ranks import guarding, mpi_library, watchdog, world
 from mpidl.ranks.world import Comm
 
 
@@ -44,10 +44,8 @@ class Lent:
             Fault: If MPI cannot be loaded or is over, or this is no communicator of its ranks.
         """
         _join(self._given)
-        earlier = watchdog.on_duty
         self.comm = world.private(self._given)
-        self._guard, self._window = world.watched(self.comm)
-        watchdog.on_duty = earlier
+        self._guard, self._window = guarding.guarded(self.comm)
         self._guard.begin(watchdog.AWAY)
         # A program that ends without leaving the context must not keep others waiting.
         atexit.register(self._guard.stop)
@@ -70,11 +68,9 @@ class Lent:
         self._over = True
         if sys.excepthook == self._uncaught:
             sys.excepthook = self._hook
-        earlier = watchdog.on_duty
         atexit.unregister(self._guard.stop)
         self._guard.stop()
         world.free(self.comm, self._window)
-        watchdog.on_duty = earlier
 
     @contextmanager
     def call(self) -> Iterator[Comm]:
@@ -86,11 +82,11 @@ class Lent:
         if self._inside:
             yield self.comm
             return
-        earlier, watchdog.on_duty = watchdog.on_duty, self._guard
         self._guard.done()
         self._inside = True
         try:
-            yield self.comm
+            with watchdog.on_duty_of(self._guard):
+                yield self.comm
         except BaseException as error:
             self._share(error)
             world.free_left()
@@ -98,7 +94,6 @@ class Lent:
         finally:
             self._inside = False
             self._guard.begin(watchdog.AWAY)
-            watchdog.on_duty = earlier
 
     def _share(self, error: BaseException) -> None:
         """Collective. Return if every rank has the error, or there is one; else end the job."""
@@ -122,7 +117,7 @@ def _join(given: "Comm | None") -> None:
     Raises:
         Fault: If MPI cannot be loaded or is over, or if the caller's communicator is none.
     """
-    world.load()
+    mpi_library.load()
     from mpi4py import MPI
 
     if MPI.Is_finalized():

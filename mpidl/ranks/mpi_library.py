@@ -1,14 +1,84 @@
-"""MPI library: its name, the accelerator memory that it takes, and the library of HDF5."""
+"""MPI library: its start, its name, the accelerator memory that it takes, the library of HDF5."""
 
 import ctypes
 import os
-from contextlib import suppress
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from mpidl.config.faults import Fault
-from mpidl.ranks import hdf5, host
+from mpidl.ranks import hdf5, host, importer, launcher
+
+host.advise()
+
+NO = ("0", "n", "no", "false", "off")
+"""What mpi4py takes for no in a variable."""
 
 SWITCHES = ("MPICH_GPU_SUPPORT_ENABLED", "MPIR_CVAR_ENABLE_GPU")
 """Variables which, set to 1, let Cray MPICH and Aurora's MPICH take accelerator memory."""
+
+
+def load() -> None:
+    """Import MPI, and start it unless the environment or a program forbids that, or in a fork.
+
+    Only this function does, so that a command without ranks needs no MPI.
+
+    Raises:
+        Fault: If MPI cannot be loaded, or will not join the ranks of this launcher.
+    """
+    try:
+        import mpi4py
+
+        starts = "mpi4py.MPI" not in sys.modules and _wanted(mpi4py.rc)
+        if starts or importer.forked:
+            # The import would start it unseen; in a forked rank nothing would finalize it.
+            mpi4py.rc.initialize, mpi4py.rc.finalize = False, starts
+        from mpi4py import MPI
+
+        if not MPI.Is_initialized():
+            launcher.check_joins(*MPI.get_vendor(), MPI.Get_library_version())
+            if starts:
+                MPI.Init_thread()
+    except (ImportError, RuntimeError) as error:
+        *_, reason = str(error).strip().splitlines()[:2]
+        raise Fault(
+            f"MPI cannot be loaded ({reason}): 'pip install mpi4py mpich' installs one; on a "
+            "cluster, load the module of the MPI for which mpi4py was built."
+        ) from None
+
+
+def _wanted(rc: Any) -> bool:
+    """Whether the import of mpi4py is to start MPI, by its settings and their variables."""
+    given = os.environ.get("MPI4PY_RC_INITIALIZE", "yes").lower() not in NO
+    return given and bool(rc.initialize) and not importer.forked
+
+
+@contextmanager
+def started() -> Iterator[None]:
+    """Start and end MPI in a forked rank, where :func:`load` did not start it."""
+    from mpi4py import MPI
+
+    if MPI.Is_initialized():
+        yield
+        return
+    host.advise()
+    MPI.Init_thread()
+    try:
+        yield
+    finally:
+        MPI.Finalize()
+
+
+def check_joined() -> None:
+    """Refuse MPI where it sees another number of ranks than the launcher started.
+
+    Raises:
+        Fault: If the launcher belongs to another MPI library.
+    """
+    from mpi4py import MPI
+
+    launcher.check_joined(*MPI.get_vendor(), MPI.COMM_WORLD.size)
 
 
 def version() -> str:
@@ -16,7 +86,7 @@ def version() -> str:
     from mpi4py import MPI
 
     text = MPI.Get_library_version().strip("\x00").strip()
-    first = text.splitlines()[0].replace("\t", " ")
+    first = text.splitlines()[0].partition(",")[0].replace("\t", " ")
     return " ".join(first.replace("Version:", "").split())
 
 

@@ -204,6 +204,17 @@ on_duty: Watchdog | None = None
 
 
 @contextmanager
+def on_duty_of(guard: Watchdog) -> Iterator[None]:
+    """Let a watchdog be that of this process within the context; afterwards the former one is."""
+    global on_duty
+    earlier, on_duty = on_duty, guard
+    try:
+        yield
+    finally:
+        on_duty = earlier
+
+
+@contextmanager
 def working(phase: str) -> Iterator[None]:
     """Work in one of ``PHASES``; see :meth:`Watchdog.working`."""
     with on_duty.working(phase) if on_duty is not None else nullcontext():

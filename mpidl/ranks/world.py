@@ -1,4 +1,4 @@
-"""World: start of MPI, the communicator of all ranks, and the end of the job by an error."""
+"""World: the communicator of all ranks, and the end of the job by an error."""
 
 import math
 import sys
@@ -8,12 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
-import numpy as np
-
 from mpidl.config.faults import Breakdown, Fault, OwnError, tell
 from mpidl.config.outcome import Outcome
 from mpidl.config.own_traceback import own_error
-from mpidl.ranks import host, importer, mpi_library, watchdog
+from mpidl.ranks import guarding, host, mpi_library, watchdog
 from mpidl.ranks.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -22,34 +20,11 @@ if TYPE_CHECKING:
 
 Comm: TypeAlias = "MPI.Intracomm"
 
-host.advise()
-
-
-def load() -> None:
-    """Import MPI, which starts it unless the environment forbids that.
-
-    Only this function does, so that a command without ranks needs no MPI.
-
-    Raises:
-        Fault: If MPI cannot be loaded.
-    """
-    try:
-        import mpi4py
-
-        if importer.forked:
-            # If the import started MPI in a forked rank, nothing would finalize it.
-            mpi4py.rc.initialize = False
-        from mpi4py import MPI  # noqa: F401
-    except (ImportError, RuntimeError) as error:
-        *_, reason = str(error).strip().splitlines()[:2]
-        raise Fault(
-            f"MPI cannot be loaded ({reason}): 'pip install mpi4py mpich' installs one; on a "
-            "cluster, load the module of the MPI for which mpi4py was built."
-        ) from None
-
-
 PATIENCE = 10.0
 """Seconds that a rank with a fault waits for the others, which should have the same fault."""
+
+TELLING = 2.0
+"""Seconds that ranks which cannot reach each other leave to the one that tells a fault."""
 
 STEP = 0.05
 """Seconds by which a rank lets those before it tell an error first."""
@@ -66,27 +41,11 @@ def world() -> Iterator[Comm]:
     without a message.
     """
     try:
-        load()
+        mpi_library.load()
     except Fault as fault:
         _end(fault)
-    with _mpi(), _world() as comm:
+    with mpi_library.started(), _world() as comm:
         yield comm
-
-
-@contextmanager
-def _mpi() -> Iterator[None]:
-    """Start and end MPI in a forked rank, where the import did not start it."""
-    from mpi4py import MPI
-
-    if MPI.Is_initialized():
-        yield
-        return
-    host.advise()
-    MPI.Init_thread()
-    try:
-        yield
-    finally:
-        MPI.Finalize()
 
 
 @contextmanager
@@ -95,9 +54,10 @@ def _world() -> Iterator[Comm]:
         comm = private()
     except Fault as fault:
         _end(fault)
-    guard, window = watched(comm)
+    guard, window = guarding.guarded(comm)
     try:
-        yield comm
+        with watchdog.on_duty_of(guard):
+            yield comm
     except Fault as fault:
         if comm.rank == 0:
             tell(fault)
@@ -120,7 +80,7 @@ def private(given: "Comm | None" = None) -> Comm:
     """
     from mpi4py import MPI
 
-    _check_launcher(MPI.COMM_WORLD.size)
+    mpi_library.check_joined()
     comm = MPI.Intracomm((MPI.COMM_WORLD if given is None else given).Dup())
     forget_names(comm)
     return comm
@@ -172,7 +132,6 @@ def meet(comm: Comm, guard: Watchdog, fault: Fault, told: bool = False) -> None:
 def free(comm: Comm, window: "MPI.Win") -> None:
     """Collective. Free what an error left open, the memory of the watchdog, and a communicator."""
     free_left()
-    watchdog.on_duty = None
     window.Free()
     comm.Free()
 
@@ -190,7 +149,7 @@ def refuse(fault: Fault) -> NoReturn:
     with their exit code.
     """
     try:
-        load()
+        mpi_library.load()
     except Fault:
         _end(fault)
     with world():
@@ -201,36 +160,10 @@ def _end(fault: Fault) -> NoReturn:
     """Print a fault on the first rank, where ranks cannot reach each other, and end."""
     if host.leads():
         tell(fault)
+    else:
+        # A launcher ends the job, and the rank that tells, by the first one that ends.
+        time.sleep(TELLING)
     sys.exit(Outcome.REFUSED.code)
-
-
-def watched(comm: Comm) -> tuple[Watchdog, "MPI.Win"]:
-    """Collective. Start watching among ranks that share memory; the watchdog and its memory."""
-    from mpi4py import MPI
-
-    inner = node(comm)
-    size = 8 * len(watchdog.FIELDS)
-    window = MPI.Win.Allocate_shared(size * inner.size if inner.rank == 0 else 0, comm=inner)
-    memory, _ = window.Shared_query(0)
-    notes = np.asarray(memory).view(np.float64).reshape(-1, len(watchdog.FIELDS))
-    if inner.rank == 0:
-        notes[:] = 0
-    inner.Barrier()
-    hosts: list[str] = comm.allgather(host.name())
-    guard = Watchdog(
-        notes,
-        inner.rank,
-        inner.allgather(comm.rank),
-        sorted({*hosts} - {host.name()}),
-        host.crowd(inner.allgather(host.affinity())),
-        comm.Abort,
-    )
-    inner.Barrier()
-    inner.Free()
-    if comm.size > 1:
-        guard.start()
-    watchdog.on_duty = guard
-    return guard, window
 
 
 def gathered(comm: Comm, patience: float = math.inf) -> bool:
@@ -245,16 +178,6 @@ def gathered(comm: Comm, patience: float = math.inf) -> bool:
         time.sleep(pause)
         pause = min(2 * pause, 0.01)
     return True
-
-
-def _check_launcher(ranks: int) -> None:
-    launched = host.first_number(host.LAUNCHED)
-    if launched is not None and launched != ranks:
-        raise Fault(
-            f"The launcher started {launched} ranks but MPI sees {ranks}: mpi4py runs on "
-            f"{mpi_library.version()}, and this mpiexec belongs to another library; use the "
-            "mpiexec of mpi4py's library."
-        )
 
 
 def forget_names(comm: Comm) -> None:

@@ -11,7 +11,7 @@ from mpidl.config import runfile, version
 from mpidl.config.faults import Fault, Parser
 from mpidl.config.outcome import Outcome
 from mpidl.devices import data
-from mpidl.ranks import hdf5, host, stopping, walltime, watchdog, world
+from mpidl.ranks import hdf5, host, mpi_library, stopping, walltime, watchdog, world
 from mpidl.run import checking, execution, listing, own_code, resuming
 
 
@@ -102,7 +102,7 @@ def prepare(arguments: Sequence[str]) -> None:
         options = parser().parse_args(arguments)
         if text_only(options):
             return
-        world.load()
+        mpi_library.load()
         ranks = host.launched()
         with own_code.forkable():
             file = planning.read(options.file, options.set, ranks, options.use)

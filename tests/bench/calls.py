@@ -20,9 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from mpidl.ranks import world  # noqa: E402
+from mpidl.ranks import mpi_library  # noqa: E402
 
-world.load()
+mpi_library.load()
 from mpi4py import MPI  # noqa: E402
 
 from mpidl import train  # noqa: E402

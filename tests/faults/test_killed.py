@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 PLACES = {
-    "start-up: before MPI": ("mpidl.ranks.world:_mpi", 0),
+    "start-up: before MPI": ("mpidl.ranks.mpi_library:started", 0),
     "start-up: data": ("mpidl.devices.data:cut", 0),
     "start-up: models": ("mpidl.devices.building:make_devices", 0),
     "start-up: results file is laid out": ("mpidl.storage.layout:_variable", 20),

@@ -15,7 +15,7 @@ ROOT = Path(mpidl.__file__).parents[1]
 GONE = "libmpi.so.12: cannot open shared object file: No such file or directory"
 
 BROKEN = {
-    "mpi4py/__init__.py": "",
+    "mpi4py/__init__.py": "class rc: initialize, finalize = True, None",
     "mpi4py/MPI.py": f"raise RuntimeError('cannot load MPI library\\n{GONE}')",
     "h5py/__init__.py": f"raise ImportError('{GONE}')",
 }

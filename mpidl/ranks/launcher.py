@@ -1,0 +1,100 @@
+"""Launcher of this job: whose it is, and whether the MPI library can join its ranks."""
+
+import os
+import re
+from collections.abc import Sequence
+
+from mpidl.config.faults import Fault
+from mpidl.ranks import host
+
+MARKS = {
+    "OMPI_COMM_WORLD_SIZE": "Open MPI's mpiexec",
+    "PALS_RANKID": "PALS's mpiexec",
+    "I_MPI_HYDRA_TOPOLIB": "Intel MPI's mpiexec",
+    "HYDI_CONTROL_FD": "MPICH's mpiexec",
+    "MV2_COMM_WORLD_SIZE": "MVAPICH's mpiexec",
+    "SLURM_PROCID": "Slurm's srun",
+}
+"""Variables that launchers set, and what these are called; of two, the first one is meant."""
+
+PMIX = "PMIX_NAMESPACE"
+"""Variable of launchers that speak PMIx with their ranks, as Open MPI's does."""
+
+INNER = "PMI_SIZE"
+"""Variable of MPICH's launcher and its like; with :data:`PMIX` MPICH takes it for a second one."""
+
+FIRST_TO_ASK = 4, 2
+"""The first version of MPICH that ends with a stack of errors where it does not speak PMIx."""
+
+FIRST_WITHOUT_PMI = 5, 0
+"""The first version of Open MPI that speaks nothing but PMIx."""
+
+Version = Sequence[int]
+
+
+def name() -> str:
+    """What the launcher of this process is called, by the variables that it set."""
+    return next((called for mark, called in MARKS.items() if mark in os.environ), "the launcher")
+
+
+def check_joins(vendor: str, version: Version, text: str) -> None:
+    """Refuse an MPI library which will not join this launcher's ranks, before it starts.
+
+    Only where that is certain: another one is found by :func:`check_joined`.
+
+    Args:
+        vendor: The name of the library, such as ``MPICH``.
+        version: Its version.
+        text: What it says of itself, with the words by which it was configured.
+
+    Raises:
+        Fault: If it speaks another language than the launcher.
+    """
+    ranks, pmix = host.launched(), PMIX in os.environ
+    if vendor == "MPICH" and pmix and "MPIR_CVAR_PMI_VERSION" not in os.environ:
+        configured = re.search(r"^MPICH configure:(.*)", text, re.MULTILINE)
+        deaf = configured is not None and "pmix" not in configured[1]
+        if deaf and tuple(version) >= FIRST_TO_ASK:
+            raise Fault(
+                _nested(vendor) if INNER in os.environ else _sentence(vendor, version, ranks)
+            )
+    if vendor == "Open MPI" and not pmix and ranks > 1 and tuple(version) >= FIRST_WITHOUT_PMI:
+        raise Fault(_sentence(vendor, version, ranks))
+
+
+def check_joined(vendor: str, version: Version, ranks: int) -> None:
+    """Refuse an MPI library which has not joined the ranks of this launcher.
+
+    Args:
+        vendor: The name of the library.
+        version: Its version.
+        ranks: The number of ranks that it sees.
+
+    Raises:
+        Fault: If the launcher started another number of ranks.
+    """
+    own = "OMPI_COMM_WORLD_SIZE" if vendor == "Open MPI" else "PMI_SIZE"
+    # Inside a rank of one launcher, the ranks of another one see the variables of both.
+    joined = ranks in (host.first_number([own]), host.first_number(host.LAUNCHED))
+    if host.first_number(host.LAUNCHED) is not None and not joined:
+        raise Fault(_sentence(vendor, version, host.launched(), ranks))
+
+
+def _nested(vendor: str) -> str:
+    return (
+        f"{PMIX} is set beside {INNER}: mpiexec was started inside a rank of another launcher, and "
+        f"{vendor} cannot tell whose rank this is; unset {PMIX} before mpiexec."
+    )
+
+
+def _sentence(vendor: str, version: Version, launched: int, seen: int = 1) -> str:
+    library, whose = f"{vendor} {'.'.join(map(str, version))}", name()
+    remedy = f"use the mpiexec of {vendor}"
+    if whose == "Slurm's srun":
+        remedy += f", or 'srun --mpi=TYPE' with a type for which {vendor} was built"
+    else:
+        remedy += ", or a Python whose mpi4py runs on the MPI of this one"
+    return (
+        f"{whose[0].upper()}{whose[1:]} started {launched} rank{'s' if launched > 1 else ''}, but "
+        f"mpi4py runs on {library}, which cannot join them and sees {seen}: {remedy}."
+    )
