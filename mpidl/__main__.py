@@ -7,43 +7,9 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
+from mpidl.commands import COMMANDS, HELP, VERSION, Command
 from mpidl.config import typed
-
-
-class Command(NamedTuple):
-    """A command that ``mpidl`` starts.
-
-    Attributes:
-        module: The module that ``python -m`` would start.
-        about: What it does, for the list of commands.
-        words: Its first arguments.
-    """
-
-    module: str
-    about: str
-    words: tuple[str, ...] = ()
-
-
-COMMANDS = {
-    "run": Command("mpidl.run", "train one model per device on a graph, and record"),
-    "check": Command("mpidl.run", "what to expect of a run, without training", ("--check",)),
-    "topology": Command("mpidl.topology", "how knowledge will spread on a graph"),
-    "study": Command("mpidl.ensemble", "many runs, here or in batch jobs"),
-    "report": Command("mpidl.report", "tables, figures, a page from results files"),
-    "export": Command("mpidl.export", "models of a run as safetensors"),
-    "new": Command("mpidl.new", "copy a study, a batch script or a site file, to change it"),
-    "fetch": Command("mpidl.datasets", "download a data set, and check it", ("fetch",)),
-    "verify": Command("mpidl.datasets", "check files of a data set", ("verify",)),
-    "bench": Command("mpidl.bench", "is this machine fast?"),
-    "doctor": Command("mpidl.doctor", "what does not fit on this machine, and the remedy"),
-}
-"""By its name each command; mpiexec may start ``run``, ``check``, ``bench`` and ``doctor``."""
-
-HELP = ("-h", "--help")
-
-VERSION = "--version"
 
 
 def script() -> int:

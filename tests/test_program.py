@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from mpidl import __main__ as program
+from mpidl.commands import COMMANDS
 from mpidl.config import typed
 from mpidl.config.faults import Parser
 from mpidl.ranks import host
@@ -43,12 +44,12 @@ def started(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize("name", program.COMMANDS)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_starts_a_module_with_its_arguments(name, started):
     with pytest.raises(SystemExit):
         program.main([name, "one", "--two"])
     [(module, *words)] = started
-    assert words == [*program.COMMANDS[name].words, "one", "--two"]
+    assert words == [*COMMANDS[name].words, "one", "--two"]
     folder = importlib.util.find_spec(module).submodule_search_locations
     assert folder is None or importlib.util.find_spec(f"{module}.__main__")
 
@@ -83,10 +84,9 @@ def test_its_page_has_every_command():
     page = (ROOT / "docs" / "command.md").read_text()
     rows = re.findall(r"^\| `mpidl (\w+)` \| `python -m ([^`]*)` \|", page, re.MULTILINE)
     assert rows == [
-        (name, " ".join([command.module, *command.words]))
-        for name, command in program.COMMANDS.items()
+        (name, " ".join([command.module, *command.words])) for name, command in COMMANDS.items()
     ]
-    for name in program.COMMANDS:
+    for name in COMMANDS:
         assert f"\n  {name} " in program.text()
 
 

@@ -143,10 +143,17 @@ class Parser(argparse.ArgumentParser):
             text = "version and commit"
             self.add_argument("--version", action=_Version, nargs=0, help=text)
 
-    def add_use(self) -> None:
-        """Add the option ``--use``, which names code of the user's own."""
+    def add_use(self, inner: bool = False) -> None:
+        """Add the option ``--use``, which names code of the user's own.
+
+        Args:
+            inner: Whether this is the parser of a command of a command, which has it too.
+        """
+        default: Any = argparse.SUPPRESS if inner else []
         help = "a file or a module with code of your own, loaded first; as often as needed"
-        self.add_argument("--use", action="append", default=[], metavar="FILE|MODULE", help=help)
+        self.add_argument(
+            "--use", action="append", default=default, metavar="FILE|MODULE", help=help
+        )
 
     def error(self, message: str) -> NoReturn:
         """Raise a fault instead of printing on every rank."""

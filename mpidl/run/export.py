@@ -5,10 +5,12 @@ python -m mpidl.export RUN --device 3|all|mean --to DIR
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mpidl.config.faults import Fault, Parser, command, shown
-from mpidl.run import saved_models
-from mpidl.run.saved_models import Number, SavedModels
+
+if TYPE_CHECKING:
+    from mpidl.run.saved_models import Number, SavedModels
 
 
 def parser() -> Parser:
@@ -36,7 +38,7 @@ def parser() -> Parser:
     return parser
 
 
-def export(found: SavedModels, device: Number, folder: Path) -> Path:
+def export(found: "SavedModels", device: "Number", folder: Path) -> Path:
     """Write the model of a device, or the mean of all; the path of the file.
 
     Args:
@@ -67,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> int:
         options = parser().parse_args(arguments)
+        from mpidl.run import saved_models
+
         found = saved_models.find(options.run, options.use)
         devices = chosen(options.device, found)
         print(f"{found.path}: {found.state}", flush=True)
@@ -79,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return command(work)
 
 
-def chosen(text: str, found: SavedModels) -> list[Number]:
+def chosen(text: str, found: "SavedModels") -> list["Number"]:
     """The devices that ``--device`` names.
 
     Raises:

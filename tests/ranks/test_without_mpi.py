@@ -39,6 +39,7 @@ NEEDLESS = {
     "__main__ fetch digits --to .": "comes with the program",
     "__main__ verify digits .": "comes with the program",
     "__main__ report --help": "usage: mpidl report [-h]",
+    "__main__ new --help": "usage: mpidl new [-h]",
     "__main__ bench --help": "usage: mpiexec -n N mpidl bench",
 }
 """Commands that start no ranks and open no results file, and some of what they print."""

@@ -23,7 +23,7 @@ from mpidl.config.faults import Fault, Parser
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0 done, 2 user's fault."""
     try:
-        return _run(_parser().parse_args(arguments))
+        return _run(parser().parse_args(arguments))
     except Fault as fault:
         print(fault, file=sys.stderr)
         return fault.outcome.code
@@ -78,15 +78,18 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
+    """The command line of ``python -m mpidl.datasets``."""
     parser = Parser(prog="python -m mpidl.datasets", description=(__doc__ or "").split("\n")[0])
     parser.add_use()
     commands = parser.add_subparsers(dest="command", required=True)
     fetching = commands.add_parser("fetch", help="download, check and unpack")
     fetching.add_argument("name", help=f"one of {', '.join(DATASETS.stored())}")
+    fetching.add_use(inner=True)
     fetching.add_argument("--to", dest="folder", type=Path, required=True, metavar="DIR")
     verifying = commands.add_parser("verify", help="check every file against its SHA-256")
     verifying.add_argument("name", help=f"one of {', '.join(DATASETS.stored())}")
+    verifying.add_use(inner=True)
     verifying.add_argument("folder", type=Path, metavar="DIR")
     return parser
 

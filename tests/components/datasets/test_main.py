@@ -237,3 +237,10 @@ def test_every_source_has_whole_digests_and_secure_or_checked_homes():
 def test_there_is_nothing_to_fetch_of_data_of_ones_own(tmp_path, capsys):
     assert command.main(["fetch", "csv", "--to", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith("csv: reads files of one's own")
+
+
+@pytest.mark.parametrize(
+    "words", ["--use a.py fetch mnist --to d", "fetch mnist --to d --use a.py", "verify mnist d"]
+)
+def test_code_of_ones_own_may_be_named_before_and_behind(words):
+    assert command.parser().parse_args(words.split()).use == ["a.py"] * ("--use" in words)
