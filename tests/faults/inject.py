@@ -13,9 +13,9 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-from mpidl.ranks import standin
+from mpidl.ranks import host, standin
 
-place, rank, call = sys.argv[1], sys.argv[2], int(sys.argv[3])
+place, rank, call = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 folder = Path(sys.argv[4])
 del sys.argv[1:5]
 
@@ -39,7 +39,7 @@ def patch():
     real, calls = getattr(holder, name), itertools.count()
 
     def paused(*arguments, **keywords):
-        if os.environ.get("PMI_RANK", "0") == rank and next(calls) == call:
+        if (host.first_number(host.RANKED) or 0) == rank and next(calls) == call:
             pause()
         return real(*arguments, **keywords)
 

