@@ -136,8 +136,10 @@ class SavedModels:
         saved.fill(model, state)
         return model.eval()
 
-    def _state(self, device: int) -> dict[str, Tensor]:
-        names = [name for name in ("vector", "counters") if name in self.head.saved]
+    def _state(
+        self, device: int, parts: Sequence[str] = ("vector", "counters")
+    ) -> dict[str, Tensor]:
+        names = [name for name in parts if name in self.head.saved]
         try:
             loaded = [sealed.load(self.path, self.head, [device], name)[0] for name in names]
         except Damaged as damage:
@@ -149,7 +151,7 @@ class SavedModels:
         first = self._state(0)
         total = first["vector"].numpy().astype(np.float64)
         for device in range(1, self.head.devices):
-            total += self._state(device)["vector"].numpy()
+            total += self._state(device, ["vector"])["vector"].numpy()
         mean = torch.from_numpy((total / self.head.devices).astype(np.float32))
         return first | {"vector": mean}
 

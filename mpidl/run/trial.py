@@ -9,14 +9,12 @@ from mpidl.components.tasks import TASKS
 from mpidl.config.faults import Fault, first_line, shown
 from mpidl.devices import building
 from mpidl.devices.data import RunData
+from mpidl.devices.flat import Flat
 from mpidl.exchange import survey
 from mpidl.plan import Plan, network
 from mpidl.plan.sentences import volume
 from mpidl.ranks import accelerators, host
 from mpidl.ranks.world import Comm
-
-FEW = 2
-"""Samples that a model is tried with."""
 
 
 def fits(
@@ -38,8 +36,9 @@ def fits(
     place = accelerators.choose(node, plan.file.training.accelerator)
     accelerators.check_precision(place, plan.file.training.precision)
     survey.foresee(plan.file.exchange.backend, place.type)
-    _learns(plan, building.sketch(plan, run_data))
-    (size, _), memory = building.sizes(plan, run_data), accelerators.memory(place)
+    model = building.sketch(plan, run_data)
+    _learns(plan, model)
+    size, memory = Flat(model).size, accelerators.memory(place)
     shares = [[rank for rank, at in zip(ranks, seats, strict=True) if at == s] for s in {*seats}]
     needed, share = max(
         (
@@ -61,7 +60,7 @@ def fits(
             f"{place.type}{which}."
         )
     if TASKS.properties(run_data.traits.task).targets != "any":
-        _answers(plan, run_data)
+        _answers(plan, run_data, model)
     aim = building.objective(plan, run_data)
     building.side_by_side(plan, run_data, len(plan.hosted(ranks[0])), place, aim)
 
@@ -80,17 +79,22 @@ def _learns(plan: Plan, model: torch.nn.Module) -> None:
         raise Fault(f"{subject} has numbers of {other}: must be {torch.float32}.")
 
 
-def _answers(plan: Plan, run_data: RunData) -> None:
+def _answers(plan: Plan, run_data: RunData, model: torch.nn.Module) -> None:
     """Check that a model takes the data, and has enough outputs.
 
     It gets a few samples, once: without memory or, if it needs numbers, on the processor.
+
+    Args:
+        plan: The plan of the run.
+        run_data: Its data.
+        model: A model without memory for its numbers.
 
     Raises:
         Fault: If it does not.
     """
     subject, outputs = f"model.name = {plan.file.model.name!r}:", run_data.traits.shape.outputs
     try:
-        answers, targets = _pass(building.sketch(plan, run_data), run_data, "meta")
+        answers, targets = _pass(model, run_data, "meta")
     except Exception:  # a user's model may raise anything, here and below
         try:
             answers, targets = _pass(building.make_model(plan, run_data, 0), run_data, "cpu")
@@ -135,8 +139,8 @@ def _predicts(subject: str, answers: torch.Tensor, targets: torch.Tensor, output
 
 def _pass(model: torch.nn.Module, run_data: RunData, where: str) -> tuple[object, torch.Tensor]:
     """The outputs of a model for a few samples, and the targets."""
-    inputs, labels = (array[:FEW] for array in run_data.tests["iid"])
+    inputs, labels = (array[: building.FEW] for array in run_data.tests["iid"])
     few = building.samples(run_data, inputs, labels, torch.device(where))
-    batch, targets = few.batch(slice(FEW))
+    batch, targets = few.batch(slice(building.FEW))
     with torch.no_grad():
         return model.eval()(batch), targets
