@@ -30,28 +30,27 @@ class LiveLog:
     A logger that fails is told once, and left out from then on.
 
     Args:
-        plan: The plan of the run.
-        path: Its results file.
-        first: The rounds that are done.
-        leads: Whether this is rank 0; others log nothing.
+        names: The loggers; none on ranks that log nothing.
+        run: The run.
+        hosts: Device to rank, ``(N,)``.
+        attackers: Devices that attack.
         tell: Prints a warning.
 
     Attributes:
         completed: Whether the run is completed, which loggers hear at the end.
     """
 
-    def __init__(self, plan: Plan, path: Path, first: int, leads: bool, tell: Tell) -> None:
-        self._hosts, self._attackers, self._tell = plan.hosts, plan.attackers, tell
+    def __init__(
+        self, names: Sequence[str], run: Logged, hosts: Array, attackers: Sequence[int], tell: Tell
+    ) -> None:
+        self._hosts, self._attackers, self._tell = hosts, attackers, tell
         self.completed = False
         self._loggers: dict[str, Logger] = {}
         self._troubles: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._rounds: queue.SimpleQueue[tuple[int, Mapping[str, float]] | None]
         self._rounds = queue.SimpleQueue()
-        names = plan.file.record.log if leads else []
-        if names:
-            run = Logged(path, plan.file.name, settings(plan), first)
-            for name in names:
-                self._try(name, partial(self._open, name, run))
+        for name in names:
+            self._try(name, partial(self._open, name, run))
         self._say()
         self._thread = threading.Thread(target=self._work, daemon=True) if self._loggers else None
         if self._thread is not None:
@@ -109,11 +108,22 @@ def both(first: Watch, second: Watch) -> Watch:
     return watch
 
 
-def settings(plan: Plan) -> dict[str, Any]:
-    """The settings of a run by ``section.key``, without those that are unset."""
+def logged(plan: Plan, path: Path, first: int) -> Logged:
+    """The run of a plan, for its loggers.
+
+    Args:
+        plan: The plan of the run.
+        path: Its results file.
+        first: The rounds that are done.
+    """
+    return Logged(path, plan.file.name, settings(plan.file.text()), first)
+
+
+def settings(text: str) -> dict[str, Any]:
+    """The settings of a resolved run file by ``section.key``, without those that are unset."""
     return {
         f"{section}.{key}": value
-        for section, table in tomllib.loads(plan.file.text()).items()
+        for section, table in tomllib.loads(text).items()
         if isinstance(table, Mapping)
         for key, value in table.items()
     }

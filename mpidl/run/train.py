@@ -5,7 +5,6 @@ import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ from mpidl.preview import topology
 from mpidl.preview.facts import Facts
 from mpidl.ranks import lending, stopping, world
 from mpidl.ranks.world import Comm
-from mpidl.run import arguments, checking, execution, on_ranks
+from mpidl.run import arguments, checking, execution, live, on_ranks
+from mpidl.run.agreement import check_same
 from mpidl.run.trained_run import TrainedRun, folder_for, models_in, place
 
 
@@ -142,15 +142,8 @@ def planned(
         run_file = given.file(place(file), comm.size, use)
     with world.agreed(comm):
         plan = given.plan(run_file, comm.size)
-    text = f'{plan.file.text()}\ngraph = "{graphs.digest(plan.topology)}"'
-    texts: list[str] = comm.allgather(text)
-    other = next((rank for rank, theirs in enumerate(texts) if theirs != texts[0]), None)
-    if other is not None:
-        pairs = zip_longest(texts[0].splitlines(), texts[other].splitlines(), fillvalue="nothing")
-        first, second = next((one, two) for one, two in pairs if one != two)
-        raise Fault(
-            f"Rank 0 gives {shown(first)} and rank {other} {shown(second)}: all must give the same."
-        )
+    told = {key: shown(value) for key, value in live.settings(plan.file.text()).items()}
+    check_same(comm, {"name": shown(plan.file.name), **told, "graph": graphs.digest(plan.topology)})
     return plan, given.dataset
 
 

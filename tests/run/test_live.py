@@ -71,7 +71,9 @@ def logged(monkeypatch, tmp_path):
         text = f"name = 'one'\n[topology]\nname = 'ring'\ndevices = 3\n[record]\nlog = {[*named]}"
         made_plan = plan.make(runfile.read(text, (), plan.KINDS), 1)
         told = []
-        log = live.LiveLog(made_plan, tmp_path / "one.h5", 4, leads, told.append)
+        run = live.logged(made_plan, tmp_path / "one.h5", 4)
+        names = made_plan.file.record.log if leads else []
+        log = live.LiveLog(names, run, made_plan.hosts, made_plan.attackers, told.append)
         for round_ in range(4, 7):
             log.watch(round_, VALUES)
         log.completed = True

@@ -1,6 +1,6 @@
-"""Ranks of an own loop: the models of each, and what must be the same on all of them."""
+"""Ranks of an own loop: the models of each, and what is the same of all of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -59,25 +59,3 @@ def hosts(comm: Comm, own: Sequence[int]) -> npt.NDArray[np.int64]:
             f"must be 0 to {len(found_on) - 1}."
         )
     return np.array([found_on[device] for device in range(len(found_on))])
-
-
-def check_same(comm: Comm, texts: Mapping[str, str]) -> None:
-    """Collective. Check that every rank has the same texts.
-
-    Raises:
-        Fault: With the first that differs, as rank 0 and another have it; the same on every rank.
-    """
-    first: dict[str, str] = comm.bcast(dict(texts))
-    own = next((key for key, text in texts.items() if first.get(key) != text), None)
-    other = None if own is None else (own, texts[own])
-    for rank, found in enumerate(comm.allgather(other)):
-        if found is not None:
-            key, text = found
-            raise Fault(
-                f"{key}: must be the same on every rank; it is {_cut(first[key])} on rank 0 and "
-                f"{_cut(text)} on rank {rank}."
-            )
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 200 else f"{text[:196]} ..."

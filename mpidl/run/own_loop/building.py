@@ -15,6 +15,7 @@ from mpidl.ranks import accelerators, world
 from mpidl.ranks.node import Node
 from mpidl.ranks.world import Comm
 from mpidl.run import build as building
+from mpidl.run.agreement import check_same
 from mpidl.run.own_loop import agreement, given_settings
 from mpidl.run.own_loop.given_settings import OwnSettings
 from mpidl.run.own_loop.models import OwnModel
@@ -69,7 +70,7 @@ def build(
         settings = given_settings.read(given, len(hosts))
         mixing = settings.mixing(hosts, given["rounds"])
         texts = given_settings.described(settings, mixing) | agreement.described(some)
-    agreement.check_same(comm, texts)
+    check_same(comm, texts)
     accelerators.common_kind(comm, hardware.type)
     node = Node(comm)
     stack.enter_context(world.returned(node.close))
