@@ -1,6 +1,5 @@
 """Execution of a plan: it finds data, builds the parts, runs the rounds, closes the file."""
 
-import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -18,12 +17,16 @@ from mpidl.plan import Plan
 from mpidl.ranks import claims, stopping, walltime, world
 from mpidl.ranks.world import Comm
 from mpidl.run import live, provenance, rehearsal, resuming
+from mpidl.run.claiming import claimed
 from mpidl.run.console import Display
 from mpidl.storage import checkpoint, code_records, results_file, run_series
 from mpidl.storage.checkpoint import LoadedCheckpoint
 
 if TYPE_CHECKING:
     from mpidl.run.rounds import Parts
+
+
+INTERRUPTED = "interrupted while it started; nothing is changed, --resume begins or goes on"
 
 
 @dataclass(frozen=True)
@@ -127,45 +130,32 @@ def carry_out(
         limit: Seconds after which the run must have stopped.
         caller: The program around it; None if the process is the run's own.
     """
+    leads = comm.rank == 0
     with claims.Hold(path) as hold:
-        return _run(comm, plan, hold, overwrite, resume, limit, caller)
-
-
-def _run(
-    comm: Comm,
-    plan: Plan,
-    hold: claims.Hold,
-    overwrite: bool,
-    resume: str | None,
-    limit: float | None,
-    caller: Caller | None,
-) -> Outcome:
-    path, leads = hold.target, comm.rank == 0
-    if resuming.finished(comm, plan, path, resume):
-        if leads:
-            # The run may have been killed before it did this.
-            checkpoint.discard(path, plan.file.checkpoint.final)
-            hold.clear()
-        return Outcome.COMPLETED
-    # Without a folder no other run writes there, and a fault must leave no folder behind.
-    if not claimed(comm, hold, resume is not None, there=True):
-        return Outcome.STOPPED
-    dataset = None if caller is None else caller.dataset
-    with begin(comm, plan, path, overwrite, resume, dataset) as start:
-        beside, goes_on = [checkpoint.folder(path)], start.found is not None
-        early = stop_wanted(comm)
-        if early is not None and leads:
-            message = "interrupted while it started; nothing is changed, --resume begins or goes on"
-            print(message, flush=True)
-        if early is None and not claimed(comm, hold, resume is not None):
-            early = Outcome.STOPPED
-        if early is not None:
-            return early
-        with world.agreed(comm):
-            results_file.claim(path, overwrite, leads, beside, goes_on)
-        if leads and (caller is None or not caller.quiet):
-            print(provenance.title(plan), flush=True)
-        return _work(comm, start, path, limit, caller)
+        if resuming.finished(comm, plan, path, resume):
+            if leads:
+                # The run may have been killed before it did this.
+                checkpoint.discard(path, plan.file.checkpoint.final)
+                hold.clear()
+            return Outcome.COMPLETED
+        # Without a folder no other run writes there, and a fault must leave no folder behind.
+        if not claimed(comm, hold, resume is not None, there=True):
+            return Outcome.STOPPED
+        dataset = None if caller is None else caller.dataset
+        with begin(comm, plan, path, overwrite, resume, dataset) as start:
+            beside, goes_on = [checkpoint.folder(path)], start.found is not None
+            early = stop_wanted(comm)
+            if early is not None and leads:
+                print(INTERRUPTED, flush=True)
+            if early is None and not claimed(comm, hold, resume is not None):
+                early = Outcome.STOPPED
+            if early is not None:
+                return early
+            with world.agreed(comm):
+                results_file.claim(path, overwrite, leads, beside, goes_on)
+            if leads and (caller is None or not caller.quiet):
+                print(provenance.title(plan), flush=True)
+            return _work(comm, start, path, limit, caller)
 
 
 def _work(
@@ -191,7 +181,8 @@ def _work(
         parts.saver.on_stop = caller is None
         # One rank that knows the end of the time stops all ranks.
         near = stopping.Ends(walltime.left(limit, ask=leads)).near
-        log = live.LiveLog(plan, path, first, leads, display.console.print)
+        names, logged = plan.file.record.log if leads else [], live.logged(plan, path, first)
+        log = live.LiveLog(names, logged, plan.hosts, plan.attackers, display.console.print)
         watch = live.both(display.watch, log.watch)
         hearing = stopping.listening(signal.SIGINT, *stopping.WARNINGS)
         with closing(log), closing(display), hearing:
@@ -209,26 +200,6 @@ def _work(
         else:
             caller.keep(parts, run_data)
     return outcome
-
-
-def claimed(comm: Comm, hold: claims.Hold, patient: bool, there: bool = False) -> bool:
-    """Collective. Claim the results file; False if another run still writes it.
-
-    Args:
-        comm: All ranks.
-        hold: The claim.
-        patient: Whether to wait and see if that run goes on.
-        there: Whether to claim it only if its folder exists.
-
-    Raises:
-        Fault: If another run writes it, and this one does not wait.
-    """
-    taken = True
-    with world.agreed(comm):
-        # Unlike pathlib's, this function returns False for a name that is too long.
-        if comm.rank == 0 and (not there or os.path.isdir(hold.target.parent)):
-            taken = hold.take(patient, lambda line: print(line, flush=True))
-    return bool(comm.bcast(taken))
 
 
 def stop_wanted(comm: Comm) -> Outcome | None:

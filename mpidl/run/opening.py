@@ -1,5 +1,6 @@
 """Opening of a results file, with its contents before the first round."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +104,26 @@ def mixing_arrays(plan: Mixing, hops: Array, rounds: int) -> dict[str, Array]:
 
 
 def placement_arrays(plan: Plan, run_data: RunData) -> dict[str, Array]:
-    """The variables of the group ``placement``."""
+    """The variables of the group ``placement`` of a run."""
     labels = {"labels": run_data.label_counts} if run_data.traits.classes else {}
     return {
         "samples": np.array(run_data.samples),
         "ood_samples": run_data.ood_samples,
-        "source": np.isin(np.arange(plan.devices), plan.sources).astype(np.int64),
-        "attacker": np.isin(np.arange(plan.devices), plan.attackers).astype(np.int64),
-        "rank": plan.hosts,
+        **mixing_placement(plan, plan.sources),
         **labels,
+    }
+
+
+def mixing_placement(plan: Mixing, sources: Sequence[int] = ()) -> dict[str, Array]:
+    """The variables of the group ``placement`` that need no data.
+
+    Args:
+        plan: The plan of gossip.
+        sources: The devices with OOD data.
+    """
+    devices = np.arange(plan.devices)
+    return {
+        "source": np.isin(devices, sources).astype(np.int64),
+        "attacker": np.isin(devices, plan.attackers).astype(np.int64),
+        "rank": plan.hosts,
     }

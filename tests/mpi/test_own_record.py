@@ -5,6 +5,7 @@ import pytest
 
 import mpidl
 from mpidl import Fault, Gossip
+from mpidl.components.loggers import LOGGERS
 from mpidl.ranks import claims
 from mpidl.report import summary
 from tests.mpi.test_lending import mpich
@@ -98,18 +99,12 @@ def test_an_interrupted_loop_leaves_a_file_that_readers_and_reports_take(comm, s
 
 
 @mpich
-def test_a_loop_goes_on_where_another_run_holds_its_file(comm, shared_path):
+def test_a_file_that_another_run_holds_is_refused_at_once(comm, shared_path):
     path, told = shared_path / "held.h5", "Another run writes"
 
     def lose():
-        gossip = Gossip(np.zeros(3), out=path, communicator=comm)
-        gossip.mix()
         with pytest.raises(Fault, match=told):
-            gossip.record(loss=1.0)
-        gossip.mix()
-        with pytest.raises(Fault, match=told):
-            gossip.close()
-        gossip.close()
+            Gossip(np.zeros(3), out=path, communicator=comm)
 
     with claims.Hold(path) as other:
         if comm.rank == 0:
@@ -120,6 +115,74 @@ def test_a_loop_goes_on_where_another_run_holds_its_file(comm, shared_path):
         lose()
         assert handles() == taken
     assert not path.exists()
+
+
+@mpich
+def test_a_loop_goes_on_where_another_run_took_its_file_meanwhile(comm, shared_path):
+    path, told = shared_path / "new" / "held.h5", "Another run writes"
+
+    def lose(hold):
+        gossip = Gossip(np.zeros(3), out=path, communicator=comm)
+        gossip.mix()
+        if comm.rank == 0:
+            hold.take(False, print)
+        comm.Barrier()
+        with pytest.raises(Fault, match=told):
+            gossip.record(loss=1.0)
+        gossip.mix()
+        with pytest.raises(Fault, match=told):
+            gossip.close()
+        gossip.close()
+        if comm.rank == 0:
+            hold.release()
+            path.parent.rmdir()
+        comm.Barrier()
+
+    lose(claims.Hold(path))
+    taken = handles()
+    lose(claims.Hold(path))
+    assert handles() == taken
+
+
+class Kept:
+    """A logger that keeps what it gets."""
+
+    def __init__(self, run):
+        self.run, self.rounds, self.completed = run, {}, None
+
+    def log(self, round_, values):
+        """Keep values."""
+        self.rounds[round_] = values
+
+    def close(self, completed):
+        """Keep how it ended."""
+        self.completed = completed
+
+
+def test_rows_are_logged_on_the_first_rank(comm, shared_path, monkeypatch):
+    made = []
+    monkeypatch.setitem(LOGGERS, "kept", lambda run, /: made.append(Kept(run)) or made[-1])
+    loop(comm, shared_path / "logged.h5", turns=4, log=["kept"]).close()
+    assert len(made) == (comm.rank == 0)
+    for kept in made:
+        assert (kept.run.name, kept.completed, [*kept.rounds]) == ("logged", True, [1, 2, 3, 4])
+        assert kept.run.settings["topology.name"] == "ring"
+        assert kept.rounds[3]["mine/mean"] == -2.0
+        assert "mine/mean" not in kept.rounds[4]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"log": ["tensorbord"]}, "'tensorbord' is no logger; known: tensorboard"),
+        ({"log": "tensorboard"}, "record.log = 'tensorboard'"),
+        ({"log": ["mlflow"], "out": None}, "^log: Gossip was made without out"),
+    ],
+)
+def test_wrong_loggers_are_refused(comm, shared_path, arguments, sentence):
+    given = {"out": shared_path / "logged.h5", **arguments}
+    with pytest.raises(Fault, match=sentence):
+        Gossip(np.zeros(3), **given, communicator=comm)
 
 
 def test_a_file_in_the_home_folder_is_there(comm, shared_path, monkeypatch):

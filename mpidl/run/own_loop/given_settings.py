@@ -30,7 +30,10 @@ ARGUMENTS = {
 TRAINING = ("seed", "participation", "rounds")
 """Arguments that are settings of ``[training]``."""
 
-KEYS = (*ARGUMENTS, *TRAINING)
+LOG = "log"
+"""The argument that is the setting of this name of ``[record]``."""
+
+KEYS = (*ARGUMENTS, *TRAINING, LOG)
 
 
 TOPOLOGY = "ring"
@@ -76,6 +79,8 @@ class OwnSettings:
             tables["topology"] = {"name": arguments.GRAPH, "devices": len(self.given)}
         elif "file" in tables["topology"]:
             del tables["topology"]["name"]
+        if self.file.record.log:
+            tables["record"] = {LOG: self.file.record.log}
         return tables
 
 
@@ -96,6 +101,8 @@ def read(given: Mapping[str, Any], devices: int) -> OwnSettings:
     found = arguments.read(values)
     training = {key: given[key] for key in TRAINING if given[key] is not None}
     found.tables["training"] = training
+    if given[LOG]:
+        found.tables["record"] = {LOG: given[LOG] if isinstance(given[LOG], str) else [*given[LOG]]}
     file = found.file(None, devices, ())
     if file.topology.devices not in (None, devices):
         raise Fault(

@@ -46,6 +46,8 @@ class Gossip:
         rounds: The most rounds; None if that is not known.
         out: The results file for :meth:`record`; None to write none.
         overwrite: Whether it may replace that of a completed run.
+        log: Loggers that show the rows of the file while the loop goes on, such as
+            ``["tensorboard"]``; rank 0 hands each finished row to them.
 
     Attributes:
         rank: The number of this rank.
@@ -73,6 +75,7 @@ class Gossip:
         rounds: int | None = None,
         out: Path | str | None = None,
         overwrite: bool = False,
+        log: Sequence[str] = (),
     ) -> None:
         given = {key: value for key, value in locals().items() if key in given_settings.KEYS}
         self._limit, self._single = rounds, not isinstance(model, Mapping)

@@ -1,6 +1,6 @@
 """Record of gossip in one's own loop: rows of a results file, with values that the caller gives."""
 
-import re
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,21 +10,21 @@ import numpy as np
 import numpy.typing as npt
 import tomli_w
 
-from mpidl.components import graphs
+from mpidl.components import graphs, loggers
+from mpidl.components.loggers import Logged
 from mpidl.config.faults import Fault, shown
 from mpidl.ranks import claims, sharing, world
 from mpidl.ranks.node import Board
-from mpidl.run import hardware, provenance
-from mpidl.run.opening import mixing_arrays
+from mpidl.run import hardware, live, provenance
+from mpidl.run.claiming import claimed
+from mpidl.run.opening import mixing_arrays, mixing_placement
+from mpidl.run.own_loop import names as names_of
 from mpidl.run.own_loop.building import OwnParts
 from mpidl.storage import layout, results_file, run_series, schema
 from mpidl.storage.recorder import Recorder
 from mpidl.storage.round_values import RoundValues, Series, width
 
 Array = npt.NDArray[Any]
-
-SCORE = re.compile("(iid|ood)_(loss|accuracy)(_trained|_mixed)?")
-"""Names that are series of every results file; without a moment after mixing."""
 
 ALWAYS = ("train_loss", "finite", "consensus_distance", "bytes_sent", "bytes_received")
 PHASES = ("train", "weights", "wait", "exchange", "mix")
@@ -36,16 +36,8 @@ CHUNK = 8192
 """Numbers of a series by which a file without a known number of rounds grows, about."""
 
 
-def series_of(name: str) -> str:
-    """The series that a name given to ``record()`` means."""
-    plain = {"loss": "iid_loss_mixed", "accuracy": "iid_accuracy_mixed"}
-    if match := SCORE.fullmatch(name):
-        return name if match[3] else f"{name}_mixed"
-    return plain.get(name, name)
-
-
 class OwnRecord:
-    """Collective. Keeps a row for each round, and writes them into a results file.
+    """Collective. Keeps a row for each round, writes them into a results file, and logs them.
 
     The file is laid out when the names of the caller's values are known: at the first
     :meth:`add`, or at the end.
@@ -70,11 +62,15 @@ class OwnRecord:
         self._leads = parts.comm.rank == 0
         self._names: dict[str, str] | None = None
         self._rows: list[dict[str, Array]] = []
+        self._written = 0
         self.seconds, self._since = dict.fromkeys(PHASES, 0.0), 0.0
         self._hold = claims.Hold(self._path)
         if path is None:
+            if parts.settings.file.record.log:
+                raise Fault("log: Gossip was made without out, the results file.")
             return
         with world.agreed(parts.comm):
+            loggers.check_names(parts.settings.file.record.log)
             if self._leads:
                 if not overwrite and results_file.completed(path):
                     raise Fault(
@@ -82,6 +78,9 @@ class OwnRecord:
                         "another file."
                     )
                 results_file.examine(path, overwrite=True)
+                loggers.check_packages(parts.settings.file.record.log)
+        # Without a folder no other run writes there yet.
+        claimed(parts.comm, self._hold, False, there=True)
 
     def lap(self, phase: str = "") -> None:
         """Add the seconds since the last call to a phase of the round; to none if none is named."""
@@ -124,17 +123,17 @@ class OwnRecord:
             raise Fault("record(): Gossip was made without out, the results file.")
         if not self._rows:
             raise Fault("record(): mix() must be called before it.")
-        names = {name: series_of(name) for name in given}
+        names = {name: names_of.series(name) for name in given}
         if self._names is None:
             with world.agreed(comm):
-                run_series.of(0, own=_own(names))
+                run_series.of(0, own=names_of.own(names))
             if len({tuple(sorted(own)) for own in comm.allgather(names)}) > 1:
                 raise Fault("record(): must be given the same names on every rank.")
             self._open(dict(sorted(names.items())))
         if {*names} != {*(first := self._names or {})}:
+            now, allowed = names_of.listed(names), names_of.listed(first)
             raise Fault(
-                f"record(): was given {_listed(names)}; must be given {_listed(first)}, as at its "
-                "first call."
+                f"record(): was given {now}; must be given {allowed}, as at its first call."
             )
         for name, value in given.items():
             self._rows[-1][names[name]] = self._values(name, value)
@@ -159,7 +158,7 @@ class OwnRecord:
     def _open(self, names: Mapping[str, str]) -> None:
         """Collective. Lay out the file, and open it."""
         parts, comm = self._parts, self._parts.comm
-        self._of_run = run_series.of(0, own=_own(names))
+        self._of_run = run_series.of(0, own=names_of.own(names))
         device = parts.gossip.exchange.device
         used = hardware.of_all(comm, device, sharing.count(parts.node.inner, device), False)
         backend = type(parts.gossip.exchange).__name__.lower()
@@ -180,6 +179,9 @@ class OwnRecord:
         self._recorder = Recorder(
             node, self._path, hosts, parts.settings.file.record, parallel=False
         )
+        shown_by = parts.settings.file.record.log if self._leads else []
+        loop = Logged(self._path, self._path.stem, live.settings(self._text()), 0)
+        self._log = live.LiveLog(shown_by, loop, hosts, parts.mixing.attackers, warn)
         self._names = dict(names)
 
     def _text(self) -> str:
@@ -196,18 +198,13 @@ class OwnRecord:
         own = [*ALWAYS, *(f"seconds_{phase}" for phase in PHASES), "simulated_seconds"]
         wanted = {*own, *mixing.algorithm.series, *names.values()}
         block = max(1, min(256, CHUNK // count))
-        placement = {
-            "source": np.zeros(count, np.int64),
-            "attacker": np.isin(np.arange(count), mixing.attackers).astype(np.int64),
-            "rank": mixing.hosts,
-        }
         nowhere = np.full(count, -1)
         contents = layout.Contents(
             sizes={"round": self._rounds or block, "device": count},
             series={key: v for key, v in self._of_run.variables.items() if key in wanted},
             static={
                 "graph": mixing_arrays(mixing, nowhere, self._rounds or 0),
-                "placement": placement,
+                "placement": mixing_placement(mixing),
             },
             labels={},
             attributes={**attributes, "parameters": self._some.size},
@@ -223,24 +220,27 @@ class OwnRecord:
             values = RoundValues(list(self._parts.models), self._of_run, time.perf_counter)
             for key, own in row.items():
                 values[key] = own
-            everyone = self._board.gather(values.array)
-            self._recorder.record(Series(everyone, self._of_run), now=self._recorder.overdue)
+            series = Series(self._board.gather(values.array), self._of_run)
+            self._recorder.record(series, now=self._recorder.overdue)
+            self._log.watch(self._written, series)
+            self._written += 1
         del self._rows[:count]
 
     def close(self, completed: bool) -> None:
         """Collective. Write all rows, mark a completed loop, and close the file."""
         if not self.writes:
             return
-        if self._names is None:
-            self._open({})
-        self._write(len(self._rows))
-        self._recorder.close(completed)
-        self._hold.release()
+        try:
+            if self._names is None:
+                self._open({})
+            self._write(len(self._rows))
+            self._recorder.close(completed)
+            self._log.completed = completed
+            self._log.close()
+        finally:
+            self._hold.release()
 
 
-def _own(names: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(series for series in names.values() if series not in schema.SERIES)
-
-
-def _listed(names: Mapping[str, str]) -> str:
-    return ", ".join(sorted(names)) or "nothing"
+def warn(line: str) -> None:
+    """Tell the caller of a logger that fails."""
+    print(f"mpidl: {line}", file=sys.stderr, flush=True)
