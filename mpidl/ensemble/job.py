@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from types import FrameType
 
-from mpidl.ranks import stopping
+from mpidl.ranks import launcher, stopping
 
 if __name__ == "__main__":
     # A warning may come while the rest loads.
@@ -45,11 +45,13 @@ class Work:
 
     Attributes:
         results: The file or the folder of the results.
+        sheltered: Whether it is Open MPI's mpiexec, see :func:`mpidl.ranks.launcher.sheltered`.
     """
 
     command: list[str]
     environment: dict[str, str]
     results: Path
+    sheltered: bool = False
 
 
 def parser() -> Parser:
@@ -143,6 +145,7 @@ def _run(site: Site, hosts: Sequence[str], words: Sequence[str]) -> Work:
         [*starts, sys.executable, "-m", "mpidl.run", *rest],
         launchers.environment(site, shape, 0, os.environ),
         own.out / f"{file.name}.h5",
+        site.launcher == "openmpi",
     )
 
 
@@ -171,7 +174,8 @@ def listen() -> list[StopRequest]:
 def start(work: Work, stop: float | None, requests: Sequence[StopRequest]) -> int:
     """Start the work, ask it to stop at the moment or at a warning, and return its exit code."""
     print(f"$ {shlex.join(work.command)}", flush=True)
-    child = subprocess.Popen(work.command, env=work.environment)
+    with launcher.sheltered(work.sheltered):
+        child = subprocess.Popen(work.command, env=work.environment)
     asked = -math.inf
     while True:
         with suppress(subprocess.TimeoutExpired):

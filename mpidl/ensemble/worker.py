@@ -18,7 +18,7 @@ from mpidl.ensemble import launchers
 from mpidl.ensemble.folder import Claim, Folder
 from mpidl.ensemble.shapes import Shape
 from mpidl.ensemble.sites import Site
-from mpidl.ranks import host
+from mpidl.ranks import host, launcher
 from mpidl.ranks.walltime import MOMENTS
 
 PERIOD = 1.0
@@ -104,14 +104,15 @@ def perform(task: Task, parsl_resource_specification: Mapping[str, Any] | None =
     ):
         print(f"$ {shlex.join(words)}", file=log, flush=True)
         try:
-            run = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=launchers.environment(task.site, task.shape, number, os.environ),
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-            )
+            with launcher.sheltered(task.site.launcher == "openmpi"):
+                run = subprocess.Popen(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=launchers.environment(task.site, task.shape, number, os.environ),
+                    preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                )
         except OSError as error:
             print(f"{words[0]} cannot be started: {error.strerror}", file=log)
             return Outcome(NOT_FOUND, now, time.time() - now, host.name(), slot)

@@ -1,8 +1,11 @@
-"""Launcher of this job: whose it is, and whether the MPI library can join its ranks."""
+"""Launcher of ranks: whose it is, whether the MPI library can join its ranks, how it stops them."""
 
 import os
 import re
-from collections.abc import Sequence
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from mpidl.config.faults import Fault
 from mpidl.ranks import host
@@ -29,12 +32,56 @@ FIRST_TO_ASK = 4, 2
 FIRST_WITHOUT_PMI = 5, 0
 """The first version of Open MPI that speaks nothing but PMIx."""
 
+DEADLY = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+"""Signals at which Open MPI's mpiexec kills its ranks within a second; it passes on SIGUSR1."""
+
+PATIENCE = 10.0
+"""Seconds in which a launcher must tell its version."""
+
 Version = Sequence[int]
 
 
 def name() -> str:
     """What the launcher of this process is called, by the variables that it set."""
     return next((called for mark, called in MARKS.items() if mark in os.environ), "the launcher")
+
+
+def warning() -> str:
+    """What to beware of with the launcher of this process, in a sentence; empty if nothing."""
+    if "OMPI_COMM_WORLD_SIZE" not in os.environ:
+        return ""
+    return (
+        "Open MPI's mpiexec kills its ranks within a second of SIGTERM, SIGHUP or Ctrl-C, and the "
+        "rounds since the last checkpoint are lost; SIGUSR1 to mpiexec stops with a checkpoint"
+    )
+
+
+@contextmanager
+def sheltered(needed: bool) -> Iterator[None]:
+    """Start Open MPI's mpiexec within this context, and it does not hear what it would die of.
+
+    A batch system or a terminal signals every process of a job: the ranks hear it, and stop with a
+    checkpoint. Who started mpiexec asks it by SIGUSR1.
+
+    Args:
+        needed: Whether it is Open MPI's; others pass signals on, and need to hear them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, DEADLY if needed else ())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def request(mpiexec: str) -> signal.Signals:
+    """The signal by which an mpiexec lets its ranks stop as after Ctrl-C."""
+    told = ""
+    with suppress(OSError, subprocess.SubprocessError):
+        words = [mpiexec, "--version"]
+        ended = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
+        told = ended.stdout + ended.stderr
+    own = any(name in told for name in ("Open MPI", "OpenRTE", "PRRTE"))
+    return signal.SIGUSR1 if own else signal.SIGINT
 
 
 def check_joins(vendor: str, version: Version, text: str) -> None:

@@ -9,7 +9,7 @@ from mpidl.plan import Plan
 from mpidl.preview import estimates, facts
 from mpidl.preview.check import report
 from mpidl.preview.facts import Counts, Facts
-from mpidl.ranks import world
+from mpidl.ranks import launcher, world
 from mpidl.ranks.world import Comm
 
 
@@ -18,6 +18,8 @@ def check(comm: Comm, plan: Plan, run_data: RunData, as_json: bool) -> int:
     found = foresee(comm, plan, run_data)
     if found is not None:
         print(json.dumps(facts.plain(found), indent=2) if as_json else report(plan, found))
+        if not as_json and (beware := launcher.warning()):
+            print(beware)
     return 0
 
 

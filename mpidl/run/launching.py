@@ -12,7 +12,7 @@ from typing import IO
 
 from mpidl.config.faults import Breakdown, Fault
 from mpidl.config.outcome import Outcome
-from mpidl.ranks import host
+from mpidl.ranks import host, launcher
 from mpidl.ranks.importer import PR_SET_PDEATHSIG
 
 PACKAGES = Path(__file__).parents[2]
@@ -58,7 +58,7 @@ def launch(ranks: int, arguments: Sequence[str], show: Callable[[str], None]) ->
     listener.start()
     with process:
         try:
-            interrupted = _follow(process, process.stdout, show)
+            interrupted = _follow(mpiexec, process, process.stdout, show)
             listener.join()
         finally:
             if process.poll() is None:
@@ -68,7 +68,12 @@ def launch(ranks: int, arguments: Sequence[str], show: Callable[[str], None]) ->
     return _outcome(process.returncode, [line.rstrip("\n") for line in errors])
 
 
-def _follow(process: "subprocess.Popen[str]", lines: IO[str], show: Callable[[str], None]) -> bool:
+def _follow(
+    mpiexec: str,
+    process: "subprocess.Popen[str]",
+    lines: IO[str],
+    show: Callable[[str], None],
+) -> bool:
     """Show what a process prints until it ends; whether it was asked to end by Ctrl-C."""
     interrupted = False
     while True:
@@ -79,7 +84,7 @@ def _follow(process: "subprocess.Popen[str]", lines: IO[str], show: Callable[[st
             return interrupted
         except KeyboardInterrupt:
             interrupted = True
-            process.send_signal(signal.SIGINT)
+            process.send_signal(launcher.request(mpiexec))
 
 
 def _end_with_parent() -> None:

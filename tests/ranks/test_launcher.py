@@ -1,5 +1,9 @@
 """Launchers and MPI libraries that do not belong together."""
 
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from mpidl.config.faults import Fault
@@ -109,3 +113,49 @@ def test_ranks_that_are_each_alone_are_told_whose_they_are(around, variables, li
     else:
         with pytest.raises(Fault, match=want):
             launcher.check_joined(*library, seen)
+
+
+LISTENING = """
+import signal, sys
+signal.signal(signal.SIGUSR1, lambda number, frame: sys.exit(75))
+print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())) == [1, 2, 15], flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_what_kills_ranks_of_open_mpi_is_kept_from_its_launcher(needed):
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with launcher.sheltered(needed):
+        words = [sys.executable, "-S", "-c", LISTENING]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    assert process.stdout.readline() == f"{needed}\n"
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGUSR1)
+    process.communicate()
+    assert process.returncode == (75 if needed else -signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("told", "want"),
+    [
+        ("mpiexec (Open MPI) 5.0.11", signal.SIGUSR1),
+        ("mpiexec.openmpi (OpenRTE) 4.1.4", signal.SIGUSR1),
+        ("HYDRA build details:", signal.SIGINT),
+        ("Intel(R) MPI Library for Linux* OS", signal.SIGINT),
+    ],
+)
+def test_an_mpiexec_is_asked_to_stop_as_it_understands(tmp_path, told, want):
+    program = tmp_path / "mpiexec"
+    program.write_text(f"#!/bin/sh\necho '{told}'\n")
+    program.chmod(0o755)
+    assert launcher.request(str(program)) == want
+    assert launcher.request(str(tmp_path / "none")) == signal.SIGINT
+
+
+def test_who_starts_under_open_mpi_is_warned(around):
+    around(HYDRA)
+    assert launcher.warning() == ""
+    around(PRTERUN)
+    assert "SIGUSR1 to mpiexec stops with a checkpoint" in launcher.warning()
