@@ -1,9 +1,6 @@
 """Which mpidl this is, of a checkout, an installed copy and a copy that nobody installed."""
 
 import subprocess
-import sys
-import zipfile
-from pathlib import Path
 
 import pytest
 
@@ -11,8 +8,6 @@ import mpidl
 from mpidl.config import version
 from mpidl.ensemble.__main__ import parser as ensemble
 from mpidl.run.command import parser, text_only
-
-ROOT = Path(mpidl.__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -79,42 +74,3 @@ def test_commands_tell_it(capsys):
         ensemble().parse_args(["--version"])
     assert end.value.code == 0
     assert capsys.readouterr().out == f"{version.line()}\n"
-
-
-def build(folder: Path) -> zipfile.ZipFile:
-    """The wheel of a source folder, without the native kernel."""
-    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-build-isolation", "--no-deps"]
-    words = [*pip, "-C", "wheel.cmake=false", "-w", str(folder / "wheel"), str(folder)]
-    subprocess.run(words, check=True, capture_output=True, text=True)
-    [path] = (folder / "wheel").glob("mpidl-*.whl")
-    return zipfile.ZipFile(path)
-
-
-@pytest.fixture
-def clone(tmp_path):
-    """A fresh clone of this checkout."""
-    subprocess.run(["git", "clone", "-q", str(ROOT), str(tmp_path / "clone")], check=True)
-    return tmp_path / "clone"
-
-
-@pytest.mark.slow
-def test_a_wheel_brings_sites_studies_graphs_and_scripts_and_its_commit(clone):
-    tell = ["git", "-C", str(clone)]
-    head, files = (
-        subprocess.run([*tell, *words], check=True, capture_output=True, text=True).stdout
-        for words in (["rev-parse", "HEAD"], ["ls-files", "launch", "topologies"])
-    )
-    with build(clone) as wheel:
-        names = set(wheel.namelist())
-    wanted = {f"mpidl/{name}" for name in files.split() if name != "launch/local"}
-    assert len(wanted) > 80
-    assert wanted <= names
-    [record] = [name for name in names if name.endswith(".dist-info/RECORD")]
-    assert head.startswith(record.partition("+g")[2].partition(".")[0])
-
-
-@pytest.mark.slow
-def test_a_copy_without_git_is_built_too(clone):
-    subprocess.run(["rm", "-rf", str(clone / ".git")], check=True)
-    with build(clone) as wheel:
-        assert "mpidl-0.1.0.dev0.dist-info/METADATA" in wheel.namelist()
