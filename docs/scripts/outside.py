@@ -16,6 +16,7 @@ FILES = [
     *sorted((ROOT / "results").glob("*.md")),
     ROOT / "topologies/README.md",
     ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
 ]
 
 LINK = re.compile(r"\]\((?!https?:|#|/)([^)\s#]+)")

@@ -11,6 +11,7 @@ MADE = {"_build", "generated", "outside", "jupyter_execute"}
 
 PAGES = [
     ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
     ROOT / "launch/README.md",
     *(
         page
