@@ -85,7 +85,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of an error's text without the stop at its end; its type if it has no text."""
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 

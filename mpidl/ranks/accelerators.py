@@ -1,17 +1,24 @@
 """Accelerators: the hardware that a rank computes on, its memory and its precision."""
 
+import importlib
+import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from mpidl.config.faults import Breakdown, Fault
+from mpidl.config.faults import Breakdown, Fault, first_line
 from mpidl.ranks.host import name
 
 if TYPE_CHECKING:
     import torch
 
     from mpidl.ranks.world import Comm
+
+
+EXTENSION = "intel_extension_for_pytorch"
+"""Intel's extension of torch, by which XPUs were used before torch 2.8."""
 
 
 def choose(comm: "Comm", setting: str) -> "torch.device":
@@ -42,10 +49,12 @@ def chosen(setting: str) -> str:
         setting: ``auto``, ``cpu``, ``cuda`` or ``xpu``.
 
     Raises:
-        Fault: If this host has no hardware of that kind.
+        Fault: If this host has no hardware of that kind, or Intel's extension does not load.
     """
     import torch
 
+    if _extended(setting):
+        _extend(setting)
     available = {"cuda": torch.cuda.is_available(), "xpu": torch.xpu.is_available(), "cpu": True}
     kind = next(k for k, present in available.items() if present) if setting == "auto" else setting
     if not available[kind]:
@@ -54,6 +63,40 @@ def chosen(setting: str) -> str:
             f"training.accelerator = {setting!r}: torch finds none on {name()}; found: {present}."
         )
     return kind
+
+
+def torch_version() -> tuple[int, int]:
+    """The version of torch, as far as its second number."""
+    import torch
+
+    major, minor, *_ = str(torch.__version__).split(".")
+    return int(major), int(minor)
+
+
+def _extended(setting: str) -> bool:
+    """Whether Intel's extension is to be loaded: here is an XPU, and torch is older than 2.8.
+
+    There is one for processors too, which changes what torch computes and is never loaded: under
+    ``auto`` torch must find an XPU, or the extension's version name it.
+    """
+    import torch
+
+    asked = setting == "xpu" or (setting == "auto" and not torch.cuda.is_available())
+    if not asked or torch_version() >= (2, 8) or importlib.util.find_spec(EXTENSION) is None:
+        return False
+    versions = (found.version for found in metadata.distributions(name=EXTENSION))
+    return setting == "xpu" or torch.xpu.is_available() or any("xpu" in one for one in versions)
+
+
+def _extend(setting: str) -> None:
+    try:
+        importlib.import_module(EXTENSION)
+    except (Exception, SystemExit) as error:  # it ends the program if torch has another version
+        raise Fault(
+            f"training.accelerator = {setting!r}: {EXTENSION}, by which a torch before 2.8 uses "
+            f"XPUs, does not load on {name()} ({type(error).__name__}: {first_line(error)}); "
+            "'cpu' works without it."
+        ) from error
 
 
 def check_precision(device: "torch.device", precision: str) -> None:
