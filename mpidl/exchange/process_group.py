@@ -237,7 +237,7 @@ class Xccl(ProcessGroup):
 
 
 class Ccl(ProcessGroup):
-    """Collective. Over the memory of XPUs, by oneCCL's old bindings to torch.
+    """Collective. Over the memory of XPUs or hosts, by oneCCL's old bindings to torch.
 
     They have no batches, and single messages can wait for each other in a circle.
     """

@@ -2,13 +2,15 @@
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mpidl.config.faults import Fault
+from mpidl.config.faults import Fault, first_line
 from mpidl.exchange.backend import BACKENDS, Wiring
 from mpidl.exchange.trips import trips
-from mpidl.ranks import sharing
+from mpidl.ranks import host, sharing
+from mpidl.ranks.accelerators import torch_version
 from mpidl.ranks.node import room
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class Facts:
         unmapped: The failure when ranks tried to map each other's accelerator memory; empty if it
             worked, or was not tried.
         groups: The backends of torch.distributed that every rank has.
+        broken: For backends that are installed and do not load, where and why.
         mended: Whether messages of xccl arrive in this torch, that is, in 2.9 or later.
         travel: Whether any rank reads a vector of another one.
         uniform: Whether every device takes the mean of all in every round.
@@ -49,6 +52,7 @@ class Facts:
     reach: bool = False
     unmapped: str = ""
     groups: frozenset[str] = frozenset()
+    broken: Mapping[str, str] = field(default_factory=dict)
     mended: bool = True
     travel: bool = True
     uniform: bool = False
@@ -61,13 +65,14 @@ class Facts:
 def obstacle(name: str, facts: Facts) -> str | None:
     """The reason why a backend does not work here, as the rest of a sentence; None if it works."""
     properties = BACKENDS.properties(name)
-    if properties.carries and facts.kinds != {properties.carries}:
-        kinds = " and ".join(sorted(facts.kinds))
-        return (
-            f"carries vectors in {properties.carries} memory, and here they are in {kinds} memory"
-        )
+    carries = properties.carries
+    if carries and not (len(facts.kinds) == 1 and facts.kinds <= {*carries}):
+        able, kinds = " or ".join(carries), " and ".join(sorted(facts.kinds))
+        return f"carries vectors in {able} memory, and here they are in {kinds} memory"
+    if name in facts.broken:
+        return f"is installed and does not load on {facts.broken[name]}"
     if properties.available and name not in facts.groups:
-        return "is not in the torch of every rank"
+        return properties.absent
     return properties.obstacle(facts)
 
 
@@ -94,23 +99,30 @@ def foresee(name: str, kind: str) -> None:
     Raises:
         Fault: If it does not.
     """
-    facts = Facts(frozenset({kind}), groups=frozenset(groups(kind)))
+    found, broken = _common([groups(kind, name)])
+    facts = Facts(frozenset({kind}), groups=found, broken=broken)
     properties = BACKENDS.properties(name)
-    if properties.carries and not (properties.met and properties.carries == kind):
+    if properties.carries and not (properties.met and kind in properties.carries):
         require(name, facts)
 
 
-def survey(wiring: Wiring) -> Facts:
-    """Collective. The facts that decide how vectors travel."""
+def survey(wiring: Wiring, asked: str = "") -> Facts:
+    """Collective. The facts that decide how vectors travel.
+
+    Args:
+        wiring: The wiring of the exchange.
+        asked: The backend that a user names; empty for ``auto``.
+    """
     from mpi4py import MPI
 
     device, node, comm = wiring.device, wiring.node, wiring.comm
     own = int(node.ranks[comm.rank]), sharing.identity(device)
     of_ranks = comm.allgather(
-        (device.type, own, groups(device.type), sends_arrive(), several(), _room(wiring))
+        (device.type, own, groups(device.type, asked), sends_arrive(), several(), _room(wiring))
     )
     kinds, places, groups_of_ranks, mended, shared, rooms = zip(*of_ranks, strict=True)
     needed, room = max(rooms, key=lambda pair: pair[0] - pair[1])
+    found, broken = _common(groups_of_ranks)
     reach = False
     if "cuda" in kinds:
         here = [identity for number, identity in places if number == own[0]]
@@ -122,7 +134,8 @@ def survey(wiring: Wiring) -> Facts:
         crowded=device.type != "cpu" and max(Counter(places).values()) > 1,
         several=all(shared),
         reach=reach,
-        groups=frozenset.intersection(*map(frozenset, groups_of_ranks)),
+        groups=found,
+        broken=broken,
         mended=all(mended),
         travel=len(trips(wiring.graph, hosts)) > 0,
         uniform=wiring.uniform,
@@ -147,18 +160,37 @@ def _room(wiring: Wiring) -> tuple[int, int]:
     return -(-demand(wiring) // MEGA), room() // MEGA
 
 
-def groups(kind: str) -> list[str]:
-    """The backends of torch.distributed in this process, for vectors in this kind of memory."""
-    pairs = ((name, BACKENDS.properties(name).available) for name in BACKENDS)
-    return [name for name, available in pairs if available is not None and available(kind)]
+def groups(kind: str, asked: str = "") -> dict[str, str]:
+    """The backends of torch.distributed in this process.
+
+    Args:
+        kind: The memory that holds vectors.
+        asked: The backend that a user names; empty for ``auto``.
+
+    Returns:
+        For each one that is installed an empty text, or where and why it does not load.
+    """
+    found = {}
+    for name in BACKENDS:
+        available = BACKENDS.properties(name).available
+        try:
+            if available is not None and available(kind, name == asked):
+                found[name] = ""
+        except Exception as error:  # a package beside torch may raise anything
+            found[name] = f"{host.name()} ({type(error).__name__}: {first_line(error)})"
+    return found
+
+
+def _common(of_ranks: Iterable[Mapping[str, str]]) -> tuple[frozenset[str], dict[str, str]]:
+    """The backends that load on every rank, and the first reason for each that fails on some."""
+    of_ranks = list(of_ranks)
+    broken = {name: why for found in of_ranks[::-1] for name, why in found.items() if why}
+    return frozenset.intersection(*map(frozenset, of_ranks)) - broken.keys(), broken
 
 
 def sends_arrive() -> bool:
     """Whether messages of this torch's xccl arrive; before 2.9 they may hang (pytorch 156782)."""
-    import torch
-
-    major, minor, *_ = str(torch.__version__).split(".")
-    return (int(major), int(minor)) >= (2, 9)
+    return torch_version() >= (2, 9)
 
 
 def several() -> bool:

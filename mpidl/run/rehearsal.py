@@ -51,7 +51,8 @@ def _connect(comm: Comm, plan: Plan, run_data: RunData) -> None:
     from mpidl.exchange import BACKENDS, survey
     from mpidl.run import build
 
-    if not BACKENDS.properties(plan.file.exchange.backend).carries:
+    backend = plan.file.exchange.backend
+    if not BACKENDS.properties(backend).carries:
         return
     node = Node(comm)
     setting = plan.file.training.accelerator
@@ -59,7 +60,7 @@ def _connect(comm: Comm, plan: Plan, run_data: RunData) -> None:
         with world.agreed(comm):
             hardware = accelerators.choose(node.inner, setting)
         wiring = build.wired(node, plan, Lengths(*building.sizes(plan, run_data)), hardware)
-        survey.require(plan.file.exchange.backend, survey.survey(wiring))
+        survey.require(backend, survey.survey(wiring, backend))
 
 
 def writer(plan: Plan) -> bool:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.dealt
 CPU = torch.device("cpu")
 
 MESSAGES = sorted(n for n in BACKENDS.having(means=False) if not BACKENDS.properties(n).carries)
-MESSAGES += BACKENDS.having(carries="cpu")
+MESSAGES += BACKENDS.having(carries=("cpu",))
 
 TURNS = 6
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -497,6 +498,11 @@ CHOICES = [
     (dict(XPU, groups=frozenset({"gloo", "ccl"}), mended=False), "ccl", "of its own"),
     (dict(XPU, groups=frozenset({"gloo", "ccl"})), "ccl", "an accelerator of its own"),
     (dict(XPU, groups=frozenset({"gloo"})), "mpi", "xccl is not in the torch of every rank"),
+    (
+        dict(XPU, groups=frozenset({"gloo"}), broken={"ccl": "nid7 (OSError: libmpi.so)"}),
+        "mpi",
+        "xccl is not in the torch of every rank; ccl is installed and does not load on nid7",
+    ),
     (dict(XPU, crowded=True), "mpi", "ranks share an accelerator"),
     (dict(XPU, nodes=2), "mpi", "it is the one proven on XPUs of several nodes"),
 ]
@@ -530,10 +536,59 @@ def test_what_auto_takes_and_why(facts, name, reason):
             "maps the memory of other ranks, which fails here: pidfd_getfd: Operation not",
         ),
         ("xccl", dict(XPU, groups=frozenset({"ccl"})), "is not in the torch of every rank"),
+        ("ccl", XPU, "needs oneccl_bindings_for_pytorch, which not every rank has"),
+        ("ccl", CUDA, "carries vectors in cpu or xpu memory, and here they are in cuda memory"),
     ],
 )
 def test_why_a_backend_is_refused(name, facts, reason):
     assert (obstacle(name, Facts(**facts)) or "").startswith(reason)
+
+
+BINDINGS = "oneccl_bindings_for_pytorch"
+
+
+@pytest.fixture
+def bindings(comm, monkeypatch, tmp_path):
+    """As ``bindings(text)``: installs in this process a package that stands in for oneCCL's."""
+
+    def install(text):
+        (tmp_path / f"{BINDINGS}.py").write_text(text)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.delitem(sys.modules, BINDINGS, raising=False)
+
+    yield install
+    sys.modules.pop(BINDINGS, None)
+
+
+def test_bindings_that_do_not_load_are_told_with_their_error(comm, bindings):
+    """One rank's are broken: all ranks say the same."""
+    bindings("raise OSError('libfabric.so.1: cannot open')" if comm.rank == comm.size - 1 else "")
+    told = (
+        r"^exchange.backend = 'ccl': is installed and does not load on \S+ \(OSError: libfabric"
+        r".so.1: cannot open\); 'auto', 'shared', 'gloo' and 'mpi' work\.$"
+    )
+    with pytest.raises(Fault, match=told), built(comm, make(comm, comm.size), 3, BACKENDS["ccl"]):
+        pass
+
+
+def test_bindings_that_nobody_asks_for_are_not_loaded_for_processors(comm, bindings):
+    bindings("raise OSError('never')")
+    with built(comm, make(comm, comm.size), 3, BACKENDS["auto"]):
+        assert survey.groups("cpu") == {"gloo": ""}
+        assert BINDINGS not in sys.modules
+
+
+def test_bindings_run_on_processors(comm, bindings, monkeypatch):
+    """What they bring is gloo here, under another name."""
+    bindings("")
+    monkeypatch.setattr(torch.distributed, "is_backend_available", lambda name: name != "xccl")
+    begin = torch.distributed.init_process_group
+    monkeypatch.setattr(
+        torch.distributed, "init_process_group", lambda backend, **given: begin("gloo", **given)
+    )
+    made = make(comm, 2 * comm.size + 1)
+    found = run(comm, made, 100, BACKENDS["ccl"])
+    assert_same(found, run(comm, made, 100, BACKENDS["shared"]))
 
 
 @pytest.mark.parametrize(

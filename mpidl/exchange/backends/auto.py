@@ -45,14 +45,16 @@ def choose(facts: Facts) -> tuple[str, str]:
     if facts.kinds == {"xpu"} and facts.nodes > 1:
         # Messages of torch over oneCCL between nodes were broken on Aurora until early 2026.
         return "mpi", "it is the one proven on XPUs of several nodes"
-    group = [n for n in BACKENDS.having(carries=min(facts.kinds)) if _of_torch(n)]
+    group = [n for n in BACKENDS if _of_torch(n, min(facts.kinds))]
     for name in group:
         if obstacle(name, facts) is None:
             if doubt := BACKENDS.properties(name).doubt(facts):
                 return "mpi", doubt
             return name, f"each rank has an accelerator of its own{but}"
-    return "mpi", f"{group[0]} {obstacle(group[0], facts)}{but}"
+    lacks = [n for n in group if n == group[0] or n in facts.broken]
+    return "mpi", "; ".join(f"{n} {obstacle(n, facts)}" for n in lacks) + but
 
 
-def _of_torch(name: str) -> bool:
-    return BACKENDS.properties(name).available is not None
+def _of_torch(name: str, kind: str) -> bool:
+    properties = BACKENDS.properties(name)
+    return properties.available is not None and kind in properties.carries

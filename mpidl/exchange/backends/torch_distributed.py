@@ -1,5 +1,6 @@
 """Backends of torch.distributed: gloo, NCCL, and oneCCL in two ways."""
 
+import importlib
 import importlib.util
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,26 +13,29 @@ if TYPE_CHECKING:
     from mpidl.exchange.memory import Exchange
 
 
-def _built_in(name: str, kind: str) -> bool:
+BINDINGS = "oneccl_bindings_for_pytorch"
+"""oneCCL's old bindings, a package that adds ``ccl`` to torch.distributed when it is imported."""
+
+
+def _built_in(name: str, kind: str, asked: bool) -> bool:
     """Whether this torch has a backend."""
     import torch.distributed as dist
 
     return dist.is_available() and dist.is_backend_available(name)
 
 
-def _beside(kind: str) -> bool:
-    """Whether oneCCL's old bindings load; they add ``ccl`` to torch.distributed.
+def _beside(kind: str, asked: bool) -> bool:
+    """Whether oneCCL's old bindings add a backend to this torch.
 
-    With a torch that has xccl, they are missing, or fail when imported.
+    They bring an MPI library of their own with them, so that they are loaded only where a user asks
+    for them, or on XPUs of a torch without xccl, where ``auto`` may take them.
     """
-    name = "oneccl_bindings_for_pytorch"
-    if kind != "xpu" or _built_in("xccl", kind) or importlib.util.find_spec(name) is None:
+    if importlib.util.find_spec(BINDINGS) is None:
         return False
-    try:
-        importlib.import_module(name)
-    except (ImportError, OSError, RuntimeError):
+    if not asked and (kind != "xpu" or _built_in("xccl", kind, asked)):
         return False
-    return True
+    importlib.import_module(BINDINGS)
+    return _built_in("ccl", kind, asked)
 
 
 def _alone(facts: Facts) -> str | None:
@@ -82,10 +86,15 @@ def xccl(wiring: Wiring, /) -> "Exchange":
     return Xccl(wiring)
 
 
-@BACKENDS.add(carries="xpu", traffic=traffic.to_every_rank, available=_beside)
+@BACKENDS.add(
+    carries=("cpu", "xpu"),
+    traffic=traffic.to_every_rank,
+    available=_beside,
+    absent=f"needs {BINDINGS}, which not every rank has",
+)
 def ccl(wiring: Wiring, /) -> "Exchange":
-    """All-gather between XPUs by oneCCL's bindings to torch, for installations before xccl."""
+    """All-gather between XPUs, or host memories, by oneCCL's bindings to a torch before xccl."""
     from mpidl.exchange.process_group import Ccl
 
-    require("ccl", survey(wiring))
+    require("ccl", survey(wiring, "ccl"))
     return Ccl(wiring)
