@@ -55,7 +55,14 @@ class BackendProperties(Properties):
     shares: bool = False
 
 
-BACKENDS = Registry("exchange backend", BackendProperties, gives=1)
+def _checked(name: str, exchange: Any, wiring: "Wiring") -> Any:
+    """What a backend gave; see :func:`mpidl.exchange.border.checked`."""
+    from mpidl.exchange.border import checked
+
+    return checked(name, exchange, wiring)
+
+
+BACKENDS = Registry("exchange backend", BackendProperties, gives=1, check=_checked)
 """``builder(wiring, /) -> Exchange``, in a file of its own in ``backends/``.
 
 Builders import torch when called, because a run file is checked before torch is loaded.
