@@ -17,6 +17,7 @@ pytestmark = pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts its own 
 
 MARKS = (
     "needs a cluster",
+    "needs a container engine",
     "needs the network",
     "needs published data",
     "needs h5dump and ncdump",
