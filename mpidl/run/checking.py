@@ -1,6 +1,7 @@
 """Check of a run with its data and model, without training."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,8 +19,6 @@ def check(comm: Comm, plan: Plan, run_data: RunData, as_json: bool) -> int:
     found = foresee(comm, plan, run_data)
     if found is not None:
         print(json.dumps(facts.plain(found), indent=2) if as_json else report(plan, found))
-        if not as_json and (beware := launcher.warning()):
-            print(beware)
     return 0
 
 
@@ -40,7 +39,9 @@ def _facts(plan: Plan, run_data: RunData, ranks: int, together: bool) -> Facts:
 
     size, learned = building.sizes(plan, run_data)
     advice = batching.advice(plan, building.sketch(plan, run_data), size)
-    return estimates.of_run(plan, size, learned, counted(run_data), ranks, together, advice)
+    found = estimates.of_run(plan, size, learned, counted(run_data), ranks, together, advice)
+    cautions = [*found.cautions, *filter(None, [launcher.warning()])]
+    return replace(found, cautions=cautions)
 
 
 def counted(run_data: RunData) -> Counts:
