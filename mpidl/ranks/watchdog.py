@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 
 import numpy as np
 import numpy.typing as npt
@@ -189,7 +189,9 @@ class Watchdog:
         return f"rank{'s' if len(ranks) > 1 else ''} {shown}"
 
     def _tell(self, message: str) -> None:
-        print(f"mpidl: {message}.", file=sys.stderr, flush=True)
+        # Who reads it may be gone, as a launcher that was killed; the job has to end all the same.
+        with suppress(OSError):
+            print(f"mpidl: {message}.", file=sys.stderr, flush=True)
 
     def _finish(self, code: int) -> None:
         # If this rank is stuck, MPI may be unable to abort too.

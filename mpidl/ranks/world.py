@@ -5,7 +5,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from mpidl.config.faults import Breakdown, Fault, OwnError, tell
@@ -92,24 +92,30 @@ def end_job(comm: Comm, guard: Watchdog, error: BaseException) -> NoReturn:
     Ctrl-C ends it with exit code 130, anything else with 1 and, unless it is a
     :class:`Breakdown`, with the traceback; in the user's own code this begins at its first line.
     """
-    outcome = Outcome.FAILED
+    interrupted = isinstance(error, KeyboardInterrupt)
+    outcome = Outcome.INTERRUPTED if interrupted else Outcome.FAILED
+    # Who reads it may be gone, as a launcher that was killed; the job has to end all the same.
+    with suppress(OSError):
+        _tell_end(comm.rank, error)
+    guard.stop(outcome.code)
+    comm.Abort(outcome.code)
+
+
+def _tell_end(rank: int, error: BaseException) -> None:
     if isinstance(error, KeyboardInterrupt):
-        outcome = Outcome.INTERRUPTED
-        if comm.rank == 0:
+        if rank == 0:
             print(
                 "mpidl: interrupted; the results file holds all rounds that it counts.", flush=True
             )
     elif isinstance(error, Breakdown):
-        print(f"mpidl: rank {comm.rank}: {error}", file=sys.stderr, flush=True)
+        print(f"mpidl: rank {rank}: {error}", file=sys.stderr, flush=True)
     elif (own := own_error(error)) is not None:
         # Other ranks may have the same error now: the first of them tells it, and ends the rest.
-        time.sleep(min(comm.rank, 1) + min(comm.rank * STEP, 1))
+        time.sleep(min(rank, 1) + min(rank * STEP, 1))
         tell(own)
     else:
         trace = "".join(traceback.format_exception(error))
-        print(f"[rank {comm.rank}] {trace}", file=sys.stderr, end="", flush=True)
-    guard.stop(outcome.code)
-    comm.Abort(outcome.code)
+        print(f"[rank {rank}] {trace}", file=sys.stderr, end="", flush=True)
 
 
 def meet(comm: Comm, guard: Watchdog, fault: Fault, told: bool = False) -> None:

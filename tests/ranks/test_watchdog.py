@@ -58,6 +58,21 @@ def test_who_ends_without_a_word_is_named(capfd, gone):
     assert capfd.readouterr().err == "mpidl: rank 5 ended without a message; the job ends.\n"
 
 
+class Deaf:
+    """An output that nobody reads any more."""
+
+    def write(self, text):
+        """Refuse a text."""
+        raise BrokenPipeError
+
+
+def test_the_job_ends_where_nobody_hears_the_message(monkeypatch, gone):
+    job = Job()
+    job.say(1, process=gone)
+    monkeypatch.setattr(sys, "stderr", Deaf())
+    assert job.end() == [1]
+
+
 def test_who_ended_with_a_word_is_not_spoken_for(capfd, gone):
     job = Job()
     job.say(1, process=gone, code=7 + 1)
