@@ -89,10 +89,13 @@ def _of_node(comm: "Comm") -> tuple[str, tuple[Finding, ...]] | None:
 
 
 def _apart(fault: Finding, as_json: bool) -> int:
-    """Tell what the first rank finds, where ranks cannot reach each other."""
-    if host.leads():
-        tell([NodeReport(host.name(), (*examinations.of_rank(), fault))], as_json)
-    return 1
+    """Tell what the first rank finds, where ranks cannot reach each other; its exit code.
+
+    That of others is 0, as a launcher may kill the ranks that remain after one with another code.
+    """
+    if not host.leads():
+        return 0
+    return tell([NodeReport(host.name(), (*examinations.of_rank(), fault))], as_json)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from mpidl.doctor.finding import Finding
 NEED = re.compile(r"([\w.-]+)[^;>]*(?:>=([\d.]+))?[^;]*(?:; *extra *== *['\"](\w+)['\"])?")
 """A requirement as a wheel states it: package, lowest version, extra."""
 
-EXTRAS = ("ensemble", "report", "data", "export")
+EXTRAS = ("ensemble", "report", "data", "export", "completion")
 """Extras that a user may miss."""
 
 

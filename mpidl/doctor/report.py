@@ -66,9 +66,9 @@ def sentences(reports: Sequence[NodeReport], kind: str) -> list[str]:
     """
     hosts: dict[str, list[str]] = {}
     for report in reports:
-        for one in report.findings:
-            for sentence in getattr(one, kind):
-                hosts.setdefault(sentence, []).append(report.host)
+        told = (sentence for one in report.findings for sentence in getattr(one, kind))
+        for sentence in dict.fromkeys(told):
+            hosts.setdefault(sentence, []).append(report.host)
     return [
         sentence if len(where) == len(reports) else f"{sentence} (on {_named(where)})"
         for sentence, where in hosts.items()

@@ -171,7 +171,7 @@ def test_packages_may_be_missing_or_old(monkeypatch):
         "c is missing: pip install -U 'c'.",
     )
     assert found.found == (
-        "extras: ensemble, report, export; without data (pip install 'mpidl[data]')"
+        "extras: ensemble, report, export, completion; without data (pip install 'mpidl[data]')"
     )
 
 

@@ -50,3 +50,8 @@ def test_a_finding_comes_back_from_its_line():
 
     for one in (MPI, OTHER, CORES):
         assert finding.read(json.dumps(one.plain())) == one
+
+
+def test_what_several_parts_say_is_told_once():
+    again = Finding("mpiexec", "none", OTHER.wrong)
+    assert report.sentences([NodeReport("a", (OTHER, again))], "wrong") == [*OTHER.wrong]
