@@ -155,6 +155,11 @@ class Parser(argparse.ArgumentParser):
             "--use", action="append", default=default, metavar="FILE|MODULE", help=help
         )
 
+    def add_quiet(self) -> None:
+        """Add the option ``--quiet``, by which a command tells warnings and faults alone."""
+        help = "tell warnings and faults alone: no progress, no summary"
+        self.add_argument("--quiet", action="store_true", help=help)
+
     def error(self, message: str) -> NoReturn:
         """Raise a fault instead of printing on every rank."""
         command = self.prog.removeprefix("mpiexec -n N ")

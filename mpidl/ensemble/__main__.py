@@ -60,6 +60,7 @@ def parser() -> Parser:
         help="a setting of every run",
     )
     parser.add_use()
+    parser.add_quiet()
     add("--ranks", type=int, help="most ranks of a run; a rank hosts several devices as needed")
     add("--slots", type=int, help="most runs on a node at a time")
     add("--nodes", type=int, help="nodes of each batch job")
@@ -189,7 +190,7 @@ def _work(study: Study, site: Site, options: Namespace) -> int:
     request, orders = _request(site, options)
     _check_sizes(study, site, request.nodes)
     folder = Folder(options.out / study.name)
-    with folder.alone(), Display(len(study.runs)) as display:
+    with folder.alone(), Display(len(study.runs), options.quiet) as display:
         measured = calibration.remembered(folder.path, site, options.site)
         estimates = cost.estimates(study, site, measured)
         driver = Driver(study, site, folder, request, orders, estimates, display.tell, display.show)
@@ -199,7 +200,8 @@ def _work(study: Study, site: Site, options: Namespace) -> int:
             folder.log("end", study.name, f"{type(error).__name__}: {error}")
             raise
         path = study_table.write(study, folder)
-    print(f"{driver.state}; table in {path}, log in {folder.path / 'log.txt'}")
+    if not options.quiet:
+        print(f"{driver.state}; table in {path}, log in {folder.path / 'log.txt'}")
     return code
 
 
@@ -221,12 +223,14 @@ def _request(site: Site, options: Namespace) -> tuple[NodeRequest, Orders]:
         ]
         end = min((moment for moment in moments if moment is not None), default=None)
         request = NodeRequest(len(allocation.hosts(site)), 1, walltime or 0.0)
-        return request, Orders(options.retries, end)
+        return request, Orders(options.retries, end, options.quiet)
     if walltime is None:
         raise Fault(
             "--walltime is missing: outside an allocation it is the time of each batch job."
         )
-    return NodeRequest(options.nodes or 1, options.jobs, walltime), Orders(options.retries)
+    return NodeRequest(options.nodes or 1, options.jobs, walltime), Orders(
+        options.retries, brief=options.quiet
+    )
 
 
 if __name__ == "__main__":

@@ -16,15 +16,16 @@ class Display:
 
     Args:
         runs: Number of runs of the study.
+        brief: Whether to leave out how far it is.
     """
 
-    def __init__(self, runs: int) -> None:
-        self._runs = runs
+    def __init__(self, runs: int, brief: bool = False) -> None:
+        self._runs, self._brief = runs, brief
         self._console = Console(highlight=False, soft_wrap=True)
         self._live = Live("", console=self._console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> "Display":
-        if sys.stdout.isatty():
+        if sys.stdout.isatty() and not self._brief:
             self._live.start()
         return self
 

@@ -62,7 +62,7 @@ class Driver:
         self._study, self._site, self._folder = study, site, folder
         self._request, self._orders, self._estimates = request, orders, estimates
         self._show = show
-        self._ledger = Ledger(folder, estimates, orders.retries, tell)
+        self._ledger = Ledger(folder, estimates, orders.retries, tell, orders.brief)
         self._mark = uuid.uuid4().hex
         self._seen: set[str] = set()
         self._ended: dict[str, float] = {}

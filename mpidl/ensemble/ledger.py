@@ -18,6 +18,9 @@ LOST = 5
 LINES = 12
 """Lines of a failed run's output that are shown."""
 
+PROGRESS = ("begin", "start", "done", "end")
+"""Events by which a study goes on as it should."""
+
 FINAL = (Ending.REFUSED.code, Ending.DIVERGED.code)
 """Exit codes of runs that are not tried again, as a second attempt would end alike."""
 
@@ -44,6 +47,7 @@ class Ledger:
         estimates: Expected seconds of each run, by name, as far as they are known.
         retries: Attempts after the first one.
         show: Shows a line.
+        brief: Whether to leave out the events of :data:`PROGRESS`.
 
     Attributes:
         state: The counts of the runs.
@@ -55,9 +59,10 @@ class Ledger:
         estimates: Mapping[str, float],
         retries: int,
         show: Callable[[str], None],
+        brief: bool = False,
     ) -> None:
         self._folder, self._estimates, self._retries = folder, estimates, retries
-        self._show = show
+        self._show, self._brief = show, brief
         self._attempts, self._losses = Counter[str](), Counter[str]()
         self._got: dict[str, int] = {}
         before = finished(folder.attempts()).values()
@@ -83,7 +88,9 @@ class Ledger:
 
     def say(self, event: str, name: str, text: str = "") -> None:
         """Log an event, and show it."""
-        self._show(self._folder.log(event, name, text))
+        line = self._folder.log(event, name, text)
+        if not (self._brief and event in PROGRESS):
+            self._show(line)
 
     def done(self, run: Run) -> bool:
         """Whether the results file of a run is completed."""

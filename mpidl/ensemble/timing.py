@@ -26,10 +26,12 @@ class Orders:
     Attributes:
         retries: Attempts after the first one.
         ends: The moment when the nodes are taken away, in seconds since 1970; None if never.
+        brief: Whether only what went wrong is shown.
     """
 
     retries: int = 1
     ends: float | None = None
+    brief: bool = False
 
 
 class Timing:

@@ -50,6 +50,7 @@ def parser() -> Parser:
     )
     add("--paper", action="store_true", help="compare with the numbers of arXiv 2505.11760")
     parser.add_use()
+    parser.add_quiet()
     text = "count rounds until the mean accuracy reaches this (%(default)s)"
     add("--threshold", type=float, default=summary.THRESHOLD, metavar="SHARE", help=text)
     text = "make page and tables again every few seconds (5) while runs go on, until Ctrl-C"
@@ -81,6 +82,8 @@ def _check(options: Namespace) -> None:
         raise Fault(f"--watch {options.watch:g}: must be from 0.1 to 86,400 seconds.")
     if options.watch is not None and options.json:
         raise Fault("--json: must not be given with --watch, which goes on; --json prints once.")
+    if options.watch is not None and options.quiet:
+        raise Fault("--quiet: must not be given with --watch, which tells what it sees.")
     if options.watch is not None and options.format:
         raise Fault("--format: must not be given with --watch, which makes no figures.")
 
@@ -104,15 +107,18 @@ def _once(options: Namespace, folder: Path) -> int:
     if not paths:
         raise Fault(f"There is no results file of mpidl in {', '.join(map(str, options.paths))}.")
     wanted = _wanted(options)
-    with products.progress() as progress:
+    with products.progress(options.quiet) as progress:
         collection = Shelf(options.threshold).read(paths, progress("reading"))
         files = products.make(collection, wanted, folder, progress)
         if options.json:
             print(products.as_json(collection, wanted), flush=True)
     if options.json:
-        terminal.where(files, Console(stderr=True))
+        terminal.where(() if options.quiet else files, Console(stderr=True))
         return 0
     console = terminal.console()
+    if options.quiet:
+        terminal.tell(terminal.warned(collection), console)
+        return 0
     terminal.show(collection, console)
     if options.paper:
         terminal.compare(collection, console)

@@ -183,9 +183,13 @@ def _finite(value: Any) -> Any:
 
 
 @contextmanager
-def progress() -> Iterator[Steps]:
-    """Yield a function that makes a bar for each long work, shown on a terminal only."""
-    watched = sys.stderr.isatty()
+def progress(brief: bool = False) -> Iterator[Steps]:
+    """Yield a function that makes a bar for each long work, shown on a terminal only.
+
+    Args:
+        brief: Whether not even there.
+    """
+    watched = sys.stderr.isatty() and not brief
     with Progress(console=Console(stderr=True), transient=True, disable=not watched) as bars:
 
         def steps(title: str) -> Step:

@@ -63,6 +63,7 @@ def parser() -> Parser:
         metavar="SECONDS",
         help="time after which waiting ranks name a late one and end the job (1800)",
     )
+    parser.add_quiet()
     add("--json", action="store_true", help="with --check or --list: print JSON")
     add(
         "--list",
@@ -141,6 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise Fault(
                 "--resume and --overwrite must not be given together: --resume replaces nothing."
             )
+        if options.quiet and options.check:
+            raise Fault("--quiet: must not be given with --check, which prints what it finds.")
         if options.json and not options.check:
             raise Fault("--json: must be given with --check or --list.")
         with world.agreed(comm):
@@ -156,5 +159,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     return Outcome.COMPLETED.code
                 with execution.begin(comm, plan, path, options.overwrite, options.resume) as start:
                     return checking.check(comm, start.plan, start.run_data, options.json)
-        return execution.run(comm, plan, path, options.overwrite, options.resume, limit)
+        words = options.overwrite, options.resume, limit, options.quiet
+        return execution.run(comm, plan, path, *words)
     return Outcome.FAILED.code

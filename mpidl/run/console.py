@@ -37,6 +37,7 @@ class Display:
         first: The first round of this start.
         attackers: Devices whose accuracies are left out.
         hosts: Device to rank, ``(N,)``; None if each device has its own rank.
+        brief: Whether to show warnings alone.
     """
 
     def __init__(
@@ -46,10 +47,11 @@ class Display:
         first: int = 0,
         attackers: Sequence[int] = (),
         hosts: npt.NDArray[np.int64] | None = None,
+        brief: bool = False,
     ) -> None:
         self._rounds, self._quiet, self._first = rounds, quiet, first
         self._attackers, self._hosts = list(attackers), hosts
-        self._lost = False
+        self._lost, self._brief = False, brief
         width = None if quiet else terminal.columns()
         self.console = Console(
             quiet=quiet,
@@ -62,7 +64,7 @@ class Display:
         self._last: Values = {}
         self._bar: Progress | None = None
         self._live: Live | None = None
-        if self.console.is_terminal and not quiet:
+        if self.console.is_terminal and not quiet and not brief:
             self._bar = Progress(
                 TextColumn("round"),
                 MofNCompleteColumn(),
@@ -75,6 +77,11 @@ class Display:
             self._live = Live(self._view(), console=self.console, refresh_per_second=4)
             self._live.start()
 
+    def tell(self, what: "str | Table") -> None:
+        """Show what is no warning."""
+        if not self._brief:
+            self.console.print(what)
+
     def watch(self, round_: int, values: Values) -> None:
         """Show one finished round; ``values`` holds ``(N,)`` or ``(N, C)`` for each series."""
         if self._quiet:
@@ -82,6 +89,8 @@ class Display:
         self._tell_lost(round_, values)
         honest = self._honest(values)
         self._last = {**self._last, **{k: v for k, v in honest.items() if not np.isnan(v).all()}}
+        if self._brief:
+            return
         taken = seconds(values, self._hosts)
         line = "  ".join(text for text in (scores(self._last), taken) if text)
         if self._bar is not None and self._live is not None:

@@ -104,9 +104,10 @@ def run(
     overwrite: bool = True,
     resume: str | None = None,
     limit: float | None = None,
+    brief: bool = False,
 ) -> int:
     """Collective. Run a plan and return the exit code; see :func:`carry_out`."""
-    return carry_out(comm, plan, path, overwrite, resume, limit).code
+    return carry_out(comm, plan, path, overwrite, resume, limit, brief).code
 
 
 def carry_out(
@@ -116,6 +117,7 @@ def carry_out(
     overwrite: bool = True,
     resume: str | None = None,
     limit: float | None = None,
+    brief: bool = False,
     caller: Caller | None = None,
 ) -> Outcome:
     """Collective. Build the parts, run the rounds, close the file, and return the outcome.
@@ -128,11 +130,12 @@ def carry_out(
         resume: The folder with the checkpoints from which the run goes on; empty for the folder
             beside the results file, None to begin.
         limit: Seconds after which the run must have stopped.
+        brief: Whether only warnings are printed.
         caller: The program around it; None if the process is the run's own.
     """
     leads = comm.rank == 0
     with claims.Hold(path) as hold:
-        if resuming.finished(comm, plan, path, resume):
+        if resuming.finished(comm, plan, path, resume, brief):
             if leads:
                 # The run may have been killed before it did this.
                 checkpoint.discard(path, plan.file.checkpoint.final)
@@ -153,13 +156,18 @@ def carry_out(
                 return early
             with world.agreed(comm):
                 results_file.claim(path, overwrite, leads, beside, goes_on)
-            if leads and (caller is None or not caller.quiet):
+            if leads and not brief and (caller is None or not caller.quiet):
                 print(provenance.title(plan), flush=True)
-            return _work(comm, start, path, limit, caller)
+            return _work(comm, start, path, limit, brief, caller)
 
 
 def _work(
-    comm: Comm, start: Start, path: Path, limit: float | None, caller: Caller | None
+    comm: Comm,
+    start: Start,
+    path: Path,
+    limit: float | None,
+    brief: bool,
+    caller: Caller | None,
 ) -> Outcome:
     leads, plan, run_data, found = comm.rank == 0, start.plan, start.run_data, start.found
     quiet = not leads or (caller is not None and caller.quiet)
@@ -168,15 +176,10 @@ def _work(
 
     with build.parts(comm, plan, run_data, path, start.parallel, found) as parts:
         first = len(parts.snapshot.rounds)
-        display = Display(plan.file.training.rounds, quiet, first, plan.attackers, plan.hosts)
-        facts = plan, run_data, parts.gossip.exchange, start.parallel, parts.hardware
-        for line in provenance.notes(comm, *facts) if leads else ():
-            display.console.print(line)
-        if found is not None:
-            display.console.print(f"goes on after round {first}, from {found.path}")
-            now = planning.codes(plan.file)
-            for sentence in code_records.differences(found.head.story.code, now):
-                display.console.print(sentence)
+        size, attackers = plan.file.training.rounds, plan.attackers
+        display = Display(size, quiet, first, attackers, plan.hosts, brief)
+        if leads:
+            _tell_before(comm, start, parts, display)
         # A program has no command that would go on.
         parts.saver.on_stop = caller is None
         # One rank that knows the end of the time stops all ranks.
@@ -191,15 +194,31 @@ def _work(
         parts.recorder.close(completed)
         if completed:
             parts.saver.discard()
-            display.console.print(display.table(plan.hops()))
+            display.tell(display.table(plan.hops()))
             for sentence in [] if run_data.traits.sequence else display.failures():
                 display.console.print(sentence)
         trouble = parts.saver.give_up() if outcome is Outcome.UNSAVED else ""
         if caller is None:
-            display.console.print(outcome.message(path, trouble))
+            show = display.tell if completed else display.console.print
+            show(outcome.message(path, trouble))
         else:
             caller.keep(parts, run_data)
     return outcome
+
+
+def _tell_before(comm: Comm, start: Start, parts: "Parts", display: Display) -> None:
+    """Tell, on rank 0, what a reader should know before the first round."""
+    plan, found = start.plan, start.found
+    facts = plan, start.run_data, parts.gossip.exchange, start.parallel, parts.hardware
+    for line in provenance.notes(comm, *facts):
+        display.tell(line)
+    for line in provenance.cautions(plan, parts.hardware):
+        display.console.print(line)
+    if found is not None:
+        display.tell(f"goes on after round {len(parts.snapshot.rounds)}, from {found.path}")
+        now = planning.codes(plan.file)
+        for sentence in code_records.differences(found.head.story.code, now):
+            display.console.print(sentence)
 
 
 def stop_wanted(comm: Comm) -> Outcome | None:

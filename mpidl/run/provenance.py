@@ -139,4 +139,9 @@ def notes(
         lines.append(f"from outside of mpidl: {code.name}, {code_records.shown(code)}")
     lines += [*plan.topology.notes, *sentences.data(plan, run_data.traits.content)]
     lines += [*sentences.sharing(plan.devices, run_data.placed), *sentences.emulated(plan)]
-    return [*lines, *warnings.of(plan), *warnings.crowded(plan, hardware.sharing)]
+    return lines
+
+
+def cautions(plan: Plan, hardware: Hardware) -> list[str]:
+    """Lines that warn a reader before the first round."""
+    return [*warnings.of(plan), *warnings.crowded(plan, hardware.sharing)]

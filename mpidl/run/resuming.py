@@ -12,8 +12,10 @@ from mpidl.storage import checkpoint, results_file
 from mpidl.storage.checkpoint import LoadedCheckpoint
 
 
-def finished(comm: Comm, plan: Plan, path: Path, resume: str | None) -> bool:
-    """Collective. Whether the run is completed, so that nothing is left to do; prints that.
+def finished(comm: Comm, plan: Plan, path: Path, resume: str | None, brief: bool = False) -> bool:
+    """Collective. Whether the run is completed, so that nothing is left to do.
+
+    Prints that, unless only warnings are to be printed.
 
     Raises:
         Fault: If the results file holds another completed run.
@@ -25,7 +27,7 @@ def finished(comm: Comm, plan: Plan, path: Path, resume: str | None) -> bool:
     with world.agreed(comm):
         done = leads and over(plan, path)
     done = bool(comm.bcast(done))
-    if done and leads:
+    if done and leads and not brief:
         print(f"nothing is left to do: the completed run is in {path}", flush=True)
     return done
 

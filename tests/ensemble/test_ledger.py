@@ -24,9 +24,9 @@ def account(tmp_path, runs):
     folder = Folder(tmp_path / "results")
     with folder.alone():
 
-        def make(retries=1, **estimates):
+        def make(retries=1, brief=False, **estimates):
             shown = []
-            made = Ledger(folder, estimates, retries, shown.append)
+            made = Ledger(folder, estimates, retries, shown.append, brief)
             made.begin(runs)
             return made, shown
 
@@ -64,6 +64,18 @@ def test_a_run_is_done_only_if_its_results_say_so(account, runs):
     complete(account.folder, runs[0])
     assert made.judge(runs[0], GOOD, stopping=False)
     assert counts(made) == (3, 0, 1, 0)
+
+
+def test_a_brief_ledger_shows_what_went_wrong_alone(account, runs):
+    made, shown = account(brief=True)
+    made.hand_over()
+    complete(account.folder, runs[0])
+    assert made.judge(runs[0], GOOD, stopping=False)
+    assert shown == []
+    assert "done" in (account.folder.path / "log.txt").read_text()
+    made.hand_over()
+    assert not made.judge(runs[1], BAD, stopping=False)
+    assert ["fault" in line for line in shown] == [True]
 
 
 def test_a_run_is_done_however_its_launcher_ended(account, runs):

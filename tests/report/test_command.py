@@ -109,6 +109,8 @@ def test_warnings_come_with_the_table(write: Write, tmp_path: Path, capsys: Capt
     told = capsys.readouterr().out
     assert "! half: The run is unfinished: 2 of 5 rounds." in told
     assert "text.h5 is not a results file of mpidl: it is not an HDF5 file." in told
+    assert main([str(tmp_path / "study"), "--csv", "--quiet"]) == 0
+    assert all(line.startswith("! ") for line in capsys.readouterr().out.splitlines())
 
 
 @pytest.mark.parametrize(
@@ -121,6 +123,7 @@ def test_warnings_come_with_the_table(write: Write, tmp_path: Path, capsys: Capt
         (["RUN", "--threshold", "nan"], "--threshold nan: must be above 0 and at most 1."),
         (["RUN", "--watch", "0"], "--watch 0: must be from 0.1 to 86,400 seconds."),
         (["RUN", "--watch", "--json"], "--json: must not be given with --watch"),
+        (["RUN", "--watch", "--quiet"], "--quiet: must not be given with --watch"),
         (["RUN", "--watch", "--format", "svg"], "--format: must not be given with --watch"),
         (["a" * 300], "file name too long"),
         (["RUN", "--format", "bmp"], "invalid choice: 'bmp'"),

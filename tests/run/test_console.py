@@ -59,3 +59,12 @@ def test_the_phases_of_a_round_add_up_over_the_devices_of_a_rank(capsys):
     values["seconds_mix"][:] = 0.7
     Display(3, quiet=False, hosts=hosts).watch(0, values)
     assert "train 10.04 weights 1.50 mix 0.70 s" in capsys.readouterr().out
+
+
+def test_a_brief_display_shows_warnings_alone(capsys):
+    display = Display(5, quiet=False, brief=True)
+    seconds = {f"seconds_{phase}": np.zeros(4) for phase in PHASES}
+    display.watch(0, {**seconds, "finite": np.ones(4)})
+    display.tell("a summary")
+    display.watch(1, {**seconds, "finite": np.array([1, 0, 1, 1])})
+    assert capsys.readouterr().out == "round 2: the training loss of device 1 is not finite\n"
