@@ -11,7 +11,8 @@ from mpidl.components.datasets import (
     tables,
     tinymem,
 )
-from mpidl.components.datasets.catalog import DATASETS, Dataset, subset
+from mpidl.components.datasets.catalog import DATASETS
+from mpidl.components.datasets.dataset import Dataset, subset
 from mpidl.components.datasets.fingerprint import Content, content
 
 __all__ = [

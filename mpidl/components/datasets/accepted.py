@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl.components.datasets.arrays import Split, assemble
-from mpidl.components.datasets.catalog import Dataset
+from mpidl.components.datasets.dataset import Dataset
 from mpidl.components.datasets.labels import Labels, Part
 from mpidl.config.faults import Fault, first_line, shown
 

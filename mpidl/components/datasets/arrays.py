@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl.components.datasets import strata
-from mpidl.components.datasets.catalog import Dataset
+from mpidl.components.datasets.dataset import Dataset
 from mpidl.components.datasets.labels import Labels, Part, coded, numbered, targets
 from mpidl.config import seeds
 from mpidl.config.faults import Fault, shown

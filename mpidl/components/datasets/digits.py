@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from mpidl.components.datasets import idx
-from mpidl.components.datasets.catalog import DATASETS, Dataset
+from mpidl.components.datasets.catalog import DATASETS
+from mpidl.components.datasets.dataset import Dataset
 
 EMBEDDED = Path(__file__).parent / "embedded"
 

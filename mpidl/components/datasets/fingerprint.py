@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from mpidl.components.datasets.catalog import DATASETS, Dataset
+from mpidl.components.datasets.catalog import DATASETS
+from mpidl.components.datasets.dataset import Dataset
 
 Verdict = Literal["yes", "no", "unknown"]
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from mpidl.components.datasets import pictures
 from mpidl.components.datasets.arrays import Scaling, Split, assemble
-from mpidl.components.datasets.catalog import DATASETS, Dataset
+from mpidl.components.datasets.catalog import DATASETS
 from mpidl.components.datasets.columns import NONE, Columns, Roles, apart, part
+from mpidl.components.datasets.dataset import Dataset
 from mpidl.components.datasets.labels import Labels, Part
 from mpidl.components.datasets.pictures import Channels, Form, Size
 from mpidl.components.datasets.places import (

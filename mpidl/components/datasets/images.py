@@ -8,7 +8,8 @@ import numpy as np
 
 from mpidl.components.datasets import pictures
 from mpidl.components.datasets.arrays import Split, assemble
-from mpidl.components.datasets.catalog import DATASETS, Dataset
+from mpidl.components.datasets.catalog import DATASETS
+from mpidl.components.datasets.dataset import Dataset
 from mpidl.components.datasets.labels import Part
 from mpidl.components.datasets.pictures import Channels, Form, Size
 from mpidl.components.datasets.places import SplitSeed, TestShare, folder_of, library

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl.components.datasets.arrays import assemble
-from mpidl.components.datasets.catalog import DATASETS, Dataset
+from mpidl.components.datasets.catalog import DATASETS
+from mpidl.components.datasets.dataset import Dataset
 from mpidl.components.datasets.labels import Part
 from mpidl.components.datasets.places import SampleShape, folder_of
 from mpidl.config.faults import Fault, shown

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl.components.datasets import addresses, idx
-from mpidl.components.datasets.catalog import DATASETS, Dataset
+from mpidl.components.datasets.catalog import DATASETS
+from mpidl.components.datasets.dataset import Dataset
 from mpidl.components.datasets.files import locate
 
 GARMENTS = (

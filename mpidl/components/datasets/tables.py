@@ -10,8 +10,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from mpidl.components.datasets.arrays import Scaling, Split, assemble
-from mpidl.components.datasets.catalog import DATASETS, Dataset
+from mpidl.components.datasets.catalog import DATASETS
 from mpidl.components.datasets.columns import NONE, Columns, Roles, part
+from mpidl.components.datasets.dataset import Dataset
 from mpidl.components.datasets.labels import Labels, Part
 from mpidl.components.datasets.places import (
     File,

@@ -6,7 +6,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mpidl.components.datasets.catalog import DATASETS, Dataset
+from mpidl.components.datasets.catalog import DATASETS
+from mpidl.components.datasets.dataset import Dataset
 from mpidl.config import seeds
 
 Array = npt.NDArray[Any]
