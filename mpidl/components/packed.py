@@ -30,7 +30,7 @@ def pack(state: Any) -> "Tensor":
     import torch
 
     tensors: list[Tensor] = []
-    text = json.dumps(_written(state, tensors)).encode()
+    text = json.dumps(_written(state, tensors, [0])).encode()
     parts = [np.frombuffer(len(text).to_bytes(LENGTH, "little") + text, np.uint8)]
     parts += [tensor.reshape(-1).view(torch.uint8).numpy() for tensor in tensors]
     parts.append(np.zeros(-sum(map(len, parts)) % LENGTH, np.uint8))
@@ -44,19 +44,21 @@ def unpack(packed: "Tensor") -> Any:
     return _read(json.loads(content[LENGTH:start]), bytearray(content[start:]))
 
 
-def _written(value: Any, tensors: "list[Tensor]") -> Any:
+def _written(value: Any, tensors: "list[Tensor]", ends: list[int]) -> Any:
+    """A value as JSON takes it; tensors are added to a list, and where each ends to another."""
     import torch
 
     if isinstance(value, torch.Tensor):
-        start = sum(tensor.nbytes for tensor in tensors)
+        start = ends[-1]
         tensors.append(value.detach().to("cpu").contiguous())
+        ends.append(start + tensors[-1].nbytes)
         return {"tensor": [str(value.dtype).removeprefix("torch."), start, list(value.shape)]}
     if type(value) in PLAIN:
         return value
     if type(value) in (list, tuple):
-        return {type(value).__name__: [_written(one, tensors) for one in value]}
+        return {type(value).__name__: [_written(one, tensors, ends) for one in value]}
     if isinstance(value, dict) and all(type(key) in PLAIN for key in value):
-        return {"dict": [[key, _written(one, tensors)] for key, one in value.items()]}
+        return {"dict": [[key, _written(one, tensors, ends)] for key, one in value.items()]}
     raise PackingError(type(value).__name__)
 
 
