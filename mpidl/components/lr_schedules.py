@@ -98,7 +98,7 @@ def warmup(time: float, /, warmup: Rounds = 5, start: Part = 0.1) -> float:
 
     Source: Goyal et al., 2017, arXiv 1706.02677.
     """
-    return 1.0 if time >= warmup else start + (1 - start) * time / warmup
+    return 1.0 if time >= warmup else _ramp(time, warmup, start)
 
 
 @LR_SCHEDULES.add
@@ -120,9 +120,14 @@ def cosine(
             f"lr_schedule.warmup = {warmup}: must be less than the {rounds} rounds of the schedule."
         )
     if time < warmup:
-        return start + (1 - start) * time / warmup
+        return _ramp(time, warmup, start)
     share = min(1.0, (time - warmup) / (rounds - warmup))
     return floor + (1 - floor) * (1 + math.cos(math.pi * share)) / 2
+
+
+def _ramp(time: float, rounds: int, start: float) -> float:
+    """The line from ``start`` at time 0 to 1 after so many rounds."""
+    return start + (1 - start) * time / rounds
 
 
 @LR_SCHEDULES.add
