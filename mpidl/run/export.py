@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = saved_models.find(options.run, options.use)
         devices = chosen(options.device, found)
         print(f"{found.path}: {found.state}", flush=True)
-        for note in found.notes()[found.head.round < found.rounds :]:
+        for note in found.changes():
             print(note, flush=True)
         for device in devices:
             print(export(found, device, options.to), flush=True)

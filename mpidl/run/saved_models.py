@@ -57,10 +57,9 @@ class SavedModels:
         """Rounds that the run was to have."""
         return int(self.section("training").rounds)
 
-    def notes(self) -> list[str]:
-        """Sentences on what differs from the run after its last round."""
-        lines = [] if self.head.round >= self.rounds else [f"{self.path} has {self.state}"]
-        records = {record.name: record for record in self.head.story.code}
+    def changes(self) -> list[str]:
+        """Sentences on the user's own code that is not what the run had."""
+        lines, records = list[str](), {record.name: record for record in self.head.story.code}
         for code in plugins.codes(self.use):
             was = records.get(code.name)
             if was is not None and was.sha256 != code.sha256:
@@ -213,5 +212,6 @@ def load_model(run: Path | str, device: Number, *, use: str | Sequence[str] = ()
 
 def warn(found: SavedModels) -> None:
     """Warn the caller of a function of the front door of what differs from the finished run."""
-    for note in found.notes():
+    early = [f"{found.path} has {found.state}"] if found.head.round < found.rounds else []
+    for note in [*early, *found.changes()]:
         warnings.warn(note, stacklevel=4)
