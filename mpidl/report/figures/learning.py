@@ -13,7 +13,7 @@ from matplotlib.typing import LineStyleType
 from mpidl.report import labels, measures, style
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import drawing, scale
-from mpidl.report.figures.picture import Picture, blank
+from mpidl.report.figures.picture import Picture, blank, panels
 from mpidl.storage import schema
 
 Array = npt.NDArray[Any]
@@ -144,11 +144,8 @@ def values(run: xr.Dataset) -> Picture | None:
     shown = [(name, curves) for name in names if (curves := _of(run, name))][:MANY]
     if not shown:
         return None
-    columns = min(2, len(shown))
-    rows = -(-len(shown) // columns)
-    figure = blank(style.HALF, 0.4 + 1.7 * rows)
-    for place, (name, curves) in enumerate(shown):
-        axes = figure.add_subplot(rows, columns, place + 1)
+    figure, places = panels(len(shown), min(2, len(shown)), 0.4, 1.7)
+    for axes, (name, curves) in zip(places, shown, strict=True):
         for kind, curve in curves.items():
             numbers, rounds = curve.to_numpy(), curve["round"].to_numpy() + 1
             color, label = style.KINDS.get(kind, style.INK), f"{kind.upper()} mean".strip()

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -50,6 +51,20 @@ def blank(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def panels(count: int, columns: int, top: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with panels in rows, half a page wide for two columns and fewer.
+
+    Args:
+        count: How many panels there are.
+        columns: Panels in a row.
+        top: Height over the panels, in inches.
+        height: Height of a row, in inches.
+    """
+    rows = -(-count // columns)
+    figure = blank(style.HALF if columns < 3 else style.FULL, top + height * rows)
+    return figure, [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
 
 
 def save(picture: Picture, folder: Path, format: str) -> Path:

@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from mpidl.report import labels, statistics, style
 from mpidl.report.collection import Collection
 from mpidl.report.figures import sides
-from mpidl.report.figures.picture import Picture, blank
+from mpidl.report.figures.picture import Picture, blank, panels
 from mpidl.report.figures.scale import Scale
 
 PREDICTORS = {
@@ -40,10 +40,8 @@ def predictors(collection: Collection) -> Picture | None:
     bounds = statistics.within(measure, collection.value)
     names = labels.ordered(runs["strategy"])
     columns = 2 if len(found) in (2, 4) else min(3, len(found))
-    rows = -(-len(found) // columns)
-    figure = blank(style.HALF if columns < 3 else style.FULL, 0.4 + 1.8 * rows)
-    for place, key in enumerate(found):
-        axes = figure.add_subplot(rows, columns, place + 1)
+    figure, places = panels(len(found), columns, 0.4, 1.8)
+    for place, (axes, key) in enumerate(zip(places, found, strict=True)):
         for name in names:
             own = runs[runs["strategy"] == name]
             least = 0.02 * _extent(runs[key])

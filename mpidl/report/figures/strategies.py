@@ -15,7 +15,7 @@ from mpidl.report import labels, measures, statistics, style
 from mpidl.report.collection import Collection
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import sides
-from mpidl.report.figures.picture import Picture, blank
+from mpidl.report.figures.picture import Picture, panels
 from mpidl.report.figures.scale import Scale
 from mpidl.storage import schema
 
@@ -65,12 +65,10 @@ def _curves(collection: Collection, kind: str, over: str = "round") -> Picture |
     cells, left_out = sides.shown(curves["cell"])
     strategies = labels.ordered(curves["strategy"])
     columns = min(len(cells), 4 if len(cells) > 6 else 3 if len(cells) != 4 else 2)
-    rows = -(-len(cells) // columns)
     titles = [sides.wrapped(cell) if len(cells) > 1 else "" for cell in cells]
     height = 1.6 + sides.LINE * max(title.count("\n") for title in titles)
-    figure = blank(style.HALF if columns < 3 else style.FULL, 0.3 + height * rows)
-    for place, cell in enumerate(cells):
-        axes = figure.add_subplot(rows, columns, place + 1)
+    figure, places = panels(len(cells), columns, 0.3, height)
+    for place, (axes, cell) in enumerate(zip(places, cells, strict=True)):
         _panel(axes, curves[curves["cell"] == cell], strategies, over)
         if over == "seconds":
             axes.set_xlim(left=0)
@@ -116,11 +114,8 @@ def values(collection: Collection) -> Picture | None:
     if not shown:
         return None
     strategies = labels.ordered(curves["strategy"])
-    columns = min(2, len(shown))
-    rows = -(-len(shown) // columns)
-    figure = blank(style.HALF, 0.3 + 1.7 * rows)
-    for place, (kind, name, own) in enumerate(shown):
-        axes = figure.add_subplot(rows, columns, place + 1)
+    figure, places = panels(len(shown), min(2, len(shown)), 0.3, 1.7)
+    for axes, (kind, name, own) in zip(places, shown, strict=True):
         _panel(axes, own, strategies, "round")
         axes.set_ylabel(f"{kind.upper()} {name}")
     sides.legend(figure, sides.lined(strategies))
