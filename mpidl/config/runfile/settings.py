@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import tomli_w
 from pydantic import Field
@@ -253,15 +253,19 @@ class RunFile:
             self.training.participation,
         )
 
-    def text(self) -> str:
-        """The run file with every setting resolved, as TOML."""
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """Every setting that is not unset, resolved, by section."""
         tables = {
             section: getattr(self, section).model_dump(exclude_none=True) for section in SECTIONS
         }
         if self.topology.file is not None:
             del tables["topology"]["name"]
+        return tables
+
+    def text(self) -> str:
+        """The run file with every setting resolved, as TOML."""
         use = {USE: list(self.use)} if self.use else {}
-        return tomli_w.dumps({"name": self.name, **use, **tables})
+        return tomli_w.dumps({"name": self.name, **use, **self.tables()})
 
     def portable(self) -> "RunFile":
         """The same with files named without their folders, as results files tell it."""

@@ -17,13 +17,11 @@ from mpidl.plan import Mixing
 from mpidl.run import arguments
 
 ARGUMENTS = {
-    "topology": "topology",
-    "strategy": "strategy",
-    "schedule": "schedule",
-    "algorithm": "algorithm",
-    "network": "network",
-    "attack": "attack",
-    "backend": "exchange",
+    argument: arguments.SECTION_OF.get(argument, argument)
+    for argument in (
+        *("topology", "strategy", "schedule", "algorithm"),
+        *("network", "attack", "backend"),
+    )
 }
 """Arguments that are sections of a run file, and the names of these."""
 
@@ -72,13 +70,11 @@ class OwnSettings:
 
     def tables(self) -> Tables:
         """The sections that gossip has, as in a run file, with every setting resolved."""
-        sections = (*ARGUMENTS.values(), "training")
-        tables = {name: getattr(self.file, name).model_dump(exclude_none=True) for name in sections}
-        tables["training"] = {key: tables["training"][key] for key in TRAINING}
+        of_file = self.file.tables()
+        tables = {name: of_file[name] for name in ARGUMENTS.values()}
+        tables["training"] = {key: of_file["training"][key] for key in TRAINING}
         if self.given is not None:
             tables["topology"] = {"name": arguments.GRAPH, "devices": len(self.given)}
-        elif "file" in tables["topology"]:
-            del tables["topology"]["name"]
         if self.file.record.log:
             tables["record"] = {LOG: self.file.record.log}
         return tables
