@@ -64,10 +64,9 @@ def read(
     if source is not None:
         return runfile.read(source, overrides, KINDS, used)
     text = runfile.DEFAULT.read_text(encoding="utf-8")
-    devices = _devices(overrides) or ranks
     stored = "topology.file" in runfile.overridden(overrides)
-    # Barabasi and Albert's growth needs more devices than links per new device.
-    small = ["topology.name=complete"] if devices <= 2 and not stored else []
+    complete = _few(_devices(overrides) or ranks) and not stored
+    small = ["topology.name=complete"] if complete else []
     return runfile.read(text, [*small, *overrides], KINDS, used)
 
 
@@ -97,8 +96,7 @@ def lay_over(
     tables = toml.read(runfile.DEFAULT if source is None else source)
     if source is not None:
         tables.setdefault("name", source.stem)
-    elif "topology" not in given and piece.get("topology", {}).get("devices", ranks) in (1, 2):
-        # Barabasi and Albert's growth needs more devices than links per new device.
+    elif "topology" not in given and _few(piece.get("topology", {}).get("devices", ranks)):
         runfile.lay_over(tables, {"topology": {"name": "complete"}}, KINDS)
     sections = {key: dict(table) for key, table in piece.items() if key in runfile.SECTIONS}
     keys = [f"{section}.{key}" for section, table in sections.items() for key in table]
@@ -129,6 +127,14 @@ def codes(file: RunFile) -> list[Code]:
     found = (plugins.find(str(name)) for name in others if plugins.names_code(name))
     known = (builder for builder in builders if builder is not None)
     return plugins.codes(file.use, [*known, *found])
+
+
+def _few(devices: object) -> bool:
+    """Whether devices are too few for the default topology, so that a complete graph is better.
+
+    Barabasi and Albert's growth needs more devices than links per new device.
+    """
+    return devices in (1, 2)
 
 
 def _devices(overrides: Sequence[str]) -> int | None:
