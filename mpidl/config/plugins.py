@@ -16,7 +16,7 @@ from functools import cache
 from importlib import metadata, util
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from mpidl.config import own_code, own_traceback, shipped
 from mpidl.config.faults import Fault, nearest, shown
@@ -83,8 +83,27 @@ def load(source: str, *folders: Path, subject: str = "") -> str:
     return loaded.place
 
 
+class Named(NamedTuple):
+    """What ``"file.py:attribute"`` or ``"module:attribute"`` names.
+
+    Attributes:
+        thing: The object.
+        name: Its name as it stands in results: without the folder of the file.
+        files: The absolute path of the file; none of a module.
+    """
+
+    thing: Any
+    name: str
+    files: list[str]
+
+
 def find(name: str, *folders: Path, subject: str = "") -> Any:
-    """The object that ``"file.py:attribute"`` or ``"module:attribute"`` names.
+    """The object that a name means; see :func:`named`."""
+    return named(name, *folders, subject=subject).thing
+
+
+def named(name: str, *folders: Path, subject: str = "") -> Named:
+    """What ``"file.py:attribute"`` or ``"module:attribute"`` names.
 
     Args:
         name: The name; the attribute may have dots.
@@ -104,19 +123,8 @@ def find(name: str, *folders: Path, subject: str = "") -> Any:
             raise Fault(f"{subject}: {loaded.code.name} has no {part!r}; {_remedy(part, found)}")
         found = getattr(found, part)
     own_traceback.note(found)
-    return found
-
-
-def standing(name: str, *folders: Path) -> str:
-    """A name that :func:`find` found, as it stands in results: without the folder of its file."""
-    source, _, attribute = name.rpartition(":")
-    return f"{_load(source, folders, shown(name)).code.name}:{attribute}"
-
-
-def files_of(name: str, *folders: Path) -> list[str]:
-    """The absolute path of the file in a name that :func:`find` found; none of a module."""
-    loaded = _load(name.rpartition(":")[0], folders, shown(name))
-    return [loaded.place] if loaded.code.text else []
+    files = [loaded.place] if loaded.code.text else []
+    return Named(found, f"{loaded.code.name}:{attribute}", files)
 
 
 @cache

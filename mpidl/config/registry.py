@@ -177,11 +177,21 @@ class Registry(dict[str, Builder], Generic[P]):
             Fault: If there is no such function.
             OwnError: If its code raises an error when it is loaded.
         """
-        builder = plugins.find(name, *folders, subject=subject)
-        if not callable(builder):
-            subject = subject or shown(name)
-            raise Fault(f"{subject}: must name a function or a class, not {shown(builder)}.")
-        return self._foreign_name(builder, plugins.standing(name, *folders))
+        return self.register(plugins.named(name, *folders, subject=subject), subject or shown(name))
+
+    def register(self, named: plugins.Named, subject: str) -> str:
+        """Register what was loaded; its name here.
+
+        Args:
+            named: What was loaded.
+            subject: The setting that names it, as a message begins.
+
+        Raises:
+            Fault: If it is no function.
+        """
+        if not callable(named.thing):
+            raise Fault(f"{subject}: must name a function or a class, not {shown(named.thing)}.")
+        return self._foreign_name(named.thing, named.name)
 
     def adopt(self, builder: Builder) -> str:
         """Register a function or class that a program passes in place of a name; the name.

@@ -75,7 +75,7 @@ def test_a_file_is_loaded_once_whatever_names_it(ideas, tmp_path, monkeypatch):
     # A name without its folder is that of the file which is loaded.
     monkeypatch.chdir("/")
     assert plugins.find("ideas.py:net") is net
-    assert plugins.standing(f"{ideas}:net") == "ideas.py:net"
+    assert plugins.named(f"{ideas}:net").name == "ideas.py:net"
 
 
 def test_a_module_that_a_program_has_imported_is_taken(ideas, monkeypatch):

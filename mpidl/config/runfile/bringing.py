@@ -59,8 +59,8 @@ def bring(
             plugins.load(source, *folders, subject=subject)
             for source, subject in zip(used, subjects, strict=True)
         ]
-    named = [(section, toml.namer(SECTIONS[section]), kinds[section]) for section in kinds]
-    for section, key, registry in [*named, *((*other, None) for other in OTHERS)]:
+    builders = [(section, toml.namer(SECTIONS[section]), kinds[section]) for section in kinds]
+    for section, key, registry in [*builders, *((*other, None) for other in OTHERS)]:
         table = tables.get(section)
         name = table.get(key) if isinstance(table, dict) else None
         if not chosen(f"{section}.{key}") or not plugins.names_code(name):
@@ -68,9 +68,6 @@ def bring(
         assert isinstance(table, dict)
         assert isinstance(name, str)
         subject = f"{section}.{key} = {shown(name)}"
-        if registry is not None:
-            table[key] = registry.bring(name, *folders, subject=subject)
-        else:
-            plugins.find(name, *folders, subject=subject)
-            table[key] = plugins.standing(name, *folders)
-        add_use(tables, plugins.files_of(name, *folders))
+        named = plugins.named(name, *folders, subject=subject)
+        table[key] = named.name if registry is None else registry.register(named, subject)
+        add_use(tables, named.files)
