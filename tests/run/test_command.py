@@ -36,14 +36,23 @@ def launch(folder, *arguments, ranks=4):
     ("arguments", "sentence"),
     [
         (["--rounds", "3"], "Unrecognized arguments: --rounds; see python -m mpidl.run --help."),
-        (
+        pytest.param(
             ["none.toml"],
             "Cannot read the run file none.toml: No such file or directory; looked for",
+            marks=pytest.mark.slow,
         ),
-        (["--set", "training.lr=nan"], "training.lr = nan: should be a finite number."),
+        pytest.param(
+            ["--set", "training.lr=nan"],
+            "training.lr = nan: should be a finite number.",
+            marks=pytest.mark.slow,
+        ),
         (["--set", "topology.devices=3"], "mpiexec started 4 ranks but the graph has 3 devices"),
         (["--set", "data.name=mnist", "--set", "data.dir=."], "mnist needs the file train-images"),
-        (["--set", "model.name=vgg16"], "model.name = 'vgg16': needs images of at least 32x32"),
+        pytest.param(
+            ["--set", "model.name=vgg16"],
+            "model.name = 'vgg16': needs images of at least 32x32",
+            marks=pytest.mark.slow,
+        ),
         (["--set", "model.hidden=[1000000, 1000000]"], "model.name = 'mlp', hidden = [1000000, 1"),
         (["--check", "--set", "model.name=vgg16"], "model.name = 'vgg16': needs images of at lea"),
     ],
