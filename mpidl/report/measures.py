@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import networkx as nx
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 from scipy.integrate import trapezoid
 
 from mpidl.components import graphs, placement
@@ -281,6 +280,8 @@ def spearman(first: Array, second: Array) -> float:
     "Never" ranks behind all rounds. The result is NaN if a measure has fewer than two different
     values. Source: Spearman, American Journal of Psychology 15, 1904.
     """
+    from scipy import stats
+
     pair = [np.where(np.isnan(values), np.inf, values) for values in (first, second)]
     if any(len(np.unique(values)) < 2 for values in pair):
         return float("nan")
