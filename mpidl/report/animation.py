@@ -11,7 +11,7 @@ from matplotlib.animation import PillowWriter
 from matplotlib.figure import Figure
 
 from mpidl.config.faults import Fault
-from mpidl.report import measures, style
+from mpidl.report import recorded, style
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import drawing, scale
 from mpidl.report.figures.picture import blank
@@ -64,9 +64,9 @@ def animate(run: xr.Dataset, path: Path, seconds: float = 8.0) -> Path:
     Raises:
         Fault: If nothing was measured on the OOD test set.
     """
-    curve = measures.scores(run, "ood")
+    curve = recorded.scores(run, "ood")
     if not curve.sizes["round"]:
-        missing = f"OOD {measures.value(run)}" if run.attrs["rounds_done"] else "complete round"
+        missing = f"OOD {recorded.value(run)}" if run.attrs["rounds_done"] else "complete round"
         raise Fault(f"{run.attrs['path']} has no {missing}, so there is nothing to animate.")
     if not seconds > 0:
         raise Fault(f"An animation of {seconds:g} seconds: must be above 0.")
@@ -103,7 +103,7 @@ def _stage(run: xr.Dataset, curve: xr.DataArray) -> tuple[Figure, Callable[[int]
     drawn.bar(left, f"OOD {scaled.value}{star}", scaled.text, aspect=30, pad=0.02, **where)
     markers = []
     for kind in reversed(schema.KINDS):
-        of = measures.scores(run, kind).reindex(round=curve["round"])
+        of = recorded.scores(run, kind).reindex(round=curve["round"])
         fine = of.notnull().any("device").to_numpy()
         means = np.full(len(rounds), np.nan)
         means[fine] = np.nanmean(of.to_numpy()[fine], axis=1)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mpidl.report import labels, measures
+from mpidl.report import labels, recorded
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,10 +29,10 @@ def sentence(run: "xr.Dataset", by_device: dict[str, Array], threshold: float) -
         One or two sentences; empty without OOD data, or if all devices are sources.
     """
     reached, last = by_device["rounds_to_threshold"], by_device["ood_last"]
-    others = (by_device["source"] != 1) & ~measures.attackers(run) & ~np.isnan(last)
+    others = (by_device["source"] != 1) & ~recorded.attackers(run) & ~np.isnan(last)
     if not others.any() or not (by_device["source"] == 1).any():
         return ""
-    if measures.less(measures.value(run)):
+    if recorded.less(recorded.value(run)):
         most = int(np.flatnonzero(others)[np.argmax(last[others])])
         first = (
             f"OOD loss is greatest on device {labels.device(run, most)}, {last[most]:.3g} after "

@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from mpidl.components.datasets import DATASETS
 from mpidl.components.strategies import STRATEGIES
-from mpidl.report import failures, labels, measures
+from mpidl.report import failures, labels, recorded
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,7 +31,7 @@ def of(run: "xr.Dataset") -> list[str]:
     if broken is not None:
         sentences.append(broken)
     chance = _chance(run)
-    last = measures.scores(run, "iid").to_numpy()
+    last = recorded.scores(run, "iid").to_numpy()
     if len(last) and chance is not None:
         best = np.where(np.isfinite(last), last, -np.inf).max(axis=0)
         never = np.flatnonzero((best <= LEARNED * chance) & np.isfinite(best))
@@ -45,10 +45,10 @@ def of(run: "xr.Dataset") -> list[str]:
 
 def _failed(run: "xr.Dataset") -> list[str]:
     """Warnings about models that answer one class only, and about training that diverges."""
-    by_class, losses = measures.by_class(run), run["train_loss"].to_numpy()
+    by_class, losses = recorded.by_class(run), run["train_loss"].to_numpy()
     if not len(by_class) or not len(losses):
         return []
-    losses = np.where(measures.attackers(run), np.nan, losses[-1])
+    losses = np.where(recorded.attackers(run), np.nan, losses[-1])
     return failures.sentences(by_class[-1], losses, lambda devices: _listed(run, devices))
 
 
@@ -73,7 +73,7 @@ def _apart(run: "xr.Dataset") -> list[str]:
 def _chance(run: "xr.Dataset") -> float | None:
     """Accuracy of a constant answer; None if answers are not classes."""
     if (
-        measures.value(run) != "accuracy"
+        recorded.value(run) != "accuracy"
         or "labels" not in run
         or DATASETS.properties(str(run.attrs["data.name"])).tokens
     ):

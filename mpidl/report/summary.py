@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl.components import graphs
-from mpidl.report import lateness, measures, run_warnings
+from mpidl.report import lateness, measures, recorded, run_warnings
 from mpidl.storage import reader, schema
 from mpidl.storage.round_values import SECONDS, spent
 
@@ -125,28 +125,28 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
     others know); ``passage_spearman`` and ``hops_spearman`` (how well prediction and distance rank
     the others by the round in which they reach the threshold); ``consensus_last``, ``seconds``,
     ``bytes``. A model that answers one class to all reaches no threshold
-    (:func:`mpidl.report.measures.learned`).
+    (:func:`mpidl.report.recorded.learned`).
 
     If a run has no accuracy, all these are of its loss: ``_worst`` is the greatest, and no
     threshold is reached. Area, level and last value of a device that diverged
-    (:func:`mpidl.report.measures.diverged`) are infinite then, and so are their means. Each further
+    (:func:`mpidl.report.recorded.diverged`) are infinite then, and so are their means. Each further
     value of its task has ``_last``, such as ``iid_mae_last``; NaN if a device diverged.
     """
-    value, own = measures.value(run), tuple(measures.own_values(run))
+    value, own = recorded.value(run), tuple(recorded.own_values(run))
     # A loss falls, so that no threshold is reached, not even by one that is infinite.
     threshold = threshold if value == "accuracy" else math.nan
-    ends, curves = measures.simulated(run), dict[str, Curve]()
+    ends, curves = recorded.simulated(run), dict[str, Curve]()
     by_device: dict[str, Array] = {}
     numbers: dict[str, float] = {}
     for kind in schema.KINDS:
-        curve = measures.scores(run, kind)
+        curve = recorded.scores(run, kind)
         values, rounds = curve.to_numpy(), curve["round"].to_numpy()
         measured = measures.by_device(values, rounds)
-        if measures.less(value):
-            lost = measures.diverged(run, curve)
+        if recorded.less(value):
+            lost = recorded.diverged(run, curve)
             measured = {key: np.where(lost, np.inf, own) for key, own in measured.items()}
         by_device |= {f"{kind}_{key}": per_device for key, per_device in measured.items()}
-        learned = measures.learned(run, kind)
+        learned = recorded.learned(run, kind)
         if kind == "ood":
             reached = [measures.reached(own, rounds, threshold) for own in learned.T]
             by_device["rounds_to_threshold"] = np.array(reached, float)
@@ -158,10 +158,10 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
         numbers |= _reached(known_curve, threshold, "" if kind == "ood" else f"{kind}_")
     for name in own:
         for kind in schema.KINDS:
-            curve = measures.of_value(run, kind, name)
+            curve = recorded.of_value(run, kind, name)
             values, rounds = curve.to_numpy(), curve["round"].to_numpy()
             last = measures.by_device(values, rounds)["last"]
-            known = not measures.diverged(run, curve).any()
+            known = not recorded.diverged(run, curve).any()
             numbers[f"{kind}_{name}_last"] = measures.mean(last) if known else math.nan
             curves[f"{kind}_{name}"] = _curve(values, rounds, ends)
     numbers["difference"] = measures.difference(numbers["ood_level"], numbers["iid_level"])
@@ -186,7 +186,7 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
         late=lateness.sentence(run, by_device, threshold),
         value=value,
         own=own,
-        own_series=measures.own_series(run),
+        own_series=recorded.own_series(run),
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from mpidl.ensemble import study_table
 from mpidl.ensemble.folder import Folder
-from mpidl.report import measures, summary
+from mpidl.report import measures, recorded, summary
 from mpidl.storage import reader
 
 ROUNDS = np.arange(5)
@@ -73,7 +73,7 @@ def test_a_constant_answer_reaches_no_threshold(write, tmp_path):
         for at in ((0, 0), (1, 0), (1, 1), (2, 1)):
             file["series/iid_class_accuracy_mixed"][at] = np.eye(10)[0]
     run = reader.open(path)
-    assert measures.learned(run, "ood").tolist() == [[0, 1], [0, 0], [1, 0]]
+    assert recorded.learned(run, "ood").tolist() == [[0, 1], [0, 0], [1, 0]]
     found = summary.of(run, 0.6)
     assert found.by_device["rounds_to_threshold"] == pytest.approx([3, 1])
     assert math.isnan(found.numbers["rounds_to_threshold"])
@@ -119,7 +119,7 @@ def test_the_difference_is_symmetric(ood, iid, percent):
 def test_accuracy_is_that_after_mixing(write, tmp_path):
     other = np.full((3, 2), 0.9)
     path = write(tmp_path / "a.h5", np.full((3, 2), 0.4), series={"ood_accuracy_trained": other})
-    assert (measures.scores(reader.open(path), "ood") == 0.4).all()
+    assert (recorded.scores(reader.open(path), "ood") == 0.4).all()
 
 
 def test_accuracy_is_that_after_training_where_nothing_else_was_measured(write, tmp_path):
@@ -129,14 +129,14 @@ def test_accuracy_is_that_after_training_where_nothing_else_was_measured(write, 
         moments=("trained",),
         settings=["evaluation.moment='trained'"],
     )
-    assert (measures.scores(reader.open(path), "ood") == 0.4).all()
+    assert (recorded.scores(reader.open(path), "ood") == 0.4).all()
 
 
 def test_rounds_without_a_measurement_are_no_part_of_a_curve(write, tmp_path):
     curve = np.full((6, 2), np.nan)
     curve[1::2] = [[0.1, 0.3], [0.5, 0.7], [0.9, 1.0]]
     run = reader.open(write(tmp_path / "a.h5", curve, settings=["evaluation.every=2"]))
-    found = measures.scores(run, "ood")
+    found = recorded.scores(run, "ood")
     assert found["round"].to_numpy().tolist() == [1, 3, 5]
     numbers = summary.of(run).numbers
     # Device 0: 2 (.1 + .5) / 2 + 2 (.5 + .9) / 2 = 2; device 1: 1 + 1.7.

@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from mpidl.report import measures, style
+from mpidl.report import measures, recorded, style
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import drawing
 from mpidl.report.figures.picture import Picture, blank
@@ -25,13 +25,13 @@ WIDE = 20
 
 def passage(run: xr.Dataset, threshold: float = THRESHOLD) -> Picture | None:
     """Rounds until devices reached a threshold, against those that W predicts."""
-    curve = measures.scores(run, "ood")
+    curve = recorded.scores(run, "ood")
     others = run["source"].to_numpy() != 1
     predicted = measures.passage(run)[others]
-    if measures.value(run) != "accuracy" or not len(curve) or np.isfinite(predicted).sum() < 3:
+    if recorded.value(run) != "accuracy" or not len(curve) or np.isfinite(predicted).sum() < 3:
         return None
     when = curve["round"].to_numpy()
-    values = measures.learned(run, "ood")[:, others]
+    values = recorded.learned(run, "ood")[:, others]
     measured = np.array([measures.reached(one, when, threshold) for one in values.T])
     hops = np.where(run["hops"] < 0, np.nan, run["hops"])[others]
     last = float(when[-1] + 1)

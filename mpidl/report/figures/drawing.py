@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
-from mpidl.report import measures, style
+from mpidl.report import recorded, style
 
 Array = npt.NDArray[Any]
 
@@ -151,7 +151,7 @@ def of(run: xr.Dataset) -> Drawing:
     if "W" in run and len(ends):
         weights = run["W"].to_numpy()[ends[:, 1], ends[:, 0]]
         widths = 0.4 + 2.1 * weights / max(weights.max(), 1e-12)
-    found = {"attacker": measures.attackers(run), "straggler": measures.stragglers(run)}
+    found = {"attacker": recorded.attackers(run), "straggler": recorded.stragglers(run)}
     marked = {what: chosen for what, chosen in found.items() if chosen.any()}
     return Drawing(places, halves, widths, run["source"].to_numpy() == 1, marked)
 

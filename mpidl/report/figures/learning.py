@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.typing import LineStyleType
 
-from mpidl.report import labels, measures, style
+from mpidl.report import labels, recorded, style
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import drawing, scale
 from mpidl.report.figures.picture import Picture, blank, panels
@@ -64,7 +64,7 @@ def scores(run: xr.Dataset) -> Picture | None:
 
 def simulated(run: xr.Dataset) -> Picture | None:
     """IID and OOD accuracy, or loss, over the simulated seconds of the run file's network."""
-    curves, ends = _measured(run), measures.simulated(run)
+    curves, ends = _measured(run), recorded.simulated(run)
     if not curves or ends is None:
         return None
     figure = blank(style.HALF, 2.2)
@@ -95,7 +95,7 @@ def _axis(axes: Axes, run: xr.Dataset, curves: Mapping[str, xr.DataArray]) -> st
 
 
 def _measured(run: xr.Dataset) -> dict[str, xr.DataArray]:
-    return _of(run, measures.value(run))
+    return _of(run, recorded.value(run))
 
 
 def moments(run: xr.Dataset) -> Picture | None:
@@ -140,7 +140,7 @@ def moments(run: xr.Dataset) -> Picture | None:
 
 def values(run: xr.Dataset) -> Picture | None:
     """Values beside loss and accuracy, of a task or of a loop, over rounds: mean and band."""
-    names = dict.fromkeys([*measures.own_values(run), *measures.free_series(run)])
+    names = dict.fromkeys([*recorded.own_values(run), *recorded.free_series(run)])
     shown = [(name, curves) for name in names if (curves := _of(run, name))][:MANY]
     if not shown:
         return None
@@ -167,7 +167,7 @@ def values(run: xr.Dataset) -> Picture | None:
 
 def _of(run: xr.Dataset, name: str) -> dict[str, xr.DataArray]:
     """A value on the test sets on which it was measured, or of a series without a test set."""
-    curves = {kind: measures.of_value(run, kind, name) for kind in schema.KINDS}
+    curves = {kind: recorded.of_value(run, kind, name) for kind in schema.KINDS}
     if name in run:
         curves[""] = run[name].dropna("round", how="all")
     return {kind: curve for kind, curve in curves.items() if curve.sizes["round"]}

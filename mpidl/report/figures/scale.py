@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 from matplotlib.axes import Axes
 
-from mpidl.report import measures
+from mpidl.report import recorded
 from mpidl.report.figures import axes as drawn
 
 Array = npt.NDArray[Any]
@@ -39,7 +39,7 @@ class Scale:
     @property
     def less(self) -> bool:
         """Whether less is better."""
-        return measures.less(self.value)
+        return recorded.less(self.value)
 
     def colors(self, values: Array) -> Array:
         """Values as shares from the worst to the best, of any shape."""
@@ -80,10 +80,10 @@ class Scale:
 
 def of(run: xr.Dataset, kind: str = "ood") -> Scale:
     """The scale of a run, whose colours are those of a test set."""
-    value = measures.value(run)
+    value = recorded.value(run)
     if value == "accuracy":
         return Scale()
-    values = measures.scores(run, kind).to_numpy()
+    values = recorded.scores(run, kind).to_numpy()
     fine = values[np.isfinite(values)]
     if not len(fine):
         return Scale(value, 1.0, 0.0)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import xarray as xr
 from matplotlib.axes import Axes
 
-from mpidl.report import measures, style
+from mpidl.report import measures, recorded, style
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import drawing, scale
 from mpidl.report.figures.picture import Picture, blank
@@ -42,7 +42,7 @@ def chosen(means: Array, count: int = 4) -> list[int]:
 
 def graph(run: xr.Dataset) -> Picture | None:
     """The graph, with devices coloured by OOD accuracy, or loss, after a few rounds."""
-    curve = measures.scores(run, "ood")
+    curve = recorded.scores(run, "ood")
     values, rounds = curve.to_numpy(), curve["round"].to_numpy() + 1
     sketch = drawing.of(run)
     scaled = scale.of(run)
@@ -77,7 +77,7 @@ def _graph_caption(run: xr.Dataset, measured: bool, value: str) -> str:
         span = ", from 0 to 1" if value == "accuracy" else ""
         caption = f"Devices coloured by their {value} on the OOD test set{span}; stars are"
         caption += " the devices that hold OOD data."
-        if measures.attackers(run).any():
+        if recorded.attackers(run).any():
             caption += f" Attackers have no {value} that counts."
     else:
         caption = f"The graph; devices are grey as no OOD {value} was measured."
@@ -94,7 +94,7 @@ def _graph_caption(run: xr.Dataset, measured: bool, value: str) -> str:
 
 def heat(run: xr.Dataset) -> Picture | None:
     """OOD accuracy, or loss, of every device after every round, devices ordered by hops."""
-    curve = measures.scores(run, "ood")
+    curve = recorded.scores(run, "ood")
     values, rounds = curve.to_numpy(), curve["round"].to_numpy() + 1
     devices = run.sizes["device"]
     if not len(rounds) or devices < 2:
@@ -148,7 +148,7 @@ def _hops(distance: int) -> str:
 
 def hops(run: xr.Dataset) -> Picture | None:
     """OOD accuracy, or loss, against links from the source, after a few rounds."""
-    curve = measures.scores(run, "ood")
+    curve = recorded.scores(run, "ood")
     values, rounds = curve.to_numpy(), curve["round"].to_numpy() + 1
     distance = run["hops"].to_numpy()
     if not len(rounds) or distance.max() < 1:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from mpidl.report import labels, measures, statistics, style
+from mpidl.report import labels, recorded, statistics, style
 from mpidl.report.collection import Collection
 from mpidl.report.figures import axes as drawn
 from mpidl.report.figures import sides
@@ -213,7 +213,7 @@ def differences(collection: Collection) -> Picture | None:
         return None
     figure, axes, left_out = _dots(runs, "difference", np.inf, np.mean)
     axes.axhline(0, color=style.INK, linewidth=0.6)
-    value, behind = collection.value, "above" if measures.less(collection.value) else "below"
+    value, behind = collection.value, "above" if recorded.less(collection.value) else "below"
     axes.set_ylabel(f"OOD {value} above IID,\nin percent of their mean")
     return Picture(
         "differences",

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
-from mpidl.report import measures
+from mpidl.report import recorded
 from mpidl.report.collection import Collection
 from mpidl.report.statistics.groups import WAYS, seeded, within
 from mpidl.report.statistics.inference import CONFIDENCE, holm, interval, paired_t, signed_rank
@@ -30,7 +30,7 @@ PAIRS = (
 def less(collection: Collection, measure: str) -> bool:
     """Whether less of a measure of runs is better."""
     scored = measure.startswith(("iid_", "ood_"))
-    return measure in LESS or (scored and measures.less(collection.value))
+    return measure in LESS or (scored and recorded.less(collection.value))
 
 
 def blocks(collection: Collection, measure: str) -> pd.DataFrame:
