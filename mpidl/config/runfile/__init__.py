@@ -18,18 +18,15 @@ from mpidl.config.runfile.reading import (
     stored,
     validate,
 )
+from mpidl.config.runfile.run_file import SECTIONS, USE, WITHOUT_EFFECT, RunFile
 from mpidl.config.runfile.section import Count, Rate, Section
 from mpidl.config.runfile.settings import (
-    SECTIONS,
-    USE,
-    WITHOUT_EFFECT,
     CheckpointSettings,
     DataSettings,
     EvaluationSettings,
     LrScheduleSettings,
     ModelSettings,
     RecordSettings,
-    RunFile,
     TaskSettings,
     TopologySettings,
     TrainingSettings,

@@ -6,7 +6,7 @@ from pathlib import Path
 from mpidl.config import plugins, toml
 from mpidl.config.faults import shown
 from mpidl.config.registry import Kinds
-from mpidl.config.runfile.settings import SECTIONS, USE
+from mpidl.config.runfile.run_file import SECTIONS, USE
 
 OTHERS: tuple[tuple[str, str], ...] = (("training", "optimizer"),)
 """Settings beside those of registries that may name code, by section and key."""

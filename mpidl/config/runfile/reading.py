@@ -10,7 +10,8 @@ from mpidl.config import own_code, shipped, toml
 from mpidl.config.faults import Fault, nearest, shown
 from mpidl.config.registry import Kinds
 from mpidl.config.runfile.bringing import add_use, bring
-from mpidl.config.runfile.settings import SECTIONS, USE, RunFile, TopologySettings
+from mpidl.config.runfile.run_file import SECTIONS, USE, RunFile
+from mpidl.config.runfile.settings import TopologySettings
 
 PATHS = (
     ("topology", "file"),
