@@ -25,9 +25,10 @@ from mpidl.components.graphs.conversion import (
     from_networkx,
 )
 from mpidl.components.graphs.drawing import picture
-from mpidl.components.graphs.families import LINKS, TOPOLOGIES
+from mpidl.components.graphs.families import TOPOLOGIES
 from mpidl.components.graphs.files import DEVICES, read
 from mpidl.components.graphs.identity import digest, digest_of
+from mpidl.components.graphs.limits import LINKS
 from mpidl.components.graphs.neighborhood import Neighborhood, RoundGraph
 from mpidl.components.graphs.passage import first_passage, first_passages, rounded
 from mpidl.components.graphs.sequences import Sequence

@@ -7,15 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from mpidl.components.graphs.families import (
-    TOPOLOGIES,
-    Count,
-    Radius,
-    affordable,
-    below,
-    even,
-    within,
-)
+from mpidl.components.graphs.families import TOPOLOGIES, Count, Radius
+from mpidl.components.graphs.limits import affordable, below, even, within
 from mpidl.components.graphs.sequences import Array, Ends, Links, Sequence, both
 from mpidl.config import seeds
 

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl.components.graphs import link_weights
-from mpidl.components.graphs.families import LINKS
 from mpidl.components.graphs.files import named
 from mpidl.components.graphs.files.entries import DEVICES
+from mpidl.components.graphs.limits import LINKS
 from mpidl.components.graphs.link_weights import Carried
 from mpidl.components.graphs.sequences import Sequence
 from mpidl.components.graphs.topology import Topology

@@ -7,7 +7,8 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
-from mpidl.components.graphs.families import TOPOLOGIES, Count, affordable
+from mpidl.components.graphs.families import TOPOLOGIES, Count
+from mpidl.components.graphs.limits import affordable
 from mpidl.components.graphs.sequences import Links, Sequence, both
 
 Meeting = tuple[int, int, float]

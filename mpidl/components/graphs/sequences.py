@@ -11,7 +11,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from mpidl.components.graphs.families import LINKS
+from mpidl.components.graphs.limits import LINKS
 from mpidl.config.faults import Fault, shown
 
 Ends = npt.NDArray[np.int64]

@@ -7,7 +7,7 @@ from pathlib import Path
 import networkx as nx
 
 from mpidl.components.graphs import link_weights
-from mpidl.components.graphs.families import LINKS
+from mpidl.components.graphs.limits import LINKS
 from mpidl.components.graphs.link_weights import Carried
 from mpidl.components.graphs.topology import Topology
 from mpidl.config.faults import Fault

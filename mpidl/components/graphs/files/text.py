@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from mpidl.components.graphs.families import LINKS
 from mpidl.components.graphs.files import entries
+from mpidl.components.graphs.limits import LINKS
 from mpidl.config.faults import Fault
 
 LINES = 2 * LINKS
