@@ -1,8 +1,9 @@
-"""Weights that the links of a graph carry, and whether they make a stochastic W.
+"""Weights that the links of a graph carry, and whether they make a W.
 
 The link from j to i carries ``W[i, j]``. A ``W[i, i]`` that is not given is what row i lacks to 1,
-or column i where senders share out. Weights that make no stochastic W, by rows or by columns, are
-not kept: they may count anything.
+or column i where senders share out. Rows may have negative weights, as those of fastest averaging
+have (Xiao and Boyd, 2004), if numbers do not grow without end; columns may not, as masses must stay
+positive. Weights that make no W, by rows or by columns, are not kept: they may count anything.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
+from mpidl.components.graphs.spectra import moduli
 from mpidl.components.graphs.topology import Topology
 from mpidl.config.faults import Fault, shown
 
@@ -25,6 +27,9 @@ Entries = tuple[npt.ArrayLike, npt.ArrayLike, npt.NDArray[Any]]
 
 TOLERANCE = 1e-6
 """Most by which a sum of weights may differ from 1; ``W[i, i]`` takes up the difference."""
+
+LARGEST = 1000
+"""Most devices for which W may have negative weights, as its eigenvalues are looked at."""
 
 
 @dataclass(frozen=True)
@@ -94,17 +99,14 @@ def mixing(subject: str, devices: int, entries: Entries) -> Topology:
         entries: Rows, columns and values of entries of W, ``(E,)`` each; others are 0.
 
     Raises:
-        Fault: If an entry is no number from 0 up or there twice, or neither rows nor columns all
-            sum to 1.
+        Fault: If an entry is no number or there twice, or :func:`reasons` speak against both rows
+            and columns.
     """
     rows, columns, values = (np.asarray(part)[entries[2] != 0] for part in entries)
     values = values.astype(np.float64)
-    if (bad := ~((values >= 0) & np.isfinite(values))).any():
+    if (bad := ~np.isfinite(values)).any():
         k = int(bad.argmax())
-        raise Fault(
-            f"{subject}: W[{rows[k]}, {columns[k]}] is {values[k]:.6g}: must be a number from 0 to "
-            "1."
-        )
+        raise Fault(f"{subject}: W[{rows[k]}, {columns[k]}] is {values[k]:.6g}: must be a number.")
     ends = list(zip(columns.tolist(), rows.tolist(), strict=True))
     found = dict(zip(ends, values.tolist(), strict=True))
     if len(found) < len(ends):
@@ -140,6 +142,9 @@ def reasons(devices: int, links: Iterable[Link], carried: Carried) -> tuple[str,
         _sums(np.bincount(ends[:, side], weights, devices).astype(np.float64), own, text)
         for side, text in ((1, ROW), (0, COLUMN))
     )
+    if negative := _negative(carried):
+        by_columns = by_columns or f"{negative}: must not be negative where senders share out"
+        by_rows = by_rows or _grows(devices, carried, negative)
     return by_rows, by_columns
 
 
@@ -169,9 +174,34 @@ def _unfit(links: Iterable[Link], carried: Carried) -> str:
         if not isinstance(weight, float):
             has = "no weight" if weight is None else f"the weight {weight}"
             return f"{name} has {has}: must be a number"
-        if weight < 0:
-            return f"{name} has the weight {weight:.6g}: must not be negative"
     return ""
+
+
+def _negative(carried: Carried) -> str:
+    """The first negative weight, in words; empty if there is none."""
+    links: list[tuple[int, ...]] = [end for end, own in carried.links.items() if own < 0]  # type: ignore[operator]
+    if links:
+        i, j = min(links)
+        return f"the link from {i} to {j} has the weight {carried.links[i, j]:.6g}"
+    own = [i for i, weight in carried.own.items() if weight < 0]  # type: ignore[operator]
+    return f"device {min(own)}'s own has the weight {carried.own[min(own)]:.6g}" if own else ""
+
+
+def _grows(devices: int, carried: Carried, negative: str) -> str:
+    """The reason why numbers would grow without end, mixed by a W with negative weights."""
+    if devices > LARGEST:
+        return f"{negative}: must not be negative with more than {LARGEST:,} devices"
+    matrix = np.zeros((devices, devices))
+    for (j, i), own in carried.links.items():
+        matrix[i, j] = own
+    np.fill_diagonal(matrix, 1 - matrix.sum(axis=1))
+    largest = float(moduli(matrix)[0])
+    if largest <= 1 + TOLERANCE:
+        return ""
+    return (
+        f"{negative}, and W an eigenvalue of modulus {largest:.6g}: must be at most 1, as numbers "
+        "would grow without end"
+    )
 
 
 def _sums(others: Array, own: Array, text: str) -> str:

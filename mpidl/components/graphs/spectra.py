@@ -39,7 +39,8 @@ def stationary(matrix: Array) -> Array:
     For an irreducible row-stochastic ``matrix``, ``(N, N)``, this is its left Perron vector: all
     devices agree, and on these weights. For a reducible one it is the mean of the rows of the
     long-run average of its powers: 0 for a device that nobody hears, and each group of devices
-    that hears no other shares the weight of those it ends up deciding. It sums to 1.
+    that hears no other shares the weight of those it ends up deciding. It sums to 1, and has
+    negative shares only if W has negative weights.
     """
     devices = len(matrix)
     left, values, right = np.linalg.svd(matrix - np.eye(devices))
@@ -47,7 +48,8 @@ def stationary(matrix: Array) -> Array:
     rows, columns = left[:, -fixed:].T, right[-fixed:].T
     # columns @ inverse(rows @ columns) @ rows projects on the eigenspace of eigenvalue 1.
     weights = columns.mean(axis=0) @ np.linalg.solve(rows @ columns, rows)
-    weights = np.clip(weights, 0.0, None)
+    if matrix.min() >= 0:
+        weights = np.clip(weights, 0.0, None)
     share: Array = weights / weights.sum()
     return share
 

@@ -109,6 +109,16 @@ def test_columns_are_for_senders_that_share_out(written):
         made(rows_only, "algorithm.name=push_sum")
 
 
+def test_negative_weights_mix_where_numbers_do_not_grow(written):
+    fastest = np.array([[0.6, 0.5, -0.1], [0.5, 0.0, 0.5], [-0.1, 0.5, 0.6]])
+    file = written("# matrix: W\n.6 .5 -.1\n.5 0 .5\n-.1 .5 .6\n")
+    found = made(file)
+    np.testing.assert_allclose(found.matrix(), fastest, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(found.influence(fastest), 1 / 3)
+    with pytest.raises(Fault, match=r"has the weight -0.1: must not be negative where senders"):
+        made(file, "algorithm.name=push_sum")
+
+
 def test_a_device_has_the_weights_of_links_that_fail(written):
     file = written(f"# matrix: W\n{rows()}\n")
     found = made(file, "topology.link_probability=0.5", "training.participation=0.75")
@@ -156,7 +166,10 @@ def test_a_third_column_is_a_weight_where_a_line_says_so(written, content, weigh
         ("# matrix: W\n# directed\n1\n", "has a line '# matrix: W', with which lines on devices"),
         ("# matrix: W\n.5 .5\n1\n", "line 3 has 1 entries; a mixing matrix of 2 rows has 2"),
         ("# matrix: W\n.5 .5\n.5 x\n", "line 3, column 2 has 'x' where a weight"),
-        ("# matrix: W\n1.5 -.5\n.5 .5\n", r"W\[0, 1\] is -0.5: must be a number from 0 to 1"),
+        (
+            "# matrix: W\n1.5 -.5\n-.5 1.5\n",
+            r"-0.5, and W an eigenvalue of modulus 2: must be at most",
+        ),
         (
             "# matrix: W\n.5 .4\n.5 .5\n",
             "is no W that mixes: in row 0 of W, .* sum to 0.9: must be",
@@ -183,8 +196,11 @@ def test_what_is_no_weight_is_refused(written, content, sentence):
             "in row 1 of W, .* device 1 counts others sum to 1.2: must be at most",
         ),
         ("0 1 .5\n1 2 .5\n1 1 .1\n", "counts others and itself sum to 1.1: must be 1"),
-        ("0 1 .5\n1 2 -.1\n", "the link from 1 to 2 has the weight -0.1: must not be negative"),
-        ("0 1 .5\n1 2 .2\n0 0 -1\n", "device 0's own has the weight -1: must not be negative"),
+        (
+            "0 1 .5\n1 2 -.1\n",
+            "the weight -0.1, and W an eigenvalue of modulus 1.15678: must be at",
+        ),
+        ("0 1 .5\n1 2 .2\n0 0 -1\n", "device 0 counts others and itself sum to -0.5: must be 1"),
     ],
 )
 def test_weights_that_make_no_w_are_left_out(written, links, sentence):
@@ -259,7 +275,7 @@ def test_graphs_and_matrices_of_a_program():
         (from_matrix, [[1, 0], [1]], "is no matrix of numbers"),
         (from_matrix, np.eye(2) * 1j, "is a matrix of complex128, must be one of real numbers"),
         (from_matrix, np.ones((2, 3)), r"has the shape \(2, 3\); a mixing matrix is square"),
-        (from_matrix, np.full((2, 2), np.nan), r"W\[0, 0\] is nan: must be a number from 0"),
+        (from_matrix, np.full((2, 2), np.nan), r"W\[0, 0\] is nan: must be a number"),
         (from_matrix, np.eye(2) / 2, "in row 0 of W, .* sum to 0.5: must be 1"),
     ],
 )
