@@ -25,6 +25,7 @@ __all__ = [
     "strategy",
     "task",
     "train",
+    "weights",
 ]
 
 REGISTRIES = {
@@ -44,6 +45,8 @@ REGISTRIES = {
 """By decorator, ``@mpidl.strategy``, the registry whose ``add`` it is."""
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import xarray as xr
     from torch import nn
 
@@ -134,3 +137,10 @@ def evaluate(run: Path | str, dataset: object, **arguments: Any) -> "xr.Dataset"
     from mpidl.run import scoring
 
     return scoring.evaluate(run, dataset, **arguments)
+
+
+def weights(run: Path | str, round: int = 0, **arguments: Any) -> "npt.NDArray[np.float64]":
+    """The mixing matrix of a round of a run; see :func:`mpidl.run.round_weights.weights`."""
+    from mpidl.run import round_weights
+
+    return round_weights.weights(run, round, **arguments)
