@@ -10,6 +10,7 @@ from mpi4py import MPI
 
 import pytest
 
+from mpidl.commands import COMMANDS
 from mpidl.ranks import host
 from tests.docs.markdown import PAGES, ROOT, Block, blocks
 
@@ -28,10 +29,12 @@ MARKS = (
 )
 """Why a command is not run here."""
 
-STARTS = re.compile(
-    r"^ *(python -m|python \S+\.py|mpiexec -n|\./launch/|pip install|qsub -|sbatch -|module load)",
-    re.MULTILINE,
+BEGINNINGS = (
+    *("python -m", r"python \S+\.py", "mpiexec -n", rf"mpidl ({'|'.join(COMMANDS)}) "),
+    *(r"\./launch/", "pip install", "qsub -", "sbatch -", "module load"),
 )
+
+STARTS = re.compile(rf"^ *({'|'.join(BEGINNINGS)})", re.MULTILINE)
 """Lines that look like commands."""
 
 PATIENCE = 600.0
