@@ -1,5 +1,7 @@
 """Parts of one's own: what they do in a run, and what is refused before it writes anything."""
 
+import shutil
+
 import h5py
 import numpy as np
 import pytest
@@ -189,6 +191,25 @@ def test_a_fault_in_a_round_leaves_nothing_open(
     if comm.rank == 0 and path.exists():
         with h5py.File(path, "r") as file:
             assert not file["completed"][()]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch compiles with g++, which is not here")
+def test_a_compiled_model_trains_and_mixes(comm, program, monkeypatch):
+    """By torch's own compiler; mixing gives its parameters other memory in each round."""
+    import torch
+    from torch._dynamo.utils import counters
+
+    monkeypatch.setitem(MODELS, "mine", lambda shape, /: linear(10))
+    settings = ("model.name=mine", "training.batched=no", f"topology.devices={comm.size + 1}")
+    want = program(*settings, name="want")
+    monkeypatch.setitem(MODELS, "mine", lambda shape, /: torch.compile(linear(10)))
+    graphs = counters["stats"]["unique_graphs"]
+    found = program(*settings)
+    assert counters["stats"]["unique_graphs"] > graphs
+    for name in ("consensus_distance", "train_loss", "iid_loss_mixed"):
+        np.testing.assert_allclose(found[f"series/{name}"], want[f"series/{name}"], atol=1e-4)
 
 
 def test_data_that_no_model_can_learn_are_refused(refused, monkeypatch):
