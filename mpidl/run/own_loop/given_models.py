@@ -137,12 +137,12 @@ class _Watch:
                     self._places[walked] = owner._modules, part, child
                     owner = child
                 self._places[name] = getattr(owner, group), last, tensor
-        self._watched = list(self._places.values())
+        self._watched = [(where.get, key, kept) for where, key, kept in self._places.values()]
 
     def __call__(self) -> None:
         """Raise a fault if a tensor or a module that holds one was replaced, or one has thawed."""
         # Lists are faster than generators, and most calls find nothing.
-        changed = [kept for where, key, kept in self._watched if where.get(key) is not kept]
+        changed = [kept for get, key, kept in self._watched if get(key) is not kept]
         if not changed and not [one for one in self._frozen.values() if one.requires_grad]:
             return
         for name, (where, key, kept) in self._places.items():
