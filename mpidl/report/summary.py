@@ -3,18 +3,15 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
 from mpidl.components import graphs
-from mpidl.report import lateness, measures, recorded, run_warnings
+from mpidl.report import lateness, measures, recorded, run_numbers, run_warnings
 from mpidl.storage import reader, schema
-from mpidl.storage.round_values import SECONDS, spent
 
 HEAVY = ("run_file", "path", schema.CODE)
 """Attributes of a results file that a summary has elsewhere, or leaves in the file."""
@@ -166,8 +163,9 @@ def of(run: "xr.Dataset", threshold: float = THRESHOLD) -> Summary:
             curves[f"{kind}_{name}"] = _curve(values, rounds, ends)
     numbers["difference"] = measures.difference(numbers["ood_level"], numbers["iid_level"])
     edges = tuple(map(tuple, run["edges"].to_numpy().tolist()))
-    by_device |= _devices(run, edges)
-    numbers |= _graph(run, edges, by_device) | _passage(by_device) | _costs(run)
+    by_device |= run_numbers.devices(run, edges)
+    numbers |= run_numbers.graph(run, edges, by_device)
+    numbers |= run_numbers.passage(by_device) | run_numbers.costs(run)
     measured = {key: value for key, value in run.attrs.items() if "." not in key}
     return Summary(
         path=Path(run.attrs["path"]),
@@ -217,75 +215,3 @@ def _curve(values: Array, rounds: Array, ends: "xr.DataArray | None") -> Curve:
     seconds = np.full(len(rounds), np.nan) if ends is None else ends.sel(round=rounds).to_numpy()
     low, high = np.nanmin(values, axis=1), np.nanmax(values, axis=1)
     return Curve(rounds + 1, seconds, np.nanmean(values, axis=1), low, high)
-
-
-def _devices(run: "xr.Dataset", edges: tuple[tuple[int, int], ...]) -> dict[str, Array]:
-    devices = run.sizes["device"]
-    heard = np.bincount(np.array([i for _, i in edges], int), minlength=devices)
-    stationary = run["stationary"].to_numpy() if "stationary" in run else np.full(devices, np.nan)
-    names = {"name": run["name"].to_numpy()} if "name" in run else {}
-    return {
-        **names,
-        "hops": run["hops"].to_numpy(),
-        "source": run["source"].to_numpy(),
-        "degree": heard,
-        "stationary": stationary,
-        "passage": measures.passage(run),
-    }
-
-
-def _graph(
-    run: "xr.Dataset", edges: tuple[tuple[int, int], ...], by_device: Mapping[str, Array]
-) -> dict[str, float]:
-    sources = by_device["source"] == 1
-    degree = measures.mean(by_device["degree"][sources])
-    moduli = run["eigenvalue"].to_numpy() if "eigenvalue" in run else np.empty(0)
-    gap = 1 - moduli[1] if len(moduli) > 1 else float("nan")
-    weight = by_device["stationary"][sources].sum() if sources.any() else float("nan")
-    return {
-        "links": float(len({frozenset(edge) for edge in edges})),
-        "modularity": modularity(edges, run.sizes["device"]),
-        "gap": float(np.clip(gap, 0, 1)),
-        "source_links": degree,
-        "source_degree": degree / max(1, run.sizes["device"] - 1),
-        "source_stationary": float(weight),
-    }
-
-
-def _passage(by_device: Mapping[str, Array]) -> dict[str, float]:
-    """Numbers that compare predicted and measured arrival, over devices that are no source."""
-    others = by_device["source"] != 1
-    passage, measured = by_device["passage"][others], by_device["rounds_to_threshold"][others]
-    known = np.isfinite(passage).any()
-    hops = np.where(by_device["hops"] < 0, np.nan, by_device["hops"])[others]
-    return {
-        "source_passage": math.log10(measures.mean(passage)) if known else float("nan"),
-        "passage_spearman": measures.spearman(passage, measured) if known else float("nan"),
-        "hops_spearman": measures.spearman(hops, measured),
-    }
-
-
-@lru_cache(maxsize=4096)
-def modularity(edges: tuple[tuple[int, int], ...], devices: int) -> float:
-    """Modularity of the communities of the undirected graph by greedy merging; NaN without links.
-
-    See :func:`mpidl.components.graphs.modularity`.
-    """
-    graph = nx.empty_graph(devices)
-    graph.add_edges_from(edges)
-    return graphs.modularity(graph, graphs.communities(graph))
-
-
-def _costs(run: "xr.Dataset") -> dict[str, float]:
-    consensus = run["consensus_distance"].to_numpy()
-    consensus = consensus[np.isfinite(consensus).any(axis=1)]
-    keys = (key for key in schema.SERIES if key.startswith(SECONDS) and key in run)
-    phases = {key: run[key].to_numpy() for key in keys}
-    seconds = sum(phase.sum() for phase in spent(phases, run["rank"].to_numpy()).values())
-    return {
-        "consensus_last": math.sqrt(measures.mean(consensus[-1] ** 2))
-        if len(consensus)
-        else float("nan"),
-        "seconds": float(seconds),
-        "bytes": float(run["bytes_sent"].to_numpy().clip(min=0).sum()),
-    }

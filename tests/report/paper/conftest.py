@@ -9,7 +9,7 @@ import pytest
 
 from mpidl import plan
 from mpidl.components import graphs
-from mpidl.report import summary
+from mpidl.report import run_numbers, summary
 from mpidl.storage import reader
 
 ROOT = Path(__file__).parents[3]
@@ -58,7 +58,7 @@ def run_like(
         "iid_last": iid,
         "difference": 200 * (ood - iid) / (ood + iid),
         "links": float(links.number_of_edges()),
-        "modularity": summary.modularity(tuple(edges), len(links)),
+        "modularity": run_numbers.modularity(tuple(edges), len(links)),
     }
     return summary.Summary(
         path=Path(kind),
