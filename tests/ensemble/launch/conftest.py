@@ -54,7 +54,7 @@ accelerator = "cpu"
 """
 
 PROFILE = """
-export PATH="{binaries}:/usr/bin:/bin"
+export PATH="{path}"
 module() {{
   echo "module $*"
   [ "$1" = load ] || return 0
@@ -65,6 +65,17 @@ conda() {{ echo "conda $*"; }}
 """What a login shell on a cluster reads, and no other shell."""
 
 COMMANDS = ("qsub", "qstat", "qdel", "qhold", "qrls", "qrerun")
+
+
+def profile_for(path: str) -> str:
+    """The profile of a user whose commands lie in the folders of a path."""
+    return PROFILE.format(path=path, root=ROOT)
+
+
+@pytest.fixture
+def profile() -> Callable[[str], str]:
+    """``profile(path)``: the profile of a user, for tests in other folders."""
+    return profile_for
 
 
 @pytest.fixture
@@ -102,7 +113,7 @@ class Pbs:
         self.site, self.checkout, self.state = site, checkout, state
         binaries, home = checkout / ".venv/bin", state / "home"
         home.mkdir(parents=True)
-        (home / ".bash_profile").write_text(PROFILE.format(binaries=binaries, root=ROOT))
+        (home / ".bash_profile").write_text(profile_for(f"{binaries}:/usr/bin:/bin"))
         shutil.copy(ROOT / f"launch/sites/{site}.toml", state / "rules.toml")
         for name in COMMANDS:
             (binaries / name).symlink_to(STAND_INS / "pbs.py")

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 SCRIPTS = [
     *(ROOT / "launch").glob("*.pbs"),
     *(ROOT / "launch").glob("*.sh"),
-    ROOT / "tests/ensemble/launch/slurm_cluster",
+    *(ROOT / "tests/ensemble/launch").glob("*cluster*"),
 ]
 BINARIES = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 MPIEXEC = shutil.which("mpiexec", path=BINARIES)

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""A stand-in for PALS's mpiexec: it checks what PALS would, and starts the ranks here by Hydra."""
+"""A stand-in for PALS's mpiexec: it checks what PALS would, and starts the ranks by Hydra.
+
+They start here, or on the nodes of the job by the program ``STAND_IN_RSH``.
+"""
 
 import argparse
 import os
@@ -42,7 +45,12 @@ def main():
         wrong = len(taken) != len(set(taken)) or ("aurora" in nodes[0] and RESERVED & set(taken))
         if kind != "list" or len(lists) != given.ppn or wrong:
             sys.exit(f"mpiexec: --cpu-bind {given.cpu_bind} for {given.ppn} ranks")
-    hydra = [os.environ["STAND_IN_HYDRA"], "-launcher", "fork", "-hosts", "localhost"]
+    hydra = [os.environ["STAND_IN_HYDRA"], "-launcher"]
+    if "STAND_IN_RSH" in os.environ:
+        hydra += ["rsh", "-launcher-exec", os.environ["STAND_IN_RSH"], "-ppn", str(given.ppn)]
+        hydra += ["-hosts", ",".join(chosen)]
+    else:
+        hydra += ["fork", "-hosts", "localhost"]
     os.execv(hydra[0], [*hydra, "-n", str(given.n), *given.command])
 
 

@@ -1,0 +1,111 @@
+"""Ensembles on a real OpenPBS: inside a job of two nodes, and with jobs that they ask for."""
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+from mpi4py import MPI
+
+import pytest
+
+pytest.importorskip("parsl")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts jobs of its own"),
+]
+
+SUBMISSION = ("--account", "project", "--queue", "capacity", "--walltime", "0:10:00")
+SEEDS = "values = [0, 1]"
+
+
+@pytest.fixture
+def begin(pbs):
+    """As ``begin(*words)``: an ensemble on the login node, which asks for jobs; killed at last."""
+    started = []
+
+    def start(*words):
+        command = ["python", "-m", "mpidl.ensemble", "two/study.toml", *SUBMISSION, *words]
+        command += ["--site", "launch/sites/aurora.toml"]
+        started.append(
+            subprocess.Popen(
+                pbs.on("head", *command),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.kill(driver(process), signal.SIGKILL)
+            process.communicate()
+
+
+def driver(process):
+    """The number of the ensemble's process, which the one that was started waits for."""
+    numbers = [process.pid]
+    while True:
+        children = Path(f"/proc/{numbers[-1]}/task/{numbers[-1]}/children").read_text().split()
+        words = Path(f"/proc/{numbers[-1]}/cmdline").read_bytes().split(b"\0")
+        if b"mpidl.ensemble" in words and words[0].endswith(b"python"):
+            return numbers[-1]
+        numbers.append(int(children[0]))
+
+
+def seeds(pbs, count):
+    """Let the study have so many runs, one for each seed."""
+    study = pbs.checkout / "two/study.toml"
+    text = study.read_text()
+    assert SEEDS in text
+    study.write_text(text.replace(SEEDS, f"values = {list(range(count))}"))
+
+
+def log(pbs):
+    """What the study has logged so far."""
+    path = pbs.checkout / "results/two/log.txt"
+    return path.read_text() if path.exists() else ""
+
+
+def test_an_ensemble_fills_the_nodes_of_its_job(pbs):
+    """Runs of one rank, two on each node, in a job that several wait in."""
+    seeds(pbs, 4)
+    words = ["-A", "project", "-q", "capacity", "-l", "select=2", "-l", "walltime=0:20:00"]
+    variable = "MPIDL_JOB=ensemble two/study.toml --ranks 1"
+    number = pbs.told("qsub", *words, "-v", variable, "launch/aurora.pbs")
+    pbs.wait_for(lambda: pbs.job(number)["job_state"] == "F")
+    assert pbs.job(number)["Exit_status"] == 0, pbs.log(number)
+    hosts = re.findall(r"1 ranks on (\w+), slot (\d)", log(pbs))
+    assert {name for name, _ in hosts} == {"x1", "x2"}
+    assert pbs.log(number).count("  done  ") == 4
+
+
+def test_an_ensemble_with_three_jobs_leaves_none(pbs, begin):
+    """PBS lets two of a user's run at a time; the third one waits."""
+    seeds(pbs, 6)
+    process = begin("--ranks", "1", "--slots", "1", "--jobs", "3")
+    pbs.wait_for(lambda: len(pbs.queue()) == 3, "three jobs")
+    out, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, out
+    assert log(pbs).count("  done  ") == 6
+    assert pbs.queue() == []
+
+
+def test_a_driver_that_is_killed_leaves_no_job_and_goes_on(pbs, begin):
+    seeds(pbs, 3)
+    long = ("--set", "training.rounds=400")
+    process = begin("--ranks", "1", "--jobs", "2", *long)
+    pbs.wait_for(lambda: "  start  " in log(pbs), "the first run")
+    os.kill(driver(process), signal.SIGKILL)
+    process.communicate()
+    pbs.wait_for(lambda: not pbs.queue(), "the end of its jobs")
+    process = begin("--ranks", "1", "--jobs", "2", *long)
+    out, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, out
+    assert log(pbs).count("  done  ") == 3
+    assert pbs.queue() == []
