@@ -4,6 +4,7 @@ python -m tests.stacks [STACK...]
 """
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -50,6 +51,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(words: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
+    # In the background of a script it is ignored, and so it would be by every mpiexec.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     given = parser().parse_args(words)
     unknown = [name for name in given.stacks if name not in BY_NAME]
     if unknown:
