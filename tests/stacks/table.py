@@ -17,7 +17,9 @@ HEAD = (
     "all series of the results",
     "file but times and traffic equal, bit for bit, those of a run in one process on the first "
     "stack (on the stack itself,",
-    "where torch is another one). `tests/mpi` are the quick tests of the commit.",
+    "where torch is another one). Open MPI's mpiexec kills ranks at SIGINT and SIGTERM: there "
+    "*yes* is that `--resume` goes",
+    "on from the checkpoint before. `tests/mpi` are the quick tests of the commit.",
     "",
 )
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from mpidl.exchange import BACKENDS
+from mpidl.ranks import mpi_library
 from tests.faults import jobs
 from tests.faults.jobs import Job, at
 from tests.stacks.conftest import option, told
@@ -29,6 +30,9 @@ HOSTED = (*jobs.SMALL, *ONE, "topology.devices=8", f"training.rounds={jobs.ROUND
 """A small run, of which each rank has several devices."""
 
 SAVED = (*HOSTED, "checkpoint.every=3")
+
+KILLS = mpi_library.name() == "Open MPI"
+"""Whether mpiexec kills ranks that are asked to stop, as docs/reliability.md says."""
 
 TRAINING = "mpidl.devices.device:Device.train"
 
@@ -93,8 +97,12 @@ def test_a_signal_to_mpiexec_stops_the_run_with_a_checkpoint(tmp_path, reference
     job.signal(job.process.pid, number)
     time.sleep(1)
     job.go()
-    assert job.ended() == code, job.err
-    assert "--resume" in job.out
+    ended = job.ended()
+    if KILLS and number != signal.SIGUSR1:
+        assert ended != 0
+    else:
+        assert ended == code, job.err
+        assert "--resume" in job.out
     assert "Traceback" not in job.err
     go_on(job, reference)
 
