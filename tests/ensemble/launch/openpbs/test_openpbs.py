@@ -87,6 +87,27 @@ def test_a_run_on_two_nodes_by_the_queue_that_routes_comes_to_its_results(pbs):
     assert results_file.completed(pbs.checkout / "results/small.h5")
 
 
+def test_a_run_that_is_longer_than_its_job_goes_on_in_the_next(pbs):
+    number = submit(pbs, "-l", "walltime=0:03:00", "-W", "umask=022")
+    assert over(pbs, number) == 0, pbs.log(number)
+    log = pbs.log(number)
+    assert "mpidl: the time is over; asked to stop after this round" in log
+    assert "interrupted; the rounds so far are in results/small.h5" in log
+    follower = re.search(r"the next job is (\S+)", log)[1]
+    pbs.wait_for(lambda: "goes on after round" in pbs.log(follower), "the next job")
+    assert pbs.queue() == [follower]
+    kept = ("Account_Name", "queue", "Job_Name", "umask")
+    first, second = pbs.job(number), pbs.job(follower)
+    assert [second[key] for key in kept] == [first[key] for key in kept]
+    wanted = ("select", "place", "walltime", "filesystems")
+    assert [second["Resource_List"][key] for key in wanted] == [
+        first["Resource_List"][key] for key in wanted
+    ]
+    pbs.told("qdel", follower)
+    over(pbs, follower)
+    assert pbs.queue() == []
+
+
 def test_a_refusal_of_the_next_job_is_told(pbs):
     """The queue debug takes one job of a user, and this one still runs."""
     number = submit(pbs, "-l", "walltime=0:02:00", queue="debug")
@@ -126,6 +147,18 @@ def test_qrerun_starts_a_job_again_alone(pbs):
     number = submit(pbs)
     begun(pbs, number)
     pbs.told("qrerun", number)
+    pbs.wait_for(lambda: "goes on after round" in pbs.log(number), "the second start")
+    assert pbs.queue() == [number]
+
+
+def test_a_preempted_job_is_started_again_once_and_goes_on(pbs):
+    number = submit(pbs, nodes=2)
+    begun(pbs, number)
+    other = pbs.checkout / "other.sh"
+    other.write_text("#!/bin/sh\n")
+    excl = ["-l", "place=scatter:excl", "-l", "select=2", "-l", "filesystems=home", *HOUR]
+    urgent = pbs.told("qsub", *ACCOUNT, "-q", "urgent", *excl, "other.sh")
+    assert over(pbs, urgent) == 0
     pbs.wait_for(lambda: "goes on after round" in pbs.log(number), "the second start")
     assert pbs.queue() == [number]
 

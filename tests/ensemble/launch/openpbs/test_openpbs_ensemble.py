@@ -96,6 +96,21 @@ def test_an_ensemble_with_three_jobs_leaves_none(pbs, begin):
     assert pbs.queue() == []
 
 
+def test_a_job_of_an_ensemble_that_is_held_counts_as_waiting(pbs, begin):
+    process = begin("--ranks", "1", "--slots", "1", "--jobs", "2")
+    pbs.told("qmgr", "-c", "set queue capacity started = False")
+    try:
+        pbs.wait_for(lambda: len(pbs.queue()) == 2, "two jobs")
+        held, other = pbs.queue()
+        pbs.told("qhold", held)
+    finally:
+        pbs.told("qmgr", "-c", "set queue capacity started = True")
+    out, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, out
+    assert pbs.job(other)["run_count"] == 1
+    pbs.wait_for(lambda: not pbs.queue(), "the end of its jobs")
+
+
 def test_a_driver_that_is_killed_leaves_no_job_and_goes_on(pbs, begin):
     seeds(pbs, 3)
     long = ("--set", "training.rounds=400")
