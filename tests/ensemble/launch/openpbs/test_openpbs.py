@@ -175,3 +175,17 @@ def test_a_job_that_cannot_start_says_why(pbs):
     number = submit(pbs, job="run none.toml")
     assert over(pbs, number) == 2
     assert "mpidl: Cannot read the run file none.toml" in pbs.log(number)
+
+
+def test_a_job_whose_second_node_dies_ends_and_the_same_command_goes_on(pbs):
+    number = submit(pbs, nodes=2)
+    begun(pbs, number)
+    pbs.cluster("die", "x2")
+    try:
+        assert over(pbs, number) not in (0, 75)
+    finally:
+        pbs.cluster("revive", "x2")
+    assert pbs.queue() == []
+    again = submit(pbs, nodes=2)
+    begun(pbs, again)
+    assert pbs.queue() == [again]
