@@ -19,7 +19,7 @@ from tests.stacks.stacks import ON_REQUEST, STACKS, Stack
 BY_NAME = {stack.name: stack for stack in (*STACKS, *ON_REQUEST)}
 
 SETTING_UP = 300.0
-"""Seconds that a stack takes that is not set up yet, with a compiled h5py."""
+"""Seconds that a stack takes that is not set up yet, where h5py is to be compiled."""
 
 LAST = 15.0
 """Seconds that a check takes at most, on a machine with nothing else to do."""
