@@ -11,7 +11,7 @@ WORKDIR /opt/mpidl
 
 # What mpidl stands on, which takes minutes, is a layer that a change of mpidl leaves as it is.
 ARG MPIDL_TORCH=torch==2.13.0
-ARG PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+ARG PIP_EXTRA_INDEX_URL
 COPY launch/local launch/h5py launch/
 RUN --mount=type=cache,target=/root/.cache ./launch/local environment
 
