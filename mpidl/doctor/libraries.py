@@ -10,9 +10,6 @@ from pathlib import Path
 from mpidl.config.faults import Fault, first_line
 from mpidl.doctor.finding import Finding
 
-GROUPS = ("gloo", "nccl", "xccl", "mpi", "ucc")
-"""Backends that a torch may have."""
-
 
 def mpi() -> Finding:
     """The MPI library that mpi4py runs on."""
@@ -50,7 +47,9 @@ def torch() -> Finding:
             f"torch cannot be loaded ({first_line(error)}): 'pip install --force-reinstall torch' "
             "installs it anew."
         ) from None
-    there = [name for name in GROUPS if dist.is_available() and dist.is_backend_available(name)]
+    known = dist.Backend.backend_list if dist.is_available() else []
+    # Backends that never move data, such as torch's fake one, have no such function.
+    there = [name for name in known if getattr(dist, f"is_{name}_available", bool)()]
     found = f"{torch.__version__}, with {', '.join(there) or 'no backend of torch.distributed'}"
     return Finding("torch", f"{found}; threads {torch.get_num_threads()}, 1 in most runs")
 

@@ -26,7 +26,7 @@ def packages() -> Finding:
     try:
         needs = [NEED.match(text) for text in metadata.requires("mpidl") or []]
     except metadata.PackageNotFoundError:
-        note = "mpidl is not installed, so what it needs is not known here: pip install mpidl."
+        note = "mpidl is not installed, so what it needs is not known here: pip install -e FOLDER."
         return Finding("packages", "mpidl runs from its folder", notes=(note,))
     lacks: dict[str, list[str]] = {}
     for name, least, extra in (need.groups() for need in needs if need is not None):
