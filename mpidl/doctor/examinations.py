@@ -1,6 +1,10 @@
-"""Examinations: by the name of each part, the function that looks at it."""
+"""Examinations: by the name of each part, the function that looks at it.
+
+python -m mpidl.doctor.examinations PART...
+"""
 
 import json
+import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -51,3 +55,7 @@ def answer(*parts: str) -> None:
             launcher.ranks()
         else:
             print(f"\n{json.dumps(probe.guarded(part, APART[part]).plain())}", flush=True)
+
+
+if __name__ == "__main__":
+    answer(*sys.argv[1:])

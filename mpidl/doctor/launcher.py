@@ -3,24 +3,13 @@
 import os
 import re
 import shutil
-import subprocess
 import sys
 
 from mpidl.config.faults import Fault
 from mpidl.doctor import probe
 from mpidl.doctor.finding import Finding
 from mpidl.ranks import host
-
-KINDS = {
-    "Intel(R) MPI": ("Intel MPI", "hydra"),
-    "HYDRA": ("Hydra", "hydra"),
-    "Open MPI": ("Open MPI", "openmpi"),
-    "OpenRTE": ("Open MPI", "openmpi"),
-    "PRRTE": ("Open MPI", "openmpi"),
-    "PALS": ("PALS", "pals"),
-    "srun": ("srun", "srun"),
-}
-"""By a word in what a launcher says of its version, its name, and what site files call it."""
+from mpidl.ranks.launcher import described
 
 HINTS = {
     "as root": "set OMPI_ALLOW_RUN_AS_ROOT=1 and OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1, or be another "
@@ -39,25 +28,6 @@ SEEN = "ranks that see each other:"
 def path() -> str | None:
     """The mpiexec that would start ranks, or else srun; None without either."""
     return host.mpiexec() or shutil.which("srun")
-
-
-def described(launcher: str) -> tuple[str, str]:
-    """The name and version of a launcher, and its kind in site files; empty if unknown."""
-    try:
-        told = subprocess.run(
-            [launcher, "--version"],
-            env=host.unlaunched(os.environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=probe.PATIENCE,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "", ""
-    text = told.stdout + told.stderr
-    name, kind = next((KINDS[word] for word in KINDS if word in text), ("", ""))
-    number = re.search(r"\d+\.\d[\w.]*", text)
-    return f"{name} {number[0]}" if name and number else name, kind
 
 
 def launcher(works: bool) -> Finding:

@@ -8,6 +8,7 @@ from pathlib import Path
 from mpidl.doctor import launcher
 from mpidl.doctor.finding import Finding
 from mpidl.ranks import host
+from mpidl.ranks.launcher import described
 
 SHARED = Path("/dev/shm")
 """The file system of shared memory."""
@@ -117,7 +118,7 @@ def site() -> Finding:
     told = f"launcher {known.launcher}, scheduler {known.scheduler}"
     found = f"{name}: {told}, {places} {'place' if places == 1 else 'places'} on a node"
     program = launcher.path()
-    mine, kind = launcher.described(program) if program else ("", "")
+    mine, kind = described(program) if program else ("", "")
     if not kind or kind == known.launcher:
         return Finding("site", found)
     sentence = (

@@ -1,7 +1,4 @@
-"""Probes: parts of an installation, examined in a process of its own, which may die of it.
-
-python -m mpidl.doctor.probe PART...
-"""
+"""Probes: parts of an installation, examined in a process of its own, which may die of it."""
 
 import os
 import signal
@@ -54,7 +51,7 @@ def apart(parts: Sequence[str]) -> list[Finding]:
 
 def words(*parts: str) -> list[str]:
     """The command that examines some parts, and prints a line of JSON for each."""
-    return [sys.executable, "-m", "mpidl.doctor.probe", *parts]
+    return [sys.executable, "-m", "mpidl.doctor.examinations", *parts]
 
 
 def run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
@@ -85,9 +82,3 @@ def reason(ended: "subprocess.CompletedProcess[str]") -> str:
     if ended.returncode < 0:
         return f"by {signal.Signals(-ended.returncode).name}"
     return f"exit code {ended.returncode}"
-
-
-if __name__ == "__main__":
-    from mpidl.doctor import examinations
-
-    examinations.answer(*sys.argv[1:])

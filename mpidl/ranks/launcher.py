@@ -20,6 +20,17 @@ MARKS = {
 }
 """Variables that launchers set, and what these are called; of two, the first one is meant."""
 
+KINDS = {
+    "Intel(R) MPI": ("Intel MPI", "hydra"),
+    "HYDRA": ("Hydra", "hydra"),
+    "Open MPI": ("Open MPI", "openmpi"),
+    "OpenRTE": ("Open MPI", "openmpi"),
+    "PRRTE": ("Open MPI", "openmpi"),
+    "PALS": ("PALS", "pals"),
+    "srun": ("srun", "srun"),
+}
+"""By a word in what a launcher says of its version, its name, and what site files call it."""
+
 PMIX = "PMIX_NAMESPACE"
 """Variable of launchers that speak PMIx with their ranks, as Open MPI's does."""
 
@@ -73,15 +84,27 @@ def sheltered(needed: bool) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def request(mpiexec: str) -> signal.Signals:
-    """The signal by which an mpiexec lets its ranks stop as after Ctrl-C."""
+def described(mpiexec: str) -> tuple[str, str]:
+    """The name and version of a launcher, and its kind in site files; empty if unknown."""
     told = ""
     with suppress(OSError, subprocess.SubprocessError):
-        words = [mpiexec, "--version"]
-        ended = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
+        ended = subprocess.run(
+            [mpiexec, "--version"],
+            env=host.unlaunched(os.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
         told = ended.stdout + ended.stderr
-    own = any(name in told for name in ("Open MPI", "OpenRTE", "PRRTE"))
-    return signal.SIGUSR1 if own else signal.SIGINT
+    called, kind = next((KINDS[word] for word in KINDS if word in told), ("", ""))
+    number = re.search(r"\d+\.\d[\w.]*", told)
+    return f"{called} {number[0]}" if called and number else called, kind
+
+
+def request(mpiexec: str) -> signal.Signals:
+    """The signal by which an mpiexec lets its ranks stop as after Ctrl-C."""
+    return signal.SIGUSR1 if described(mpiexec)[1] == "openmpi" else signal.SIGINT
 
 
 def check_joins(vendor: str, version: Version, text: str) -> None:

@@ -151,7 +151,7 @@ def test_a_site_is_known_by_the_name_of_the_host(monkeypatch, name, site):
 def test_a_site_of_another_launcher_is_noted(monkeypatch):
     monkeypatch.setenv("MPIDL_SITE", "local")
     monkeypatch.setattr(launcher, "path", lambda: "/bin/mpiexec")
-    monkeypatch.setattr(launcher, "described", lambda program: ("Open MPI 5", "openmpi"))
+    monkeypatch.setattr(machine, "described", lambda program: ("Open MPI 5", "openmpi"))
     [note] = machine.site().notes
     assert "set 'openmpi'" in note
 
