@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -29,9 +30,11 @@ def load() -> Any:
     """Import h5py.
 
     Raises:
-        Fault: If h5py, or a library that it needs, is missing.
+        Fault: If h5py, or a library that it needs, is missing, or would crash beside mpi4py's MPI.
     """
-    _keep_quiet()
+    libraries = _libraries()
+    _check_kind(libraries)
+    _keep_quiet(libraries)
     before = os.environ.get(SWITCH)
     os.environ[SWITCH] = "0"
     try:
@@ -48,14 +51,46 @@ def load() -> Any:
             os.environ[SWITCH] = before
 
 
-def _keep_quiet() -> None:
+def _libraries() -> list[Path]:
+    """A part of h5py that is linked to HDF5; none where h5py is missing, or imported already."""
+    spec = importlib.util.find_spec("h5py")
+    if spec is None or spec.origin is None or "h5py" in sys.modules:
+        return []
+    return [*Path(spec.origin).parent.glob("defs.*")]
+
+
+def _check_kind(libraries: Sequence[Path]) -> None:
+    """Refuse an h5py that was built for Open MPI beside another MPI, or for another one beside it.
+
+    Their binary interfaces differ, so that its import would end the process by a signal.
+    """
+    mpi = sys.modules.get("mpi4py.MPI")
+    if mpi is None or mpi.__file__ is None:
+        return
+    kinds = {is_open_mpi(path) for path in (mpi.__file__, *map(str, libraries))}
+    if len(kinds - {None}) > 1:
+        raise Fault(
+            f"h5py was built for another kind of MPI than mpi4py runs on ({mpi.get_vendor()[0]}): "
+            "build h5py and its HDF5 with that one, or 'pip install --force-reinstall h5py' "
+            "installs one that needs no MPI."
+        )
+
+
+def is_open_mpi(path: str) -> bool | None:
+    """Whether a library is linked to Open MPI; None if it is linked to no MPI."""
+    with suppress(OSError):
+        library = ctypes.CDLL(path)
+        if hasattr(library, "MPI_Get_library_version"):
+            return hasattr(library, "ompi_mpi_comm_world")
+    return None
+
+
+def _keep_quiet(libraries: Sequence[Path]) -> None:
     """Keep HDF5 from closing files when a process exits; to be called before h5py is imported.
 
     When MPI aborts, every rank exits, and HDF5 would call MPI again to close an open file
     together: dozens of lines of C frames behind the traceback that matters, or a hang.
     """
-    spec = importlib.util.find_spec("h5py")
-    if spec is not None and spec.origin is not None and "h5py" not in sys.modules:
-        for path in Path(spec.origin).parent.glob("defs.*"):
-            with suppress(OSError, AttributeError):
-                ctypes.CDLL(str(path)).H5dont_atexit()
+    for path in libraries:
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(str(path)).H5dont_atexit()
