@@ -1,6 +1,8 @@
 """Reports of runs without accuracies: they are about losses and the values of a task."""
 
+import csv
 import re
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -9,6 +11,8 @@ import pytest
 
 from mpidl import plan
 from mpidl.config.faults import Fault
+from mpidl.ensemble import study_table
+from mpidl.ensemble.folder import Folder
 from mpidl.report import animation, figures, page, shelf, statistics, style, summary, terminal, tidy
 from mpidl.report.figures.scale import Scale
 from mpidl.storage import layout, reader, run_series, schema
@@ -128,6 +132,17 @@ def test_one_device_that_diverged_makes_the_mean_infinite(tmp_path):
     assert np.flatnonzero(np.isinf(found.by_device["ood_level"])).tolist() == [3]
     assert found.late.startswith("OOD loss is greatest on device 3, inf after the last round")
     assert np.isfinite(found.numbers["iid_level"])
+
+
+@pytest.mark.parametrize("begin", [0, 1])
+def test_the_table_of_a_study_says_it_too(begin, tmp_path):
+    folder = Folder(tmp_path)
+    diverged(folder.results("one"), "degree", 0, begin)
+    study = SimpleNamespace(axes=[], runs=[SimpleNamespace(name="one", labels={})])
+    (row,) = csv.DictReader(study_table.text(study, folder).splitlines())
+    assert {row[f"{kind}_{of}"] for kind in schema.KINDS for of in ("last", "worst", "level")} == {
+        "inf"
+    }
 
 
 def test_figures_leave_out_what_diverged(runs, tmp_path):
