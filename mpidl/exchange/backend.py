@@ -1,21 +1,13 @@
-"""Registry of backends, with their properties and the wiring that they are built from."""
+"""Registry of backends, with their properties."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-import networkx as nx
-import numpy as np
-import numpy.typing as npt
 from pydantic import BeforeValidator
 
 from mpidl.config.registry import Properties, Registry
 from mpidl.exchange.traffic import Bytes, Load, along_links
-from mpidl.ranks.node import Node
-from mpidl.ranks.world import Comm
-
-if TYPE_CHECKING:
-    import torch
+from mpidl.exchange.wiring import Wiring
 
 
 def _listed(kinds: object) -> object:
@@ -55,7 +47,7 @@ class BackendProperties(Properties):
     shares: bool = False
 
 
-def _checked(name: str, exchange: Any, wiring: "Wiring") -> Any:
+def _checked(name: str, exchange: Any, wiring: Wiring) -> Any:
     """What a backend gave; see :func:`mpidl.exchange.border.checked`."""
     from mpidl.exchange.border import checked
 
@@ -67,37 +59,3 @@ BACKENDS = Registry("exchange backend", BackendProperties, gives=1, check=_check
 
 Builders import torch when called, because a run file is checked before torch is loaded.
 """
-
-
-@dataclass(frozen=True)
-class Wiring:
-    """Wiring from which every backend is built.
-
-    Attributes:
-        node: The ranks of this node.
-        hosts: Device to rank, ``(N,)``.
-        graph: An edge j -> i if i may read the vector of j.
-        size: P, the length of a vector.
-        device: The hardware whose memory holds the vectors.
-        dtype: The type of a vector's numbers.
-        uniform: Whether every device takes the mean of all in every round.
-        delayed: Whether neighbors' vectors are those of the last round.
-        changing: Whether links differ from round to round.
-        accelerator_aware: Whether MPI takes accelerator memory: ``auto``, ``yes`` or ``no``.
-    """
-
-    node: Node
-    hosts: npt.NDArray[np.int64]
-    graph: nx.DiGraph
-    size: int
-    device: "torch.device"
-    dtype: "torch.dtype"
-    uniform: bool = False
-    delayed: bool = False
-    changing: bool = False
-    accelerator_aware: str = "auto"
-
-    @property
-    def comm(self) -> Comm:
-        """All ranks."""
-        return self.node.comm

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from mpidl.config.faults import Fault, shown
-from mpidl.exchange.backend import Wiring
 from mpidl.exchange.memory import Exchange
+from mpidl.exchange.wiring import Wiring
 
 NEEDED = sorted(name for name in {*Exchange.__annotations__, *vars(Exchange)} if name[0] != "_")
 """What every exchange has."""

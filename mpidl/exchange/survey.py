@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mpidl.config.faults import Fault, first_line
-from mpidl.exchange.backend import BACKENDS, Wiring
+from mpidl.exchange.backend import BACKENDS
 from mpidl.exchange.trips import trips
+from mpidl.exchange.wiring import Wiring
 from mpidl.ranks import host, sharing
 from mpidl.ranks.accelerators import torch_version
 from mpidl.ranks.node import room

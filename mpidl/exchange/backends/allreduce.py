@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 from mpidl.config.faults import Fault
 from mpidl.exchange import traffic
-from mpidl.exchange.backend import BACKENDS, Wiring
+from mpidl.exchange.backend import BACKENDS
 from mpidl.exchange.survey import Facts
+from mpidl.exchange.wiring import Wiring
 
 if TYPE_CHECKING:
     from mpidl.exchange.memory import Exchange

@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 from mpidl.exchange import traffic
-from mpidl.exchange.backend import BACKENDS, Wiring
+from mpidl.exchange.backend import BACKENDS
 from mpidl.exchange.survey import Facts, obstacle, survey
+from mpidl.exchange.wiring import Wiring
 
 if TYPE_CHECKING:
     from mpidl.exchange.memory import Exchange

@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mpidl.exchange.backend import BACKENDS, Wiring
+from mpidl.exchange.backend import BACKENDS
 from mpidl.exchange.survey import Facts, require, survey
+from mpidl.exchange.wiring import Wiring
 
 if TYPE_CHECKING:
     from mpidl.exchange.memory import Exchange

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from mpidl.exchange.backend import BACKENDS, Wiring
+from mpidl.exchange.backend import BACKENDS
+from mpidl.exchange.wiring import Wiring
 
 if TYPE_CHECKING:
     from mpidl.exchange.memory import Exchange

@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 from mpidl.exchange import traffic
-from mpidl.exchange.backend import BACKENDS, Wiring
+from mpidl.exchange.backend import BACKENDS
 from mpidl.exchange.survey import Facts, require, survey
+from mpidl.exchange.wiring import Wiring
 from mpidl.ranks.node import SHARED
 
 if TYPE_CHECKING:

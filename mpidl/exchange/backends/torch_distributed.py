@@ -6,8 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mpidl.exchange import traffic
-from mpidl.exchange.backend import BACKENDS, Wiring
+from mpidl.exchange.backend import BACKENDS
 from mpidl.exchange.survey import SEVERAL, Facts, require, survey
+from mpidl.exchange.wiring import Wiring
 
 if TYPE_CHECKING:
     from mpidl.exchange.memory import Exchange
