@@ -215,5 +215,8 @@ def test_it_works_where_nothing_can_be_imported(tmp_path):
     )
     assert (told.returncode, told.stderr) == (1, "")
     assert "\nwrong: torch cannot be loaded (no torch): " in told.stdout
-    assert "pip install --force-reinstall numpy." in told.stdout
+    assert (
+        "wrong: site cannot be examined (no pydantic): pip install --force-reinstall pydantic."
+        in told.stdout
+    )
     assert told.stdout.endswith(" things are wrong\n")
