@@ -7,7 +7,9 @@ The tables of results/own_loop.md are its.
 Each rank has one model of P numbers in float32, on a ring with weights of Metropolis and Hastings.
 All kinds take turns in the same processes, some rounds each; a turn lasts as long as on its slowest
 rank, and the table has medians of a round. A turn has several rounds, since ranks wait for its
-begin and end in MPI, which keeps cores from ranks that sleep. What is compared:
+begin and end in MPI, which keeps cores from ranks that sleep. The order of turns is drawn anew each
+time: the first two share code and data, so whoever came second would find both in the caches. What
+is compared:
 
 - ``Gossip.mix``, as a caller has it, with all its checks;
 - the exchange of ``mpidl.run`` on the same plan, in a round without evaluation;
@@ -18,6 +20,7 @@ begin and end in MPI, which keeps cores from ranks that sleep. What is compared:
 """
 
 import argparse
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -163,9 +166,10 @@ def measure(comm: MPI.Intracomm, size: int, turns: int, count: int) -> dict[str,
     """Collective. The median seconds of each kind."""
     made = {name: make(comm, size) for name, make in KINDS.items()}
     spent: dict[str, list[float]] = {name: [] for name in made}
+    drawn = random.Random(size)
     for _ in range(WARM + turns):
-        for name, (work, _) in made.items():
-            spent[name].append(timed(comm, work, count))
+        for name in drawn.sample(sorted(made), len(made)):
+            spent[name].append(timed(comm, made[name][0], count))
     for _, end in made.values():
         end()
     return {name: statistics.median(seconds[WARM:]) for name, seconds in spent.items()}
