@@ -18,7 +18,7 @@ from mpidl import plan
 from mpidl.config import runfile, toml
 from mpidl.config.faults import Fault
 from mpidl.config.runfile import RunFile
-from mpidl.devices import data
+from mpidl.devices import loading
 from mpidl.ensemble import launchers, shapes, worker
 from mpidl.ensemble.cost import Measured, Measurements, kind, samples
 from mpidl.ensemble.sites import Site
@@ -120,7 +120,7 @@ def measure(file: RunFile, site: Site, site_name: str) -> Measured:
         Fault: If the run fails.
     """
     short, run_kind = shortened(file), kind(file)
-    data.foresee(short)
+    loading.foresee(short)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "calibration.toml"
         path.write_text(short.text(), encoding="utf-8")

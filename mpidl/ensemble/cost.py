@@ -12,7 +12,7 @@ from mpidl.components import placement
 from mpidl.components.datasets import DATASETS
 from mpidl.config import runfile
 from mpidl.config.runfile import RunFile, Section
-from mpidl.devices import data
+from mpidl.devices import loading
 from mpidl.ensemble import shapes
 from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study import Run, Study
@@ -109,7 +109,7 @@ def samples(file: RunFile) -> tuple[int, int]:
     """Numbers of training and test samples of a run; a data set of unknown size is loaded."""
     counts = DATASETS.samples(file.data)
     if counts is None:
-        _, train, test = data.load(file)
+        _, train, test = loading.load(file)
         counts = len(train["labels"]), len(test["iid_labels"]) + len(test["ood_labels"])
     return counts
 

@@ -15,7 +15,7 @@ from mpidl.components import graphs
 from mpidl.config import plugins, runfile, shipped, toml
 from mpidl.config.faults import Fault, shown
 from mpidl.config.runfile import RunFile
-from mpidl.devices import data
+from mpidl.devices import loading
 from mpidl.ensemble import shapes, study_file
 from mpidl.ensemble.shapes import Shape
 from mpidl.ensemble.sites import Site
@@ -242,7 +242,7 @@ def check_data(study: Study) -> None:
             continue
         seen.add(key)
         try:
-            data.foresee(run.file)
+            loading.foresee(run.file)
         except Fault as fault:
             faults |= dict.fromkeys(fault.sentences)
     if faults:

@@ -10,7 +10,7 @@ from mpidl import plan as planning
 from mpidl.config import runfile, version
 from mpidl.config.faults import Fault, Parser
 from mpidl.config.outcome import Outcome
-from mpidl.devices import data
+from mpidl.devices import loading
 from mpidl.ranks import hdf5, host, mpi_library, stopping, walltime, watchdog, world
 from mpidl.run import checking, execution, listing, own_code, resuming
 
@@ -107,7 +107,7 @@ def prepare(arguments: Sequence[str]) -> None:
         ranks = host.launched()
         with own_code.forkable():
             file = planning.read(options.file, options.set, ranks, options.use)
-            data.foresee(planning.make(file, ranks).file)
+            loading.foresee(planning.make(file, ranks).file)
 
         hdf5.load()
         from mpidl.run import build, rounds  # noqa: F401

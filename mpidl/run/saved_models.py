@@ -18,8 +18,8 @@ from mpidl.config import plugins, runfile, toml
 from mpidl.config.faults import Fault, shown
 from mpidl.config.runfile import SECTIONS
 from mpidl.devices import building, saved
-from mpidl.devices.data import data_folder
 from mpidl.devices.flat import Flat
+from mpidl.devices.loading import data_folder
 from mpidl.storage import code_records
 from mpidl.storage.checkpoint import finder, heads, sealed
 from mpidl.storage.checkpoint.heads import Damaged, Head

@@ -10,8 +10,8 @@ from mpidl.components.datasets import DATASETS, Dataset, subset
 from mpidl.components.tasks import TASKS
 from mpidl.config.faults import Fault
 from mpidl.devices import building
-from mpidl.devices.data import data_folder
 from mpidl.devices.device import Device, Samples
+from mpidl.devices.loading import data_folder
 from mpidl.devices.objectives import Called, Objective
 from mpidl.devices.scores import Score
 from mpidl.run import arguments, saved_models

@@ -10,7 +10,7 @@ import mpidl
 from mpidl.components import graphs
 from mpidl.components.datasets import DATASETS, fingerprint
 from mpidl.config.faults import Fault
-from mpidl.devices import data
+from mpidl.devices import data, loading
 from mpidl.plan import sentences
 from mpidl.ranks import world
 from mpidl.run import resuming
@@ -112,14 +112,14 @@ def test_published_data_are_not_spoken_of(comm, planned, checked):
 
 
 def test_data_that_differ_between_nodes_are_refused(comm, planned, monkeypatch):
-    load = data.load
+    load = loading.load
 
     def changed(*given):
         traits, *arrays = load(*given)
         content = fingerprint.Content(f"{comm.rank}")
         return (replace(traits, content=content), *arrays)
 
-    monkeypatch.setattr(data, "load", changed)
+    monkeypatch.setattr(loading, "load", changed)
     monkeypatch.setattr(world, "node", lambda comm: comm.Split(comm.rank))
     made = planned()
     if comm.size == 1:
