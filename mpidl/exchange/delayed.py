@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mpidl.exchange import Wiring
 from mpidl.exchange.kernels import Mixture
-from mpidl.exchange.memory import MixingWeights
 from mpidl.exchange.neighborhoods import Neighborhoods
+from mpidl.exchange.slots import MixingWeights
 
 
 class Delayed(Neighborhoods):

@@ -12,8 +12,9 @@ from torch import Tensor
 from mpidl.exchange import Wiring
 from mpidl.exchange.aware import connect
 from mpidl.exchange.kernels import Mixture
-from mpidl.exchange.memory import Buffers, Slots, members_of
+from mpidl.exchange.memory import Buffers
 from mpidl.exchange.neighborhoods import WORDS, as_bytes, pinned
+from mpidl.exchange.slots import Slots, members_of
 from mpidl.exchange.trips import few, ranks_served
 from mpidl.ranks.accelerators import settle
 

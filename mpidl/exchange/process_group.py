@@ -15,9 +15,10 @@ from torch import Tensor
 from mpidl.config.faults import Fault
 from mpidl.exchange import Wiring, marks
 from mpidl.exchange.kernels import Mixture
-from mpidl.exchange.memory import Buffers, Slots, members_of
+from mpidl.exchange.memory import Buffers
 from mpidl.exchange.rendezvous import Group
 from mpidl.exchange.routes import OPERATIONS, Batches, Gathered, Landing, Route
+from mpidl.exchange.slots import Slots, members_of
 from mpidl.exchange.survey import sends_arrive
 from mpidl.exchange.traffic import dense
 

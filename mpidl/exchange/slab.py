@@ -12,7 +12,8 @@ from torch import Tensor
 
 from mpidl.exchange import Wiring, kernels
 from mpidl.exchange.between import finish, receivers, start
-from mpidl.exchange.memory import ALIGNMENT, Buffers, MixingWeights, slots_of
+from mpidl.exchange.memory import ALIGNMENT, Buffers
+from mpidl.exchange.slots import MixingWeights, slots_of
 from mpidl.exchange.trips import wants
 
 CHUNK = 4 << 20
