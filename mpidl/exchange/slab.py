@@ -1,17 +1,12 @@
 """Slab of memory that the ranks of a node share, where vectors are mixed without a copy."""
 
-from collections.abc import Mapping
-
-from mpi4py import MPI
-
 import networkx as nx
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from mpidl.exchange import Wiring, kernels
-from mpidl.exchange.between import finish, receivers, start
+from mpidl.exchange.between import Traffic
 from mpidl.exchange.memory import ALIGNMENT, Buffers
 from mpidl.exchange.slots import MixingWeights, slots_of
 from mpidl.exchange.trips import wants
@@ -47,15 +42,10 @@ class Shared(Buffers):
 
     def __init__(self, wiring: Wiring, chunk: int = CHUNK) -> None:
         node, hosts = wiring.node, wiring.hosts
-        self._nodes = node.ranks[hosts]
-        self._mine = int(node.ranks[node.comm.rank])
-        self._here = [int(i) for i in np.flatnonzero(self._nodes == self._mine)]
+        here = node.ranks[hosts] == node.ranks[node.comm.rank]
+        self._here = [int(i) for i in np.flatnonzero(here)]
         self._changing, self._every = wiring.changing, wiring.graph
-        self._wanted = wants(wiring.graph, self._nodes, node.count)
-        needed = {number: sorted(devices) for number, devices in self._wanted.items()}
-        self._foreign = needed[self._mine]
-        targets = {n: receivers(node.ranks, n, devices) for n, devices in needed.items()}
-        incoming = targets.pop(self._mine)
+        self._traffic = Traffic(wiring)
         super().__init__(wiring)
 
         self._own_slots, self._own_weights = self._slots, self._weights
@@ -74,13 +64,9 @@ class Shared(Buffers):
         chunks = [slice(at, min(at + step, self.size)) for at in range(0, self.size, step)]
         self._parts = [self._own_columns(columns) for columns in chunks]
         self._chunks = [self._prepared(part) for part in self._parts]
-        self._comm = wiring.comm.Dup()
-        self._incoming = [self._receives(columns, hosts, incoming) for columns in chunks]
-        self._outgoing = [
-            [self._sends(phase, columns, targets) for columns in chunks] for phase in range(2)
-        ]
+        self._traffic.open(chunks, self._inbox, self._vectors)
         if not self._changing:
-            self._post()
+            self._traffic.expect()
         tiles = -(-self.size // kernels.TILE)
         self._squares = (
             node.allocate(8 * tiles * len(hosts)).view(np.float64).reshape(tiles, len(hosts))
@@ -97,12 +83,13 @@ class Shared(Buffers):
 
     def _allocate(self) -> list[Tensor]:
         """The slab: two vectors of each device of this node, then those that arrive."""
-        rows = 2 * len(self._here) + len(self._foreign)
+        foreign = self._traffic.foreign
+        rows = 2 * len(self._here) + len(foreign)
         self._memory = self.node.allocate(rows * self.stride * self.dtype.itemsize)
         slab = torch.frombuffer(self._memory, dtype=self.dtype).view(rows, self.stride)
         count = len(self._here)
         self._slab = [slab[:count], slab[count : 2 * count]]
-        self._inbox = {j: slab[2 * count + i, : self.size] for i, j in enumerate(self._foreign)}
+        self._inbox = {j: slab[2 * count + i, : self.size] for i, j in enumerate(foreign)}
         self._row = {device: i for i, device in enumerate(self._here)}
         own = [self._row[device] for device in self.own]
         # The rank that first writes a page decides which memory of a node holds it.
@@ -141,45 +128,12 @@ class Shared(Buffers):
             mixtures.append(kernels.Mixture(members, outs, stream=slab_bytes > kernels.CACHE))
         return mixtures
 
-    def _receives(
-        self, columns: slice, hosts: npt.NDArray[np.int64], receiver: Mapping[int, int]
-    ) -> dict[int, MPI.Prequest]:
-        return {
-            j: self._comm.Recv_init(_bytes(self._inbox[j][columns]), int(hosts[j]))
-            for j in self._foreign
-            if receiver[j] == self._comm.rank
-        }
-
-    def _sends(
-        self, phase: int, columns: slice, targets: Mapping[int, Mapping[int, int]]
-    ) -> dict[tuple[int, int], MPI.Prequest]:
-        return {
-            (number, j): self._comm.Send_init(_bytes(vector[columns]), receiver[j])
-            for j, vector in self._vectors[phase].items()
-            for number, receiver in targets.items()
-            if j in receiver
-        }
-
-    def _arriving(self, chunk: int) -> list[MPI.Prequest]:
-        """The messages of a chunk that this rank receives in this round."""
-        needed = self._wanted[self._mine]
-        return [request for j, request in self._incoming[chunk].items() if j in needed]
-
-    def _leaving(self, chunk: int) -> list[MPI.Prequest]:
-        """The messages of a chunk that this rank sends in this round."""
-        requests = self._outgoing[self.phase][chunk].items()
-        return [request for (number, j), request in requests if j in self._wanted[number]]
-
-    def _post(self) -> None:
-        for chunk in range(len(self._chunks)):
-            start(self._arriving(chunk))
-
     def _follow(self, links: nx.DiGraph | None) -> None:
         if self._changing:
             links = self._every if links is None else links
             self._count(links)
-            self._wanted = wants(links, self._nodes, self.node.count)
-            self._post()
+            self._traffic.follow(links)
+            self._traffic.expect()
 
     def _take(self, weights: MixingWeights) -> None:
         if self._whole and weights is not self._given and not self._uniform:
@@ -190,8 +144,7 @@ class Shared(Buffers):
         """Collective. Hand in own mixing weights, and wait until the node's ranks have trained."""
         self._follow(links)
         self._take(weights)
-        for chunk in range(len(self._chunks)):
-            start(self._leaving(chunk))
+        self._traffic.leave(self.phase)
         self.node.wait()
 
     def share(self) -> None:
@@ -201,7 +154,7 @@ class Shared(Buffers):
 
     def _arrived(self, chunk: int) -> None:
         # A rank must not sleep at the gate while another node waits for its messages.
-        finish([*self._arriving(chunk), *self._leaving(chunk)])
+        self._traffic.finish(self.phase, chunk)
         if not self.node.alone:
             self.node.wait()
 
@@ -245,7 +198,7 @@ class Shared(Buffers):
         self.node.wait()
         # If the graph changes, the needs of the next round are not known yet.
         if not self._changing:
-            self._post()
+            self._traffic.expect()
 
     def distances(self) -> list[float]:
         """Collective. ``||x_i - mean_j x_j||_2`` of each own device."""
@@ -257,17 +210,7 @@ class Shared(Buffers):
     def close(self) -> None:
         """Collective. Free requests and the communicator; the slab goes with the node."""
         self.node.meet()
-        for chunk in range(0 if self._changing else len(self._chunks)):
-            for request in self._arriving(chunk):
-                request.Cancel()
-                request.Wait()
-        for incoming in self._incoming:
-            for request in incoming.values():
-                request.Free()
-        for outgoing in [*self._outgoing[0], *self._outgoing[1]]:
-            for request in outgoing.values():
-                request.Free()
-        self._comm.Free()
+        self._traffic.close(expecting=not self._changing)
 
 
 def spaced(bytes_: int) -> int:
@@ -283,7 +226,3 @@ def demand(wiring: Wiring) -> int:
     mine = int(wiring.node.ranks[wiring.comm.rank])
     rows = 2 * int((place == mine).sum()) + len(wants(wiring.graph, place, wiring.node.count)[mine])
     return rows * spaced(wiring.size * wiring.dtype.itemsize)
-
-
-def _bytes(vector: Tensor) -> Tensor:
-    return vector.view(torch.uint8)
