@@ -24,7 +24,7 @@ def parser() -> Parser:
     parser = Parser(
         prog="python -m mpidl.completion",
         description="Print a script that lets a shell complete what follows mpidl.",
-        epilog="Exit codes: 0 done, 2 your fault.",
+        epilog="Exit codes: 0 done, 2 wrong input.",
     )
     parser.add_argument("shell", choices=SHELLS, help="the shell that reads the script")
     return parser

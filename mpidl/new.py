@@ -61,7 +61,7 @@ def parser() -> Parser:
         prog="python -m mpidl.new",
         description="Copy a commented study, run file, batch script or site file that comes with "
         "mpidl, to change the copy. Without a name: list what there is.",
-        epilog="Exit codes: 0 done, 2 your fault, 130 Ctrl-C.",
+        epilog="Exit codes: 0 done, 2 wrong input, 130 Ctrl-C.",
     )
     add = parser.add_argument
     add("name", nargs="?", metavar="NAME", help="what to copy, such as smoke or slurm.sh")

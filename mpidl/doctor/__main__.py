@@ -22,7 +22,7 @@ def parser() -> Parser:
         prog="python -m mpidl.doctor",
         description="What is installed here, what does not fit, and the remedy; under mpiexec of "
         "all nodes, else mpiexec is tried with two ranks.",
-        epilog="Exit codes: 0 nothing is wrong, 1 something is, 2 your fault, 130 Ctrl-C.",
+        epilog="Exit codes: 0 nothing is wrong, 1 something is, 2 wrong input, 130 Ctrl-C.",
     )
     parser.add_argument("--json", action="store_true", help="the same for programs")
     return parser

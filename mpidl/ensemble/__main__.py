@@ -36,7 +36,7 @@ def parser() -> Parser:
     parser = Parser(
         prog="python -m mpidl.ensemble",
         description="Run a study: many runs, each started by mpiexec.",
-        epilog="Exit codes: 0 all done, 1 some runs failed, 2 your fault, 75 start me again, "
+        epilog="Exit codes: 0 all done, 1 some runs failed, 2 wrong input, 75 start me again, "
         "130 Ctrl-C.",
     )
     add = parser.add_argument

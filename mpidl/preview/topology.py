@@ -33,7 +33,7 @@ def parser() -> Parser:
         prog="python -m mpidl.topology",
         description="What a graph lets expect of every strategy: how fast it mixes, who leads, "
         "how long knowledge takes to reach all, and from where it spreads fastest.",
-        epilog="Exit codes: 0 done, 2 your fault, 130 Ctrl-C.",
+        epilog="Exit codes: 0 done, 2 wrong input, 130 Ctrl-C.",
     )
     add = parser.add_argument
     meaning = "a topology by name, a run file (.toml), or the file of a graph"

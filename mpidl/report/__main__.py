@@ -31,7 +31,7 @@ def parser() -> Parser:
         prog="python -m mpidl.report",
         description="Tables, figures, an animation and one page from results files. Without a "
         "flag that names a product: the table, and figures as PNG.",
-        epilog="Exit codes: 0 done, 2 your fault, 130 Ctrl-C.",
+        epilog="Exit codes: 0 done, 2 wrong input, 130 Ctrl-C.",
     )
     add = parser.add_argument
     add("paths", type=Path, nargs="+", metavar="PATH", help="a results file, or a folder of them")

@@ -18,7 +18,7 @@ def parser() -> Parser:
     parser = Parser(
         prog="python -m mpidl.export",
         description="Write models of a run as safetensors, with the names that tensors have there.",
-        epilog="Exit codes: 0 done, 2 your fault, 130 Ctrl-C.",
+        epilog="Exit codes: 0 done, 2 wrong input, 130 Ctrl-C.",
     )
     add = parser.add_argument
     add(
