@@ -115,3 +115,51 @@ def test_a_thousand_nodes_need_no_word(load, tmp_path):
     )
     assert ended.stderr.startswith("-n 1001 --ppn 1 sh -c")
     assert ended.stdout.startswith(str(tmp_path / "local"))
+
+
+MADE = r"""
+root=$PWD torch=torch
+eval "$(sed -n '/^stamp()/,/^}/p; /^modules()/p' launch/local)"
+stamp >.venv/ready
+modules >.venv/modules
+"""
+"""Says of an environment that it is that of a checkout."""
+
+STAND_IN = """#!/bin/sh
+ranks=1
+[ ${{0##*/}} = python ] || ranks=$2
+echo tests under $ranks
+case $ranks in {failing}) exit 1 ;; 5) exit 5 ;; esac
+"""
+"""Mpiexec or Python; pytest says 5 where there is no test that was asked for."""
+
+
+@pytest.mark.parametrize(
+    ("failing", "told"),
+    [
+        ("none", []),
+        ("2|4", ["local: tests failed under these numbers of ranks: 2, 4"]),
+        ("1", ["local: serial tests failed"]),
+    ],
+)
+def test_all_tests_are_run_before_a_failure_is_told(failing, told, tmp_path):
+    for name in ("launch", "mpidl/ranks/native", ".venv/bin"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("pyproject.toml", "CMakeLists.txt", "mpidl/ranks/native/own", ".venv/found"):
+        (tmp_path / name).touch()
+    for name in ("local", "h5py"):
+        shutil.copy(ROOT / "launch" / name, tmp_path / "launch")
+    for name in ("python", "mpiexec"):
+        (tmp_path / ".venv/bin" / name).write_text(STAND_IN.format(failing=failing))
+        (tmp_path / ".venv/bin" / name).chmod(0o755)
+    subprocess.run(["bash", "-c", MADE], cwd=tmp_path, check=True)
+    ended = subprocess.run(
+        [tmp_path / "launch/local", "test"],
+        env=os.environ | {"MPIDL_TORCH": "torch"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    tried = [f"tests under {ranks}" for ranks in (1, 2, 3, 4, 5)]
+    assert ended.stdout.splitlines() == [*tried, *told]
+    assert ended.returncode == bool(told)
