@@ -80,6 +80,18 @@ def test_a_misspelled_command_is_told_with_the_nearest_one(word, meant, capsys):
     )
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_tells_a_fault_alike(name, capsys):
+    main = importlib.import_module(COMMANDS[name].parser).main
+    try:
+        code = main([*COMMANDS[name].words, "--format"])
+    except SystemExit as end:
+        code = end.code
+    assert code == 2
+    err = capsys.readouterr().err
+    assert re.fullmatch(r"mpidl: [A-Z].*; see python -m mpidl\.\w+( \w+)? --help\.\n", err)
+
+
 def test_its_page_has_every_command():
     page = (ROOT / "docs" / "command.md").read_text()
     rows = re.findall(r"^\| `mpidl (\w+)` \| `python -m ([^`]*)` \|", page, re.MULTILINE)

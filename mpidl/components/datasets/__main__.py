@@ -17,16 +17,12 @@ from mpidl.components.datasets import DATASETS
 from mpidl.components.datasets.files import locate
 from mpidl.components.datasets.sources import Source
 from mpidl.config import runfile
-from mpidl.config.faults import Fault, Parser
+from mpidl.config.faults import Fault, Parser, command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0 done, 2 user's fault."""
-    try:
-        return _run(parser().parse_args(arguments))
-    except Fault as fault:
-        print(fault, file=sys.stderr)
-        return fault.outcome.code
+    """Run the command; the exit code: 0 done, 2 the user's fault, 130 Ctrl-C."""
+    return command(lambda: _run(parser().parse_args(arguments)))
 
 
 def fetch(name: str, folder: Path) -> None:

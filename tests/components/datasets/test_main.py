@@ -145,7 +145,7 @@ def test_without_a_network_fetch_is_one_sentence(tmp_path, monkeypatch, capsys, 
     assert command.main(["fetch", "mnist", "--to", str(tmp_path)]) == 2
     told = capsys.readouterr()
     assert told.err == (
-        f"Cannot download http://127.0.0.1:1/labels.gz to {tmp_path}: ConnectionError.\n"
+        f"mpidl: Cannot download http://127.0.0.1:1/labels.gz to {tmp_path}: ConnectionError.\n"
     )
 
 
