@@ -109,6 +109,9 @@ def _pytest(
 ) -> tuple[int | str, str]:
     """Run tests in an environment; exit code and output, which is kept as a file too."""
     command = [*prefix, str(environment.python), "-m", "pytest", "-ra", *words]
+    if environment.stack.lowest:
+        # Old libraries use what newer ones below them call deprecated.
+        command += ["-W", "ignore::DeprecationWarning"]
     path = _log(environment, log)
     with path.open("w") as file:
         try:

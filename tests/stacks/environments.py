@@ -8,14 +8,16 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.stacks.stacks import AS_ROOT, LIBRARIES, Stack
+from tests.stacks.stacks import AS_ROOT, EXTRAS, LIBRARIES, Stack
 
 ROOT = Path(__file__).parents[2]
 H5PY = ROOT / "launch" / "h5py"
+PROJECT = ROOT / "pyproject.toml"
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mpidl" / "stacks"
 
@@ -88,12 +90,11 @@ class Environment:
 
     def _make(self) -> None:
         if self.stack.whole:
-            self._call(_found(self.stack.python), "-m", "venv", str(self.folder))
-            self._pip("--upgrade", "pip>=25")
+            self._make_whole()
         else:
             self._call(sys.executable, "-m", "venv", "--without-pip", str(self.folder))
             self._look_behind()
-        if self.stack.packages:
+        if self.stack.packages and not self.stack.whole:
             # What lies behind it would count as installed.
             self._pip("--ignore-installed", *self.stack.packages)
         for link, target in self.stack.links.items():
@@ -105,7 +106,25 @@ class Environment:
             self.mpiexec.write_text(f'#!/bin/sh\nexec {self.stack.mpiexec} "$@"\n')
             self.mpiexec.chmod(0o755)
         in_place = ["--in-place"] if self.stack.mpiexec else []
-        self._call(str(H5PY), str(self.folder), self.stack.hdf5, *in_place, *self.stack.h5py)
+        self._call(str(H5PY), str(self.folder), self.stack.hdf5, *in_place, *self._h5py())
+
+    def _make_whole(self) -> None:
+        """Install what pyproject.toml asks for, and then, at their newest, the tools and tests."""
+        self._call(_found(self.stack.python), "-m", "venv", str(self.folder))
+        self._pip("--upgrade", "pip>=25", "uv")
+        extras = [word for extra in EXTRAS for word in ("--extra", extra)]
+        # The lowest with a wheel: sources of that time may not compile with what there is today.
+        lowest = ["--resolution=lowest-direct", "--only-binary=:all:"] if self.stack.lowest else []
+        self._uv("-r", str(PROJECT), *extras, *lowest)
+        self._uv(*self.stack.packages)
+
+    def _h5py(self) -> list[str]:
+        """The requirement of the h5py to build, where it is another than launch/h5py has."""
+        if not self.stack.lowest:
+            return []
+        sites = [str(site) for site in self.folder.glob("lib/python*/site-packages")]
+        [found] = importlib.metadata.distributions(name="h5py", path=sites)
+        return [f"h5py=={found.version}"]
 
     def _look_behind(self) -> None:
         """Let it find behind its own packages those of this Python, so that torch is the same."""
@@ -121,6 +140,10 @@ class Environment:
 
     def _pip(self, *words: str) -> None:
         self._call(str(self.python), "-m", "pip", "install", "-qq", *words)
+
+    def _uv(self, *words: str) -> None:
+        uv = self.folder / "bin" / "uv"
+        self._call(str(uv), "pip", "install", "-q", f"--python={self.python}", *words)
 
     def _call(self, *words: str) -> None:
         subprocess.run(words, check=True, env=self._building(), stdin=subprocess.DEVNULL)
@@ -150,6 +173,10 @@ def _key(stack: Stack) -> str:
     """A name of what an environment is made of."""
     behind = [importlib.metadata.version(name) for name in ("numpy", "mpi4py", "torch")]
     parts = [repr(stack), sys.version, sys.prefix, *behind, H5PY.read_text()]
+    if stack.whole:
+        project = tomllib.loads(PROJECT.read_text())["project"]
+        extras = [project["optional-dependencies"][extra] for extra in EXTRAS]
+        parts.append(repr([project["dependencies"], *extras]))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

