@@ -42,7 +42,7 @@ class PyMpidl(PythonPackage):
         depends_on("py-pydantic@2.7:")
         depends_on("py-rich@13:")
         depends_on("py-rustworkx@0.17:")
-        depends_on("py-scipy@1.11:")
+        depends_on("py-scipy@1.12:")
         depends_on("py-tomli-w@1.0:")
         depends_on("py-torch@2.3:")
 
