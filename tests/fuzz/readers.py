@@ -7,7 +7,6 @@ beside the folder that is printed first.
 
 import gzip
 import io
-import json
 import math
 import os
 import shutil
@@ -22,6 +21,8 @@ import networkx as nx
 import numpy as np
 import scipy.sparse
 from rich.console import Console
+
+from tests.components.graphs.notations import node_link
 
 os.environ["MPI4PY_RC_INITIALIZE"] = "0"
 
@@ -174,7 +175,7 @@ def _notation_seeds() -> Iterator[bytes]:
     graph = nx.relabel_nodes(nx.cycle_graph(4), dict(enumerate(("Lyon", "Paris", "Ulm", "Bonn"))))
     for write in (nx.generate_gml, nx.generate_gexf, nx.generate_graphml):
         yield "\n".join(write(graph)).encode()
-    yield json.dumps(nx.node_link_data(graph, edges="links")).encode()
+    yield node_link(graph).encode()
     yield b'*Vertices 3\n1 "a"\n*Arcs\n1 2 1\n*Edges\n2 3 1\n*Arcslist\n3 1 2\n*Matrix\n0 1 0\n'
     yield b"%%MatrixMarket matrix array real symmetric\n2 2\n0\n.5\n0\n"
     yield b"%%MatrixMarket matrix array real symmetric\n% matrix: W\n2 2\n.5\n.5\n.5\n"

@@ -1,7 +1,6 @@
 """Graph files as other programs write them: read as they mean it, or refused by their name."""
 
 import gzip
-import json
 import pickle
 
 import networkx as nx
@@ -13,6 +12,7 @@ import scipy.sparse
 from mpidl.components.graphs import build, read
 from mpidl.config.faults import Fault
 from mpidl.config.runfile import TopologySettings
+from tests.components.graphs.notations import node_link
 
 RING = {(i, (i + 1) % 4) for i in range(4)} | {((i + 1) % 4, i) for i in range(4)}
 
@@ -227,11 +227,6 @@ def cities(kind):
     return nx.relabel_nodes(graph, dict(enumerate(CITIES)))
 
 
-def node_link(graph):
-    found = nx.node_link_data(graph, edges="edges")
-    return json.dumps(found), json.dumps({"links": found.pop("edges"), **found})
-
-
 @pytest.mark.parametrize("kind", [nx.Graph, nx.DiGraph])
 def test_names_become_numbers_in_file_order_in_every_notation(written, kind):
     graph = cities(kind)
@@ -241,8 +236,8 @@ def test_names_become_numbers_in_file_order_in_every_notation(written, kind):
         "a.graphml": "\n".join(nx.generate_graphml(graph)),
         "a.edges": "# directed\n" * graph.is_directed()
         + "".join(f"{a} {CITIES[i - 3]} {{'probability': 0.5}}\n" for i, a in enumerate(CITIES)),
-        "a.json": node_link(graph)[0],
-        "b.json": node_link(graph)[1],
+        "a.json": node_link(graph, "edges"),
+        "b.json": node_link(graph),
     }
     want = {(i, (i + 1) % 4) for i in range(4)} if graph.is_directed() else RING
     for name, content in texts.items():

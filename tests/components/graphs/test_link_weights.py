@@ -1,7 +1,6 @@
 """Weights of W that links carry: read from files, taken from graphs and matrices, and checked."""
 
 import io
-import json
 import re
 
 import networkx as nx
@@ -16,6 +15,7 @@ from mpidl.components.graphs import digest, digest_of, from_matrix, from_network
 from mpidl.config import runfile
 from mpidl.config.faults import Fault
 from mpidl.run import opening
+from tests.components.graphs.notations import node_link
 
 W = np.array([[0.5, 0.5, 0, 0], [0.25, 0.5, 0.25, 0], [0, 0.125, 0.5, 0.375], [0.25, 0, 0.25, 0.5]])
 """Row-stochastic; the link from 0 to 3 goes one way."""
@@ -49,7 +49,7 @@ FORMS = {
     "gexf": lambda: "\n".join(nx.generate_gexf(listed(own=False))),
     "gml": lambda: "\n".join(nx.generate_gml(listed())),
     "numpy.gml": lambda: "\n".join(nx.generate_gml(listed())).replace("0.5", "NP.FLOAT64(0.5)"),
-    "json": lambda: json.dumps(nx.node_link_data(listed(), edges="links")),
+    "json": lambda: node_link(listed()),
     "net": lambda: "\n".join(nx.generate_pajek(listed())),
     "edgelist": lambda: "# directed\n" + "\n".join(nx.generate_edgelist(listed())),
     "edges": lambda: (
