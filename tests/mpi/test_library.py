@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpidl.ranks import stopping, watchdog
+from mpidl.ranks import stopping, watchdog, world
 from mpidl.run import command
 
 pytestmark = pytest.mark.dealt
@@ -27,14 +27,16 @@ SMALL = [
         "training.accelerator=cpu",
     )
 ]
-CALLS, ENOUGH = 30, 64
+CALLS, ENOUGH = 30, 256
 
 
 def handles():
-    """How far the numbers go that MPI has for communicators, windows, data types and infos.
+    """Collective. How far MPI's numbers for communicators, windows, data types and infos go.
 
     It gives those that are free, in any order: enough of them are taken to see the next new one.
     """
+    # Of tests before, whose errors no command ended.
+    world.free_left()
     kinds = (
         MPI.COMM_SELF.Dup,
         lambda: MPI.Win.Allocate(8, comm=MPI.COMM_SELF),
