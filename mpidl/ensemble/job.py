@@ -33,6 +33,7 @@ from mpidl.config.outcome import Outcome
 from mpidl.ensemble import __main__, allocation, chain, launchers, shapes, sites, study
 from mpidl.ensemble.chain import StopRequest
 from mpidl.ensemble.folder import rounds
+from mpidl.ensemble.nodes import NodeWatch
 from mpidl.ensemble.sites import Site
 
 LOOK = 0.5
@@ -46,12 +47,14 @@ class Work:
     Attributes:
         results: The file or the folder of the results.
         sheltered: Whether it is Open MPI's mpiexec, see :func:`mpidl.ranks.launcher.sheltered`.
+        hosts: The nodes of PBS all of which it needs.
     """
 
     command: list[str]
     environment: dict[str, str]
     results: Path
     sheltered: bool = False
+    hosts: Sequence[str] = ()
 
 
 def parser() -> Parser:
@@ -146,6 +149,7 @@ def _run(site: Site, hosts: Sequence[str], words: Sequence[str]) -> Work:
         launchers.environment(site, shape, 0, os.environ),
         own.out / f"{file.name}.h5",
         site.launcher == "openmpi",
+        hosts[: shape.nodes] if site.scheduler == "pbs" else (),
     )
 
 
@@ -172,22 +176,33 @@ def listen() -> list[StopRequest]:
 
 
 def start(work: Work, stop: float | None, requests: Sequence[StopRequest]) -> int:
-    """Start the work, ask it to stop at the moment or at a warning, and return its exit code."""
+    """Start the work, ask it to stop where there is a reason to, and return its exit code."""
     print(f"$ {shlex.join(work.command)}", flush=True)
     with launcher.sheltered(work.sheltered):
         child = subprocess.Popen(work.command, env=work.environment)
-    asked = -math.inf
+    asked, watch = -math.inf, NodeWatch(work.hosts)
     while True:
         with suppress(subprocess.TimeoutExpired):
             code = child.wait(LOOK)
             if asked > 0 and launchers.killed_by_request(code):
                 return Outcome.STOPPED.code
             return code if code >= 0 else 128 - code
-        if requests or allocation.left(stop) < 0:
+        if why := _reason(stop, requests, watch):
             if asked < 0:
-                why = signal.Signals(requests[0].signal).name if requests else "the time is over"
                 print(f"mpidl: {why}; asked to stop after this round", flush=True)
             asked = launchers.ask(child, asked)
+        if watch.overdue:
+            print(f"mpidl: {watch.lost} still down, and the run goes on; it is killed", flush=True)
+            child.kill()
+
+
+def _reason(stop: float | None, requests: Sequence[StopRequest], watch: NodeWatch) -> str:
+    """Why the work is asked to stop; empty as long as it is not."""
+    if requests:
+        return signal.Signals(requests[0].signal).name
+    if allocation.left(stop) < 0:
+        return "the time is over"
+    return f"PBS says that {watch.lost} is down" if watch.lost else ""
 
 
 def _print_machine(site: Site, hosts: Sequence[str], ends: float | None) -> None:

@@ -178,11 +178,13 @@ def test_a_job_that_cannot_start_says_why(pbs):
 
 
 def test_a_job_whose_second_node_dies_ends_and_the_same_command_goes_on(pbs):
-    number = submit(pbs, nodes=2)
+    """Neither PBS nor mpiexec ends it: the job itself asks which of its nodes are down."""
+    number = submit(pbs, nodes=2, MPIDL_MARGIN=20)
     begun(pbs, number)
     pbs.cluster("die", "x2")
     try:
         assert over(pbs, number) not in (0, 75)
+        assert "PBS says that x2 is down; asked to stop" in pbs.log(number)
     finally:
         pbs.cluster("revive", "x2")
     assert pbs.queue() == []
