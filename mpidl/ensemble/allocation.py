@@ -20,6 +20,9 @@ JOBS = {"pbs": "PBS_JOBID", "slurm": "SLURM_JOB_ID"}
 MARGIN, SECONDS = "MPIDL_MARGIN", 300.0
 """Variable with the seconds before the end at which work is asked to stop, and its default."""
 
+ENDED = ("Unknown Job", "Job has finished")
+"""Messages of PBS about a job that has ended."""
+
 PATIENCE = 60.0
 """Seconds in which a scheduler must answer."""
 
@@ -109,6 +112,11 @@ def described(job: str) -> Mapping[str, Any]:
         return job_in(text)
     except ValueError:
         raise Fault(f"qstat does not describe job {job} in a way that can be read.") from None
+
+
+def gone(fault: Fault) -> bool:
+    """Whether PBS says that a job has ended."""
+    return any(words in str(fault) for words in ENDED)
 
 
 def ask(*words: str) -> str:

@@ -121,7 +121,15 @@ def again(site: Site, script: str, results: Path) -> None:
     if links < 1:
         raise Fault(f"No job follows: {CHAIN} = {links}, so no more may.")
     number = allocation.number(site)
-    job = allocation.described(number)
+    try:
+        job = allocation.described(number)
+    except Fault as fault:
+        if allocation.gone(fault):
+            raise Fault(
+                f"No job follows: for PBS job {number} has ended already, as after qsig, whose "
+                "signal ends the job's shell too. Submit it once more to go on."
+            ) from None
+        raise
     if next_one := _waiting(job, links - 1):
         print(f"mpidl: the next job is {next_one}, submitted when this job ran before")
         return

@@ -29,9 +29,6 @@ WAITS, GOES_ON = JobState.PENDING, JobState.RUNNING
 STATES = dict.fromkeys("BRESU", GOES_ON) | dict.fromkeys("FXC", JobState.COMPLETED)
 """Parsl's state for each of PBS's states; a job in another state counts as waiting."""
 
-UNKNOWN = ("Unknown Job", "Job has finished")
-"""Messages of PBS about a job that has ended."""
-
 UNIQUE = """\
 nodes=$(mktemp) && awk '!seen[$0]++' "$PBS_NODEFILE" >"$nodes" && export PBS_NODEFILE=$nodes
 """
@@ -65,7 +62,7 @@ class Pbs(PBSProProvider):
             try:
                 state = STATES.get(allocation.described(job)["job_state"], WAITS)
             except Fault as fault:
-                if not _gone(fault):
+                if not allocation.gone(fault):
                     continue
                 state = JobState.COMPLETED
             if state == JobState.COMPLETED:
@@ -83,7 +80,7 @@ class Pbs(PBSProProvider):
                 allocation.ask("qdel", job)
                 done.append(True)
             except Fault as fault:
-                done.append(_gone(fault))
+                done.append(allocation.gone(fault))
             if done[-1]:
                 self.resources[job]["status"] = JobStatus(JobState.COMPLETED)
         self._leave_room()
@@ -177,11 +174,6 @@ def make(site: Site, request: NodeRequest, later: Later) -> Any:
         select_options=submission.select,
         scheduler_options="\n".join([*filesystems, *submission.options]),
     )
-
-
-def _gone(fault: Fault) -> bool:
-    """Whether PBS says that a job has ended."""
-    return any(words in str(fault) for words in UNKNOWN)
 
 
 def _or_end(line: str) -> str:
