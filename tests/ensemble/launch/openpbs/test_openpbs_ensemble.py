@@ -124,3 +124,18 @@ def test_a_driver_that_is_killed_leaves_no_job_and_goes_on(pbs, begin):
     assert process.returncode == 0, out
     assert log(pbs).count("  done  ") == 3
     assert pbs.queue() == []
+
+
+def test_an_ensemble_goes_on_where_a_node_dies(pbs, begin):
+    seeds(pbs, 2)
+    process = begin("--ranks", "1", "--slots", "1", "--jobs", "2", "--set", "training.rounds=3000")
+    pbs.wait_for(lambda: len(set(re.findall(r"on (x\d), slot", log(pbs)))) == 2, "two nodes")
+    pbs.cluster("die", "x2")
+    try:
+        out, _ = process.communicate(timeout=500)
+    finally:
+        pbs.cluster("revive", "x2")
+    assert process.returncode == 0, out
+    assert log(pbs).count("  lost  ") == 1
+    assert log(pbs).count("  done  ") == 2
+    pbs.wait_for(lambda: not pbs.queue(), "the end of its jobs")
