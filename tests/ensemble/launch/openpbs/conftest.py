@@ -1,7 +1,8 @@
-"""A real OpenPBS of two nodes, with the queues and the rules of Aurora on that scale."""
+"""A real OpenPBS of two nodes, with the queues and the rules of Aurora or Polaris on that scale."""
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,8 @@ SOURCE = "MPIDL_OPENPBS_SOURCE"
 LIMIT = 240.0
 """Seconds after which a job hangs, on however busy a machine."""
 
-SCALE = 128
-"""How many nodes of Aurora's large queues are one here."""
+SCALE = {"aurora": 128, "polaris": 10}
+"""How many nodes of a site's large queues are one here."""
 
 SERVER = """
 set server acl_roots = root
@@ -34,8 +36,11 @@ set server scheduler_iteration = 10
 set server node_fail_requeue = 10
 set sched preempt_order = R
 create resource filesystems type=string
+create resource system type=string,flag=h
 set node x1 resources_available.ncpus = 208
 set node x2 resources_available.ncpus = 208
+set node x1 resources_available.system = {site}
+set node x2 resources_available.system = {site}
 create hook site event=queuejob
 import hook site application/x-python default {hook}
 create queue urgent queue_type=execution,priority=200,enabled=True,started=True
@@ -45,11 +50,12 @@ delete queue workq
 """
 
 
-def of_queue(name: str, told: dict[str, Any]) -> str:
+def of_queue(site: str, name: str, told: dict[str, Any]) -> str:
     """Lines for qmgr that make a queue of a site's file."""
-    scale = SCALE if told["nodes"][0] > 2 else 1
+    scale = SCALE[site] if told["nodes"][0] > 2 else 1
     low, high = (-(-nodes // scale) for nodes in told["nodes"])
-    waiting = {1: 1, 2: 5}.get(told.get("jobs", 0), 100)
+    all_jobs = re.search(r"(\d+) with those that wait", told.get("note", ""))
+    waiting = all_jobs[1] if all_jobs else told.get("jobs", 100)
     lines = f"""
 create queue {name} queue_type=execution,enabled=True,started=True
 set queue {name} resources_min.nodect = {low}
@@ -64,12 +70,12 @@ set queue {name} max_run = [u:PBS_GENERIC={told.get("jobs", 10)}]
     return lines
 
 
-def rules() -> str:
-    """Lines for qmgr: those of the server, and Aurora's queues."""
-    told = tomllib.loads((ROOT / "launch/sites/aurora.toml").read_text())
-    queues = [of_queue(name, queue) for name, queue in told["queues"].items()]
+def rules(site: str) -> str:
+    """Lines for qmgr: those of the server, and a site's queues."""
+    told = tomllib.loads((ROOT / f"launch/sites/{site}.toml").read_text())
+    queues = [of_queue(site, name, queue) for name, queue in told["queues"].items()]
     routing = "set queue prod enabled = True\nset queue prod started = True\n"
-    return SERVER.format(hook=HERE / "hook.py") + "".join(queues) + routing
+    return SERVER.format(hook=HERE / "hook.py", site=site) + "".join(queues) + routing
 
 
 class OpenPbs:
@@ -138,9 +144,9 @@ class OpenPbs:
         self.wait_for(lambda: not self.queue())
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[OpenPbs]:
-    """The cluster; it is built from the source where that was not done before."""
+@contextmanager
+def running(site: str) -> Iterator[OpenPbs]:
+    """The cluster of a site; it is built from the source where that was not done before."""
     source = os.environ.get(SOURCE, "")
     if not source:
         pytest.skip(f"{SOURCE} names no folder with the source of OpenPBS")
@@ -155,7 +161,7 @@ def cluster() -> Iterator[OpenPbs]:
     folder = outer / "pbs"
     try:
         begun = subprocess.run(
-            [CLUSTER, "start", folder, build], input=rules(), stderr=subprocess.PIPE, text=True
+            [CLUSTER, "start", folder, build], input=rules(site), stderr=subprocess.PIPE, text=True
         )
         assert begun.returncode == 0, begun.stderr
         yield OpenPbs(folder, build)
@@ -164,33 +170,63 @@ def cluster() -> Iterator[OpenPbs]:
         outer.rmdir()
 
 
-@pytest.fixture
-def pbs(cluster: OpenPbs, checkout: Path, profile: Callable[..., str]) -> Iterator[OpenPbs]:
-    """The cluster with an empty queue, and with a checkout whose nodes have two places each."""
+@contextmanager
+def used(
+    site: str, cluster: OpenPbs, checkout: Path, profile: Callable[..., str]
+) -> Iterator[OpenPbs]:
+    """A cluster with an empty queue, and with a checkout whose nodes have two places each."""
     binaries = checkout / ".venv/bin"
     (binaries / "mpiexec").symlink_to(HERE.with_name("stand_ins") / "mpiexec.py")
-    site = checkout / "launch/sites/aurora.toml"
-    site.write_text(small(site.read_text()))
+    path = checkout / f"launch/sites/{site}.toml"
+    path.write_text(small(path.read_text()))
     variables = {
         "STAND_IN_PBS": checkout,
         "STAND_IN_HYDRA": Path(sys.executable).with_name("mpiexec"),
         "STAND_IN_RSH": HERE.with_name("stand_ins") / "rsh.sh",
     }
     exports = "".join(f"export {key}={value}\n" for key, value in variables.items())
-    path = f"{binaries}:{cluster.build}/bin:/usr/bin:/bin"
-    (cluster.folder / "home/.bash_profile").write_text(exports + profile(path))
+    commands = f"{binaries}:{cluster.build}/bin:/usr/bin:/bin"
+    (cluster.folder / "home/.bash_profile").write_text(exports + profile(commands))
     cluster.checkout = checkout
     yield cluster
     cluster.clear()
 
 
 def small(text: str) -> str:
-    """Aurora's site file for nodes of two places that this network connects."""
-    told = tomllib.loads(text)["node"]
-    lines = text.splitlines()
-    begin = lines.index(next(line for line in lines if line.startswith("cpus = [")))
-    lines[begin : lines.index("]", begin) + 1] = [f"cpus = {json.dumps(told['cpus'][:2])}"]
-    accelerators = f"accelerators = {json.dumps(told['accelerators'])}"
-    assert accelerators in lines
-    small = "\n".join(lines).replace(accelerators, 'accelerators = ["0", "1"]')
-    return small.replace('interface = "hsn0"', 'interface = "pbs0"')
+    """A site's file for nodes of two places that this network connects."""
+    node = tomllib.loads(text)["node"]
+    for name in ("cpus", "accelerators"):
+        two = f"{name} = {json.dumps(node[name][:2])}"
+        text, count = re.subn(rf"^{name} = \[.*?\]", two, text, flags=re.MULTILINE | re.DOTALL)
+        assert count == 1
+    return re.sub(r'^interface = "\w+"', 'interface = "pbs0"', text, flags=re.MULTILINE)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[OpenPbs]:
+    """Aurora."""
+    with running("aurora") as made:
+        yield made
+
+
+@pytest.fixture
+def pbs(cluster: OpenPbs, checkout: Path, profile: Callable[..., str]) -> Iterator[OpenPbs]:
+    """Aurora, as a user of it finds it."""
+    with used("aurora", cluster, checkout, profile) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def polaris_cluster() -> Iterator[OpenPbs]:
+    """Polaris."""
+    with running("polaris") as made:
+        yield made
+
+
+@pytest.fixture
+def polaris(
+    polaris_cluster: OpenPbs, checkout: Path, profile: Callable[..., str]
+) -> Iterator[OpenPbs]:
+    """Polaris, as a user of it finds it."""
+    with used("polaris", polaris_cluster, checkout, profile) as made:
+        yield made
