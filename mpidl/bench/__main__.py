@@ -50,16 +50,21 @@ def parser() -> Parser:
     parser = Parser(
         prog="mpiexec -n N python -m mpidl.bench",
         description="Time exchange, kernel, round, checkpoints and start on this machine.",
+        epilog="Exit codes: 0 done, 2 wrong input, 130 Ctrl-C.",
         add_help=False,
     )
     add = parser.add_argument
     add("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} or all (the default)")
-    add("--megabytes", type=float, nargs="+", default=[1.0, 20.0, 80.0], help="sizes of a vector")
-    add("--repetitions", type=int, default=8, help="times that each way is timed")
-    add("--dir", type=Path, default=Path(), help="folder of the checkpoints; its disk is timed")
+    text = "sizes of a vector, in megabytes (1 20 80)"
+    add("--megabytes", type=float, nargs="+", default=[1.0, 20.0, 80.0], metavar="SIZE", help=text)
+    text = "how often each way is timed (8)"
+    add("--repetitions", type=int, default=8, metavar="N", help=text)
+    text = "folder of the checkpoints; its disk is timed"
+    add("--dir", type=Path, default=Path(), metavar="DIR", help=text)
     add(
         "--accelerator",
         default="auto",
+        metavar="KIND",
         help=f"{', '.join(KINDS)}: the hardware that holds the vectors",
     )
     parser.add_use()

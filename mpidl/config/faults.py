@@ -136,10 +136,11 @@ class _Version(argparse.Action):
 class Parser(argparse.ArgumentParser):
     """A parser that raises a :class:`Fault`, so that all mistakes are printed once and alike."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, *, add_help: bool = True, **named: Any) -> None:
+        super().__init__(add_help=False, **named)
         self.prog = typed.program(self.prog)
-        if self.add_help:
+        if add_help:
+            self.add_argument("-h", "--help", action="help", help="this text")
             text = "version and commit"
             self.add_argument("--version", action=_Version, nargs=0, help=text)
 

@@ -40,7 +40,7 @@ def parser() -> Parser:
         "130 Ctrl-C.",
     )
     add = parser.add_argument
-    add("study", type=Path, help="a study file, or the folder of study.toml")
+    add("study", type=Path, metavar="STUDY", help="a study file, or the folder of study.toml")
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--list", action="store_true", help="print the runs")
     action.add_argument(
@@ -51,7 +51,8 @@ def parser() -> Parser:
     )
     action.add_argument("--table", action="store_true", help="print a table of the completed runs")
     add("--site", metavar="SITE", help="local, aurora, polaris, slurm, or a file (TOML)")
-    add("--out", type=Path, default=Path("results"), help="results go to OUT/STUDY/")
+    text = "results go to DIR/STUDY/ (results)"
+    add("--out", type=Path, default=Path("results"), metavar="DIR", help=text)
     add(
         "--set",
         action="append",
@@ -61,19 +62,22 @@ def parser() -> Parser:
     )
     parser.add_use()
     parser.add_quiet()
-    add("--ranks", type=int, help="most ranks of a run; a rank hosts several devices as needed")
-    add("--slots", type=int, help="most runs on a node at a time")
-    add("--nodes", type=int, help="nodes of each batch job")
-    add("--jobs", type=int, default=1, help="batch jobs at a time")
+    text = "most ranks of a run; a rank hosts several devices as needed"
+    add("--ranks", type=int, metavar="N", help=text)
+    add("--slots", type=int, metavar="N", help="most runs on a node at a time")
+    add("--nodes", type=int, metavar="N", help="nodes of each batch job")
+    add("--jobs", type=int, default=1, metavar="N", help="batch jobs at a time (1)")
     add(
         "--walltime",
         metavar="HH:MM:SS",
         help="time of this allocation from now on, or of each batch job",
     )
-    add("--account", help="account that batch jobs are charged to")
-    add("--queue", help="queue or partition of batch jobs")
-    add("--filesystems", help="file systems that batch jobs need (PBS), such as home:flare")
-    add("--retries", type=int, default=1, help="further attempts after a run failed")
+    add("--account", metavar="NAME", help="account that batch jobs are charged to")
+    add("--queue", metavar="NAME", help="queue or partition of batch jobs")
+    text = "file systems that batch jobs need (PBS), such as home:flare"
+    add("--filesystems", metavar="NAMES", help=text)
+    text = "further attempts after a run failed (1)"
+    add("--retries", type=int, default=1, metavar="N", help=text)
     return parser
 
 

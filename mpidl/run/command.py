@@ -32,15 +32,20 @@ def patience(text: str) -> float:
     return seconds
 
 
-def parser() -> Parser:
-    """The command line of ``python -m mpidl.run``."""
+def parser(checks: bool = False) -> Parser:
+    """The command line of ``python -m mpidl.run``, or of its ``--check``."""
     parser = Parser(
         prog="mpiexec -n N python -m mpidl.run",
-        description="Train one model per device on a graph, gossip, and record.",
+        description="Tell what to expect of a run: build everything, train nothing."
+        if checks
+        else "Train one model per device on a graph, gossip, and record.",
+        epilog="Exit codes: 0 done, 1 an error, 2 wrong input, 3 a loss is not finite, "
+        "75 start me again, 130 Ctrl-C.",
         add_help=False,
     )
     add = parser.add_argument
-    add("file", nargs="?", type=Path, help="a run file (TOML); without one the embedded default")
+    text = "a run file (TOML); without one the embedded default"
+    add("file", nargs="?", type=Path, metavar="FILE", help=text)
     add(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting"
     )
@@ -85,7 +90,7 @@ def text_only(options: Namespace) -> str:
         Fault: If the section to list is unknown, or the user's own code to be listed is.
     """
     if options.help:
-        return parser().format_help()
+        return parser(options.check).format_help()
     if options.version:
         return f"{version.line()}\n"
     if options.list is None:

@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mpidl.components.datasets import DATASETS
 from mpidl.components.datasets.files import locate
@@ -76,17 +77,31 @@ def _run(options: argparse.Namespace) -> int:
 
 def parser() -> Parser:
     """The command line of ``python -m mpidl.datasets``."""
-    parser = Parser(prog="python -m mpidl.datasets", description=(__doc__ or "").split("\n")[0])
+    codes = "Exit codes: 0 done, 2 wrong input, 130 Ctrl-C."
+    parser = Parser(
+        prog="python -m mpidl.datasets",
+        description="Download the files of a data set, or check those in a folder.",
+        epilog=codes,
+    )
     parser.add_use()
-    commands = parser.add_subparsers(dest="command", required=True)
-    fetching = commands.add_parser("fetch", help="download, check and unpack")
-    fetching.add_argument("name", help=f"one of {', '.join(DATASETS.stored())}")
-    fetching.add_use(inner=True)
-    fetching.add_argument("--to", dest="folder", type=Path, required=True, metavar="DIR")
-    verifying = commands.add_parser("verify", help="check every file against its SHA-256")
-    verifying.add_argument("name", help=f"one of {', '.join(DATASETS.stored())}")
-    verifying.add_use(inner=True)
-    verifying.add_argument("folder", type=Path, metavar="DIR")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    fetching = _inner(commands, "fetch", "download the files of a data set, and check them", codes)
+    text = "the folder for the files"
+    fetching.add_argument("--to", dest="folder", type=Path, required=True, metavar="DIR", help=text)
+    codes = codes.replace("wrong input", "a file is missing or wrong, or wrong input")
+    verifying = _inner(commands, "verify", "check every file against its SHA-256", codes)
+    text = "the folder that has the files"
+    verifying.add_argument("folder", type=Path, metavar="DIR", help=text)
+    return parser
+
+
+def _inner(commands: Any, name: str, about: str, codes: str) -> Parser:
+    """A command of this command, with the argument that both have."""
+    text = f"{about[:1].upper()}{about[1:]}."
+    parser: Parser = commands.add_parser(name, help=about, description=text, epilog=codes)
+    known = ", ".join(DATASETS.stored())
+    parser.add_argument("name", metavar="NAME", help=f"{known}, or one of your own")
+    parser.add_use(inner=True)
     return parser
 
 
