@@ -26,7 +26,8 @@ def parser() -> Parser:
         description="Print a script that lets a shell complete what follows mpidl.",
         epilog="Exit codes: 0 done, 2 wrong input.",
     )
-    parser.add_argument("shell", choices=SHELLS, help="the shell that reads the script")
+    text = f"the shell that reads the script: {', '.join(SHELLS)}"
+    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=text)
     return parser
 
 
@@ -64,9 +65,10 @@ def _complete(action: argparse.Action) -> None:
     import shtab
 
     told = str(action.metavar)
-    if action.type is Path or "FILE" in told:
-        kind = shtab.DIRECTORY if told == "DIR" else shtab.FILE
-        action.complete = kind  # type: ignore[attr-defined]
+    if told == "DIR":
+        action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+    elif action.type is Path or {"FILE", "RUN", "SITE"} & {*told.split("|")}:
+        action.complete = shtab.FILE  # type: ignore[attr-defined]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,5 +1,7 @@
 """Scripts by which shells complete what follows ``mpidl``."""
 
+import os
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -17,11 +19,16 @@ CASES = {
     "mpidl report --format ": {"png", "svg", "pdf"},
     "mpidl fetch --": {"--help", "--version", "--use", "--to"},
     "mpidl run mi": {"mine.toml"},
+    "mpidl export mi": {"mine.toml"},
     "mpidl export --to d": {"data"},
+    "mpidl bench --dir d": {"data"},
+    "mpidl run --resume d": {"data"},
+    "mpidl study --site mi": {"mine.toml"},
+    "mpidl completion z": {"zsh"},
 }
-"""By what is typed what bash offers, in a folder with a file and a folder."""
+"""By what is typed what a shell offers, in a folder with a file and a folder."""
 
-ASK = """
+BASH = """
 . ./script
 for line in "$@"; do
   IFS=' ' read -r -a COMP_WORDS <<< "$line"
@@ -32,18 +39,76 @@ for line in "$@"; do
 done
 """
 
+ZSH = """
+zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell '. ./inner'
+until [[ -e told ]]; do zpty -r -t shell; sleep 0.1; done >screen
+for line; do zpty -n -w shell "$line"$'\\t'; done
+until (($(wc -l <told) == $#)); do zpty -r -t shell; sleep 0.1; done >screen
+cat told
+"""
+"""A shell within a shell, which types and presses Tab."""
+
+INNER = """
+mkdir functions
+mv script functions/_mpidl
+fpath=($PWD/functions $fpath)
+autoload -Uz compinit
+compinit -u -D
+compadd() {
+  local -a found
+  [[ "$*" == *\\ -[AOD]\\ * ]] || { builtin compadd -O found "$@"; offered+=($found); }
+  builtin compadd "$@"
+}
+press() {
+  offered=()
+  zle list-choices
+  print -r -- ${(u)offered} >>told
+  BUFFER=
+}
+zle -N press
+bindkey '^I' press
+touch told
+"""
+"""Tab writes down what zsh's own completion adds to its list."""
+
+FISH = """
+source ./script
+for line in $argv
+  echo (complete -C $line | string replace --regex '/?(\\t.*)?$' '')
+end
+"""
+
+ASK = {
+    "bash": ["bash", "-c", BASH, "-"],
+    "zsh": ["zsh", "-f", "-c", ZSH, "-"],
+    "fish": ["fish", "--no-config", "-c", FISH],
+}
+
 
 @needs_shtab
 @pytest.mark.slow
-def test_bash_offers_commands_options_and_files(tmp_path):
+@pytest.mark.parametrize("shell", ASK)
+def test_a_shell_offers_commands_options_and_files(shell, tmp_path):
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here")
     (tmp_path / "mine.toml").write_text("")
     (tmp_path / "data").mkdir()
-    tell = "import sys; from mpidl.completion import main; main(['bash']); "
+    (tmp_path / "inner").write_text(INNER)
+    tell = f"import sys; from mpidl.completion import main; main([{shell!r}]); "
     tell += "assert not {'torch', 'mpi4py'} & {*sys.modules}"
     root = Path(commands.__file__).parents[1]
     script = subprocess.check_output([sys.executable, "-c", tell], text=True, cwd=root)
     (tmp_path / "script").write_text(script)
-    told = subprocess.check_output(["bash", "-c", ASK, "-", *CASES], text=True, cwd=tmp_path)
+    told = subprocess.check_output(
+        [*ASK[shell], *CASES],
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"HOME": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        timeout=120,
+    )
     found = [{*line.split()} for line in told.splitlines()]
     assert dict(zip(CASES, found, strict=True)) == CASES
 
