@@ -23,8 +23,8 @@ ENTRY = Path(__file__).with_name("__main__.py")
 LIMIT = 300.0
 """Seconds that a job of many cases may take, on a machine with much else to do."""
 
-FEW = 10
-"""Cases of a job where the time for all tests is limited."""
+MOST, FEW = 40, 10
+"""Cases of a job, and of one where the time for all tests is limited."""
 
 
 @pytest.fixture(scope="session")
@@ -74,13 +74,13 @@ def outcome(
 ) -> Callable[[Case], Mapping[str, Any]]:
     """As ``outcome(case)``: what came out of it, or the ``failure`` that ended its job.
 
-    The first case of a number of ranks has all of them run that were chosen, in one job; where
-    there is little time, only a few.
+    The first case of a number of ranks has those run that were chosen after it, in one job, though
+    not too many, as a job has a limit; where there is little time, only a few.
     """
     params = (getattr(item, "callspec", None) for item in request.session.items)
     values = (call.params.get("case") for call in params if call is not None)
     chosen = [value for value in values if isinstance(value, Case)]
-    most = len(chosen) if request.config.option.rest is None else FEW
+    most = MOST if request.config.option.rest is None else FEW
     known: dict[str, dict[str, Any]] = {}
 
     def find(case: Case) -> Mapping[str, Any]:
