@@ -2,7 +2,8 @@
 
 As ``python inject.py PLACE RANK CALL FOLDER ...``: with its ``CALL``-th call (from 0) of ``PLACE``,
 such as ``mpidl.devices.device:Device.train``, rank ``RANK`` writes its process into
-``FOLDER/paused`` and waits for ``FOLDER/go``. The rest are arguments of ``mpidl.run``.
+``FOLDER/paused`` and waits for ``FOLDER/go``; once it hears a signal, ``FOLDER/heard`` is there.
+The rest are arguments of ``mpidl.run``.
 """
 
 import itertools
@@ -13,7 +14,7 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-from mpidl.ranks import host, standin
+from mpidl.ranks import host, standin, stopping
 
 place, rank, call = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 folder = Path(sys.argv[4])
@@ -26,6 +27,8 @@ def pause():
     draft.write_text(str(os.getpid()))
     draft.rename(folder / "paused")
     while not (folder / "go").exists():
+        if stopping.asked:
+            (folder / "heard").touch()
         time.sleep(0.02)
 
 

@@ -108,7 +108,7 @@ class Job(Traces):
         mpiexec: Path = MPIEXEC,
     ) -> None:
         super().__init__(folder, ranks)
-        for name in ("paused", "go"):
+        for name in ("paused", "heard", "go"):
             (folder / name).unlink(missing_ok=True)
         overrides = [part for setting in settings for part in ("--set", setting)]
         variables = host.unlaunched(os.environ) | {standin.SWITCH: str(fork)} | (environment or {})
@@ -147,6 +147,10 @@ class Job(Traces):
         self.until(there.exists, "paused")
         self.shared |= segments(self.folder)
         return int(there.read_text())
+
+    def heard(self) -> None:
+        """Wait until the rank that pauses has heard a signal."""
+        self.until((self.folder / "heard").exists, "heard a signal")
 
     def go(self) -> float:
         """Let it go on; when."""
