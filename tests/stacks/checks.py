@@ -76,13 +76,14 @@ def _outcome(case: ET.Element) -> Outcome:
     for kind in ("failure", "error"):
         if (found := case.find(kind)) is not None:
             reason = found.attrib.get("message", kind).strip().splitlines()[0]
-            return Outcome(row, False, f"**fails**: {_cell(reason)}")
+            return Outcome(row, False, f"**fails**: {cell(reason)}")
     if (found := case.find("skipped")) is not None:
-        return Outcome(row, None, _cell(found.attrib.get("message", "skipped")))
+        return Outcome(row, None, cell(found.attrib.get("message", "skipped")))
     return Outcome(row, True, "yes")
 
 
-def _cell(text: str, most: int = 90) -> str:
+def cell(text: str, most: int = 90) -> str:
+    """A text as it goes into the table."""
     text = text.replace("|", "/").replace("`", "'")
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
@@ -97,7 +98,12 @@ def on_ranks(environment: Environment, ranks: int) -> Outcome:
     if code == 0:
         return Outcome(_row(ranks), True, text)
     some = ", ".join(failed[:3]) + (" ..." if len(failed) > 3 else "")
-    return Outcome(_row(ranks), False, f"**{text}**: {_cell(some)}" if some else f"**{text}**")
+    return Outcome(_row(ranks), False, f"**{text}**: {cell(some)}" if some else f"**{text}**")
+
+
+def too_many(ranks: int) -> Outcome:
+    """What is said of a number of ranks that a stack cannot have on this machine."""
+    return Outcome(_row(ranks), None, "not tried: ranks that wait here keep their core")
 
 
 def _row(ranks: int) -> str:

@@ -105,6 +105,13 @@ class Environment:
         if self.stack.mpiexec:
             self.mpiexec.write_text(f'#!/bin/sh\nexec {self.stack.mpiexec} "$@"\n')
             self.mpiexec.chmod(0o755)
+        self._install_h5py()
+
+    def _install_h5py(self) -> None:
+        if not self.stack.hdf5:
+            words = ("--ignore-installed", "--no-deps", "--only-binary=h5py")
+            self._pip(*words, "h5py==3.*")
+            return
         in_place = ["--in-place"] if self.stack.mpiexec else []
         self._call(str(H5PY), str(self.folder), self.stack.hdf5, *in_place, *self._h5py())
 

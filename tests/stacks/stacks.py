@@ -2,7 +2,7 @@
 
 import sysconfig
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 LIBRARIES = Path("/usr/lib") / str(sysconfig.get_config_var("MULTIARCH") or "")
@@ -21,7 +21,7 @@ class Stack:
         family: Whose mpiexec it understands.
         packages: Requirements of PyPI.
         debian: Packages of Debian.
-        hdf5: The MPI for which Debian's HDF5 was built.
+        hdf5: The MPI for which Debian's HDF5 was built; empty for PyPI's h5py, which is serial.
         mpiexec: Debian's mpiexec; empty where the environment has its own.
         variables: Environment variables; ``{folder}`` is the environment.
         links: Links into Debian's libraries, by their place in the environment.
@@ -46,6 +46,12 @@ class Stack:
     whole: bool = False
     python: str = "python3"
     lowest: bool = False
+
+
+def serial(stack: Stack) -> Stack:
+    """The same MPI without a parallel HDF5, so that it is set up within a minute."""
+    debian = tuple(name for name in stack.debian if not name.startswith("libhdf5"))
+    return replace(stack, name=f"serial-{stack.name}", debian=debian, hdf5="")
 
 
 BUILDING = (

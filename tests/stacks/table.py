@@ -19,7 +19,8 @@ HEAD = (
     "stack (on the stack itself,",
     "where torch is another one). Open MPI's mpiexec kills ranks at SIGINT and SIGTERM: there "
     "*yes* is that `--resume` goes",
-    "on from the checkpoint before. `tests/mpi` are the quick tests of the commit.",
+    "on from the checkpoint before. `tests/mpi` are the quick tests of the commit. A stack that "
+    "was not tried says why at *MPI*.",
     "",
 )
 
