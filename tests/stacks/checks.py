@@ -114,7 +114,7 @@ def _pytest(
     environment: Environment, prefix: Sequence[str], words: Sequence[str], log: str
 ) -> tuple[int | str, str]:
     """Run tests in an environment; exit code and output, which is kept as a file too."""
-    command = [*prefix, str(environment.python), "-m", "pytest", "-ra", *words]
+    command = [*prefix, str(environment.python), "-m", "pytest", "-ra", "--color=no", *words]
     if environment.stack.lowest:
         # Old libraries use what newer ones below them call deprecated.
         command += ["-W", "ignore::DeprecationWarning"]
