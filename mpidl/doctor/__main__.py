@@ -2,6 +2,7 @@
 
 import json
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,16 +24,36 @@ def parser() -> Parser:
         description="What is installed here, what does not fit, and the remedy; under mpiexec of "
         "all nodes, else mpiexec is tried with two ranks.",
         epilog="Exit codes: 0 nothing is wrong, 1 something is, 2 wrong input, 130 Ctrl-C.",
+        add_help=False,
     )
     parser.add_argument("--json", action="store_true", help="the same for programs")
+    parser.add_argument("-h", "--help", action="store_true", help="this text")
+    parser.add_argument("--version", action="store_true", help="version and commit")
     return parser
+
+
+def text_only(options: Namespace) -> str:
+    """The text of an option that only prints, such as ``--help``; else empty."""
+    if options.help:
+        return parser().format_help()
+    return f"{version.line()}\n" if options.version else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Collective. Run the command; the exit code: 0 nothing is wrong, 1 something is."""
 
     def work() -> int:
-        options = parser().parse_args(arguments)
+        try:
+            options = parser().parse_args(arguments)
+        except Fault:
+            # Without MPI, which may be what does not work; see _apart for the others' code.
+            if host.leads():
+                raise
+            return 0
+        if text := text_only(options):
+            if host.leads():
+                print(text, end="")
+            return 0
         if host.launched() == 1:
             return tell([NodeReport(host.name(), tuple(examinations.alone()))], options.json)
         return on_ranks(options.json)

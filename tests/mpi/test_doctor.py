@@ -4,9 +4,10 @@ import json
 
 from mpi4py import MPI
 
+import pytest
 import torch
 
-from mpidl.doctor.__main__ import on_ranks
+from mpidl.doctor.__main__ import main, on_ranks
 
 WORLD = MPI.COMM_WORLD
 
@@ -24,3 +25,12 @@ def test_rank_0_tells_of_the_node_and_all_end_alike(capfd):
     assert found["accelerators"]["wrong"] == []
     assert found["ranks"]["found"].startswith(f"{WORLD.size} here on ")
     assert any(one["wrong"] for one in findings) == bool(code)
+
+
+@pytest.mark.parametrize("word", ["--help", "--version", "--jsno"])
+def test_one_rank_alone_tells_of_its_options(capfd, word):
+    code, told = main([word]), capfd.readouterr()
+    assert code == (2 if word == "--jsno" and WORLD.rank == 0 else 0)
+    texts = WORLD.allgather(told.out + told.err)
+    assert texts[0].count("mpidl") > 0
+    assert not any(texts[1:])
