@@ -19,7 +19,9 @@ HEAD = (
     "stack (on the stack itself,",
     "where torch is another one). Open MPI's mpiexec kills ranks at SIGINT and SIGTERM: there "
     "*yes* is that `--resume` goes",
-    "on from the checkpoint before. `tests/mpi` are the quick tests of the commit. A stack that "
+    "on from the checkpoint before. `tests/mpi` are the quick tests of the commit. MPICH 4.0's "
+    "mpiexec may end with 0 after a",
+    "signal: there *yes* is that the ranks stopped with a checkpoint. A stack that "
     "was not tried says why at *MPI*.",
     "",
 )

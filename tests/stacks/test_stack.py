@@ -34,6 +34,9 @@ SAVED = (*HOSTED, "checkpoint.every=3")
 KILLS = mpi_library.name() == "Open MPI"
 """Whether mpiexec kills ranks that are asked to stop, as docs/reliability.md says."""
 
+LOSES = mpi_library.version().startswith("MPICH 4.0")
+"""Whether mpiexec may end with 0 after it passed on a signal, as docs/reliability.md says."""
+
 TRAINING = "mpidl.devices.device:Device.train"
 
 
@@ -100,7 +103,8 @@ def test_a_signal_to_mpiexec_stops_the_run_with_a_checkpoint(tmp_path, reference
     else:
         job.heard()
         job.go()
-        assert job.ended() == code, job.out + job.err
+        assert job.ended() in ([code, 0] if LOSES else [code]), job.out + job.err
+        assert "interrupted; the rounds so far are in" in job.out
         assert "--resume" in job.out
     assert "Traceback" not in job.err
     go_on(job, reference)
