@@ -35,6 +35,7 @@ from mpidl.ensemble.chain import StopRequest
 from mpidl.ensemble.folder import rounds
 from mpidl.ensemble.nodes import NodeWatch
 from mpidl.ensemble.sites import Site
+from mpidl.storage import results_file
 
 LOOK = 0.5
 """Seconds between two looks at the clock."""
@@ -186,7 +187,7 @@ def start(work: Work, stop: float | None, requests: Sequence[StopRequest]) -> in
     while True:
         with suppress(subprocess.TimeoutExpired):
             code = child.wait(LOOK)
-            if asked > 0 and launchers.killed_by_request(code):
+            if asked > 0 and launchers.stopped(code, _over(work.results)):
                 return Outcome.STOPPED.code
             return code if code >= 0 else 128 - code
         if why := _reason(stop, requests, watch):
@@ -196,6 +197,11 @@ def start(work: Work, stop: float | None, requests: Sequence[StopRequest]) -> in
         if watch.overdue:
             print(f"mpidl: {watch.lost} still down, and the run goes on; it is killed", flush=True)
             child.kill()
+
+
+def _over(results: Path) -> bool:
+    """Whether a run is completed; an ensemble, which has a folder, says so by its exit code."""
+    return results.is_dir() or results_file.completed(results)
 
 
 def _reason(stop: float | None, requests: Sequence[StopRequest], watch: NodeWatch) -> str:

@@ -47,6 +47,17 @@ def ask(run: subprocess.Popen[bytes], last: float = -math.inf) -> float:
     return now
 
 
+def stopped(code: int, completed: bool) -> bool:
+    """Whether a run that was asked to stop can start again.
+
+    Args:
+        code: The exit code of its launcher. MPICH 4.0's mpiexec may end with 0 after a signal,
+            whatever the ranks say.
+        completed: Whether the run is completed.
+    """
+    return killed_by_request(code) or (code == 0 and not completed)
+
+
 def killed_by_request(code: int) -> bool:
     """Whether the signal that asked a run to stop killed it, as the run did not handle it yet.
 

@@ -135,7 +135,8 @@ class Ledger:
             stopping: Whether runs were asked to stop.
         """
         name = run.name
-        if outcome.asked and outcome.code is not None and launchers.killed_by_request(outcome.code):
+        code = outcome.code
+        if outcome.asked and code is not None and launchers.stopped(code, self.done(run)):
             outcome = replace(outcome, code=Ending.STOPPED.code)
         self._attempts[name] += 1
         self._keep(run, outcome)

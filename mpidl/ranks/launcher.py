@@ -43,6 +43,9 @@ FIRST_TO_ASK = 4, 2
 FIRST_WITHOUT_PMI = 5, 0
 """The first version of Open MPI that speaks nothing but PMIx."""
 
+LOSES_CODES = 4, 0
+"""The version of MPICH whose mpiexec may end with 0 after a signal, whatever the ranks say."""
+
 DEADLY = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 """Signals at which Open MPI's mpiexec kills its ranks within a second; it passes on SIGUSR1."""
 
@@ -57,8 +60,18 @@ def name() -> str:
     return next((called for mark, called in MARKS.items() if mark in os.environ), "the launcher")
 
 
-def warning() -> str:
-    """What to beware of with the launcher of this process, in a sentence; empty if nothing."""
+def warning(vendor: str, version: Version) -> str:
+    """What to beware of with the launcher of this process, in a sentence; empty if nothing.
+
+    Args:
+        vendor: The name of the MPI library.
+        version: Its version.
+    """
+    if "HYDI_CONTROL_FD" in os.environ and vendor == "MPICH" and tuple(version[:2]) == LOSES_CODES:
+        return (
+            "The mpiexec of MPICH 4.0 may end with exit code 0 in place of 75 after a request to "
+            "stop; start again with --resume, which leaves a completed run as it is"
+        )
     if "OMPI_COMM_WORLD_SIZE" not in os.environ:
         return ""
     return (

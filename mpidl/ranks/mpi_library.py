@@ -90,6 +90,13 @@ def version() -> str:
     return " ".join(first.replace("Version:", "").split())
 
 
+def warning() -> str:
+    """What to beware of with this library and the launcher, in a sentence; empty if nothing."""
+    from mpi4py import MPI
+
+    return launcher.warning(*MPI.get_vendor())
+
+
 def name() -> str:
     """The name of the MPI library alone, such as ``MPICH``."""
     from mpi4py import MPI

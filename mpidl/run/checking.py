@@ -10,7 +10,7 @@ from mpidl.plan import Plan
 from mpidl.preview import estimates, facts
 from mpidl.preview.check import report
 from mpidl.preview.facts import Counts, Facts
-from mpidl.ranks import launcher, world
+from mpidl.ranks import mpi_library, world
 from mpidl.ranks.world import Comm
 
 
@@ -40,7 +40,7 @@ def _facts(plan: Plan, run_data: RunData, ranks: int, together: bool) -> Facts:
     size, learned = building.sizes(plan, run_data)
     advice = batching.advice(plan, building.sketch(plan, run_data), size)
     found = estimates.of_run(plan, size, learned, counted(run_data), ranks, together, advice)
-    cautions = [*found.cautions, *filter(None, [launcher.warning()])]
+    cautions = [*found.cautions, *filter(None, [mpi_library.warning()])]
     return replace(found, cautions=cautions)
 
 

@@ -119,7 +119,7 @@ def test_a_run_that_was_stopped_has_not_failed(account, runs, code, stopping):
     assert counts(made) == (4, 0, 0, 0)
 
 
-@pytest.mark.parametrize("code", [-10, 10, 138, 15, 143])
+@pytest.mark.parametrize("code", [-10, 10, 138, 15, 143, 0])
 def test_a_run_that_was_stopped_before_it_listened_has_not_failed(account, runs, code):
     made, shown = account(0)
     made.hand_over()

@@ -154,8 +154,9 @@ def test_an_mpiexec_is_asked_to_stop_as_it_understands(tmp_path, told, want):
     assert launcher.request(str(tmp_path / "none")) == signal.SIGINT
 
 
-def test_who_starts_under_open_mpi_is_warned(around):
+def test_who_starts_under_a_launcher_that_loses_something_is_warned(around):
     around(HYDRA)
-    assert launcher.warning() == ""
+    assert "0 in place of 75" in launcher.warning("MPICH", (4, 0, 2))
+    assert launcher.warning("MPICH", (4, 1, 2)) == ""
     around(PRTERUN)
-    assert "SIGUSR1 to mpiexec stops with a checkpoint" in launcher.warning()
+    assert "SIGUSR1 to mpiexec stops with a checkpoint" in launcher.warning("Open MPI", (5, 0, 8))
