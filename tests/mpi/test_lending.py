@@ -10,10 +10,6 @@ from mpidl.config.faults import Breakdown, Fault
 from mpidl.ranks import lending, watchdog, world
 from tests.mpi.test_library import handles, threads
 
-mpich = pytest.mark.skipif(
-    "MPICH" not in MPI.Get_library_version(), reason="counts handles of MPICH"
-)
-
 
 def fail(comm, error):
     """With something open, as while parts of a run are built."""
@@ -26,7 +22,6 @@ def state():
     return watchdog.on_duty, sys.excepthook, threads()
 
 
-@mpich
 def test_a_fault_of_all_ranks_is_the_callers_and_nothing_stays(comm):
     with lending.Lent(comm), pytest.raises(Fault):
         raise Fault("the first call loads what all need.")
@@ -43,7 +38,6 @@ def test_a_fault_of_all_ranks_is_the_callers_and_nothing_stays(comm):
     assert handles() == taken
 
 
-@mpich
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, Breakdown, SystemExit])
 def test_with_one_rank_every_error_is_the_callers(comm, error):
     before, taken = state(), handles()

@@ -34,9 +34,12 @@ def handles():
     """Collective. How far MPI's numbers for communicators, windows, data types and infos go.
 
     It gives those that are free, in any order: enough of them are taken to see the next new one.
+    None where the MPI is not MPICH, as handles are addresses there.
     """
     # Of tests before, whose errors no command ended.
     world.free_left()
+    if "MPICH" not in MPI.Get_library_version():
+        return []
     kinds = (
         MPI.COMM_SELF.Dup,
         lambda: MPI.Win.Allocate(8, comm=MPI.COMM_SELF),
@@ -87,7 +90,6 @@ def call(comm, shared_path, capfd):
     return start
 
 
-@pytest.mark.skipif("MPICH" not in MPI.Get_library_version(), reason="numbers of handles")
 def test_many_calls_take_no_more_handles_than_one(comm, call):
     torch.set_num_threads(2)
     torch.manual_seed(5)

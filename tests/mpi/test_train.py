@@ -44,7 +44,6 @@ def train(comm, shared_path):
     return start
 
 
-@pytest.mark.skipif("MPICH" not in MPI.Get_library_version(), reason="numbers of handles")
 def test_many_trainings_leave_a_process_as_one_does(comm, train):
     torch.set_num_threads(2)
     torch.manual_seed(5)
