@@ -3,6 +3,7 @@
 import datetime
 import platform
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from mpidl.config import version
@@ -54,8 +55,9 @@ def write(path: Path, columns: Mapping[str, Column]) -> None:
     path.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
+@cache
 def where() -> dict[str, str]:
-    """When and where stacks are tried, and at which commit."""
+    """When and where stacks are tried, and at which commit, before it has a table."""
     commit = version.commit()
     return {
         "commit": commit[:7] + "+" * commit.endswith("+"),
