@@ -8,7 +8,6 @@ from mpidl import Fault, Gossip
 from mpidl.components.loggers import LOGGERS
 from mpidl.ranks import claims
 from mpidl.report import summary
-from tests.mpi.test_lending import mpich
 from tests.mpi.test_library import handles
 
 ROUNDS = 12
@@ -98,7 +97,6 @@ def test_an_interrupted_loop_leaves_a_file_that_readers_and_reports_take(comm, s
     assert summary.read(path).numbers["iid_last"] == 0.5
 
 
-@mpich
 def test_a_file_that_another_run_holds_is_refused_at_once(comm, shared_path):
     path, told = shared_path / "held.h5", "Another run writes"
 
@@ -117,7 +115,6 @@ def test_a_file_that_another_run_holds_is_refused_at_once(comm, shared_path):
     assert not path.exists()
 
 
-@mpich
 def test_a_loop_goes_on_where_another_run_took_its_file_meanwhile(comm, shared_path):
     path, told = shared_path / "new" / "held.h5", "Another run writes"
 
