@@ -34,7 +34,7 @@ def prepare(arguments: Sequence[str]) -> None:
     """Import what the ranks need; see :func:`mpidl.ranks.standin.fork_from_one`."""
     with suppress(Fault):
         options = parser().parse_args(arguments)
-        if text_only(options):
+        if parser().text(options):
             return
         mpi_library.load()
         hdf5.load()
@@ -69,16 +69,8 @@ def parser() -> Parser:
     )
     parser.add_use()
     add("--json", action="store_true", help="print JSON")
-    add("-h", "--help", action="store_true", help="this text")
-    add("--version", action="store_true", help="version and commit")
+    parser.add_texts()
     return parser
-
-
-def text_only(options: Namespace) -> str:
-    """The text of an option that only prints, such as ``--help``, without MPI; else empty."""
-    if options.help:
-        return parser().format_help()
-    return f"{version.line()}\n" if options.version else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser().parse_args(arguments)
     except Fault as fault:
         world.refuse(fault)
-    if text := text_only(options):
+    if text := parser().text(options):
         if host.leads():
             print(text, end="")
         return 0

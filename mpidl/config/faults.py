@@ -144,6 +144,21 @@ class Parser(argparse.ArgumentParser):
             text = "version and commit"
             self.add_argument("--version", action=_Version, nargs=0, help=text)
 
+    def add_texts(self) -> None:
+        """Add ``--help`` and ``--version`` as options whose :meth:`text` one rank can print."""
+        self.add_argument("-h", "--help", action="store_true", help="this text")
+        self.add_argument("--version", action="store_true", help="version and commit")
+
+    def text(self, options: argparse.Namespace) -> str:
+        """The text that ``--help`` or ``--version`` of :meth:`add_texts` asks for; else empty."""
+        if options.help:
+            return self.format_help()
+        if not options.version:
+            return ""
+        from mpidl.config import version
+
+        return f"{version.line()}\n"
+
     def add_use(self, inner: bool = False) -> None:
         """Add the option ``--use``, which names code of the user's own.
 

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -27,16 +26,8 @@ def parser() -> Parser:
         add_help=False,
     )
     parser.add_argument("--json", action="store_true", help="the same for programs")
-    parser.add_argument("-h", "--help", action="store_true", help="this text")
-    parser.add_argument("--version", action="store_true", help="version and commit")
+    parser.add_texts()
     return parser
-
-
-def text_only(options: Namespace) -> str:
-    """The text of an option that only prints, such as ``--help``; else empty."""
-    if options.help:
-        return parser().format_help()
-    return f"{version.line()}\n" if options.version else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if host.leads():
                 raise
             return 0
-        if text := text_only(options):
+        if text := parser().text(options):
             if host.leads():
                 print(text, end="")
             return 0

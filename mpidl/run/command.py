@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mpidl import plan as planning
-from mpidl.config import runfile, version
+from mpidl.config import runfile
 from mpidl.config.faults import Fault, Parser
 from mpidl.config.outcome import Outcome
 from mpidl.devices import loading
@@ -78,8 +78,7 @@ def parser(checks: bool = False) -> Parser:
         help="all topologies, strategies, data sets, models, backends; or every setting of a "
         "section of the run file",
     )
-    add("-h", "--help", action="store_true", help="this text")
-    add("--version", action="store_true", help="version and commit")
+    parser.add_texts()
     return parser
 
 
@@ -89,10 +88,8 @@ def text_only(options: Namespace) -> str:
     Raises:
         Fault: If the section to list is unknown, or the user's own code to be listed is.
     """
-    if options.help:
-        return parser(options.check).format_help()
-    if options.version:
-        return f"{version.line()}\n"
+    if options.help or options.version:
+        return parser(options.check).text(options)
     if options.list is None:
         return ""
     if options.file is None:
