@@ -31,7 +31,7 @@ class Traffic:
     """
 
     def __init__(self, wiring: Wiring) -> None:
-        node, self._hosts = wiring.node, wiring.hosts
+        node, self._hosts, self._changing = wiring.node, wiring.hosts, wiring.changing
         self._node, self._nodes = node, node.ranks[wiring.hosts]
         self._mine = int(node.ranks[node.comm.rank])
         self._wanted = wants(wiring.graph, self._nodes, node.count)
@@ -55,6 +55,7 @@ class Traffic:
         self._comm = self._node.comm.Dup()
         self._incoming = [self._receives(columns, inbox) for columns in chunks]
         self._outgoing = [[self._sends(columns, own) for columns in chunks] for own in vectors]
+        self.turn()
 
     def _receives(self, columns: slice, inbox: Mapping[int, Tensor]) -> dict[int, MPI.Prequest]:
         receiver = self._targets[self._mine]
@@ -75,8 +76,9 @@ class Traffic:
         }
 
     def follow(self, links: nx.DiGraph) -> None:
-        """Let only those vectors travel that the links of a round need."""
+        """Start to receive the vectors that the links of a round need; only these travel."""
         self._wanted = wants(links, self._nodes, self._node.count)
+        self._expect()
 
     def _arriving(self, chunk: int) -> list[MPI.Prequest]:
         """The messages of a chunk that this rank receives in this round."""
@@ -88,8 +90,12 @@ class Traffic:
         requests = self._outgoing[phase][chunk].items()
         return [request for (number, j), request in requests if j in self._wanted[number]]
 
-    def expect(self) -> None:
-        """Start to receive the vectors of a round."""
+    def turn(self) -> None:
+        """Start to receive the vectors of the next round, unless :meth:`follow` tells its needs."""
+        if not self._changing:
+            self._expect()
+
+    def _expect(self) -> None:
         for chunk in range(len(self._incoming)):
             start(self._arriving(chunk))
 
@@ -102,13 +108,9 @@ class Traffic:
         """Wait until a chunk has come and gone."""
         finish([*self._arriving(chunk), *self._leaving(phase, chunk)])
 
-    def close(self, expecting: bool) -> None:
-        """Collective. Free all messages.
-
-        Args:
-            expecting: Whether those of one more round are expected.
-        """
-        for chunk in range(len(self._incoming) if expecting else 0):
+    def close(self) -> None:
+        """Collective. Free all messages, also those of one more round that are expected."""
+        for chunk in range(0 if self._changing else len(self._incoming)):
             for request in self._arriving(chunk):
                 request.Cancel()
                 request.Wait()

@@ -65,8 +65,6 @@ class Shared(Buffers):
         self._parts = [self._own_columns(columns) for columns in chunks]
         self._chunks = [self._prepared(part) for part in self._parts]
         self._traffic.open(chunks, self._inbox, self._vectors)
-        if not self._changing:
-            self._traffic.expect()
         tiles = -(-self.size // kernels.TILE)
         self._squares = (
             node.allocate(8 * tiles * len(hosts)).view(np.float64).reshape(tiles, len(hosts))
@@ -133,7 +131,6 @@ class Shared(Buffers):
             links = self._every if links is None else links
             self._count(links)
             self._traffic.follow(links)
-            self._traffic.expect()
 
     def _take(self, weights: MixingWeights) -> None:
         if self._whole and weights is not self._given and not self._uniform:
@@ -196,9 +193,7 @@ class Shared(Buffers):
         super()._turn()
         self._measured = False
         self.node.wait()
-        # If the graph changes, the needs of the next round are not known yet.
-        if not self._changing:
-            self._traffic.expect()
+        self._traffic.turn()
 
     def distances(self) -> list[float]:
         """Collective. ``||x_i - mean_j x_j||_2`` of each own device."""
@@ -210,7 +205,7 @@ class Shared(Buffers):
     def close(self) -> None:
         """Collective. Free requests and the communicator; the slab goes with the node."""
         self.node.meet()
-        self._traffic.close(expecting=not self._changing)
+        self._traffic.close()
 
 
 def spaced(bytes_: int) -> int:
