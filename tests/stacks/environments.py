@@ -94,9 +94,9 @@ class Environment:
         else:
             self._call(sys.executable, "-m", "venv", "--without-pip", str(self.folder))
             self._look_behind()
-        if self.stack.packages and not self.stack.whole:
-            # What lies behind it would count as installed.
-            self._pip("--ignore-installed", *self.stack.packages)
+            if self.stack.packages:
+                # What lies behind it would count as installed.
+                self._pip("--ignore-installed", *self.stack.packages)
         for link, target in self.stack.links.items():
             (self.folder / link).symlink_to(LIBRARIES / target)
         for file, text in self.stack.files.items():
