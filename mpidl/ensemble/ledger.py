@@ -134,14 +134,13 @@ class Ledger:
             outcome: The outcome of the attempt.
             stopping: Whether runs were asked to stop.
         """
-        name = run.name
-        code = outcome.code
-        if outcome.asked and code is not None and launchers.stopped(code, self.done(run)):
+        name, code, done = run.name, outcome.code, self.done(run)
+        if outcome.asked and code is not None and launchers.stopped(code, done):
             outcome = replace(outcome, code=Ending.STOPPED.code)
         self._attempts[name] += 1
         self._keep(run, outcome)
         text = f"{outcome.seconds:.1f} s on {outcome.host}, slot {outcome.slot}"
-        if self.done(run):
+        if done:
             self._took.append(outcome.seconds)
             if name in self._estimates:
                 self._ratios.append(outcome.seconds / self._estimates[name])

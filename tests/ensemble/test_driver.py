@@ -9,7 +9,6 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from types import SimpleNamespace
 
-import h5py
 import pytest
 
 from mpidl.ensemble import driver, pool, shapes, sites, study, timing, worker
@@ -19,6 +18,7 @@ from mpidl.ensemble.folder import Folder
 from mpidl.ensemble.timing import Orders
 from mpidl.ensemble.worker import Outcome, Task
 from mpidl.ranks import stopping
+from tests.ensemble import small_results
 
 
 class Workers:
@@ -33,9 +33,7 @@ class Workers:
         self.times.append(time.time())
         code, left = self.outcomes.pop(0) if self.outcomes else (0, math.inf)
         if code == 0:
-            with h5py.File(self.folder.results(task.name), "w", libver=("v108", "v110")) as file:
-                file["rounds_done"], file["completed"] = 1, 1
-                file.attrs["schema"], file.attrs["run_file"] = 1, ""
+            small_results.write(self.folder.results(task.name))
         future = Future()
         future.set_result(Outcome(code, time.time(), 5.0, "here", 0, code == 10, left))
         return future

@@ -4,7 +4,6 @@ import signal
 import time
 from pathlib import Path
 
-import h5py
 import pytest
 
 from mpidl.config.faults import Fault
@@ -12,6 +11,7 @@ from mpidl.ensemble import allocation, chain, folder, job, launchers, sites
 from mpidl.ensemble.chain import StopRequest
 from mpidl.ensemble.job import Work
 from mpidl.ranks import stopping, walltime
+from tests.ensemble import small_results
 
 WAIT = "trap 'exit 75' USR1; while :; do sleep 0.05; done"
 
@@ -64,9 +64,7 @@ def test_a_run_whose_launcher_loses_its_exit_code_is_known_by_its_results(tmp_pa
     work = ["sh", "-c", "trap 'exit 0' USR1; while :; do sleep 0.01; done"]
     run = tmp_path / "run.h5"
     for completed, code in enumerate((75, 0)):
-        with h5py.File(run, "w", libver=("v108", "v110")) as file:
-            file["rounds_done"], file["completed"] = 1, completed
-            file.attrs["schema"], file.attrs["run_file"] = 1, ""
+        small_results.write(run, completed)
         assert job.start(Work(work, {}, run), None, [StopRequest(10, 0.0)]) == code
     assert job.start(Work(work, {}, tmp_path), None, [StopRequest(10, 0.0)]) == 0
 
@@ -203,12 +201,8 @@ def test_a_run_takes_the_places_of_its_nodes_or_a_rank_for_each_device(
 
 
 def test_an_ensemble_gets_further_by_rounds_that_are_done(tmp_path):
-    import h5py
-
     for name, rounds, completed in (("a", 5, 1), ("b", 3, 0), ("b.unfinished-1", 9, 0)):
-        with h5py.File(tmp_path / f"{name}.h5", "w", libver=("v108", "v110")) as file:
-            file["rounds_done"], file["completed"] = rounds, completed
-            file.attrs["schema"], file.attrs["run_file"] = 1, ""
+        small_results.write(tmp_path / f"{name}.h5", completed, rounds)
     (tmp_path / "c.h5").write_text("half a file")
     assert folder.rounds(tmp_path) == 5 + 1 + 3
     assert folder.rounds(tmp_path / "b.h5") == 3
