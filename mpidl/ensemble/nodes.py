@@ -34,31 +34,29 @@ class NodeWatch:
 
     Args:
         hosts: The names of the nodes, as a job of PBS lists them.
+
+    Attributes:
+        lost: The nodes that were down at two looks in a row, or an empty text.
     """
 
     def __init__(self, hosts: Sequence[str]) -> None:
         self._names = [name.partition(".")[0] for name in hosts]
-        self._lost, self._since = "", 0.0
+        self.lost, self._since = "", 0.0
         if len(hosts) > 1:
             threading.Thread(target=self._watch, daemon=True).start()
-
-    @property
-    def lost(self) -> str:
-        """The nodes that were down at two looks in a row, or an empty text."""
-        return self._lost
 
     @property
     def overdue(self) -> bool:
         """Whether they have been lost for longer than work may take to stop."""
         patience = allocation.reserve(float("inf"))
-        return bool(self._lost) and time.monotonic() - self._since > patience
+        return bool(self.lost) and time.monotonic() - self._since > patience
 
     def _watch(self) -> None:
         before = set[str]()
-        while not self._lost:
+        while not self.lost:
             time.sleep(LOOK)
             now = down(self._names)
             if both := before & now:
                 self._since = time.monotonic()
-                self._lost = " ".join(sorted(both))
+                self.lost = " ".join(sorted(both))
             before = now
