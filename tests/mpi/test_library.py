@@ -34,7 +34,7 @@ def handles():
     """Collective. How far MPI's numbers for communicators, windows, data types and infos go.
 
     It gives those that are free, in any order: enough of them are taken to see the next new one.
-    None where the MPI is not MPICH, as handles are addresses there.
+    Empty where the MPI is not MPICH, as handles are addresses there.
     """
     # Of tests before, whose errors no command ended.
     world.free_left()
