@@ -168,9 +168,9 @@ def test_a_check_gives_what_the_commands_print(comm, train, shared_path, capsys)
     printed = capsys.readouterr().out
     if comm.rank == 0:
         assert json.loads(json.dumps(facts.plain(found))) == json.loads(printed)
-    many = mpidl.check(topology=nx.path_graph(4), compare=True, communicator=comm)
+    many = mpidl.check(topology=nx.path_graph(5), compare=True, communicator=comm)
     assert many.strategies["metropolis_hastings"].spectral_gap > 0
-    assert many.links == 6
+    assert many.links == 8
     with pytest.raises(Fault, match=r"data.train_samples = 100000"):
         mpidl.check(data={"train_samples": 100000}, communicator=comm)
 
