@@ -55,6 +55,9 @@ class Display:
         width = None if quiet else terminal.columns()
         self.console = Console(
             quiet=quiet,
+            # Names and messages of others are told as they are.
+            markup=False,
+            emoji=False,
             highlight=False,
             soft_wrap=True,
             force_terminal=width is not None,

@@ -68,3 +68,9 @@ def test_a_brief_display_shows_warnings_alone(capsys):
     display.tell("a summary")
     display.watch(1, {**seconds, "finite": np.array([1, 0, 1, 1])})
     assert capsys.readouterr().out == "round 2: the training loss of device 1 is not finite\n"
+
+
+def test_what_others_say_is_told_as_it_is(capsys):
+    said = "x[/b]: no [b]disk[/b], :warning:"
+    Display(1, quiet=False).console.print(said)
+    assert capsys.readouterr().out == f"{said}\n"
