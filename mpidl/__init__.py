@@ -15,6 +15,7 @@ __all__ = [
     "evaluate",
     "graph",
     "load_model",
+    "logger",
     "lr_schedule",
     "model",
     "ood",
@@ -34,6 +35,7 @@ REGISTRIES = {
     "backend": "exchange:BACKENDS",
     "dataset": "components.datasets:DATASETS",
     "graph": "components.graphs:TOPOLOGIES",
+    "logger": "components.loggers:LOGGERS",
     "lr_schedule": "components.lr_schedules:LR_SCHEDULES",
     "model": "components.models:MODELS",
     "ood": "components.ood:OODS",
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     backend: Decorator
     dataset: Decorator
     graph: Decorator
+    logger: Decorator
     lr_schedule: Decorator
     model: Decorator
     ood: Decorator

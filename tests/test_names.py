@@ -27,7 +27,7 @@ for _registry in plan.KINDS.values():
         HOMES.setdefault(_name, set()).add(Path(inspect.getfile(_builder)))
 
 TABLES = ("STRATEGIES", "SCHEDULES", "ALGORITHMS", "TOPOLOGIES", "DATASETS", "OODS")
-TABLES += ("PLACEMENTS", "MODELS", "TASKS", "BACKENDS", "ATTACKS", "LR_SCHEDULES")
+TABLES += ("PLACEMENTS", "MODELS", "TASKS", "BACKENDS", "ATTACKS", "LR_SCHEDULES", "LOGGERS")
 """What the registries are called."""
 
 

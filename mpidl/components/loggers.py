@@ -56,8 +56,23 @@ class LoggerProperties(Properties):
     package: str = ""
 
 
-LOGGERS = Registry("logger", LoggerProperties)
-"""``builder(run, /) -> Logger``, for a :class:`Logged` run."""
+def _checked(name: str, logger: Any, *_: object) -> Logger:
+    """What a builder gave.
+
+    Raises:
+        Fault: If it is no logger.
+    """
+    if not all(callable(getattr(logger, key, None)) for key in ("log", "close")):
+        raise Fault(
+            f"record.log: {name!r} gives {shown(logger)}: must give an object with the methods "
+            "log(round, values) and close(completed)."
+        )
+    found: Logger = logger
+    return found
+
+
+LOGGERS = Registry("logger", LoggerProperties, gives=1, check=_checked)
+"""``builder(run, /) -> Logger``, for a :class:`Logged` run; it has no settings."""
 
 
 @LOGGERS.add(module="tensorboard", package="tensorboard")
@@ -146,19 +161,23 @@ class _Wandb:
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Check that loggers are known, and each is named once.
+    """Check that loggers are known, need no settings, and each is named once.
 
     Raises:
         Fault: If they are not.
     """
+    subject = f"record.log = {shown(list(names))}"
     for name in names:
         if name not in LOGGERS:
-            known = ", ".join(LOGGERS)
+            raise Fault(f"{subject}: {name!r} is no logger; {LOGGERS.remedy(name)}")
+        fields = LOGGERS.settings(name).model_fields
+        if needed := [key for key, field in fields.items() if field.is_required()]:
             raise Fault(
-                f"record.log = {shown(list(names))}: {name!r} is no logger; known: {known}."
+                f"{subject}: {name!r} needs a setting, {needed[0]!r}, and loggers have none"
+                f"{LOGGERS.needs(name)}."
             )
     if len({*names}) < len(names):
-        raise Fault(f"record.log = {shown(list(names))}: must name each logger once.")
+        raise Fault(f"{subject}: must name each logger once.")
 
 
 def check_packages(names: Sequence[str]) -> None:

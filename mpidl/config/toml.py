@@ -26,6 +26,9 @@ SETTINGS = 2000
 NAMERS = ("name", "backend")
 """Settings that name a builder, which decides the other settings of their section."""
 
+SEVERAL = "log"
+"""The setting that lists names of builders, which have no settings."""
+
 
 def read(source: Path | str, kind: str = "run file") -> Tables:
     """The tables in a TOML file, or in TOML text.
@@ -151,8 +154,8 @@ def _value(text: str) -> Any:
 
 
 def namer(section: type[BaseModel]) -> str:
-    """The setting of a section that names a builder."""
-    return next(key for key in reversed(NAMERS) if key in section.model_fields)
+    """The setting of a section that names a builder, or several."""
+    return next(key for key in (*reversed(NAMERS), SEVERAL) if key in section.model_fields)
 
 
 def _forget(
@@ -177,7 +180,8 @@ def check(key: str, section: type[BaseModel], table: Any, registry: Registry[Any
         key: The name of the section.
         section: Its settings, without those that a builder adds.
         table: The table in the run file.
-        registry: The builders that can be named, if any.
+        registry: The builders that can be named, if any. Names in a list are not looked up, as
+            they decide no other setting.
 
     Raises:
         Fault: With one sentence for every setting that is wrong.
@@ -185,8 +189,7 @@ def check(key: str, section: type[BaseModel], table: Any, registry: Registry[Any
     if not isinstance(table, dict):
         raise Fault(f"{key} = {shown(table)}: must be a table, written [{key}].")
     settings, sentences, more = section, list[str](), ""
-    if registry is not None:
-        key_of_name = namer(section)
+    if registry is not None and (key_of_name := namer(section)) != SEVERAL:
         name = table.get(key_of_name, section.model_fields[key_of_name].default)
         if isinstance(name, str) and name in registry:
             settings = _settings(key, section, registry.settings(name))

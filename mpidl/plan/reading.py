@@ -7,6 +7,7 @@ from pathlib import Path
 from mpidl.components import attacks, graphs, lr_schedules, placement, strategies
 from mpidl.components.algorithms import ALGORITHMS
 from mpidl.components.datasets import DATASETS
+from mpidl.components.loggers import LOGGERS
 from mpidl.components.models import MODELS
 from mpidl.components.ood import OODS
 from mpidl.components.tasks import TASKS
@@ -31,6 +32,7 @@ KINDS: Kinds = {
     "lr_schedule": lr_schedules.LR_SCHEDULES,
     "exchange": BACKENDS,
     "attack": attacks.ATTACKS,
+    "record": LOGGERS,
 }
 """By section of a run file, the registry of its builders."""
 
@@ -117,16 +119,23 @@ def codes(file: RunFile) -> list[Code]:
 
     What a program gives itself, in place of a builder, is not among it.
     """
-    tables = {section: getattr(file, section) for section in KINDS}
+    stored = file.topology.file is not None
     builders = [
-        KINDS[section].get(getattr(table, toml.namer(type(table))))
-        for section, table in tables.items()
-        if getattr(table, "file", None) is None or section != "topology"
+        KINDS[section].get(name)
+        for section in KINDS
+        if not stored or section != "topology"
+        for name in _named(file, section)
     ]
     others = (getattr(getattr(file, section), key, None) for section, key in runfile.OTHERS)
     found = (plugins.find(str(name)) for name in others if plugins.names_code(name))
     known = (builder for builder in builders if builder is not None)
     return plugins.codes(file.use, [*known, *found])
+
+
+def _named(file: RunFile, section: str) -> list[str]:
+    """The names of builders in a section."""
+    value = getattr(getattr(file, section), toml.namer(runfile.SECTIONS[section]))
+    return value if isinstance(value, list) else [value]
 
 
 def _few(devices: object) -> bool:

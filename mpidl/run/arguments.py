@@ -12,10 +12,10 @@ from mpidl import plan as planning
 from mpidl.components import graphs
 from mpidl.components.datasets.accepted import NAMES
 from mpidl.components.graphs import Topology
-from mpidl.config import runfile, toml
+from mpidl.config import plugins, runfile, toml
 from mpidl.config.faults import Fault, nearest, shown
 from mpidl.config.runfile import SECTIONS, DataSettings, RunFile
-from mpidl.config.toml import Tables, namer
+from mpidl.config.toml import SEVERAL, Tables, namer
 from mpidl.plan import Plan
 
 SECTION_OF = {"dataset": "data", "backend": "exchange"}
@@ -111,7 +111,10 @@ class Arguments:
         if section == "data" and {*NAMES} <= settings.keys():
             settings = {key: self._name(argument, section, settings)}
         elif key in settings:
-            settings[key] = self._name(argument, section, settings[key])
+            thing, several = settings[key], key == SEVERAL
+            settings[key] = (
+                self._names(section, thing) if several else self._name(argument, section, thing)
+            )
         self.tables[section] = settings
 
     def _name(self, argument: str, section: str, thing: object) -> str:
@@ -139,6 +142,22 @@ class Arguments:
             )
         self.adopted.add(f"{section}.{namer(SECTIONS[section])}")
         return planning.KINDS[section].adopt(thing)
+
+    def _names(self, section: str, things: object) -> object:
+        """The names of builders in a list, in which functions may stand."""
+        registry, setting = planning.KINDS[section], f"{section}.{SEVERAL}"
+        if isinstance(things, str) or not isinstance(things, Sequence):
+            return things
+        if not any(map(callable, things)):
+            return [*things]
+        self.adopted.add(setting)
+
+        def name(thing: Any) -> object:
+            if plugins.names_code(thing):
+                return registry.bring(thing, subject=f"{setting} = {shown(thing)}")
+            return registry.adopt(thing) if callable(thing) else thing
+
+        return [name(thing) for thing in things]
 
     def _matrix(self, matrix: object) -> str:
         """The strategy whose weights are those of a matrix, which is the topology as well."""

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from mpidl.config.faults import Fault, nearest
-from mpidl.config.registry import Registry
 from mpidl.config.runfile import SECTIONS
+from mpidl.config.toml import SEVERAL, namer
 from mpidl.plan import KINDS
 
 WIDTH = 100
@@ -46,8 +46,8 @@ def _everything(as_json: bool) -> str:
     if as_json:
         return json.dumps(kinds, indent=2, default=str) + "\n"
     lines = []
-    for section, registry in KINDS.items():
-        lines += [f"[{section}] {_namer(registry)}", *_names(section), ""]
+    for section in KINDS:
+        lines += [f"[{section}] {namer(SECTIONS[section])}", *_names(section), ""]
     lines.append(f"--list SECTION lists all settings of a section: {', '.join(SECTIONS)}")
     return "\n".join(lines) + "\n"
 
@@ -67,7 +67,7 @@ def _section(name: str, as_json: bool) -> str:
     if name in KINDS:
         lines += [
             "",
-            f"{_namer(KINDS[name])}, with the settings that it adds to the section:",
+            f"{namer(SECTIONS[name])}, with the settings that it adds to the section:",
             *_names(name),
         ]
     return "\n".join(lines) + "\n"
@@ -86,9 +86,11 @@ def settings(name: str) -> dict[str, dict[str, Any]]:
         for key, field in fields.items()
     }
     if name in KINDS:
-        registry = KINDS[name]
-        more = {"type": "One of the names below", "choices": sorted(registry)}
-        described[_namer(registry)] |= {**more, "meaning": f"Which {registry.kind} it is."}
+        key, registry = namer(SECTIONS[name]), KINDS[name]
+        described[key]["choices"] = sorted(registry)
+        if key != SEVERAL:
+            told = f"Which {registry.kind} it is."
+            described[key] |= {"type": "One of the names below", "meaning": told}
     return described
 
 
@@ -113,10 +115,6 @@ def _names(section: str) -> list[str]:
         listed = ", ".join(f"{k} = {json.dumps(v, default=str)}" for k, v in parameters.items())
         lines.append(f"  {name:24} {summary}" + (f"\n{'':27}{listed}" if listed else ""))
     return lines
-
-
-def _namer(registry: Registry[Any]) -> str:
-    return "backend" if registry.kind == "exchange backend" else "name"
 
 
 def _indented(text: str) -> list[str]:

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mpidl.components.loggers import LOGGERS, Logged, Logger
+from mpidl.config.faults import Fault
+from mpidl.config.own_traceback import own_error
 from mpidl.plan import Plan
 from mpidl.storage.round_values import SECONDS, spent
 
@@ -86,16 +88,23 @@ class LiveLog:
     def _try(self, name: str, act: Callable[[], None]) -> None:
         try:
             act()
-        except Exception as error:  # packages of others raise anything
+        except (Exception, SystemExit) as error:  # packages of others raise anything
             self._loggers.pop(name, None)
-            words = " ".join(str(error).split()) or "no reason given"
-            self._troubles.put(
-                f"record.log: {name} failed and logs nothing more ({type(error).__name__}: {words})"
-            )
+            self._troubles.put(_told(name, error))
 
     def _say(self) -> None:
         while not self._troubles.empty():
             self._tell(self._troubles.get())
+
+
+def _told(name: str, error: BaseException) -> str:
+    """What is said of a logger that fails; of one's own its traceback."""
+    if (own := own_error(error)) is not None:
+        return "\n".join([f"record.log: {name} failed and logs nothing more:", *own.lines()])
+    if isinstance(error, Fault):
+        return f"{error} It logs nothing."
+    words = " ".join(str(error).split()) or "no reason given"
+    return f"record.log: {name} failed and logs nothing more ({type(error).__name__}: {words})"
 
 
 def both(first: Watch, second: Watch) -> Watch:

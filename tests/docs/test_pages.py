@@ -45,8 +45,9 @@ def test_readme_is_one_screen():
 
 def test_readme_counts_what_can_be_named():
     rows = re.findall(r"^\| \[([\w -]+)\]\([^)]*\) \| (\d+) \| (.*) \|$", README, re.MULTILINE)
+    # Loggers are in docs/reports.md, as no result depends on them.
     assert {SECTIONS[kind]: int(count) for kind, count, _ in rows} == {
-        section: len(KINDS[section]) for section in KINDS
+        section: len(KINDS[section]) for section in KINDS if section != "record"
     }
     for kind, _, names in rows:
         assert {*re.findall("`([^`]*)`", names)} <= {*KINDS[SECTIONS[kind]]}

@@ -156,10 +156,19 @@ class Kept:
         self.completed = completed
 
 
-def test_rows_are_logged_on_the_first_rank(comm, shared_path, monkeypatch):
+def made_here(run, /):
+    """A logger of this program."""
+    made_here.made.append(Kept(run))
+    return made_here.made[-1]
+
+
+@pytest.mark.parametrize("given", ["name", "function"])
+def test_rows_are_logged_on_the_first_rank(comm, shared_path, monkeypatch, given):
     made = []
     monkeypatch.setitem(LOGGERS, "kept", lambda run, /: made.append(Kept(run)) or made[-1])
-    loop(comm, shared_path / "logged.h5", turns=4, log=["kept"]).close()
+    log = [made_here] if given == "function" else ["kept"]
+    monkeypatch.setattr(made_here, "made", made, raising=False)
+    loop(comm, shared_path / "logged.h5", turns=4, log=log).close()
     assert len(made) == (comm.rank == 0)
     for kept in made:
         assert (kept.run.name, kept.completed, [*kept.rounds]) == ("logged", True, [1, 2, 3, 4])
@@ -171,7 +180,7 @@ def test_rows_are_logged_on_the_first_rank(comm, shared_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"log": ["tensorbord"]}, "'tensorbord' is no logger; known: tensorboard"),
+        ({"log": ["tensorbord"]}, "'tensorbord' is no logger; did you mean 'tensorboard'"),
         ({"log": "tensorboard"}, "record.log = 'tensorboard'"),
         ({"log": ["mlflow"], "out": None}, "^log: Gossip was made without out"),
     ],

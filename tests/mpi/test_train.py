@@ -71,8 +71,29 @@ def test_a_training_is_the_run_of_the_command(comm, program, train, shared_path)
     assert run.data.attrs["rounds_done"] == 2
 
 
+class Kept:
+    """A logger that keeps its rounds."""
+
+    def __init__(self, run, /):
+        self.rounds, self.path = [], run.path
+        made.append(self)
+
+    def log(self, round_, values):
+        """Keep a round."""
+        self.rounds.append(round_)
+
+    def close(self, completed):
+        """End."""
+
+
+made = []
+
+
 def test_models_are_those_after_the_last_round(comm, train, shared_path):
-    run = train(name="kept", checkpoint={"final": True})
+    made.clear()
+    run = train(name="kept", checkpoint={"final": True}, record={"log": [Kept]})
+    assert [(kept.path, kept.rounds) for kept in made] == [(run.path, [1, 2])] * (comm.rank == 0)
+    assert run.data.attrs["code"]
     path = finder.newest_first(finder.folder(run.path))[0]
     head = heads.read(path)
     assert head.round == 2

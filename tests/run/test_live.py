@@ -12,6 +12,7 @@ from mpidl.components import loggers
 from mpidl.components.loggers import LOGGERS, Logged
 from mpidl.config import runfile
 from mpidl.config.faults import Fault
+from mpidl.plan import codes
 from mpidl.run import live
 
 VALUES = {
@@ -105,6 +106,116 @@ def test_a_logger_that_fails_is_told_once_and_others_go_on(logged):
     ]
     assert ([*made["bad"].rounds], made["bad"].closed) == ([5], [])
     assert ([*made["good"].rounds], made["good"].closed) == ([5, 6, 7], [True])
+
+
+MINE = """
+import sys
+import mpidl
+
+
+@mpidl.logger
+class kept:
+    def __init__(self, run, /):
+        sys.made.append(self)
+        self.first, self.rounds = run.first, []
+
+    def log(self, round_, values):
+        self.rounds.append(round_)
+
+    def close(self, completed):
+        self.completed = completed
+
+
+class Fails(kept):
+    def log(self, round_, values):
+        self.helped(values)
+
+    def helped(self, values):
+        return values["[/no]"]
+
+
+class Exits(kept):
+    def close(self, completed):
+        sys.exit()
+
+
+def nothing(run, /):
+    return 3
+
+
+def without(run): ...
+"""
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch, forget):
+    """As ``mine(text, name)``: the plan of a run with a logger of a file that has the text."""
+    monkeypatch.setattr(sys, "made", [], raising=False)
+
+    def make(*names):
+        (tmp_path / "mine.py").write_text(MINE)
+        (tmp_path / "one.toml").write_text(
+            f"[topology]\nname = 'ring'\ndevices = 3\n[record]\nlog = {[*names]}\n"
+        )
+        file = plan.read(tmp_path / "one.toml", [], 1)
+        return plan.make(file, 1)
+
+    return make
+
+
+def heard(made_plan, tmp_path, first=0):
+    """What is told of a plan's loggers in a round."""
+    told, run = [], live.logged(made_plan, tmp_path / "one.h5", first)
+    log = live.LiveLog(made_plan.file.record.log, run, made_plan.hosts, [], told.append)
+    log.watch(first, VALUES)
+    log.completed = True
+    log.close()
+    return told
+
+
+def test_a_logger_of_ones_own_is_found_recorded_and_goes_on(mine, tmp_path):
+    made_plan = mine("mine.py:kept")
+    assert made_plan.file.record.log == ["kept"]
+    [code] = codes(made_plan.file)
+    assert (code.name, code.text) == ("mine.py", MINE)
+    assert heard(made_plan, tmp_path, first=4) == []
+    [kept] = sys.made
+    assert (kept.first, kept.rounds, kept.completed) == (4, [5], True)
+
+
+@pytest.mark.parametrize("name", ["Fails", "Exits"])
+def test_a_fault_in_a_logger_of_ones_own_is_told_from_its_first_line(mine, tmp_path, name):
+    [told] = heard(mine(f"mine.py:{name}"), tmp_path)
+    said = told.splitlines()
+    assert said[0] == f"record.log: mine.py:{name} failed and logs nothing more:"
+    assert said[1:3] == [
+        "mpidl: an error in code of one's own",
+        "Traceback (most recent call last):",
+    ]
+    assert all("mine.py" in line for line in said if line.startswith("  File"))
+    assert said[-1] in ("KeyError: '[/no]'", "SystemExit")
+
+
+def test_what_is_no_logger_is_told(mine, tmp_path):
+    [told] = heard(mine("mine.py:nothing"), tmp_path)
+    assert told == (
+        "record.log: 'mine.py:nothing' gives 3: must give an object with the methods "
+        "log(round, values) and close(completed). It logs nothing."
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["mine.py:kept", "kpt"], r"'kpt' is no logger; did you mean 'kept'\? One of your own is"),
+        (["mine.py:without"], r"needs a setting, 'run', .* stands before a '/', as in without\("),
+        (["mine.py:kept", "kept"], r"= \['kept', 'kept'\]: must name each logger once"),
+        (["mine.py:keept"], r"mine.py has no 'keept'; did you mean 'kept'"),
+    ],
+)
+def test_loggers_that_cannot_be_are_refused(mine, names, sentence):
+    with pytest.raises(Fault, match=sentence):
+        mine(*names)
 
 
 def test_other_ranks_log_nothing(logged):

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from mpidl.config import plugins, toml
 from mpidl.config.faults import shown
-from mpidl.config.registry import Kinds
+from mpidl.config.registry import Kinds, Registry
 from mpidl.config.runfile.run_file import SECTIONS, USE
 
 OTHERS: tuple[tuple[str, str], ...] = (("training", "optimizer"),)
@@ -62,12 +63,26 @@ def bring(
     builders = [(section, toml.namer(SECTIONS[section]), kinds[section]) for section in kinds]
     for section, key, registry in [*builders, *((*other, None) for other in OTHERS)]:
         table = tables.get(section)
-        name = table.get(key) if isinstance(table, dict) else None
-        if not chosen(f"{section}.{key}") or not plugins.names_code(name):
+        if not isinstance(table, dict) or not chosen(f"{section}.{key}"):
             continue
-        assert isinstance(table, dict)
-        assert isinstance(name, str)
-        subject = f"{section}.{key} = {shown(name)}"
-        named = plugins.named(name, *folders, subject=subject)
-        table[key] = named.name if registry is None else registry.register(named, subject)
-        add_use(tables, named.files)
+        value = table.get(key)
+        names = value if isinstance(value, list) else [value]
+        found = [_brought(tables, f"{section}.{key}", name, registry, folders) for name in names]
+        if found != names:
+            table[key] = found if isinstance(value, list) else found[0]
+
+
+def _brought(
+    tables: toml.Tables,
+    setting: str,
+    name: Any,
+    registry: Registry[Any] | None,
+    folders: Sequence[Path],
+) -> Any:
+    """The name of code that a setting names, which is loaded; anything else as it is."""
+    if not plugins.names_code(name):
+        return name
+    subject = f"{setting} = {shown(name)}"
+    named = plugins.named(name, *folders, subject=subject)
+    add_use(tables, named.files)
+    return named.name if registry is None else registry.register(named, subject)

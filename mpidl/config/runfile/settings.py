@@ -178,7 +178,7 @@ class RecordSettings(Section):
     seconds: Rate = 30.0
     """Seconds after which results are written, if that comes first."""
     log: list[str] = Field([], description="must be a list of names of loggers")
-    """The loggers that show the series while the run goes on: tensorboard, mlflow, wandb."""
+    """The loggers that show the series while the run goes on."""
 
 
 class CheckpointSettings(Section):

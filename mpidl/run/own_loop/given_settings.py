@@ -98,7 +98,7 @@ def read(given: Mapping[str, Any], devices: int) -> OwnSettings:
     training = {key: given[key] for key in TRAINING if given[key] is not None}
     found.tables["training"] = training
     if given[LOG]:
-        found.tables["record"] = {LOG: given[LOG] if isinstance(given[LOG], str) else [*given[LOG]]}
+        found.add(LOG, "record", {LOG: given[LOG]})
     file = found.file(None, devices, ())
     if file.topology.devices not in (None, devices):
         raise Fault(
