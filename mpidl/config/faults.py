@@ -134,10 +134,15 @@ class _Version(argparse.Action):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that raises a :class:`Fault`, so that all mistakes are printed once and alike."""
+    """A parser that raises a :class:`Fault`, so that all mistakes are printed once and alike.
+
+    Attributes:
+        offers: By argument, what a shell offers for it beside anything else that it may be.
+    """
 
     def __init__(self, *, add_help: bool = True, **named: Any) -> None:
         super().__init__(add_help=False, **named)
+        self.offers: dict[str, list[str]] = {}
         self.prog = typed.program(self.prog)
         if add_help:
             self.add_argument("-h", "--help", action="help", help="this text")

@@ -17,7 +17,7 @@ from typing import Any
 from mpidl.components.datasets import DATASETS
 from mpidl.components.datasets.files import locate
 from mpidl.components.datasets.sources import Source
-from mpidl.config import runfile
+from mpidl.config import own_code, plugins, runfile
 from mpidl.config.faults import Fault, Parser, command
 
 
@@ -49,7 +49,17 @@ def fetch(name: str, folder: Path) -> None:
 
 
 def verify(name: str, folder: Path) -> bool:
-    """Print one line for each file of a data set; True if all are the published ones."""
+    """Print one line for each file of a data set; True if all are the published ones.
+
+    Raises:
+        Fault: If there is no such folder.
+    """
+    if not folder.is_dir():
+        what = "is no folder" if folder.exists() else "is not there"
+        raise Fault(
+            f"{folder} {what}; 'python -m mpidl.datasets fetch {name} --to DIR' downloads the "
+            f"files of {name} to a folder."
+        )
     lines = [
         _verdict(name, folder, source, content)
         for source in DATASETS.properties(name).sources
@@ -62,16 +72,18 @@ def verify(name: str, folder: Path) -> bool:
 
 def _run(options: argparse.Namespace) -> int:
     runfile.begin(options.use)
-    DATASETS[options.name]
-    if DATASETS.properties(options.name).look:
-        print(f"{options.name}: reads files of one's own; there are none to fetch or verify")
+    name = DATASETS.bring(options.name) if plugins.names_code(options.name) else options.name
+    DATASETS[name]
+    if DATASETS.properties(name).look:
+        print(f"{name}: reads files of one's own; there are none to fetch or verify")
         return 0
-    if not DATASETS.properties(options.name).sources:
-        print(f"{options.name}: comes with the program, needs no files")
+    if not DATASETS.properties(name).sources:
+        known = own_code.of(DATASETS[name]) is None
+        print(f"{name}: {'comes with the program, needs' if known else 'declares'} no files")
         return 0
     if options.command == "verify":
-        return 0 if verify(options.name, options.folder) else 2
-    fetch(options.name, options.folder)
+        return 0 if verify(name, options.folder) else 2
+    fetch(name, options.folder)
     return 0
 
 
@@ -99,8 +111,9 @@ def _inner(commands: Any, name: str, about: str, codes: str) -> Parser:
     """A command of this command, with the argument that both have."""
     text = f"{about[:1].upper()}{about[1:]}."
     parser: Parser = commands.add_parser(name, help=about, description=text, epilog=codes)
-    known = ", ".join(DATASETS.stored())
-    parser.add_argument("name", metavar="NAME", help=f"{known}, or one of your own")
+    parser.offers["name"] = known = DATASETS.stored()
+    help = f"{', '.join(known)}, or one of your own"
+    parser.add_argument("name", metavar="NAME", help=help)
     parser.add_use(inner=True)
     return parser
 

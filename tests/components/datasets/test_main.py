@@ -183,6 +183,8 @@ def test_verify_tells_each_damage_in_a_line(home, tmp_path, capsys, data, senten
         ["fetch", "mnits", "--to", "x"],
         ["verify", "mnist"],
         ["verify", "nothing", "x"],
+        ["verify", "mnist", "nowhere"],
+        ["verify", "mnist", __file__],
         ["remove", "mnist"],
         ["verify", "mnist", "x", "--fast"],
     ],
@@ -197,6 +199,19 @@ def test_what_comes_with_the_program_needs_nothing(name, tmp_path, capsys):
     assert command.main(["fetch", name, "--to", str(tmp_path)]) == 0
     assert command.main(["verify", name, str(tmp_path)]) == 0
     assert capsys.readouterr().out.count("needs no files") == 2
+
+
+def test_a_data_set_of_ones_own_is_named_by_its_file(home, tmp_path, forget, capsys):
+    (tmp_path / "mine.py").write_text(
+        "import mpidl\nfrom mpidl.components.datasets import DATASETS\n"
+        "@mpidl.dataset(sources=DATASETS.properties('mnist').sources)\n"
+        "def mine(folder, seed, /): ...\ndef other(folder, seed, /): ...\n"
+    )
+    file, to = tmp_path / "mine.py", str(tmp_path / "data")
+    assert command.main(["fetch", f"{file}:mine", "--to", to]) == 0
+    assert command.main(["verify", f"{file}:mine", to]) == 0
+    assert command.main(["verify", f"{file}:other", to]) == 0
+    assert "mine.py:other: declares no files" in capsys.readouterr().out
 
 
 def test_what_is_not_known_of_a_file_is_told(home, tmp_path, declare, capsys):
