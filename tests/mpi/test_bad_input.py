@@ -136,7 +136,11 @@ SETTINGS = [
         "lr_schedule.warmup = 10: must be less than the 10 rounds of the schedule.",
     ),
     ("record.log=[tensorbord]", "record.log = '[tensorbord]': must be a list of names of loggers."),
-    ('record.log=["board"]', "'board' is no logger; known: mlflow, tensorboard, wandb. One of"),
+    (
+        'record.log=["board"]',
+        "record.log = ['board']: 'board' is no logger; did you mean 'tensorboard'? One of "
+        "your own is named 'file.py:function' or 'module:function'.",
+    ),
     ('record.log=["wandb","wandb"]', "must name each logger once."),
     # The network and its attackers
     ("network.latency=-1", "network.latency = -1: should be greater than or equal to 0."),
