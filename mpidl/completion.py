@@ -41,8 +41,9 @@ def whole() -> ArgumentParser:
         own = _own(one)
         parents = [] if own is None else [own]
         added = commands.add_parser(name, help=one.about, parents=parents, add_help=own is None)
+        offers = own.offers if isinstance(own, Parser) else {}
         for action in added._actions:
-            _complete(action)
+            _complete(action, offers.get(action.dest))
     return parser
 
 
@@ -60,12 +61,14 @@ def _own(one: Command) -> ArgumentParser | None:
     return found
 
 
-def _complete(action: argparse.Action) -> None:
-    """Let an argument that names a file or a folder be completed as one."""
+def _complete(action: argparse.Action, offers: Sequence[str] | None) -> None:
+    """Let an argument be completed by what is offered for it, or as a file or a folder."""
     import shtab
 
     told = str(action.metavar)
-    if told == "DIR":
+    if offers is not None:
+        action.choices = offers
+    elif told == "DIR":
         action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
     elif action.type is Path or {"FILE", "RUN", "SITE"} & {*told.split("|")}:
         action.complete = shtab.FILE  # type: ignore[attr-defined]

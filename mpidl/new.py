@@ -64,6 +64,7 @@ def parser() -> Parser:
         epilog="Exit codes: 0 done, 2 wrong input, 130 Ctrl-C.",
     )
     add = parser.add_argument
+    parser.offers["name"] = [*templates()]
     add("name", nargs="?", metavar="NAME", help="what to copy, such as smoke or slurm.sh")
     meaning = "the folder for the copy (the current one)"
     add("--to", type=Path, default=Path(), metavar="DIR", help=meaning)

@@ -25,6 +25,9 @@ CASES = {
     "mpidl run --resume d": {"data"},
     "mpidl study --site mi": {"mine.toml"},
     "mpidl completion z": {"zsh"},
+    "mpidl fetch m": {"mnist"},
+    "mpidl verify cifar": {"cifar10", "cifar100"},
+    "mpidl new slu": {"slurm.sh"},
 }
 """By what is typed what a shell offers, in a folder with a file and a folder."""
 
