@@ -184,13 +184,13 @@ class _Walk:
 def fastest_first(worst: Array, mean: Array) -> list[int]:
     """Devices by their longest, then by their mean rounds until all others know what one does.
 
-    Equal ones come by number.
+    Those that are equal to twelve digits come by number.
 
     Args:
         worst: ``(N,)``.
         mean: ``(N,)``.
     """
-    order: list[int] = np.lexsort((mean, worst)).tolist()
+    order: list[int] = np.lexsort((graphs.rounded(mean), graphs.rounded(worst))).tolist()
     return order
 
 

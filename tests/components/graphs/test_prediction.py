@@ -35,7 +35,11 @@ def test_a_star_spreads_fastest_from_its_center():
 
 
 def test_equal_devices_are_not_told_apart_by_rounding():
-    assert prediction.of_weights(equal(nx.cycle_graph(15)), [])["fastest"] == 0
+    ring = equal(nx.cycle_graph(15))
+    assert prediction.of_weights(ring, [])["fastest"] == 0
+    assert prediction.of_rounds(itertools.repeat(ring), 15, [])["fastest"] == 0
+    first = prediction.fastest_first(np.array([np.inf, 1 + 1e-15, 1]), np.array([np.inf, 2, 2]))
+    assert first == [1, 2, 0]
 
 
 def test_what_never_arrives_is_none_and_said():
