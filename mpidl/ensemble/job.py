@@ -136,8 +136,6 @@ def _run(site: Site, hosts: Sequence[str], words: Sequence[str]) -> Work:
     shape = shapes.shape(site, ranks)
     if shape.nodes > len(hosts):
         raise Fault(f"{ranks} ranks take {shape.nodes} nodes; this job has {len(hosts)}.")
-    if ranks > len(topology):
-        raise Fault(f"-n {ranks}: a rank needs a device, and the graph has {len(topology)}.")
     plan.make(file, ranks, topology)
     if shape.nodes < len(hosts):
         print(f"mpidl: {ranks} ranks take {shape.nodes} of {len(hosts)} nodes", flush=True)

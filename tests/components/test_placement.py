@@ -399,8 +399,8 @@ def test_hosts_may_be_listed():
 @pytest.mark.parametrize(
     ("wanted", "devices", "ranks", "sentence"),
     [
-        ("blocks", 8, 9, "mpiexec started 9 ranks but the graph has 8 devices; start at most 8."),
-        ([0] * 8, 8, 9, "mpiexec started 9 ranks but the graph has 8 devices; start at most 8."),
+        ("blocks", 8, 9, "9 ranks are too many: each needs a device, and the graph has 8."),
+        ([0] * 8, 8, 9, "9 ranks are too many: each needs a device, and the graph has 8."),
         ([0, 1], 3, 2, "placement.hosts lists 2 ranks; must list 3, one for each device."),
         ([0, 1, 2], 3, 2, "placement.hosts puts device 2 on rank 2; must be 0 to 1."),
         ([0, 1, 10**30], 3, 2, "must be 0 to 1."),

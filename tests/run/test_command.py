@@ -46,7 +46,10 @@ def launch(folder, *arguments, ranks=4):
             "training.lr = nan: should be a finite number.",
             marks=pytest.mark.slow,
         ),
-        (["--set", "topology.devices=3"], "mpiexec started 4 ranks but the graph has 3 devices"),
+        (
+            ["--set", "topology.devices=3"],
+            "4 ranks are too many: each needs a device, and the graph has 3",
+        ),
         (["--set", "data.name=mnist", "--set", "data.dir=."], "mnist needs the file train-images"),
         pytest.param(
             ["--set", "model.name=vgg16"],

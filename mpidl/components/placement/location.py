@@ -94,8 +94,7 @@ def hosts(wanted: Literal["blocks", "round_robin"] | list[int], devices: int, ra
     """
     if ranks > devices:
         raise Fault(
-            f"mpiexec started {ranks} ranks but the graph has {devices} devices; "
-            f"start at most {devices}."
+            f"{ranks} ranks are too many: each needs a device, and the graph has {devices}."
         )
     if wanted == "blocks":
         return np.arange(devices) * ranks // devices

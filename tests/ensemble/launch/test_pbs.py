@@ -202,7 +202,10 @@ def test_a_failure_starts_nothing(ensemble):
         ("", "mpidl: Nothing to start: say 'run"),
         ("run none.toml", "mpidl: Cannot read the run file none.toml"),
         ("run -n 99 run.toml", "mpidl: 99 ranks take 9 nodes; this job has 2."),
-        ("run -n 9 run.toml", "mpidl: -n 9: a rank needs a device, and the graph has 3."),
+        (
+            "run -n 9 run.toml",
+            "mpidl: 9 ranks are too many: each needs a device, and the graph has 3.",
+        ),
     ],
 )
 def test_a_job_that_cannot_start_says_why(pbs, job, sentence):
