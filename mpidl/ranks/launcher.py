@@ -12,11 +12,12 @@ from mpidl.ranks import host
 
 MARKS = {
     "OMPI_COMM_WORLD_SIZE": "Open MPI's mpiexec",
-    "PALS_RANKID": "PALS's mpiexec",
     "I_MPI_HYDRA_TOPOLIB": "Intel MPI's mpiexec",
     "HYDI_CONTROL_FD": "MPICH's mpiexec",
     "MV2_COMM_WORLD_SIZE": "MVAPICH's mpiexec",
+    # srun --mpi=cray_shasta sets the next one too.
     "SLURM_PROCID": "Slurm's srun",
+    "PALS_RANKID": "PALS's mpiexec",
 }
 """Variables that launchers set, and what these are called; of two, the first one is meant."""
 
@@ -174,7 +175,7 @@ def _sentence(vendor: str, version: Version, launched: int, seen: int = 1) -> st
     library, whose = f"{vendor} {'.'.join(map(str, version))}", name()
     remedy = f"use the mpiexec of {vendor}"
     if whose == "Slurm's srun":
-        remedy += f", or 'srun --mpi=TYPE' with a type for which {vendor} was built"
+        remedy += f", or 'srun --mpi=TYPE' with a type of 'srun --mpi=list' that {vendor} speaks"
     else:
         remedy += ", or a Python whose mpi4py runs on the MPI of this one"
     return (

@@ -146,6 +146,30 @@ def test_a_run_that_is_longer_than_its_job_goes_on_in_the_next(slurm, checkout):
         job.cancel()
 
 
+@pytest.mark.skipif(MPI.get_vendor()[0] != "MPICH", reason="other MPIs speak other languages")
+@pytest.mark.parametrize("kind", ["none", "pmix", "cray_shasta"])
+def test_ranks_of_srun_that_cannot_join_are_refused_in_a_sentence(slurm, checkout, kind):
+    listed = subprocess.run(["srun", "--mpi=list"], env=slurm, capture_output=True, text=True)
+    if kind not in (listed.stdout + listed.stderr).split():
+        pytest.skip(f"this Slurm has no {kind}")
+    if kind == "pmix" and "pmix" in MPI.Get_library_version():
+        pytest.skip("this MPICH speaks PMIx")
+    ended = subprocess.run(
+        ["srun", f"--mpi={kind}", "--ntasks=2", sys.executable, "-m", "mpidl.run", "run.toml"],
+        cwd=checkout,
+        env=slurm,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    [told] = [line for line in ended.stderr.splitlines() if not line.startswith("srun: ")]
+    assert told.startswith("mpidl: Slurm's srun started 2 ranks, but mpi4py runs on MPICH ")
+    assert "'srun --mpi=TYPE' with a type of 'srun --mpi=list' that MPICH speaks" in told
+    assert ended.returncode == 2
+    assert not (checkout / "results").exists()
+
+
 def test_a_job_that_cannot_start_fails(slurm, checkout):
     job = Job(slurm, checkout, "launch/slurm.sh", "run", "none.toml")
     job.wait_for(Job.ended)
