@@ -8,9 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
+from mpidl.ensemble import keeper
 from tests import deal
 from tests.stacks import checks, table
 from tests.stacks.environments import ROOT, Environment, MissingError
@@ -23,6 +27,9 @@ SETTING_UP = 60.0
 
 LAST = 15.0
 """Seconds that a check takes at most, on a machine with nothing else to do."""
+
+ENDS = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that end this process, and all that it started."""
 
 TABLE = ROOT / "results" / "stacks.md"
 
@@ -51,13 +58,34 @@ def parser() -> argparse.ArgumentParser:
 
 def main(words: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
-    # In the background of a script it is ignored, and so it would be by every mpiexec.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     given = parser().parse_args(words)
     unknown = [name for name in given.stacks if name not in BY_NAME]
     if unknown:
         print(f"stacks: there is no {unknown[0]}; there are {', '.join(BY_NAME)}", file=sys.stderr)
         return 2
+    with _kept():
+        return _work(given)
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    """Let nothing that is started here outlive this process, however it ends."""
+    # In the background of a script SIGINT is ignored, and so it would be by every mpiexec.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    ended = {number: signal.signal(number, _end) for number in ENDS}
+    try:
+        with keeper.kept(uuid.uuid4().hex):
+            yield
+    finally:
+        for number, handler in {**ended, signal.SIGINT: before}.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _work(given: argparse.Namespace) -> int:
     if given.within is not None:
         return _in_turn(given.within)
     wanted = [BY_NAME[name] for name in given.stacks] or list(STACKS)
