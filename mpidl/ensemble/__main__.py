@@ -226,7 +226,8 @@ def _request(site: Site, options: Namespace) -> tuple[NodeRequest, Orders]:
             time.time() + walltime if walltime else None,
         ]
         end = min((moment for moment in moments if moment is not None), default=None)
-        request = NodeRequest(len(allocation.hosts(site)), 1, walltime or 0.0)
+        hosts = allocation.hosts(site)
+        request = NodeRequest(len(hosts), 1, walltime or 0.0, hosts)
         return request, Orders(options.retries, end, options.quiet)
     if walltime is None:
         raise Fault(

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,11 +35,13 @@ class NodeRequest:
         nodes: Nodes of each job, or of the allocation.
         jobs: Most jobs at a time.
         walltime: Time of each job, in seconds.
+        hosts: The names of the nodes of the allocation; empty where jobs are submitted.
     """
 
     nodes: int
     jobs: int
     walltime: float
+    hosts: Sequence[str] = ()
 
 
 def number(site: Site) -> str:

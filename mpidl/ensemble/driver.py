@@ -7,14 +7,14 @@ import signal
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
 
 from mpidl.config.outcome import Outcome as Ending
-from mpidl.ensemble import keeper, pool
+from mpidl.ensemble import keeper, nodes, pool
 from mpidl.ensemble.allocation import NodeRequest
 from mpidl.ensemble.cost import MARGIN
 from mpidl.ensemble.folder import Folder
@@ -23,6 +23,7 @@ from mpidl.ensemble.shapes import Shape
 from mpidl.ensemble.sites import Site
 from mpidl.ensemble.study import Run, Study, phases
 from mpidl.ensemble.timing import Orders, Timing
+from mpidl.ensemble.words import so_many
 from mpidl.ensemble.worker import Outcome, Task
 from mpidl.ranks import stopping
 from mpidl.run.console import clock
@@ -95,14 +96,34 @@ class Driver:
                 ledger.say("long", run.name, f"{reason}; it goes on from checkpoints")
         with keeper.kept(self._mark) as later, self._listening():
             for shape, group in phases(left, self._site):
-                if self._over or not self._time_for_some(group):
-                    continue
-                parsl = self._folder.path / "parsl"
-                with pool.pool(self._site, shape, self._request, parsl, later) as workers:
-                    self._phase(workers, shape, deque(self._longest_first(group)))
+                if not self._over and self._time_for_some(group):
+                    self._work_off(shape, group, later)
         code = self._code()
         ledger.say("end", name, f"{self.state}; exit code {code}")
         return code
+
+    def _work_off(self, shape: Shape, group: Sequence[Run], later: keeper.Later) -> None:
+        """Run what has one shape, as far as there are nodes for it."""
+        waiting, parsl = deque(self._longest_first(group)), self._folder.path / "parsl"
+        self._leave_out(nodes.lost(nodes.watched(self._site, self._request.hosts)))
+        if self._enough(shape):
+            with pool.pool(self._site, shape, self._request, parsl, later) as workers:
+                self._phase(workers, shape, waiting)
+        if waiting and not self._enough(shape):
+            text = f"{so_many(len(waiting), 'run')} of {so_many(shape.nodes)} wait for another job"
+            self._ledger.say("left", self._study.name, text)
+
+    def _enough(self, shape: Shape) -> bool:
+        """Whether there are nodes enough for a run."""
+        return shape.nodes <= self._request.nodes
+
+    def _leave_out(self, lost: Collection[str]) -> None:
+        """Count nodes of this allocation no more that are down."""
+        if gone := set(lost).intersection(self._request.hosts):
+            hosts = [name for name in self._request.hosts if name not in gone]
+            self._request = replace(self._request, nodes=len(hosts), hosts=hosts)
+            text = f"{nodes.told(gone)}; {so_many(len(hosts))} left"
+            self._ledger.say("down", self._study.name, text)
 
     def _longest_first(self, runs: Sequence[Run]) -> list[Run]:
         return sorted(runs, key=lambda run: -self._estimates.get(run.name, 0.0))
@@ -110,7 +131,7 @@ class Driver:
     def _phase(self, workers: pool.Pool, shape: Shape, waiting: deque[Run]) -> None:
         room = max(1, shape.at_once(self._request.nodes) * self._request.jobs)
         flying: dict[Future[Outcome], Run] = {}
-        while flying or (waiting and not self._over and self._time_for_some(waiting)):
+        while flying or (waiting and self._some_can_start(waiting, shape)):
             self._heed()
             for run in self._next(waiting, room - len(flying)):
                 waiting.remove(run)
@@ -142,6 +163,9 @@ class Driver:
     def _time_for_some(self, waiting: Sequence[Run]) -> bool:
         return any(map(self._timing.fits, waiting))
 
+    def _some_can_start(self, waiting: Sequence[Run], shape: Shape) -> bool:
+        return self._enough(shape) and not self._over and self._time_for_some(waiting)
+
     def _submit(self, workers: pool.Pool, run: Run, shape: Shape) -> "Future[Outcome]":
         own = replace(shape, ranks=run.ranks, per_node=-(-run.ranks // shape.nodes))
         path = self._folder.files / f"{run.name}.toml"
@@ -172,8 +196,11 @@ class Driver:
             return self._ledger.lose(run, f"{type(error).__name__}: {error}".splitlines()[0])
         outcome = future.result()
         self._timing.learn(run, outcome)
+        self._leave_out(outcome.lost)
         if outcome.code is None:
             return self._ledger.put_back()
+        if outcome.lost and not self._ledger.done(run):
+            return self._ledger.lose(run, nodes.told(outcome.lost))
         return self._ledger.judge(run, outcome, self._over)
 
     def _look(self, flying: Iterable[Run], waiting: Iterable[Run], room: int) -> None:

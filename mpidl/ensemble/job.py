@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -30,7 +30,7 @@ from mpidl import plan
 from mpidl.components import graphs
 from mpidl.config.faults import Fault, Parser, command, tell
 from mpidl.config.outcome import Outcome
-from mpidl.ensemble import __main__, allocation, chain, launchers, shapes, sites, study
+from mpidl.ensemble import __main__, allocation, chain, launchers, nodes, shapes, sites, study
 from mpidl.ensemble.chain import StopRequest
 from mpidl.ensemble.folder import rounds
 from mpidl.ensemble.nodes import NodeWatch
@@ -48,7 +48,7 @@ class Work:
     Attributes:
         results: The file or the folder of the results.
         sheltered: Whether it is Open MPI's mpiexec, see :func:`mpidl.ranks.launcher.sheltered`.
-        hosts: The nodes of PBS all of which it needs.
+        hosts: The nodes that are watched, see :func:`mpidl.ensemble.nodes.watched`.
     """
 
     command: list[str]
@@ -150,7 +150,7 @@ def _run(site: Site, hosts: Sequence[str], words: Sequence[str]) -> Work:
         launchers.environment(site, shape, 0, os.environ),
         own.out / f"{file.name}.h5",
         site.launcher == "openmpi",
-        hosts[: shape.nodes] if site.scheduler == "pbs" else (),
+        nodes.watched(site, hosts[: shape.nodes]),
     )
 
 
@@ -181,20 +181,26 @@ def start(work: Work, stop: float | None, requests: Sequence[StopRequest]) -> in
     print(f"$ {shlex.join(work.command)}", flush=True)
     with launcher.sheltered(work.sheltered):
         child = subprocess.Popen(work.command, env=work.environment)
-    asked, watch = -math.inf, NodeWatch(work.hosts)
+    with NodeWatch(work.hosts) as watch:
+        asked = _wait(child, lambda: _reason(stop, requests, watch), watch)
+    code = child.returncode
+    if asked and launchers.stopped(code, _over(work.results)):
+        return Outcome.STOPPED.code
+    return code if code >= 0 else 128 - code
+
+
+def _wait(child: subprocess.Popen[bytes], reason: Callable[[], str], watch: NodeWatch) -> bool:
+    """Wait for the work's end; return whether it was asked to stop on the way."""
+    asked = -math.inf
     while True:
         with suppress(subprocess.TimeoutExpired):
-            code = child.wait(LOOK)
-            if asked > 0 and launchers.stopped(code, _over(work.results)):
-                return Outcome.STOPPED.code
-            return code if code >= 0 else 128 - code
-        if why := _reason(stop, requests, watch):
+            child.wait(LOOK)
+            return asked > 0
+        if why := reason():
             if asked < 0:
                 print(f"mpidl: {why}; asked to stop after this round", flush=True)
             asked = launchers.ask(child, asked)
-        if watch.overdue:
-            print(f"mpidl: {watch.lost} still down, and the run goes on; it is killed", flush=True)
-            child.kill()
+        watch.end_overdue(child)
 
 
 def _over(results: Path) -> bool:
@@ -208,7 +214,7 @@ def _reason(stop: float | None, requests: Sequence[StopRequest], watch: NodeWatc
         return signal.Signals(requests[0].signal).name
     if allocation.left(stop) < 0:
         return "the time is over"
-    return f"PBS says that {watch.lost} is down" if watch.lost else ""
+    return watch.reason
 
 
 def _print_machine(site: Site, hosts: Sequence[str], ends: float | None) -> None:

@@ -126,7 +126,7 @@ def _numbers(cpus: str) -> list[int]:
     return [core for low, _, high in ends for core in range(int(low), int(high or low) + 1)]
 
 
-def _here(hosts: Sequence[str]) -> bool:
+def here(hosts: Sequence[str]) -> bool:
     """Whether a run's only node is this one."""
     short = [name.partition(".")[0] for name in hosts]
     return short in (["localhost"], [host.name().partition(".")[0]])
@@ -135,7 +135,7 @@ def _here(hosts: Sequence[str]) -> bool:
 def _hydra(site: Site, shape: Shape, hosts: Sequence[str], cores: list[str]) -> list[str]:
     words = ["mpiexec", "-n", str(shape.ranks), "-ppn", str(shape.per_node)]
     words += ["-hosts", ",".join(hosts)]
-    if _here(hosts):
+    if here(hosts):
         words += ["-launcher", "fork"]
     elif site.scheduler == "slurm":
         words += ["-launcher", "slurm"]
@@ -155,7 +155,7 @@ def _pals(site: Site, shape: Shape, hosts: Sequence[str], cores: list[str]) -> l
 
 def _openmpi(site: Site, shape: Shape, hosts: Sequence[str], cores: list[str]) -> list[str]:
     """Open MPI binds nothing here; what it starts on this node inherits the cores of mpiexec."""
-    words = ["taskset", "-c", ",".join(dict.fromkeys(cores))] if cores and _here(hosts) else []
+    words = ["taskset", "-c", ",".join(dict.fromkeys(cores))] if cores and here(hosts) else []
     words += ["mpiexec", "-n", str(shape.ranks), "--oversubscribe", "--bind-to", "none"]
     words += ["--host", ",".join(f"{name}:{shape.per_node}" for name in hosts)]
     return words

@@ -5,12 +5,18 @@ for that one for ever, even when the ranks of the others have given up.
 """
 
 import json
+import os
+import re
+import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TextIO
 
 from mpidl.config.faults import Fault
-from mpidl.ensemble import allocation
+from mpidl.ensemble import allocation, launchers
+from mpidl.ensemble.sites import Site
 
 LOOK = 30.0
 """Seconds between two looks at the nodes."""
@@ -18,45 +24,125 @@ LOOK = 30.0
 UNSURE = "state-unknown"
 """State of all nodes, beside ``down``, while a server starts that has not heard of them yet."""
 
+VNODE = re.compile(r"[(+]([^(:+)]+)")
+"""The name of a vnode in what PBS calls ``exec_vnode``: ``(x1:ncpus=8+x1[1]:ncpus=8)+(x2)``."""
 
-def down(names: Sequence[str]) -> set[str]:
-    """Those of some nodes that PBS says are down; none where it does not answer."""
+
+def watched(site: Site, hosts: Sequence[str]) -> Sequence[str]:
+    """Those of some nodes of this job that may die without a word: all, or none.
+
+    Under PBS nodes may unless the only one is that of this process; Slurm ends the job.
+    """
+    in_pbs = site.scheduler == "pbs" and allocation.number(site)
+    return hosts if in_pbs and not launchers.here(hosts) else ()
+
+
+def down(hosts: Sequence[str]) -> set[str]:
+    """Those of some nodes of this job that PBS says are down; none where it does not answer.
+
+    Args:
+        hosts: The names of the nodes, as PBS lists them for the job. Its vnodes may have others.
+    """
     try:
-        told = json.loads(allocation.ask("pbsnodes", "-F", "json", *names))["nodes"]
-        states = {name: set(str(node["state"]).split(",")) for name, node in told.items()}
+        job = allocation.described(os.environ[allocation.JOBS["pbs"]])
+        vnodes = VNODE.findall(job["exec_vnode"])
+        told = json.loads(allocation.ask("pbsnodes", "-v", "-F", "json", *vnodes))["nodes"]
+        names = [name for vnode in told.values() if _is_down(vnode) for name in _hosts(vnode)]
     except (Fault, ValueError, KeyError, TypeError, AttributeError):
         return set()
-    return {name for name, state in states.items() if "down" in state and UNSURE not in state}
+    return {host for host in hosts if any(_same(host, name) for name in names)}
+
+
+def _is_down(vnode: Mapping[str, Any]) -> bool:
+    states = str(vnode["state"]).split(",")
+    return "down" in states and UNSURE not in states
+
+
+def _hosts(vnode: Mapping[str, Any]) -> list[str]:
+    """The names that PBS has for the host of a vnode."""
+    return [*str(vnode["Mom"]).split(","), str(vnode["resources_available"]["host"])]
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names are those of one host; either may lack its domain."""
+    (short, _, domain), (shorter, _, other_domain) = (
+        name.lower().partition(".") for name in (one, other)
+    )
+    return short == shorter and (domain == other_domain or not (domain and other_domain))
+
+
+def lost(hosts: Sequence[str]) -> set[str]:
+    """Those of some nodes that are down at two looks in a row."""
+    first = down(hosts) if hosts else set()
+    if not first:
+        return set()
+    time.sleep(LOOK)
+    return first & down(hosts)
+
+
+def told(names: Collection[str]) -> str:
+    """The sentence about nodes that are down."""
+    return f"PBS says that {listed(names)} {'is' if len(names) == 1 else 'are'} down"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names of nodes as a text."""
+    return ", ".join(sorted(names))
 
 
 class NodeWatch:
-    """Watches the nodes of a run, where they are more than one.
+    """Watches the nodes of a run, within a ``with`` statement.
 
     Args:
-        hosts: The names of the nodes, as a job of PBS lists them.
+        hosts: The names of the nodes, as PBS lists them for the job; without any it does nothing.
 
     Attributes:
-        lost: The nodes that were down at two looks in a row, or an empty text.
+        lost: The nodes that were down at two looks in a row.
     """
 
     def __init__(self, hosts: Sequence[str]) -> None:
-        self._names = [name.partition(".")[0] for name in hosts]
-        self.lost, self._since = "", 0.0
-        if len(hosts) > 1:
+        self._hosts = hosts
+        self.lost, self._since = set[str](), 0.0
+        self._over = threading.Event()
+
+    def __enter__(self) -> Self:
+        if self._hosts:
             threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._over.set()
 
     @property
-    def overdue(self) -> bool:
-        """Whether they have been lost for longer than work may take to stop."""
+    def reason(self) -> str:
+        """Why the run is to stop; empty as long as it is not."""
+        return told(self.lost) if self.lost else ""
+
+    def end_overdue(self, run: subprocess.Popen[bytes], log: TextIO | None = None) -> None:
+        """Kill a run whose nodes have been lost for longer than work may take to stop.
+
+        Args:
+            run: The launcher's process.
+            log: Where it is told; None for standard output.
+        """
         patience = allocation.reserve(float("inf"))
-        return bool(self.lost) and time.monotonic() - self._since > patience
+        if self.lost and time.monotonic() - self._since > patience:
+            names = listed(self.lost)
+            print(
+                f"mpidl: {names} still down, and the run goes on; it is killed",
+                file=log,
+                flush=True,
+            )
+            run.kill()
 
     def _watch(self) -> None:
         before = set[str]()
-        while not self.lost:
-            time.sleep(LOOK)
-            now = down(self._names)
-            if both := before & now:
-                self._since = time.monotonic()
-                self.lost = " ".join(sorted(both))
+        while not self.lost and not self._over.wait(LOOK):
+            now = down(self._hosts)
+            self._since, self.lost = time.monotonic(), before & now
             before = now

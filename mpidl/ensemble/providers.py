@@ -29,10 +29,8 @@ WAITS, GOES_ON = JobState.PENDING, JobState.RUNNING
 STATES = dict.fromkeys("BRESU", GOES_ON) | dict.fromkeys("FXC", JobState.COMPLETED)
 """Parsl's state for each of PBS's states; a job in another state counts as waiting."""
 
-UNIQUE = """\
-nodes=$(mktemp) && awk '!seen[$0]++' "$PBS_NODEFILE" >"$nodes" && export PBS_NODEFILE=$nodes
-"""
-"""Shell code that lists each node once, as MPIExecutor hands out the lines of that file."""
+UNIQUE = "awk '!seen[$0]++' \"$PBS_NODEFILE\""
+"""Shell command that lists each node of a job once."""
 
 
 class Pbs(PBSProProvider):
@@ -129,7 +127,7 @@ def make(site: Site, request: NodeRequest, later: Later) -> Any:
     programs = str(Path(sys.executable).parent)
     ready = f"export PATH={shlex.quote(programs)}:$PATH"
     exports = [f"export {key}={shlex.quote(value)}" for key, value in site.environment.items()]
-    unique = [UNIQUE] if site.scheduler == "pbs" else []
+    unique = [_listing(request.hosts)] if site.scheduler == "pbs" else []
     if allocation.inside(site):
         on_path = programs in os.environ.get("PATH", "").split(os.pathsep)
         return LocalProvider(  # type: ignore[no-untyped-call]
@@ -174,6 +172,12 @@ def make(site: Site, request: NodeRequest, later: Later) -> Any:
         select_options=submission.select,
         scheduler_options="\n".join([*filesystems, *submission.options]),
     )
+
+
+def _listing(hosts: Sequence[str]) -> str:
+    """Shell code that lists the nodes to use, each once: MPIExecutor hands out a file's lines."""
+    names = f"printf '%s\\n' {shlex.join(hosts)}" if hosts else UNIQUE
+    return f'nodes=$(mktemp) && {names} >"$nodes" && export PBS_NODEFILE=$nodes\n'
 
 
 def _or_end(line: str) -> str:

@@ -8,14 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from mpidl.ensemble import launchers
+from mpidl.ensemble import launchers, nodes
 from mpidl.ensemble.folder import Claim, Folder
+from mpidl.ensemble.nodes import NodeWatch
 from mpidl.ensemble.shapes import Shape
 from mpidl.ensemble.sites import Site
 from mpidl.ranks import host, launcher
@@ -66,6 +67,7 @@ class Outcome:
         seconds: Seconds that it took.
         asked: Whether it was asked to stop.
         left: Seconds until its nodes are taken away.
+        lost: Those of its nodes that are down.
     """
 
     code: int | None
@@ -75,6 +77,7 @@ class Outcome:
     slot: int
     asked: bool = False
     left: float = math.inf
+    lost: Collection[str] = ()
 
 
 def perform(task: Task, parsl_resource_specification: Mapping[str, Any] | None = None) -> Outcome:
@@ -91,9 +94,12 @@ def perform(task: Task, parsl_resource_specification: Mapping[str, Any] | None =
     until = ends - task.reserve
     if now >= until or task.estimate > until - now or folder.asked_to_stop(task.driver):
         return Outcome(None, now, 0.0, host.name(), slot, left=ends - now)
-    nodes = os.environ.get("PARSL_MPI_NODELIST", this_node(task.site)).split(",")
+    hosts = os.environ.get("PARSL_MPI_NODELIST", this_node(task.site)).split(",")
+    watched = nodes.watched(task.site, hosts)
+    if lost := nodes.lost(watched):
+        return Outcome(None, now, 0.0, host.name(), slot, left=ends - now, lost=lost)
     words = [
-        *launchers.command(task.site, task.shape, nodes, number),
+        *launchers.command(task.site, task.shape, hosts, number),
         *(sys.executable, "-m", "mpidl.run", str(folder.files / f"{task.name}.toml")),
         *("--out", str(folder.path), "--resume"),
     ]
@@ -118,12 +124,15 @@ def perform(task: Task, parsl_resource_specification: Mapping[str, Any] | None =
             return Outcome(NOT_FOUND, now, time.time() - now, host.name(), slot)
         try:
             # The end of nodes in a submitted job is known to its workers only.
-            asked = _watch(run, renew, folder, task, until if task.ends is None else math.inf)
+            until = until if task.ends is None else math.inf
+            with NodeWatch(watched) as watch:
+                asked = _watch(run, renew, folder, task, until, watch, log)
         finally:
             run.kill()
             run.wait()
     over = time.time()
-    return Outcome(run.returncode, now, over - now, host.name(), slot, asked, ends - over)
+    seconds, left = over - now, ends - over
+    return Outcome(run.returncode, now, seconds, host.name(), slot, asked, left, watch.lost)
 
 
 def this_node(site: Site) -> str:
@@ -148,6 +157,8 @@ def _watch(
     folder: Folder,
     task: Task,
     until: float,
+    watch: NodeWatch,
+    log: TextIO,
 ) -> bool:
     """Wait for a run's end and renew its claim; return whether it was asked to stop on the way."""
     looks, asked = 0, -math.inf
@@ -159,8 +170,11 @@ def _watch(
         if looks % BEAT == 0:
             with suppress(OSError):
                 renew()
-        if asked > 0 or time.time() > until or folder.asked_to_stop(task.driver):
+        if watch.lost and asked < 0:
+            print(f"mpidl: {watch.reason}; asked to stop after this round", file=log, flush=True)
+        if asked > 0 or watch.lost or time.time() > until or folder.asked_to_stop(task.driver):
             asked = launchers.ask(run, asked)
+        watch.end_overdue(run, log)
 
 
 def _die_with_parent() -> None:

@@ -4,6 +4,7 @@ import itertools
 import math
 import signal
 import subprocess
+import sys
 import time
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mpidl.ensemble import driver, pool, shapes, sites, study, timing, worker
+from mpidl.ensemble import driver, nodes, pool, shapes, sites, study, timing, worker
 from mpidl.ensemble.allocation import NodeRequest
 from mpidl.ensemble.driver import Driver
 from mpidl.ensemble.folder import Folder
@@ -31,31 +32,32 @@ class Workers:
         """Take a run, which has ended then."""
         self.tasks.append(task)
         self.times.append(time.time())
-        code, left = self.outcomes.pop(0) if self.outcomes else (0, math.inf)
+        code, left, *lost = self.outcomes.pop(0) if self.outcomes else (0, math.inf)
         if code == 0:
             small_results.write(self.folder.results(task.name))
         future = Future()
-        future.set_result(Outcome(code, time.time(), 5.0, "here", 0, code == 10, left))
+        outcome = Outcome(code, time.time(), 5.0, "here", 0, code == 10, left, *lost)
+        future.set_result(outcome)
         return future
 
 
 @pytest.fixture
 def work(two, tmp_path, monkeypatch):
-    """As ``work(outcomes, request, orders)``: the exit code, the workers and the log."""
+    """As ``work(outcomes, request, orders, site)``: the exit code, the workers and the log."""
     monkeypatch.delenv("PBS_JOBID", raising=False)
     monkeypatch.delenv("MPIDL_MARGIN", raising=False)
     for room in (driver, timing):
         monkeypatch.setattr(room, "LOOK", 0.01)
     monkeypatch.setattr(timing, "SILENCE", 0.0)
 
-    def begin(outcomes, request, orders):
+    def begin(outcomes, request, orders, site=None):
         folder = Folder(tmp_path / "out")
         workers = Workers(folder)
         workers.outcomes += outcomes
         monkeypatch.setattr(pool, "pool", contextmanager(lambda *_: iter([workers])))
         with folder.alone():
             made = Driver(
-                *(study.read(two), sites.read("aurora"), folder, request, orders, {}),
+                *(study.read(two), site or sites.read("aurora"), folder, request, orders, {}),
                 *(lambda line: None, lambda state, left: None),
             )
             code = made.work()
@@ -141,5 +143,45 @@ def test_a_worker_asks_a_run_to_stop_and_renews_its_claim(monkeypatch):
     renewed = []
     folder = SimpleNamespace(asked_to_stop=lambda driver: len(renewed) > 1)
     task = SimpleNamespace(driver="d")
-    assert worker._watch(run, lambda: renewed.append(1), folder, task, math.inf)
+    watch = nodes.NodeWatch(())
+    args = (lambda: renewed.append(1), folder, task, math.inf, watch, sys.stderr)
+    assert worker._watch(run, *args)
     assert run.returncode == 75
+
+
+def test_a_worker_ends_a_run_whose_node_is_lost(monkeypatch, tmp_path):
+    monkeypatch.setattr(worker, "PERIOD", 0.02)
+    monkeypatch.setenv("MPIDL_MARGIN", "0.1")
+    run = subprocess.Popen(["sh", "-c", "trap '' USR1; for i in $(seq 900); do sleep .01; done"])
+    folder, task = SimpleNamespace(asked_to_stop=lambda driver: False), SimpleNamespace(driver="d")
+    watch = nodes.NodeWatch(("x1", "x2"))
+    watch.lost, watch._since = {"x2"}, time.monotonic()
+    with open(tmp_path / "log", "w") as log:
+        assert worker._watch(run, lambda: None, folder, task, math.inf, watch, log)
+    assert run.returncode == -signal.SIGKILL
+    assert (tmp_path / "log").read_text().splitlines() == [
+        "mpidl: PBS says that x2 is down; asked to stop after this round",
+        "mpidl: x2 still down, and the run goes on; it is killed",
+    ]
+
+
+TWO = NodeRequest(2, 1, 0.0, ("x1", "x2"))
+
+
+def test_where_a_node_is_lost_the_others_go_on(work):
+    """A run that is not started on it has not lost anything."""
+    lost = [(-9, math.inf, {"x2"})] + [(None, math.inf, {"x2"})] * 6
+    code, workers, log = work(lost, TWO, Orders(retries=0, ends=time.time() + 1e4))
+    assert (code, len(workers.tasks)) == (0, 9)
+    assert log.count("PBS says that x2 is down; 1 node left") == 1
+    assert log.count("  lost  ") == 1
+
+
+def test_runs_that_take_more_nodes_than_are_left_wait(work):
+    site = sites.read("aurora")
+    node = site.node.model_copy(update={"cpus": ["1"], "accelerators": []})
+    site = site.model_copy(update={"node": node})
+    lost, orders = [(-9, math.inf, {"x2"})], Orders(ends=time.time() + 1e4)
+    code, workers, log = work(lost, TWO, orders, site)
+    assert (code, len(workers.tasks)) == (75, 1)
+    assert "2 runs of 2 nodes wait for another job" in log

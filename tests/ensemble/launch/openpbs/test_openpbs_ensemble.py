@@ -85,6 +85,55 @@ def test_an_ensemble_fills_the_nodes_of_its_job(pbs):
     assert pbs.log(number).count("  done  ") == 4
 
 
+def inside(pbs, words, *more, **variables):
+    """Submit a job of two nodes for an ensemble inside it; its name."""
+    passed = {"MPIDL_JOB": f"ensemble two/study.toml {words}", "MPIDL_MARGIN": 20, **variables}
+    select = ["-A", "project", "-q", "capacity", "-l", "select=2", "-l", "walltime=0:20:00"]
+    text = ",".join(f"{key}={value}" for key, value in passed.items())
+    return pbs.told("qsub", *select, *more, "-v", text, "launch/aurora.pbs")
+
+
+def printed(pbs):
+    """What the runs of the study have printed so far."""
+    paths = sorted((pbs.checkout / "results/two/logs").glob("*.txt"))
+    return [path.read_text(errors="replace") for path in paths]
+
+
+@pytest.mark.parametrize(("slots", "runs"), [(1, 2), (2, 4)])
+def test_an_ensemble_inside_a_job_goes_on_where_a_node_dies(pbs, slots, runs):
+    """Runs of whole nodes are all started from the first one; others by a worker on each."""
+    seeds(pbs, runs)
+    number = inside(pbs, f"--ranks 1 --slots {slots} --set training.rounds=1000")
+    pbs.wait_for(lambda: sum("round 2/" in text for text in printed(pbs)) == runs, "all runs")
+    pbs.cluster("die", "x2")
+    try:
+        pbs.wait_for(lambda: pbs.job(number)["job_state"] == "F")
+    finally:
+        pbs.cluster("revive", "x2")
+    assert pbs.job(number)["Exit_status"] == 0, pbs.log(number)
+    assert log(pbs).count("  lost  ") == runs // 2
+    assert log(pbs).count("  done  ") == runs
+    told = [text for text in printed(pbs) if "PBS says that x2 is down; asked to stop" in text]
+    assert len(told) == (slots == 1)
+    assert pbs.queue() == []
+
+
+def test_runs_of_more_nodes_than_live_wait_for_the_next_job(pbs):
+    number = inside(pbs, "--ranks 3 --set training.rounds=20000")
+    pbs.wait_for(lambda: "round 2/" in "".join(printed(pbs)), "round 2")
+    pbs.cluster("die", "x2")
+    try:
+        pbs.wait_for(lambda: pbs.job(number)["job_state"] == "F")
+    finally:
+        pbs.cluster("revive", "x2")
+    assert pbs.job(number)["Exit_status"] == 0, pbs.log(number)
+    assert "PBS says that x2 is down; 1 node left" in log(pbs)
+    assert "2 runs of 2 nodes wait for another job" in log(pbs)
+    [follower] = pbs.queue()
+    pbs.wait_for(lambda: "goes on after round" in "".join(printed(pbs)), "the next job")
+    pbs.told("qdel", follower)
+
+
 def test_an_ensemble_with_three_jobs_leaves_none(pbs, begin):
     """PBS lets two of a user's run at a time; the third one waits."""
     seeds(pbs, 6)
