@@ -99,36 +99,58 @@ def printed(pbs):
     return [path.read_text(errors="replace") for path in paths]
 
 
-@pytest.mark.parametrize(("slots", "runs"), [(1, 2), (2, 4)])
-def test_an_ensemble_inside_a_job_goes_on_where_a_node_dies(pbs, slots, runs):
-    """Runs of whole nodes are all started from the first one; others by a worker on each."""
-    seeds(pbs, runs)
-    number = inside(pbs, f"--ranks 1 --slots {slots} --set training.rounds=1000")
-    pbs.wait_for(lambda: sum("round 2/" in text for text in printed(pbs)) == runs, "all runs")
-    pbs.cluster("die", "x2")
+DEVICES = """
+[[axes]]
+name = "devices"
+set = "topology.devices"
+values = [3, 1]
+"""
+
+
+def ended_without(pbs, node, number):
+    """Let a node die, and wait until a job has ended with 0; the log of its study."""
+    pbs.cluster("die", node)
     try:
-        pbs.wait_for(lambda: pbs.job(number)["job_state"] == "F")
+        pbs.wait_for(lambda: pbs.job(number)["job_state"] == "F", f"the end of {number}")
     finally:
-        pbs.cluster("revive", "x2")
-    assert pbs.job(number)["Exit_status"] == 0, pbs.log(number)
-    assert log(pbs).count("  lost  ") == runs // 2
-    assert log(pbs).count("  done  ") == runs
-    told = [text for text in printed(pbs) if "PBS says that x2 is down; asked to stop" in text]
-    assert len(told) == (slots == 1)
+        pbs.cluster("revive", node)
+    assert pbs.job(number)["Exit_status"] == 0, pbs.log(number) + log(pbs)
+    return log(pbs)
+
+
+def test_an_ensemble_inside_a_job_goes_on_where_a_node_of_a_run_dies(pbs):
+    """Runs of a whole node are started from the first one; smaller ones after them use it alone."""
+    with open(pbs.checkout / "two/study.toml", "a") as study:
+        study.write(DEVICES)
+    number = inside(pbs, "--ranks 2 --set training.rounds=600")
+    pbs.wait_for(lambda: sum("round 2/" in text for text in printed(pbs)) == 2, "two runs")
+    told = ended_without(pbs, "x2", number)
+    assert "PBS says that x2 is down; 1 node left" in told
+    assert told.count("  lost  ") == 1
+    assert told.count("  done  ") == 4
+    [ended] = [text for text in printed(pbs) if "mpidl: PBS says that x2 is down" in text]
+    assert "goes on after round" in ended
+    assert pbs.queue() == []
+
+
+def test_an_ensemble_inside_a_job_goes_on_where_a_worker_dies(pbs):
+    """Each node has a worker of its own that starts small runs."""
+    seeds(pbs, 4)
+    number = inside(pbs, "--ranks 1 --set training.rounds=400")
+    pbs.wait_for(lambda: sum("round 2/" in text for text in printed(pbs)) == 4, "four runs")
+    told = ended_without(pbs, "x2", number)
+    assert told.count("  lost  ") == 2
+    assert told.count("  done  ") == 4
     assert pbs.queue() == []
 
 
 def test_runs_of_more_nodes_than_live_wait_for_the_next_job(pbs):
-    number = inside(pbs, "--ranks 3 --set training.rounds=20000")
-    pbs.wait_for(lambda: "round 2/" in "".join(printed(pbs)), "round 2")
-    pbs.cluster("die", "x2")
-    try:
-        pbs.wait_for(lambda: pbs.job(number)["job_state"] == "F")
-    finally:
-        pbs.cluster("revive", "x2")
-    assert pbs.job(number)["Exit_status"] == 0, pbs.log(number)
-    assert "PBS says that x2 is down; 1 node left" in log(pbs)
-    assert "2 runs of 2 nodes wait for another job" in log(pbs)
+    kept = "--set checkpoint.every=5 --set record.every=5"
+    number = inside(pbs, f"--ranks 3 --set training.rounds=20000 {kept}")
+    pbs.wait_for(lambda: "round 20/" in "".join(printed(pbs)), "round 20")
+    told = ended_without(pbs, "x2", number)
+    assert "PBS says that x2 is down; 1 node left" in told
+    assert "2 runs of 2 nodes wait for another job" in told
     [follower] = pbs.queue()
     pbs.wait_for(lambda: "goes on after round" in "".join(printed(pbs)), "the next job")
     pbs.told("qdel", follower)
