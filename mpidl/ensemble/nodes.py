@@ -43,6 +43,8 @@ def down(hosts: Sequence[str]) -> set[str]:
     Args:
         hosts: The names of the nodes, as PBS lists them for the job. Its vnodes may have others.
     """
+    if not hosts:
+        return set()
     try:
         job = allocation.described(os.environ[allocation.JOBS["pbs"]])
         vnodes = VNODE.findall(job["exec_vnode"])
@@ -73,7 +75,7 @@ def _same(one: str, other: str) -> bool:
 
 def lost(hosts: Sequence[str]) -> set[str]:
     """Those of some nodes that are down at two looks in a row."""
-    first = down(hosts) if hosts else set()
+    first = down(hosts)
     if not first:
         return set()
     time.sleep(LOOK)

@@ -132,7 +132,9 @@ def perform(task: Task, parsl_resource_specification: Mapping[str, Any] | None =
             run.wait()
     over = time.time()
     seconds, left = over - now, ends - over
-    return Outcome(run.returncode, now, seconds, host.name(), slot, asked, left, watch.lost)
+    # A launcher may notice that a node died before two looks did.
+    lost = watch.lost or (nodes.down(watched) if run.returncode else set())
+    return Outcome(run.returncode, now, seconds, host.name(), slot, asked, left, lost)
 
 
 def this_node(site: Site) -> str:
