@@ -111,6 +111,7 @@ def ended_without(pbs, node, number):
     """Let a node die, and wait until a job has ended with 0; the log of its study."""
     pbs.cluster("die", node)
     try:
+        pbs.wait_for(lambda: "  lost  " in log(pbs), "the loss")
         pbs.wait_for(lambda: pbs.job(number)["job_state"] == "F", f"the end of {number}")
     finally:
         pbs.cluster("revive", node)
@@ -122,21 +123,21 @@ def test_an_ensemble_inside_a_job_goes_on_where_a_node_of_a_run_dies(pbs):
     """Runs of a whole node are started from the first one; smaller ones after them use it alone."""
     with open(pbs.checkout / "two/study.toml", "a") as study:
         study.write(DEVICES)
-    number = inside(pbs, "--ranks 2 --set training.rounds=600")
+    number = inside(pbs, "--ranks 2 --set training.rounds=300")
     pbs.wait_for(lambda: sum("round 2/" in text for text in printed(pbs)) == 2, "two runs")
     told = ended_without(pbs, "x2", number)
     assert "PBS says that x2 is down; 1 node left" in told
     assert told.count("  lost  ") == 1
     assert told.count("  done  ") == 4
     [ended] = [text for text in printed(pbs) if "mpidl: PBS says that x2 is down" in text]
-    assert "goes on after round" in ended
+    assert "mpidl: x2 still down, and the run goes on; it is killed" in ended
     assert pbs.queue() == []
 
 
 def test_an_ensemble_inside_a_job_goes_on_where_a_worker_dies(pbs):
     """Each node has a worker of its own that starts small runs."""
     seeds(pbs, 4)
-    number = inside(pbs, "--ranks 1 --set training.rounds=400")
+    number = inside(pbs, "--ranks 1 --set training.rounds=300")
     pbs.wait_for(lambda: sum("round 2/" in text for text in printed(pbs)) == 4, "four runs")
     told = ended_without(pbs, "x2", number)
     assert told.count("  lost  ") == 2

@@ -14,24 +14,18 @@ pytestmark = [
 ]
 
 
-PAUSES = """
+SLOWLY = """
 import time
-from mpidl.components.loggers import LOGGERS
+from torch.nn.functional import cross_entropy
+from mpidl.components.tasks import TASKS
 
 
-class Pause:
-    def log(self, round_, values):
-        time.sleep(0.1)
-
-    def close(self, completed):
-        pass
-
-
-@LOGGERS.add
-def pauses(run, /):
-    return Pause()
+@TASKS.add
+def slowly(model, batch, /):
+    time.sleep(0.03)
+    return cross_entropy(model(batch.inputs), batch.targets)
 """
-"""A logger after which no machine is done with 500 rounds in a job of a minute."""
+"""A task with which a rank of two devices needs 0.3 s a round, on however fast a machine."""
 
 
 def submit(pbs, *words, job, walltime="1:00:00"):
@@ -61,12 +55,12 @@ def test_a_run_on_two_nodes_comes_to_its_results(polaris):
 
 
 def test_a_chain_completes_a_run_that_is_longer_than_a_job(polaris):
-    (polaris.checkout / "pauses.py").write_text(PAUSES)
+    (polaris.checkout / "slowly.py").write_text(SLOWLY)
     run = polaris.checkout / "run.toml"
-    text = run.read_text().replace("rounds = 2", "rounds = 500")
-    run.write_text(f'use = ["pauses.py"]\n{text}[record]\nlog = ["pauses"]\n')
+    text = run.read_text().replace("rounds = 2", "rounds = 400")
+    run.write_text(f'use = ["slowly.py"]\n{text}[task]\nname = "slowly"\n')
     select = ("-l", "select=1:system=polaris")
-    number = submit(polaris, "-q", "capacity", *select, job="run run.toml", walltime="0:01:00")
+    number = submit(polaris, "-q", "capacity", *select, job="run run.toml", walltime="0:02:00")
     jobs = [number]
     while over(polaris, number) == 0 and "the next job is" in polaris.log(number):
         number = re.search(r"the next job is (\S+)", polaris.log(number))[1]
