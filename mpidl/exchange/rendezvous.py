@@ -103,7 +103,9 @@ class Group:
 
         Without it, a batch in which some ranks have no message never ends.
         """
-        dist.all_reduce(torch.zeros(1, device=self._device))
+        # Kept as all tensors that are given to a group; see routes.Gathered.
+        self._first = torch.zeros(1, device=self._device)
+        dist.all_reduce(self._first)
         self.settle()
 
     def settle(self) -> None:

@@ -175,6 +175,10 @@ class Batches:
 class Gathered:
     """All-gather of every vector to every rank, in equal blocks, for a dense graph.
 
+    What is given to torch.distributed is kept: a thread of gloo's that lets go of a tensor last
+    takes Python's lock, and the end of a group, which waits for it, holds that in a torch before
+    2.8 (pytorch 154976).
+
     Args:
         hosts: Device to rank, ``(N,)``.
         rank: This rank.
@@ -196,6 +200,11 @@ class Gathered:
         self._parcel = Parcel(buffers, range(len(hosted[rank])), chunks, height)
         shapes = [(ranks, height, part.stop - part.start) for part in chunks]
         self._inbox = [buffers[0].new_zeros(shape) for shape in shapes]
+        self._into = [_bytes(inbox) for inbox in self._inbox]
+        self._out = [
+            [self._parcel.flat(phase, chunk) for chunk in range(len(chunks))]
+            for phase in range(len(buffers))
+        ]
         self._place = {
             device: (other, row)
             for other, devices in enumerate(hosted)
@@ -210,8 +219,7 @@ class Gathered:
     def post(self, phase: int, chunk: int) -> list[dist.Work]:
         """Collective. Let the columns of a chunk travel to all ranks."""
         self._parcel.pack(phase, chunk)
-        flat = self._parcel.flat(phase, chunk)
-        return [_all_gather(_bytes(self._inbox[chunk]), flat, async_op=True)]
+        return [_all_gather(self._into[chunk], self._out[phase][chunk], async_op=True)]
 
 
 def busy(graph: nx.DiGraph, hosts: Hosts) -> int:

@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import weakref
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -199,6 +200,28 @@ def test_dense_graphs_are_gathered_and_all_that_arrives_is_counted(comm, graph, 
         reached = 2 if graph == "ring" else comm.size - 1
         assert exchange.bytes_sent == {comm.rank: 40 * reached}
         assert exchange.bytes_received == {comm.rank: 40 * reached}
+
+
+def test_what_a_group_is_given_lives_as_long_as_it(comm, monkeypatch):
+    """In a torch before 2.8 a group may not end while a thread of its lets go of a tensor."""
+    given = []
+
+    def noted(call):
+        def noting(*tensors, **options):
+            given.extend(map(weakref.ref, tensors))
+            return call(*tensors, **options)
+
+        return noting
+
+    monkeypatch.setattr(routes, "_all_gather", noted(routes._all_gather))
+    monkeypatch.setattr(rendezvous.dist, "all_reduce", noted(rendezvous.dist.all_reduce))
+    made = make(comm, 2 * comm.size, GRAPHS["complete"])
+    with built(comm, made, 1000, BUILDS["chunks"]) as exchange:
+        for _ in range(2):
+            exchange.share()
+            exchange.mix()
+        assert given
+        assert all(tensor() is not None for tensor in given)
 
 
 def test_a_rank_that_nobody_reads_takes_part(comm):
