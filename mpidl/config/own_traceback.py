@@ -19,9 +19,11 @@ _own: set[str] = set()
 
 
 def note(thing: Any) -> None:
-    """Take the file of a function or class for the user's, in tracebacks."""
+    """Take the file of a function or class for the user's, in tracebacks, if it is not mpidl's."""
     with suppress(OSError, TypeError):
-        _own.add(inspect.getfile(inspect.unwrap(thing)))
+        file = inspect.getfile(inspect.unwrap(thing))
+        if not file.startswith(f"{PACKAGE}{os.sep}"):
+            _own.add(file)
 
 
 def note_module(module: ModuleType) -> None:
