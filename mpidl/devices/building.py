@@ -85,7 +85,7 @@ def aim_of(name: str, section: TaskSettings) -> Objective:
     """What a task trains models for; one that is called does not know its values yet."""
     if TASKS.properties(name).answers:
         return ANSWERS
-    return Called(name, partial(TASKS[name], **TASKS.parameters(section)))
+    return Called(name, partial(TASKS.call, name, **TASKS.parameters(section)))
 
 
 def _sketched(called: Called, plan: Plan, run_data: RunData) -> bool:

@@ -95,6 +95,7 @@ def loss(model, batch):
 
 WRONG = {
     "text": (lambda model, batch, /: "loss", "gives 'loss'; must give the loss, a tensor of one"),
+    "alone": (lambda model, /: 3.0, "gives 3.0; must give the loss"),
     "many": (lambda model, batch, /: model(batch.inputs), r"torch.float32 and the shape \(2, 10\)"),
     "whole": (lambda model, batch, /: loss(model, batch).long(), "tensor of torch.int64"),
     "still": (lambda model, batch, /: loss(model, batch).detach(), "does not follow from what"),
