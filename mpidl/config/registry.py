@@ -156,8 +156,8 @@ class Registry(dict[str, Builder], Generic[P]):
             )
 
     def needs(self, name: str) -> str:
-        """A clause for a missing setting: how a foreign builder gets what the program gives."""
-        if self[name] not in self._foreign:
+        """A clause for a missing setting, if a builder has no ``/`` before which others stand."""
+        if not self.gives or parameters.given(self[name])[1]:
             return ""
         function = getattr(self[name], "__name__", "it")
         return f"; what the program gives stands before a '/', as in {function}(given, /, ...)"

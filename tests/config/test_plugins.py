@@ -168,10 +168,16 @@ def test_an_error_in_a_call_is_told_from_the_first_own_line(ideas):
     told = str(own_traceback.own_error(raised.value)).splitlines()
     assert told[1] == f'  File "{ideas}", line 1, in call'
     assert own_traceback.own_error(KeyError()) is None
+    with pytest.raises(AttributeError) as inside:
+        plan.KINDS["strategy"]["degree"](None)
+    assert own_traceback.own_error(inside.value) is None
     assert own_traceback.own_error(Fault("x")) is None
 
 
 def no_slash(shape, width=3): ...
+
+
+def no_slash_either(shape): ...
 
 
 def with_slash(shape, more=None, /, width: int = 3): ...
@@ -209,6 +215,10 @@ def test_what_a_builder_must_not_have(things):
         things.adopt(three)
     told = "; what the program gives stands before a '/', as in no_slash(given, /, ...)"
     assert things.needs(things.adopt(no_slash)) == told
+    assert things.needs(things.adopt(with_slash)) == ""
+    assert things.needs(things.add(no_slash_either).__name__).endswith(
+        "no_slash_either(given, /, ...)"
+    )
     with pytest.raises(ValueError, match="depth"):
         built(things, Foreign, depth={"a": 1})
 
