@@ -11,6 +11,9 @@ import pytest
 
 from mpidl.ranks import host
 
+LIMIT = 300.0
+"""Seconds after which a job or a study hangs, on however busy a machine."""
+
 BASE = """
 [topology]
 name = "ring"
@@ -109,7 +112,7 @@ def command(begin: Callable[..., Any]) -> Callable[..., tuple[int, str, str]]:
 
     def run(*arguments: object, **more: str) -> tuple[int, str, str]:
         process = begin(*arguments, **more)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=LIMIT)
         return process.returncode, out, err
 
     return run

@@ -15,11 +15,10 @@ from typing import Any
 import pytest
 
 from mpidl.ranks import host
+from tests.ensemble.conftest import LIMIT
 
 ROOT = Path(__file__).parents[3]
 STAND_INS = Path(__file__).with_name("stand_ins")
-LIMIT = 120.0
-"""Seconds after which a job hangs, on however busy a machine."""
 
 STUDY = """
 base = "../run.toml"

@@ -9,6 +9,7 @@ from mpi4py import MPI
 import pytest
 
 from mpidl.ensemble.folder import Folder
+from tests.ensemble.conftest import LIMIT
 
 pytestmark = [
     pytest.mark.slow,
@@ -79,7 +80,7 @@ def test_pbs_gives_nodes(two, tmp_path, begin, pbs):
 
     worker = threading.Thread(target=work_off, daemon=True)
     worker.start()
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=LIMIT)
     folder = Folder(tmp_path / "results/four")
     assert (process.returncode, err) == (0, ""), out
     assert "done 2  failed 0" in out
