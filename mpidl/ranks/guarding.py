@@ -5,17 +5,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mpidl.ranks import host, watchdog
+from mpidl.ranks.departures import Reports
 from mpidl.ranks.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
 
-def guarded(comm: "MPI.Intracomm") -> tuple[Watchdog, "MPI.Win"]:
-    """Collective. Start watching among ranks that share memory; the watchdog and its memory."""
+def guarded(
+    comm: "MPI.Intracomm", inner: "MPI.Intracomm", reports: Reports | None = None
+) -> tuple[Watchdog, "MPI.Win"]:
+    """Collective. Start watching among ranks that share memory; the watchdog and its memory.
+
+    Args:
+        comm: All ranks.
+        inner: The ranks of this node.
+        reports: What is told of departures, and to whom; None if all ranks leave together.
+    """
     from mpi4py import MPI
 
-    inner = MPI.Intracomm(comm.Split_type(MPI.COMM_TYPE_SHARED))
     size = 8 * len(watchdog.FIELDS)
     window = MPI.Win.Allocate_shared(size * inner.size if inner.rank == 0 else 0, comm=inner)
     memory, _ = window.Shared_query(0)
@@ -31,9 +39,9 @@ def guarded(comm: "MPI.Intracomm") -> tuple[Watchdog, "MPI.Win"]:
         sorted({*hosts} - {host.name()}),
         host.crowd(inner.allgather(host.affinity())),
         comm.Abort,
+        reports,
     )
     inner.Barrier()
-    inner.Free()
     if comm.size > 1:
         guard.start()
     return guard, window

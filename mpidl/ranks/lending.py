@@ -6,26 +6,36 @@ since the others would wait forever.
 """
 
 import atexit
+import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+
 from mpidl.config.faults import Fault, shown
 from mpidl.ranks import guarding, mpi_library, watchdog, world
+from mpidl.ranks.departures import Reports
 from mpidl.ranks.world import Comm
+
+LEFT, ENDED = 1, 2
+"""How a rank leaves: its loop, or its program."""
 
 
 class Lent:
     """A private communicator within a caller's program, for as long as the context lasts.
 
-    Between two calls the program does what it likes, and others wait for it as long as it lives:
-    the watchdog counts only the time within :meth:`call`. An error that is not caught ends the job
-    on all ranks, with its traceback; with one rank it is the caller's.
+    Between two calls the program does what it likes, and the watchdog counts only the time that
+    ranks wait within :meth:`call`: a rank for which others wait there for longer than their
+    patience ends the job, and so, much sooner, does one that has left while they do. An error that
+    is not caught ends the job on all ranks, with its traceback; with one rank it is the caller's.
 
     Args:
         given: The caller's communicator, which is copied; None for all ranks.
+        advice: How a user may avoid that ranks wait for those that have left, in words.
 
     Attributes:
         comm: The copy, within the context.
@@ -33,9 +43,11 @@ class Lent:
 
     comm: Comm
 
-    def __init__(self, given: "Comm | None" = None) -> None:
-        self._given = given
-        self._inside = self._over = False
+    def __init__(
+        self, given: "Comm | None" = None, advice: str = "all ranks must make the same calls"
+    ) -> None:
+        self._given, self._advice = given, advice
+        self._inside = self._parted = self._over = False
 
     def __enter__(self) -> Self:
         """Collective. Copy the communicator and start to watch over its ranks.
@@ -45,10 +57,13 @@ class Lent:
         """
         _join(self._given)
         self.comm = world.private(self._given)
-        self._guard, self._window = guarding.guarded(self.comm)
+        self._apart = world.copied(self.comm)
+        inner = world.node(self.comm)
+        self._reports = Reports(self._apart, inner.rank == 0, self._advice)
+        self._guard, self._window = guarding.guarded(self.comm, inner, self._reports)
+        inner.Free()
         self._guard.begin(watchdog.AWAY)
-        # A program that ends without leaving the context must not keep others waiting.
-        atexit.register(self._guard.stop)
+        _register(self)
         self._hook = sys.excepthook
         if self.comm.size > 1:
             sys.excepthook = self._uncaught
@@ -61,16 +76,58 @@ class Lent:
         trace: TracebackType | None,
     ) -> None:
         """Collective. Free the communicator; end the job by an error that not all ranks have."""
-        self._guard.done()
         if error is not None:
+            self._guard.done()
             self._share(error)
-        world.gathered(self.comm)
+        self.part()
         self._over = True
         if sys.excepthook == self._uncaught:
             sys.excepthook = self._hook
-        atexit.unregister(self._guard.stop)
-        self._guard.stop()
+        _open.remove(self)
+        self._stop()
         world.free(self.comm, self._window)
+        self._apart.Free()
+
+    def part(self) -> None:
+        """Collective. Wait until all ranks leave their loop; what they do then, all of them do.
+
+        A rank that leaves while others wait for it in a call stays here, until the watchdog ends
+        the job. A second call does nothing.
+        """
+        if not self._parted:
+            self._parted = True
+            self._guard.leave("left")
+            self._guard.done()
+            self._meet(LEFT)
+
+    def end(self) -> None:
+        """Stop watching, as the program ends without leaving the context.
+
+        Where reports go from node to node, it waits for the other ranks, as MPI's own end does.
+        """
+        if self._reports.active:
+            self._meet(ENDED)
+        self._stop()
+
+    def say_end(self) -> None:
+        """Let others know that this program ends."""
+        self._guard.leave("ended")
+
+    def _meet(self, way: int) -> None:
+        """Collective. Sleep until all ranks leave in the same way.
+
+        If some leave in another, the watchdog ends the job.
+        """
+        from mpi4py import MPI
+
+        found = np.zeros(1, int)
+        world.completed(self._apart.Iallreduce(np.array([way]), found, op=MPI.BOR))
+        while found[0] != way:
+            time.sleep(watchdog.PERIOD)
+
+    def _stop(self) -> None:
+        self._guard.stop()
+        self._reports.close()
 
     @contextmanager
     def call(self) -> Iterator[Comm]:
@@ -82,7 +139,7 @@ class Lent:
         if self._inside:
             yield self.comm
             return
-        self._guard.done()
+        self._guard.call()
         self._inside = True
         try:
             with watchdog.on_duty_of(self._guard):
@@ -109,6 +166,35 @@ class Lent:
             world.end_job(self.comm, self._guard, error)
         # A later one may have ended after this one, and left this hook.
         self._hook(kind, error, trace)
+
+
+_open: list[Lent] = []
+"""What this process has lent and not got back, in order."""
+
+_registered: set[int] = set()
+"""The process in which :func:`_end_of_program` is called at its end."""
+
+
+def _register(lent: Lent) -> None:
+    """Let a loan end before MPI does, whether MPI ends with the program or by a call in it."""
+    from mpi4py import MPI
+
+    _open.append(lent)
+    if os.getpid() not in _registered:
+        _registered.add(os.getpid())
+        atexit.register(_end_of_program)
+        # MPI removes what is attached there as the first part of its end.
+        MPI.COMM_SELF.Set_attr(MPI.Comm.Create_keyval(delete_fn=_end_of_program), None)
+
+
+def _end_of_program(*_: object) -> None:
+    """Tell others that this program ends: nobody must wait for it, and no watchdog outlive MPI."""
+    # A process that was forked off has no part in it.
+    if os.getpid() in _registered:
+        for lent in _open:
+            lent.say_end()
+        while _open:
+            _open.pop(0).end()
 
 
 def _join(given: "Comm | None") -> None:

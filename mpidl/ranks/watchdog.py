@@ -5,6 +5,7 @@ notes of all ranks of the node. It ends the job if a rank has ended without a me
 have waited for another longer than their patience; the message names the rank that is late.
 """
 
+import math
 import os
 import sys
 import threading
@@ -15,7 +16,8 @@ from contextlib import contextmanager, nullcontext, suppress
 import numpy as np
 import numpy.typing as npt
 
-from mpidl.ranks import host
+from mpidl.ranks import departures, host
+from mpidl.ranks.departures import Reports, named
 
 PATIENCE = 1800.0
 """Seconds that ranks wait for a late one, by default."""
@@ -27,11 +29,15 @@ GRACE = 3.0
 """Seconds that a launcher has to end a job after a rank ended, and a rank to print the reason."""
 
 GONE = 10.0
-"""Seconds that a rank waits for one that has ended its program well, as others may still follow."""
+"""Seconds that a rank waits for one that has left, as what it waits for may be another."""
 
-FIELDS = ("process", "namespace", "works", "phase", "since", "beat", "code")
+FIELDS = (
+    *("process", "namespace", "works", "phase", "since", "beat", "code"),
+    *("calls", "left", "ended"),
+)
 """Notes of a rank: its process and PID namespace; the number of finished works; its phase, and
-since when; when its watchdog looked last; and the exit code with which it ends, plus 1."""
+since when; when its watchdog looked last; the exit code with which it ends, plus 1; the number of
+calls of its program, and how many there were, plus 1, when it left its loop and when it ended."""
 
 AWAY = "its own program"
 """The phase of a rank between two calls of a program that mpidl works in."""
@@ -52,6 +58,7 @@ class Watchdog:
         elsewhere: The names of other nodes.
         crowd: The most ranks per core of the node.
         abort: Ends the job with an exit code.
+        reports: What is told of departures, and to whom; None if all ranks leave together.
 
     Attributes:
         patience: Seconds that this rank waits for a late one.
@@ -66,9 +73,11 @@ class Watchdog:
         elsewhere: Sequence[str],
         crowd: float,
         abort: Callable[[int], None],
+        reports: Reports | None = None,
     ) -> None:
         self._notes, self._own, self._ranks = notes, own, list(ranks)
         self._elsewhere, self._abort = list(elsewhere), abort
+        self._reports, self._missed_since = reports, math.inf
         self._period = PERIOD * max(1.0, crowd / 4)
         self.patience, self.crowded = PATIENCE, crowd > 1
         self._over = threading.Event()
@@ -105,6 +114,15 @@ class Watchdog:
         works = self._notes[self._own, FIELDS.index("works")]
         self._say(works=works + 1, phase=0, since=time.monotonic())
 
+    def call(self) -> None:
+        """Note that the program calls, after it did something else."""
+        self._say(calls=self._heard("calls")[self._own] + 1)
+        self.done()
+
+    def leave(self, way: str) -> None:
+        """Note that there are no more calls, as the program ``left`` its loop or ``ended``."""
+        self._say(**{way: self._heard("calls")[self._own] + 1})
+
     def _say(self, **fields: float) -> None:
         for key, value in fields.items():
             self._notes[self._own, FIELDS.index(key)] = value
@@ -124,11 +142,9 @@ class Watchdog:
                 if now - ended_since > GRACE:
                     self._end_with(ended)
             waited = now - self._heard("since")[self._own]
-            if self._heard("phase")[self._own] != 0:
-                continue
-            if waited > GONE and (gone := np.flatnonzero(self._heard("code") == 1).tolist()):
-                self._miss(gone)
-            if waited > self.patience:
+            if self._reports is not None:
+                self._seek_departed(self._reports, now)
+            if self._heard("phase")[self._own] == 0 and waited > self.patience:
                 self._give_up(now, waited)
 
     def _ended(self) -> list[int]:
@@ -137,14 +153,27 @@ class Watchdog:
         missed = np.flatnonzero(here & (self._heard("code") != 1)).tolist()
         return [i for i in missed if not host.lives(int(self._heard("process")[i]))]
 
-    def _miss(self, gone: Sequence[int]) -> None:
-        """End the job, as ranks that others wait for have ended their program."""
-        staying = [i for i in range(len(self._notes)) if i not in gone]
-        if self._own == staying[0]:
-            self._tell(f"{self._named(gone)} ended while others wait; the job ends")
+    def _seek_departed(self, reports: Reports, now: float) -> None:
+        """End the job if ranks have left that others wait for; hear and tell of other nodes."""
+        missed = departures.missed(reports.exchange(self._ranks, self._calls(now)))
+        if missed is None:
+            return
+        self._missed_since = min(self._missed_since, now)
+        # Rank 0 knows of all nodes; where it is silent, each node acts on its own.
+        if reports.active and not reports.collects and now - self._missed_since < 2 * GONE:
+            return
+        if reports.collects or self._ranks[self._own] == missed.waiting[0]:
+            self._tell(f"{missed}: {reports.advice}; the job ends")
         else:
             self._over.wait(GRACE)
         self._finish(1)
+
+    def _calls(self, now: float) -> departures.Table:
+        """``departures.COLUMNS`` of each rank of this node."""
+        left, ended, calls = (self._heard(key) for key in ("left", "ended", "calls"))
+        long = (self._heard("phase") == 0) & (now - self._heard("since") > GONE)
+        stuck = np.where(long & (ended == 0), np.where(left > 0, np.inf, calls), 0)
+        return np.column_stack([left, ended, stuck])
 
     def _end_with(self, ended: Sequence[int]) -> None:
         """End the job, which its launcher did not end, with the exit code of a rank that ended."""
@@ -184,9 +213,7 @@ class Watchdog:
         return f"{self._named([index])} (process {process}{stopped}) is late, {delay}"
 
     def _named(self, indices: Sequence[int]) -> str:
-        ranks = [str(self._ranks[i]) for i in indices]
-        shown = ", ".join(ranks[:8]) + (f" and {len(ranks) - 8} more" if len(ranks) > 8 else "")
-        return f"rank{'s' if len(ranks) > 1 else ''} {shown}"
+        return named([self._ranks[i] for i in indices])
 
     def _tell(self, message: str) -> None:
         # Who reads it may be gone, as a launcher that was killed; the job has to end all the same.

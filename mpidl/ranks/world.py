@@ -54,7 +54,9 @@ def _world() -> Iterator[Comm]:
         comm = private()
     except Fault as fault:
         _end(fault)
-    guard, window = guarding.guarded(comm)
+    inner = node(comm)
+    guard, window = guarding.guarded(comm, inner)
+    inner.Free()
     try:
         with watchdog.on_duty_of(guard):
             yield comm
@@ -81,9 +83,16 @@ def private(given: "Comm | None" = None) -> Comm:
     from mpi4py import MPI
 
     mpi_library.check_joined()
-    comm = MPI.Intracomm((MPI.COMM_WORLD if given is None else given).Dup())
+    comm = copied(MPI.COMM_WORLD if given is None else given)
     forget_names(comm)
     return comm
+
+
+def copied(given: Comm) -> Comm:
+    """Collective. A copy of a communicator: what travels on one does not meet the other."""
+    from mpi4py import MPI
+
+    return MPI.Intracomm(given.Dup())
 
 
 def end_job(comm: Comm, guard: Watchdog, error: BaseException) -> NoReturn:
@@ -177,7 +186,12 @@ def gathered(comm: Comm, patience: float = math.inf) -> bool:
 
     A barrier would take a core from a rank that still works; torch would load half as fast.
     """
-    request, deadline, pause = comm.Ibarrier(), time.monotonic() + patience, 1e-4
+    return completed(comm.Ibarrier(), patience)
+
+
+def completed(request: "MPI.Request", patience: float = math.inf) -> bool:
+    """Sleep until a request is complete; False if it is not within the patience."""
+    deadline, pause = time.monotonic() + patience, 1e-4
     while not request.Test():
         if time.monotonic() > deadline:
             return False

@@ -1,13 +1,14 @@
 """A caller's process is lent to mpidl, and comes back as it was."""
 
 import sys
+import time
 
 from mpi4py import MPI
 
 import pytest
 
 from mpidl.config.faults import Breakdown, Fault
-from mpidl.ranks import lending, watchdog, world
+from mpidl.ranks import lending, mpi_library, watchdog, world
 from tests.mpi.test_library import handles, threads
 
 
@@ -60,6 +61,32 @@ def test_a_long_and_a_short_loan_do_not_meet(comm):
         with long.call():
             assert watchdog.on_duty is inside
     assert watchdog.on_duty is None
+
+
+@pytest.mark.parametrize("threads_call", [True, False])
+def test_between_nodes_ranks_wait_and_leave_as_on_one(comm, monkeypatch, threads_call):
+    """Every wait of theirs is long enough to be reported to rank 0, which misses nobody."""
+    monkeypatch.setattr(world, "node", lambda comm: comm.Split(comm.rank % 2))
+    monkeypatch.setattr(mpi_library, "threaded", lambda: threads_call)
+    monkeypatch.setattr(watchdog, "GONE", 0.0)
+    monkeypatch.setattr(watchdog, "PERIOD", 1e-3)
+    with lending.Lent(comm):
+        pass
+    before, taken, heard = state(), handles(), False
+    for late in range(2 * comm.size):
+        with lending.Lent(comm) as lent:
+            assert lent._reports.active == (comm.size > 1 and threads_call)
+            for turn in range(3):
+                if comm.rank == (late + turn) % comm.size:
+                    time.sleep(0.01)
+                with lent.call() as own:
+                    own.Barrier()
+            if comm.rank == late // 2:
+                time.sleep(0.02)
+        heard = heard or lent._reports._table[1::2].any()
+    assert state() == before
+    assert comm.rank > 0 or heard == lent._reports.active
+    assert handles() == taken
 
 
 def test_hooks_are_put_back_in_any_order(comm):

@@ -19,6 +19,9 @@ from mpidl.run.trained_run import place
 
 T = TypeVar("T")
 
+ADVICE = "all ranks must call mix() equally often"
+"""What is said where a rank waits for one that has left its loop."""
+
 
 class Gossip:
     """Collective. Mixes the models of all ranks over a graph, whenever the caller wants it.
@@ -80,7 +83,7 @@ class Gossip:
         given = {key: value for key, value in locals().items() if key in given_settings.KEYS}
         self._limit, self._single = rounds, not isinstance(model, Mapping)
         self._open = False
-        self._lent = Lent(communicator)
+        self._lent = Lent(communicator, ADVICE)
         self._lent.__enter__()
         try:
             with self._lent.call() as comm, accelerators.explained(), ExitStack() as stack:
@@ -226,6 +229,7 @@ class Gossip:
         if self._open:
             self._open = False
             try:
+                self._lent.part()
                 with self._lent.call(), world.returned(self._resources.close):
                     self._record.close(completed)
             finally:
