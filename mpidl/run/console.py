@@ -144,7 +144,7 @@ class Display:
         """The last scores of all devices, by their distance from the OOD source."""
         honest = ~np.isin(np.arange(len(hops)), self._attackers)
         devices_text = "devices" if honest.all() else "devices that do not attack"
-        table = Table(title=rf"after the last round: mean over {devices_text} \[min, max]")
+        table = Table(title=f"after the last round: mean over {devices_text} [min, max]")
         shown = tabled(self._last)
         table.add_column("hops from OOD data", no_wrap=True)
         for column in ("devices", *shown):

@@ -30,7 +30,7 @@ def test_attackers_are_left_out_of_accuracies(capsys):
     assert accuracy[1] == 0
     display.console.print(display.table(np.array([0, 1, 1])))
     said = capsys.readouterr().out
-    assert "devices that do not attack" in said
+    assert "mean over devices that do not attack [min, max]\n" in said
     assert "2 │ 0.600 [0.500, 0.700]" in said
     assert "1 │ 0.700 [0.700, 0.700]" in said
 
