@@ -207,9 +207,13 @@ class Watchdog:
     def _doing(self, index: int, now: float) -> str:
         process, phase = int(self._heard("process")[index]), int(self._heard("phase")[index])
         stopped = ", stopped by a signal" if host.state(process) in ("T", "t") else ""
-        late = f"{now - self._heard('since')[index]:.0f} s in {PHASES[phase]}"
-        silent = f"nothing heard for {now - self._heard('beat')[index]:.0f} s"
-        delay = late if phase else silent
+        silence = now - self._heard("beat")[index]
+        if phase:
+            delay = f"{now - self._heard('since')[index]:.0f} s in {PHASES[phase]}"
+        elif silence > min(GONE, self.patience):
+            delay = f"nothing heard for {silence:.0f} s"
+        else:
+            delay = "as it waits too, perhaps in another call"
         return f"{self._named([index])} (process {process}{stopped}) is late, {delay}"
 
     def _named(self, indices: Sequence[int]) -> str:

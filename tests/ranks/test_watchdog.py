@@ -120,6 +120,16 @@ def test_a_process_that_stopped_is_late_wherever_it_was(capfd):
     assert f"rank 5 (process {process.pid}, stopped by a signal) is late, nothing heard" in err
 
 
+def test_who_waits_elsewhere_is_told_as_that(capfd):
+    job = Job()
+    job.own.patience = 0.1
+    with job.own.working("training"):
+        pass
+    job.say(1, beat=np.inf)
+    assert job.end() == [1]
+    assert "is late, as it waits too, perhaps in another call: rank 4" in capfd.readouterr().err
+
+
 def test_who_works_is_never_impatient():
     job = Job()
     job.own.patience = 0.1
