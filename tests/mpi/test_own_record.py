@@ -1,5 +1,9 @@
 """What a loop of the caller's own records is a results file as any other."""
 
+import hashlib
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -198,3 +202,30 @@ def test_a_file_in_the_home_folder_is_there(comm, shared_path, monkeypatch):
         gossip.record(loss=1.0)
     comm.Barrier()
     assert (shared_path / "mine.h5").exists()
+
+
+def level(view, /):
+    """Equal weights."""
+    return [1 / len(view.members)] * len(view.members)
+
+
+@pytest.mark.usefixtures("forget")
+def test_code_of_ones_own_is_recorded_as_of_a_run(comm, shared_path):
+    source, text = shared_path / "ideas_of_a_loop.py", "def rate(round_, /):\n    return 1.0\n"
+    if comm.rank == 0:
+        source.write_text(text)
+    comm.Barrier()
+    path, plain = shared_path / "own.h5", shared_path / "plain.h5"
+    loop(comm, path, strategy=level, schedule=f"{source}:rate", turns=2).close()
+    loop(comm, plain, turns=2).close()
+    comm.Barrier()
+    codes = json.loads(mpidl.open(path).attrs["code"])
+    found = {code["name"]: (code["sha256"], code["text"], code["round"]) for code in codes}
+    here = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    assert found == {
+        __name__: (here, "", 0),
+        source.name: (hashlib.sha256(text.encode()).hexdigest(), text, 0),
+    }
+    assert len(mpidl.open(path).attrs["code_sha256"]) == 64
+    assert not {"code", "code_sha256"} & {*mpidl.open(plain).attrs}
+    comm.Barrier()

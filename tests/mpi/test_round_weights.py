@@ -78,7 +78,7 @@ def test_rounds_and_strategies_without_weights_are_refused(comm, recorded):
         mpidl.weights(path)
 
 
-def test_code_of_its_own_is_named_and_not_loaded(comm, recorded, shared_path):
+def test_code_of_its_own_is_named_and_not_loaded(comm, recorded, shared_path, forget):
     source = shared_path / "ideas.py"
     if comm.rank == 0:
         source.write_text(
@@ -86,4 +86,7 @@ def test_code_of_its_own_is_named_and_not_loaded(comm, recorded, shared_path):
         )
     comm.Barrier()
     path, rounds = recorded(strategy=f"{source}:even", rounds=ROUNDS)
+    forget()
+    with pytest.raises(Fault, match=r"^The run used ideas.py, code of its user's own"):
+        mpidl.weights(path)
     np.testing.assert_array_equal(mpidl.weights(path, 1, use=str(source)), rounds[1])

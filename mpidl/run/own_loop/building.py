@@ -8,13 +8,15 @@ from typing import Any
 
 import torch
 
+from mpidl.config.own_code import Code
 from mpidl.devices.gossip import LocalGossip
 from mpidl.exchange import BACKENDS
-from mpidl.plan import Mixing
+from mpidl.plan import Mixing, codes
 from mpidl.ranks import accelerators, world
 from mpidl.ranks.node import Node
 from mpidl.ranks.world import Comm
 from mpidl.run import build as building
+from mpidl.run import own_code
 from mpidl.run.agreement import check_same
 from mpidl.run.own_loop import agreement, given_settings
 from mpidl.run.own_loop.given_settings import OwnSettings
@@ -33,6 +35,7 @@ class OwnParts:
         mixing: The plan.
         gossip: The exchange and mixing of these models.
         digest: Tells settings and models from others.
+        codes: The code from outside of mpidl that settings name.
     """
 
     comm: Comm
@@ -42,6 +45,7 @@ class OwnParts:
     mixing: Mixing
     gossip: LocalGossip
     digest: str
+    codes: Sequence[Code]
 
 
 def build(
@@ -70,7 +74,9 @@ def build(
         settings = given_settings.read(given, len(hosts))
         mixing = settings.mixing(hosts, given["rounds"])
         texts = given_settings.described(settings, mixing) | agreement.described(some)
+        used = codes(settings.file)
     check_same(comm, texts)
+    own_code.check_same(comm, used)
     accelerators.common_kind(comm, hardware.type)
     node = Node(comm)
     stack.enter_context(world.returned(node.close))
@@ -84,4 +90,4 @@ def build(
         gossip = LocalGossip(comm, mixing, models, exchange)
         gossip.begin(list(models))
     digest = hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest()
-    return OwnParts(comm, node, settings, models, mixing, gossip, digest)
+    return OwnParts(comm, node, settings, models, mixing, gossip, digest, used)

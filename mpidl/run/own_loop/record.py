@@ -20,7 +20,7 @@ from mpidl.run.claiming import claimed
 from mpidl.run.opening import mixing_arrays, mixing_placement
 from mpidl.run.own_loop import names as names_of
 from mpidl.run.own_loop.building import OwnParts
-from mpidl.storage import layout, results_file, run_series, schema
+from mpidl.storage import code_records, layout, results_file, run_series, schema
 from mpidl.storage.recorder import Recorder
 from mpidl.storage.round_values import RoundValues, Series, width
 
@@ -164,7 +164,9 @@ class OwnRecord:
         backend = type(parts.gossip.exchange).__name__.lower()
 
         def contents() -> dict[str, Any]:
-            return {schema.GRAPH_DIGEST: graphs.digest(parts.mixing.topology)}
+            records = code_records.joined([], parts.codes, 0)
+            digest = graphs.digest(parts.mixing.topology)
+            return {schema.GRAPH_DIGEST: digest, **code_records.attributes(records)}
 
         precision = str(self._some.dtype).removeprefix("torch.")
         found = provenance.described(comm, self._text(), contents, precision, backend, used)
