@@ -4,6 +4,7 @@ Shapes: D devices, B samples of a batch, C classes.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 import torch
@@ -95,7 +96,7 @@ class Called:
 
     def loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         """The loss that the task gives, ``()``."""
-        loss: Tensor = _parts(self._task(model, Batch(inputs, targets)))[0].reshape(())
+        loss: Tensor = _parts(self._call(model, inputs, targets))[0].reshape(())
         return loss
 
     def found(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Found:
@@ -104,7 +105,7 @@ class Called:
         Raises:
             RuntimeError: If the task gives other values than when the run began.
         """
-        loss, values = _parts(self._task(model, Batch(inputs, targets)))
+        loss, values = _parts(self._call(model, inputs, targets))
         if tuple(values) != self.values:
             raise RuntimeError(
                 f"task {self._name!r} gave the values {', '.join(self.values) or 'none'} when the "
@@ -128,7 +129,7 @@ class Called:
             Fault: If it does not give a loss that models can learn by, and values with valid names.
         """
         subject = f"task.name = {self._name!r}:"
-        given = self._task(model, Batch(inputs, targets))
+        given = self._call(model, inputs, targets)
         loss, values = _parts(given)
         if not (isinstance(loss, Tensor) and loss.is_floating_point() and loss.numel() == 1):
             raise Fault(
@@ -146,6 +147,24 @@ class Called:
         names = tuple(values)
         run_series.of(0, names)
         self.values = names
+
+    def _call(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Any:
+        """What the task gives; its error is told with the shapes that it had to do with."""
+        try:
+            return self._task(model, Batch(inputs, targets))
+        except Exception as error:  # a user's task may raise anything
+            error.add_note(_shapes(model, inputs, targets))
+            raise
+
+
+def _shapes(model: nn.Module, inputs: Tensor, targets: Tensor) -> str:
+    """The shapes of a batch and of what a model gives for it, if it can be given the batch."""
+    had = f"The batch has inputs of the shape {tuple(inputs.shape)} and targets of the shape"
+    given = None
+    with suppress(Exception), torch.no_grad():
+        given = model(inputs)
+    gives = f", and the model gives {_described(given)} for it" * (given is not None)
+    return f"{had} {tuple(targets.shape)}{gives}."
 
 
 def _parts(given: Any) -> tuple[Any, Any]:

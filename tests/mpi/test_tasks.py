@@ -3,10 +3,13 @@
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from mpidl.components.datasets import DATASETS, Dataset
+from mpidl.components.models import MODELS
 from mpidl.components.tasks import TASKS
-from mpidl.config.faults import Fault
+from mpidl.config import own_traceback
+from mpidl.config.faults import Fault, OwnError
 from mpidl.run import execution
 
 pytestmark = pytest.mark.dealt
@@ -114,6 +117,35 @@ def test_a_task_without_a_loss_is_refused(refused, monkeypatch, case):
     monkeypatch.setitem(TASKS, "mine", task)
     fault = refused(f"^task.name = 'mine': .*{sentence}", "task.name=mine")
     assert len(fault.sentences) == 1
+
+
+SHAPES = r"inputs of the shape \(2, 1, 8, 8\) and targets of the shape \(2,\)"
+
+
+@pytest.mark.parametrize(
+    ("classes", "told"),
+    [
+        (7, r", and the model gives a tensor of torch.float32 and the shape \(2, 7\) for it"),
+        (0, ""),
+    ],
+)
+def test_an_error_of_a_task_is_told_with_the_shapes_of_its_batch(
+    refused, monkeypatch, forget, classes, told
+):
+    def mine(model, batch, /):
+        return (model(batch.inputs) - torch.ones(10)).mean()
+
+    def net(shape, /):
+        # Without classes the model itself cannot be given a sample.
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64 if classes else 63, 7))
+
+    own_traceback.note(mine)
+    monkeypatch.setitem(TASKS, "mine", mine)
+    monkeypatch.setitem(MODELS, "net", net)
+    fault = refused(
+        f"Error: [^\n]*\nThe batch has {SHAPES}{told}.$", "task.name=mine", "model.name=net"
+    )
+    assert isinstance(fault, OwnError)
 
 
 @pytest.mark.parametrize("name", ["loss", "Mean", "hops"])
