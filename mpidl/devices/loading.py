@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from mpidl.components import datasets, models, ood, placement
@@ -30,6 +31,7 @@ class Traits:
         sequence: Whether samples are token sequences whose next token is predicted.
         padding: The token that is never a target, -1 for none.
         content: Content of the whole data set, of which a run may use a part.
+        untaught: Names of classes that the whole test set has, and no sample for training.
     """
 
     shape: models.Shape
@@ -39,6 +41,7 @@ class Traits:
     sequence: bool
     padding: int
     content: datasets.Content
+    untaught: tuple[str, ...]
 
 
 def load(file: RunFile, given: object = None) -> tuple[Traits, dict[str, Array], dict[str, Array]]:
@@ -53,6 +56,7 @@ def load(file: RunFile, given: object = None) -> tuple[Traits, dict[str, Array],
     else:
         data = datasets.DATASETS.checked(file.data.name, given)
     content = datasets.content(data, file.data.name, _folder(file))
+    untaught = _untaught(data)
     data = datasets.subset(data, file.data.train_samples, file.data.test_samples, seed)
     train = {"inputs": data.train_inputs, "labels": data.train_labels}
     if placement.PLACEMENTS.properties(file.placement.name).by_owner:
@@ -67,6 +71,7 @@ def load(file: RunFile, given: object = None) -> tuple[Traits, dict[str, Array],
         sequence=data.targets == "tokens",
         padding=data.padding,
         content=content,
+        untaught=untaught,
     )
     models.MODELS.fit(file.model, traits.shape)
     shift = ood.OODS.build(file.ood, traits.ood)
@@ -74,6 +79,14 @@ def load(file: RunFile, given: object = None) -> tuple[Traits, dict[str, Array],
     halves = ood.split_test(shift, data.test_inputs, data.test_labels, file.ood.test_share, draw)
     keys = ("iid_inputs", "iid_labels", "ood_inputs", "ood_labels")
     return traits, train, dict(zip(keys, halves, strict=True))
+
+
+def _untaught(data: datasets.Dataset) -> tuple[str, ...]:
+    """Names of the classes that test samples have, and no sample for training."""
+    if data.targets != "classes":
+        return ()
+    missing = np.setdiff1d(data.test_labels, data.train_labels)
+    return tuple(data.classes[label] for label in missing.tolist())
 
 
 def _owners(file: RunFile, data: datasets.Dataset) -> Array:

@@ -18,6 +18,9 @@ SEEN = 20
 EVEN = 1e-9
 """Difference up to which sums and masses count as equal."""
 
+LISTED = 5
+"""Most classes that a warning lists."""
+
 LITTLE = 0.5
 """Mass, of which the mean is 1, below which a device's steps become too long for its rate."""
 
@@ -40,6 +43,24 @@ def crowded(plan: Plan, sharing: int) -> list[str]:
     return [
         f"{sharing} ranks share an accelerator, which serves them in turn: fewer ranks are faster, "
         f"one for each accelerator, as a rank trains its devices at once{condition}"
+    ]
+
+
+def untaught(names: Sequence[str], classes: int) -> list[str]:
+    """A warning if the test set has classes that the training set lacks.
+
+    Args:
+        names: Names of these classes.
+        classes: The number of all classes.
+    """
+    if not names:
+        return []
+    listed = ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
+    one = len(names) == 1
+    begin = f"class {listed} is" if one else f"{len(names)} classes ({listed}) are"
+    return [
+        f"{begin} in the test set and not in the training set: models have outputs for {classes} "
+        f"classes, and cannot learn {'this one' if one else 'these'}"
     ]
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from mpidl.devices.data import RunData
-from mpidl.plan import Plan
+from mpidl.plan import Plan, warnings
 from mpidl.preview import estimates, facts
 from mpidl.preview.check import report
 from mpidl.preview.facts import Counts, Facts
@@ -40,7 +40,8 @@ def _facts(plan: Plan, run_data: RunData, ranks: int, together: bool) -> Facts:
     size, learned = building.sizes(plan, run_data)
     advice = batching.advice(plan, building.sketch(plan, run_data), size)
     found = estimates.of_run(plan, size, learned, counted(run_data), ranks, together, advice)
-    cautions = [*found.cautions, *filter(None, [mpi_library.warning()])]
+    told = warnings.untaught(run_data.traits.untaught, len(run_data.traits.classes))
+    cautions = [*found.cautions, *told, *filter(None, [mpi_library.warning()])]
     return replace(found, cautions=cautions)
 
 

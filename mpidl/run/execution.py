@@ -212,7 +212,7 @@ def _tell_before(comm: Comm, start: Start, parts: "Parts", display: Display) -> 
     facts = plan, start.run_data, parts.gossip.exchange, start.parallel, parts.hardware
     for line in provenance.notes(comm, *facts):
         display.tell(line)
-    for line in provenance.cautions(plan, parts.hardware):
+    for line in provenance.cautions(plan, start.run_data, parts.hardware):
         display.console.print(line)
     if found is not None:
         display.tell(f"goes on after round {len(parts.snapshot.rounds)}, from {found.path}")

@@ -142,6 +142,7 @@ def notes(
     return lines
 
 
-def cautions(plan: Plan, hardware: Hardware) -> list[str]:
+def cautions(plan: Plan, run_data: RunData, hardware: Hardware) -> list[str]:
     """Lines that warn a reader before the first round."""
-    return [*warnings.of(plan), *warnings.crowded(plan, hardware.sharing)]
+    untaught = warnings.untaught(run_data.traits.untaught, len(run_data.traits.classes))
+    return [*warnings.of(plan), *warnings.crowded(plan, hardware.sharing), *untaught]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mpidl.components.datasets import DATASETS
 from mpidl.devices import data
 from mpidl.run import checking
 
@@ -47,6 +48,33 @@ def test_a_run_with_shared_samples_ends_and_says_so(comm, program, capsys):
 def test_nothing_is_said_where_there_are_enough(comm, planned, capsys):
     assert tell(comm, planned("data.train_samples=50"), False) == 0
     assert "dealt round" not in capsys.readouterr().out
+
+
+CLASSES = {
+    (3,): None,
+    (40,): "class 40 is in the test set and not in the training set: models have outputs for 41",
+    range(4, 12): "8 classes (4, 5, 6, 7, 8, ...) are in the test set and not in the training set",
+}
+
+
+@pytest.mark.parametrize("labels", CLASSES)
+def test_classes_of_the_test_set_alone_are_told(
+    comm, program, planned, capsys, monkeypatch, labels
+):
+    def mine(folder, seed, /):
+        draw, y = np.random.default_rng(0), np.arange(80) % 4
+        of_test = np.append(y[:20], labels)
+        return *(draw.normal(size=(80, 3)), y), *(draw.normal(size=(len(of_test), 3)), of_test)
+
+    monkeypatch.setitem(DATASETS, "mine", mine)
+    settings = "data.name=mine", "ood.name=none", "training.rounds=1", "model.hidden=[4]"
+    settings = *settings, "data.train_samples=60", "data.test_samples=20"
+    program(*settings)
+    assert tell(comm, planned(*settings), False) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    told = CLASSES[labels]
+    assert said.count("not in the training set") == 2 * (comm.rank == 0 and told is not None)
+    assert told is None or (told in said) == (comm.rank == 0)
 
 
 @pytest.mark.parametrize("strategy", ["degree", "betweenness", "none"])
