@@ -23,13 +23,15 @@ class Fault(ValueError):  # noqa: N818
 
     Attributes:
         outcome: The outcome of a command that ends by it.
+        device: The device that it was found at, if others may have the like: of such faults of all
+            ranks, that of the lowest device is told. None for any other fault.
     """
 
     outcome = Outcome.REFUSED
 
-    def __init__(self, *sentences: str) -> None:
+    def __init__(self, *sentences: str, device: int | None = None) -> None:
         super().__init__("\n".join(sentences))
-        self.sentences = sentences
+        self.sentences, self.device = sentences, device
 
     def lines(self) -> Iterator[str]:
         """The lines that a command prints: each sentence on one."""

@@ -214,7 +214,8 @@ def agreed(comm: Comm) -> Iterator[None]:
     """Collective. Let all ranks know at the end of the context if some of them failed inside.
 
     Raises:
-        Fault: On every rank, with the sentences of all ranks, if any rank raised one.
+        Fault: On every rank, with the sentences of all ranks, if any rank raised one. Of faults
+            that were found at devices, that of the lowest alone is told.
         OwnError: On every rank, if there was an error in the user's own code on any.
     """
     fault: Fault | None = None
@@ -228,11 +229,13 @@ def agreed(comm: Comm) -> Iterator[None]:
         if fault is None:
             raise
     gathered(comm)
-    found = comm.allgather(None if fault is None else (type(fault), fault.sentences))
+    found = comm.allgather(None if fault is None else (type(fault), fault.sentences, fault.device))
     faults = [one for one in found if one is not None]
     own = [one for one in faults if issubclass(one[0], OwnError)]
+    lowest = min((device for _, _, device in faults if device is not None), default=None)
+    faults = [one for one in faults if one[2] in (None, lowest)]
     if faults:
-        sentences = dict.fromkeys(s for _, told in own or faults for s in told)
+        sentences = dict.fromkeys(s for _, told, _ in own or faults for s in told)
         raise (OwnError if own else Fault)(*sentences) from fault
 
 

@@ -36,25 +36,28 @@ def weights(name: str, view: Neighborhood, result: Any) -> Array:
     Raises:
         Fault: If they are not one finite number for each member, or their sum is not 1.
     """
-    count, where = len(view.members), _where(name, view)
+    count = len(view.members)
     try:
         weights = np.asarray(result.detach().cpu() if _tensor(result) else result, np.float64)
     except (TypeError, ValueError):
         weights = np.array(np.nan)
     if not weights.ndim:
-        raise Fault(f"{where} gives {shown(result)}: must be {count} weights.")
+        raise _fault(name, view, f"gives {shown(result)}: must be {count} weights.")
     if weights.shape != (count,):
         mixture = "; one that gives the mixture itself has '-> \"Tensor\"'" * _tensor(result)
-        raise Fault(
-            f"{where} gives weights of the shape {weights.shape}: must be ({count},), one for "
-            f"each of view.members{mixture}."
+        raise _fault(
+            name,
+            view,
+            f"gives weights of the shape {weights.shape}: must be ({count},), one for "
+            f"each of view.members{mixture}.",
         )
     if not np.isfinite(weights).all():
-        raise Fault(f"{where} gives the weights {_shortened(weights)}: must be finite numbers.")
-    if abs((total := weights.sum()) - 1) > TOLERANCE:
-        raise Fault(
-            f"{where} gives the weights {_shortened(weights)}: their sum is {total:.9g}, must be 1."
+        raise _fault(
+            name, view, f"gives the weights {_shortened(weights)}: must be finite numbers."
         )
+    if abs((total := weights.sum()) - 1) > TOLERANCE:
+        told = f"gives the weights {_shortened(weights)}: their sum is {total:.9g}, must be 1."
+        raise _fault(name, view, told)
     return weights
 
 
@@ -66,11 +69,13 @@ def mixture(name: str, view: Neighborhood, inbox: "Inbox", result: Any) -> Any:
     """
     own = inbox.vectors[0]
     if not _tensor(result):
-        raise Fault(f"{_where(name, view)} gives {shown(result)}: must be a tensor, the mixture.")
+        raise _fault(name, view, f"gives {shown(result)}: must be a tensor, the mixture.")
     if result.shape != own.shape or result.dtype != own.dtype:
-        raise Fault(
-            f"{_where(name, view)} gives a mixture {tuple(result.shape)} of {result.dtype}: "
-            f"must be {tuple(own.shape)} of {own.dtype}, as the vectors in its inbox."
+        raise _fault(
+            name,
+            view,
+            f"gives a mixture {tuple(result.shape)} of {result.dtype}: "
+            f"must be {tuple(own.shape)} of {own.dtype}, as the vectors in its inbox.",
         )
     return result
 
@@ -80,8 +85,9 @@ def _tensor(value: Any) -> bool:
     return hasattr(value, "detach") and hasattr(value, "cpu")
 
 
-def _where(name: str, view: Neighborhood) -> str:
-    return f"strategy.name = {name!r}: in round {view.round + 1} for device {view.device} it"
+def _fault(name: str, view: Neighborhood, told: str) -> Fault:
+    where = f"strategy.name = {name!r}: in round {view.round + 1} for device {view.device}"
+    return Fault(f"{where} it {told}", device=view.device)
 
 
 def _shortened(weights: Array) -> str:
