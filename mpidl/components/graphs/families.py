@@ -1,7 +1,9 @@
 """Families of graphs by name; a random one gives the graph that networkx gives for that seed."""
 
 import math
-from collections.abc import Iterable
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations, combinations_with_replacement, product
 from typing import Annotated
 
 import networkx as nx
@@ -176,8 +178,9 @@ def stochastic_block_model(
 ) -> nx.Graph:
     """Blocks of equal size, well linked inside, thinly between; may fall apart.
 
-    Devices are numbered in the order in which networkx lists its nodes, as the published testbed
-    does, so a block is not always a range of numbers. Source: Holland et al., 1983.
+    The graph is that of networkx before 3.7, which draws other ones, as the published testbed had
+    it. Devices are numbered in the order in which networkx listed its nodes, so a block is not
+    always a range of numbers. Source: Holland et al., 1983.
 
     Raises:
         Fault: If there are more blocks than devices.
@@ -191,8 +194,36 @@ def stochastic_block_model(
     pairs_between = devices * (devices - 1) - pairs_inside
     affordable("stochastic_block_model", devices, pairs_inside * inside + pairs_between * between)
     affordable("stochastic_block_model", devices, blocks**2)
-    odds = [[inside if a == b else between for b in range(blocks)] for a in range(blocks)]
-    return nx.convert_node_labels_to_integers(nx.stochastic_block_model(sizes, odds, seed=seed))
+    ends = [sum(sizes[: block + 1]) for block in range(blocks)]
+    # The order in which a set lists numbers is that of networkx, too.
+    parts = [[*{*range(end - size, end)}] for size, end in zip(sizes, ends, strict=True)]
+    graph, rng = nx.Graph(), random.Random(seed)
+    for part in parts:
+        graph.add_nodes_from(part)
+    for a, b in combinations_with_replacement(range(blocks), 2):
+        if a != b:
+            graph.add_edges_from(_between(parts[a], parts[b], between, rng))
+            continue
+        graph.add_edges_from(pair for pair in combinations(parts[a], 2) if rng.random() < inside)
+        if 0 < inside < 1:
+            rng.random()  # networkx drew one number more, to no effect
+    return nx.convert_node_labels_to_integers(graph)
+
+
+def _between(
+    rows: Sequence[int], columns: Sequence[int], probability: float, rng: random.Random
+) -> Iterator[tuple[int, int]]:
+    """Each pair with a probability, row by row; what is drawn is how many are left out."""
+    if probability == 1:
+        yield from product(rows, columns)
+    elif probability > 0:
+        count, rate, at = len(rows) * len(columns), math.log(1 - probability) or -probability, 0
+        while True:
+            at += math.floor(min(math.log(rng.random()) / rate, count))
+            if at >= count:
+                return
+            yield rows[at // len(columns)], columns[at % len(columns)]
+            at += 1
 
 
 @TOPOLOGIES.add(remedy="take a larger topology.degree or another topology.seed")

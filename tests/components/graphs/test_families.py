@@ -1,10 +1,13 @@
 """Families of graphs: exact shapes, limits, and what all of them share."""
 
 import inspect
+import itertools
 import math
 
 import networkx as nx
+import numpy as np
 import pytest
+from packaging.version import Version
 
 from mpidl.components.graphs import TOPOLOGIES, build, components
 from mpidl.config import runfile
@@ -116,6 +119,32 @@ def test_barabasi_albert_has_m_links_for_each_later_device():
 def test_random_regular_has_one_degree(devices, degree):
     graph = undirected("random_regular", devices, degree=degree)
     assert {d for _, d in graph.degree} == {degree}
+
+
+@pytest.mark.skipif(
+    Version(nx.__version__) >= Version("3.7"), reason="networkx draws other graphs since 3.7"
+)
+@pytest.mark.parametrize("inside", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("between", [0.0, 0.02, 0.5, 1.0])
+def test_stochastic_block_model_is_that_of_networkx(inside, between):
+    for devices, blocks, seed in itertools.product((1, 7, 33, 100), (1, 2, 3, 7), range(3)):
+        if blocks > devices:
+            continue
+        sizes = [devices // blocks + (block < devices % blocks) for block in range(blocks)]
+        odds = np.full((blocks, blocks), between)
+        np.fill_diagonal(odds, inside)
+        drawn = nx.stochastic_block_model(sizes, odds.tolist(), seed=seed)
+        want = nx.convert_node_labels_to_integers(drawn)
+        settings = {"blocks": blocks, "inside": inside, "between": between}
+        found = TOPOLOGIES["stochastic_block_model"](devices, seed, **settings)
+        assert found.adj == want.adj
+        assert [[*found[i]] for i in found] == [[*want[i]] for i in want]
+
+
+@pytest.mark.parametrize("least", [5e-324, 1e-17])
+def test_stochastic_block_model_takes_the_least_probability(least):
+    graph = undirected("stochastic_block_model", 10, blocks=2, inside=1.0, between=least)
+    assert graph.number_of_edges() == 20
 
 
 def test_stochastic_block_model_links_only_inside_when_nothing_goes_between():

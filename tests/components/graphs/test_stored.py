@@ -5,6 +5,7 @@ from pathlib import Path
 
 import networkx as nx
 import pytest
+from packaging.version import Version
 
 from mpidl.components.graphs import TOPOLOGIES, build, components, ranking, read, symmetric
 from mpidl.config import runfile
@@ -114,6 +115,9 @@ def test_the_one_that_falls_apart_is_refused_unless_allowed():
     assert len(build(runfile.TopologySettings(file=file, allow_disconnected=True), 33)) == 33
 
 
+@pytest.mark.skipif(
+    Version(nx.__version__) >= Version("3.7"), reason="networkx draws other graphs since 3.7"
+)
 def test_the_script_writes_these_files():
     spec = importlib.util.spec_from_file_location("make", FOLDER / "make.py")
     make = importlib.util.module_from_spec(spec)
