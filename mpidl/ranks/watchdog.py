@@ -159,8 +159,10 @@ class Watchdog:
         if missed is None:
             return
         self._missed_since = min(self._missed_since, now)
-        # Rank 0 knows of all nodes; where it is silent, each node acts on its own.
-        if reports.active and not reports.collects and now - self._missed_since < 2 * GONE:
+        # Rank 0 knows of all nodes; where it is silent, each node acts on its own. A second look
+        # finds all who wait, so that one of them tells it, for all.
+        elsewhere = reports.active and not reports.collects
+        if now - self._missed_since < (2 * GONE if elsewhere else PERIOD):
             return
         if reports.collects or self._ranks[self._own] == missed.waiting[0]:
             self._tell(f"{missed}: {reports.advice}; the job ends")

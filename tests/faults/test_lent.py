@@ -1,6 +1,7 @@
 """A program in which mpidl works ends on all ranks when one of them fails, and says why."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -21,7 +22,8 @@ import sys, time
 from mpidl.config.faults import Fault
 from mpidl.ranks import lending, watchdog, world
 
-world.PATIENCE, watchdog.GONE, where = 1.0, 0.5, sys.argv[1]
+watchdog.GONE, watchdog.PERIOD = 0.5, 0.1
+world.PATIENCE, where = 1.0, sys.argv[1]
 lent = lending.Lent()
 lent.__enter__()
 
@@ -45,16 +47,17 @@ except ZeroDivisionError as error:
     lent.__exit__(type(error), error, None)
 """
 
-MISSED = "while ranks 0, 2 wait for it: all ranks must make the same calls; the job ends."
+MISSED = "while rank(s 0, 2 wait| [02] waits) for it: all ranks must make the same calls; the job"
+"""On a busy machine one of the others may be late, too."""
 
 
 @pytest.mark.parametrize(
     ("where", "said"),
     [
-        ("inside", "[rank 1] Traceback"),
+        ("inside", r"\[rank 1\] Traceback"),
         ("inside a fault", "mpidl: A lonely fault."),
-        ("between", "[rank 1] Traceback"),
-        ("exit", "[rank 1] Traceback"),
+        ("between", r"\[rank 1\] Traceback"),
+        ("exit", r"\[rank 1\] Traceback"),
         ("end", f"mpidl: rank 1 ended its program {MISSED}"),
         ("leave", f"mpidl: rank 1 left its loop {MISSED}"),
     ],
@@ -65,7 +68,7 @@ def test_an_error_of_one_rank_ends_the_job(where, said):
         words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=ENDING
     )
     assert ended.returncode not in (0, 75)
-    assert ended.stderr.count(said) == 1
+    assert len(re.findall(said, ended.stderr)) == 1
     if "fault" not in where and where not in ("end", "leave"):
         assert ended.stderr.count("ZeroDivisionError: injected") == 1
 
@@ -76,7 +79,8 @@ from mpi4py import MPI
 from mpidl.ranks import lending, watchdog, world
 
 # Two nodes of two ranks, also where MPI knows of one.
-watchdog.GONE, world.node = 0.5, lambda comm: comm.Split(comm.rank % 2)
+world.node = lambda comm: comm.Split(comm.rank % 2)
+watchdog.GONE, watchdog.PERIOD = 0.5, 0.1
 how, early = sys.argv[1], int(sys.argv[2])
 lent = lending.Lent(advice="be equal")
 lent.__enter__()
@@ -100,7 +104,7 @@ import numpy as np
 import mpidl
 from mpidl.ranks import watchdog
 
-watchdog.GONE = 0.5
+watchdog.GONE, watchdog.PERIOD = 0.5, 0.1
 with mpidl.Gossip(np.zeros(3)) as gossip:
     for step in range(2 - gossip.rank):
         gossip.mix()

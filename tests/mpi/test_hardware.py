@@ -52,6 +52,7 @@ def test_a_gpu_is_told_by_name_driver_and_library(comm, monkeypatch, tmp_path, l
     properties = SimpleNamespace(name="NVIDIA H200")
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: False)
     monkeypatch.setattr(hardware, "DRIVER", tmp_path / "version")
     if line:
         (tmp_path / "version").write_text(line)
