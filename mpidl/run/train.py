@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mpidl import plan as planning
 from mpidl.components import graphs
 from mpidl.config.faults import Fault, shown
 from mpidl.config.outcome import Outcome
@@ -19,7 +20,7 @@ from mpidl.preview import topology
 from mpidl.preview.facts import Facts
 from mpidl.ranks import lending, stopping, world
 from mpidl.ranks.world import Comm
-from mpidl.run import arguments, checking, execution, live, on_ranks
+from mpidl.run import arguments, checking, execution, live, on_ranks, own_code
 from mpidl.run.agreement import check_same
 from mpidl.run.trained_run import TrainedRun, folder_for, models_in, place
 
@@ -144,6 +145,7 @@ def planned(
         plan = given.plan(run_file, comm.size)
     told = {key: shown(value) for key, value in live.settings(plan.file.text()).items()}
     check_same(comm, {"name": shown(plan.file.name), **told, "graph": graphs.digest(plan.topology)})
+    own_code.check_same(comm, planning.codes(plan.file))
     return plan, given.dataset
 
 

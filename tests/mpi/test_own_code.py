@@ -10,6 +10,8 @@ import h5py
 import numpy as np
 import pytest
 
+import mpidl
+from mpidl import plan
 from mpidl.config import plugins
 from mpidl.config.faults import Fault, OwnError
 from mpidl.config.own_code import Code
@@ -168,6 +170,14 @@ def test_code_that_differs_between_ranks_is_refused(comm):
     )
     with pytest.raises(Fault, match=f"ideas.py is SHA-256 a+... on {here} and missing on {here}"):
         own_code.check_same(comm, code if comm.rank == 0 else ())
+
+
+def test_a_check_from_a_program_refuses_code_that_differs(comm, monkeypatch):
+    if comm.size == 1:
+        pytest.skip("one rank does not differ")
+    monkeypatch.setattr(plan, "codes", lambda file: [Code("ideas.py", str(comm.rank) * 64)])
+    with pytest.raises(Fault, match=r"^ideas.py is SHA-256 0+... on .*; all nodes must have"):
+        mpidl.check(communicator=comm, topology={"devices": comm.size})
 
 
 def test_an_error_on_one_rank_is_an_error_on_all(comm, put):
