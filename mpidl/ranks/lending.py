@@ -8,21 +8,15 @@ since the others would wait forever.
 import atexit
 import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-
 from mpidl.config.faults import Fault, shown
 from mpidl.ranks import guarding, mpi_library, watchdog, world
 from mpidl.ranks.departures import Reports
 from mpidl.ranks.world import Comm
-
-LEFT, ENDED = 1, 2
-"""How a rank leaves: its loop, or its program."""
 
 
 class Lent:
@@ -98,7 +92,7 @@ class Lent:
             self._parted = True
             self._guard.leave("left")
             self._guard.done()
-            self._meet(LEFT)
+            world.gathered(self.comm)
 
     def end(self) -> None:
         """Stop watching, as the program ends without leaving the context.
@@ -106,24 +100,13 @@ class Lent:
         Where reports go from node to node, it waits for the other ranks, as MPI's own end does.
         """
         if self._reports.active:
-            self._meet(ENDED)
+            # Not on that of part(): a rank that leaves only its loop is not to meet this one.
+            world.gathered(self._apart)
         self._stop()
 
     def say_end(self) -> None:
         """Let others know that this program ends."""
         self._guard.leave("ended")
-
-    def _meet(self, way: int) -> None:
-        """Collective. Sleep until all ranks leave in the same way.
-
-        If some leave in another, the watchdog ends the job.
-        """
-        from mpi4py import MPI
-
-        found = np.zeros(1, int)
-        world.completed(self._apart.Iallreduce(np.array([way]), found, op=MPI.BOR))
-        while found[0] != way:
-            time.sleep(watchdog.PERIOD)
 
     def _stop(self) -> None:
         self._guard.stop()

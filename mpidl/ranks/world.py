@@ -186,12 +186,7 @@ def gathered(comm: Comm, patience: float = math.inf) -> bool:
 
     A barrier would take a core from a rank that still works; torch would load half as fast.
     """
-    return completed(comm.Ibarrier(), patience)
-
-
-def completed(request: "MPI.Request", patience: float = math.inf) -> bool:
-    """Sleep until a request is complete; False if it is not within the patience."""
-    deadline, pause = time.monotonic() + patience, 1e-4
+    request, deadline, pause = comm.Ibarrier(), time.monotonic() + patience, 1e-4
     while not request.Test():
         if time.monotonic() > deadline:
             return False
