@@ -139,6 +139,7 @@ print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
 """
 
 
+@pytest.mark.slow
 def test_training_loads_no_compiler():
     """Each rank would pay for it."""
     done = subprocess.run([sys.executable, "-c", STEP], capture_output=True, text=True, check=True)

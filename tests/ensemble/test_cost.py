@@ -185,6 +185,7 @@ def test_runs_that_ended_correct_those_that_are_left():
     assert left == {"d": 80.0}
 
 
+@pytest.mark.slow
 def test_a_study_is_measured_once(tmp_path, monkeypatch):
     monkeypatch.chdir(SMOKE.parents[2])
     found, here = study.read(SMOKE), sites.read("local")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mpidl.ensemble import study
+from tests.deal import slow_but
 
 ROOT = Path(__file__).parents[2]
 STUDIES = ROOT / "launch" / "studies"
@@ -70,7 +71,7 @@ def test_every_study_is_counted():
     assert sorted(path.parent.name for path in STUDIES.glob("*/study.toml")) == sorted(COUNTS)
 
 
-@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("name", slow_but(COUNTS, *({*COUNTS} - {"paper", "similarity"})))
 def test_runs_of_a_study(name):
     runs = read(name).runs
     names = {run.name for run in runs}

@@ -109,11 +109,9 @@ def _matchings(devices):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["epidemic", "regular_each_round"])
-@pytest.mark.parametrize(
-    ("devices", "degree"),
-    [*(pytest.param(*case, marks=pytest.mark.slow) for case in [(8, 1), (16, 6)]), (9, 4)],
-)
+@pytest.mark.parametrize(("devices", "degree"), [(8, 1), (16, 6), (9, 4)])
 def test_a_random_graph_of_one_degree_contracts_as_published(name, devices, degree):
     """``E ||W x - mean||^2 = (1 - s / (N - 1)) / (s + 1) ||x||^2`` where all devices are alike.
 
